@@ -1,0 +1,166 @@
+"""One typed configuration. Its hash names the run's directory.
+
+Terms are those of the paper: HR is the image at full size, LR the reduced input, w1 and w2 the loss weights.
+`presets` builds configurations; nothing else in the library has defaults of its own.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which frames, and the one geometry that makes LR input, HR image and HR labels from them."""
+
+    dataset: Literal["streets", "camvid", "cityscapes"] = "streets"
+    height: int = 128
+    """HR height in pixels: frames are brought to height x width before anything else."""
+    width: int = 256
+    crop_height: int = 128
+    """Training crop in HR pixels."""
+    crop_width: int = 256
+    scale_min: float = 1.0
+    """The frame is scaled by a factor from [scale_min, scale_max] before the crop."""
+    scale_max: float = 1.6
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    colour: float = 0.2
+    """Strength of the brightness, contrast and saturation jitter."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The host and what DSRL adds to it (paper, Sec. 3)."""
+
+    host: str = "espnetv2_s0.5"
+    pretrained: Literal["none", "cityscapes_512x256", "cityscapes_1024x512"] = "none"
+    """Published Cityscapes weights by the width x height they were trained at (ESPNetv2 only)."""
+    input_scale: float = 0.5
+    """Input side / HR side: 0.5 is LR, 1.0 is HR."""
+    sssr: bool = False
+    """Learned upsampling to 2x the input; without it logits are resized bilinearly."""
+    sssr_head: Literal["deconv", "subpixel"] = "deconv"
+    """The released head (two deconvolutions on the class map), or a sub-pixel convolution."""
+    sssr_start: Literal["bilinear", "random"] = "bilinear"
+    """Whether the SSSR head starts as bilinear interpolation or at random."""
+    sisr: bool = False
+    sisr_frozen: bool = False
+    """SISR head and FTM stay at their random start (a widely copied bug)."""
+    fa: bool = False
+    fa_placement: Literal["features", "output"] = "features"
+    ftm: Literal["keep", "to3", "none"] = "keep"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """L = CE + w1 * MSE + w2 * FA (paper, Eq. 4)."""
+
+    train_labels: Literal["hr", "lr"] = "hr"
+    w1: float = 0.1
+    w2: float = 1.0
+    fa_normalise: bool = True
+    fa_q: Literal[1, 2] = 1
+    fa_stride: int = 8
+    """FA tokens are averages over fa_stride x fa_stride HR pixels."""
+    sisr_target: Literal["image", "noise"] = "image"
+    class_weights: Literal["none", "frequency"] = "none"
+
+
+@dataclass(frozen=True)
+class Optim:
+    """One optimiser, a polynomial schedule per iteration."""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 1e-2
+    momentum: float = 0.9
+    """SGD only."""
+    power: float = 0.9
+    batch_size: int = 8
+    epochs: int = 30
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    validate_every: int = 5
+    """Epochs between validations on the val split; the last epoch is always validated."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run's numbers. The machine (device, workers) is not part of it."""
+
+    profile: str = "smoke"
+    arm: str = "dsrl"
+    seed: int = 0
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    loss: Loss = field(default_factory=Loss)
+    optim: Optim = field(default_factory=Optim)
+    warm_start: str | None = None
+    """run_id of the run whose final weights this one starts from."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dictionary, ready for JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "Config":
+        """The inverse of `to_dict`; unknown or missing keys raise ValueError."""
+        return _from_dict(Config, values, "")
+
+    @property
+    def hash8(self) -> str:
+        """First 8 hexadecimal digits of the SHA-256 of the canonical JSON."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run directory: profile, host, arm, seed and hash."""
+        return f"{self.profile}-{self.model.host}-{self.arm}-s{self.seed}-{self.hash8}"
+
+
+def override(config: Config, key: str, value: Any) -> Config:
+    """`config` with one value changed.
+
+    key: "section.name", such as "optim.lr". value: of the field's type, or text to be read as that type.
+    Raises ValueError that names the valid keys or the allowed values.
+    """
+    section_name, _, name = key.partition(".")
+    sections = [f.name for f in fields(config) if is_dataclass(getattr(config, f.name))]
+    valid = [f"{s}.{f.name}" for s in sections for f in fields(getattr(config, s))]
+    if key not in valid:
+        raise ValueError(f"unknown setting {key!r}; valid settings: {', '.join(valid)}")
+    section = getattr(config, section_name)
+    parsed = _parse(key, value, get_type_hints(type(section))[name])
+    return replace(config, **{section_name: replace(section, **{name: parsed})})
+
+
+def _parse(key: str, value: Any, kind: Any) -> Any:
+    if get_origin(kind) is Literal:
+        allowed = get_args(kind)
+        match = [a for a in allowed if value == a or str(value) == str(a)]
+        if match:
+            return match[0]
+        raise ValueError(f"{key} = {value!r}; allowed: {', '.join(map(str, allowed))}")
+    if kind is bool:
+        words = {"true": True, "false": False, "on": True, "off": False}
+        if str(value).lower() in words:
+            return words[str(value).lower()]
+        raise ValueError(f"{key} = {value!r}; allowed: true, false")
+    try:
+        return kind(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{key} = {value!r}; expected {kind.__name__}") from None
+
+
+def _from_dict(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
+    hints = get_type_hints(kind)
+    if set(values) != set(hints):
+        different = ", ".join(prefix + name for name in sorted(set(values) ^ set(hints)))
+        raise ValueError(f"configuration has missing or unknown settings: {different}")
+    return kind(**{
+        name: _from_dict(hint, values[name], f"{prefix}{name}.") if is_dataclass(hint) else values[name]
+        for name, hint in hints.items()
+    })  # fmt: skip

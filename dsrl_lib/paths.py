@@ -1,0 +1,34 @@
+"""Where things live: one function a folder, each with the environment variable that moves it."""
+
+import os
+from pathlib import Path
+
+
+def root() -> Path:
+    """The repository."""
+    return Path(__file__).resolve().parents[1]
+
+
+def data_dir() -> Path:
+    """Data sets as published: ``$DSRL_DATA``, else ``data/``. Read only for the library."""
+    return _folder("DSRL_DATA", root() / "data")
+
+
+def weights_dir() -> Path:
+    """Published weights: ``$DSRL_WEIGHTS``, else ``data/weights/``."""
+    return _folder("DSRL_WEIGHTS", root() / "data" / "weights")
+
+
+def cache_dir() -> Path:
+    """Decoded frames and generated data: ``$DSRL_CACHE``, else ``data/cache/``. Safe to delete."""
+    return _folder("DSRL_CACHE", root() / "data" / "cache")
+
+
+def results_dir() -> Path:
+    """Runs, tables, figures and executed notebooks: ``$DSRL_RESULTS``, else ``results/``."""
+    return _folder("DSRL_RESULTS", root() / "results")
+
+
+def _folder(variable: str, default: Path) -> Path:
+    value = os.environ.get(variable)
+    return Path(value).expanduser().resolve() if value else default

@@ -1,0 +1,189 @@
+"""Profiles give the defaults, arms are small differences against them: the table of everything the study runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
+
+from dsrl_lib.config import Config, Data, Model, Optim, override
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A named difference against the profile's defaults."""
+
+    isolates: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    after: str | None = None
+    """The arm whose run this one warm-starts from."""
+    updates: int = 1
+    """Training length in multiples of optim.epochs."""
+
+
+_SSSR = {"model.sssr": True}
+_SISR = _SSSR | {"model.sisr": True}
+_FA = _SISR | {"model.fa": True}
+
+# All arms that a claim compares end at the same total of 3 x optim.epochs; `sssr` and `sssr_sisr` are its stages.
+ARMS: dict[str, Arm] = {
+    "lr": Arm("the paper's baseline", {"loss.train_labels": "lr"}, updates=3),
+    "bilinear": Arm("HR labels, without any new layer", updates=3),
+    "sssr": Arm("the learned head (stage 1)", _SSSR),
+    "sssr_sisr": Arm("image reconstruction (stage 2)", _SISR, after="sssr"),
+    "dsrl": Arm("feature affinity (stage 3)", _FA, after="sssr_sisr"),
+    "sssr_long": Arm("longer training: stage 1 for the updates of all three stages", _SSSR, updates=3),
+    "sssr_sisr_long": Arm("stage 2 for the updates of stages 2 and 3", _SISR, after="sssr", updates=2),
+    "sssr_random": Arm("the start of the SSSR head", _SSSR | {"model.sssr_start": "random"}, updates=3),
+    "sisr_frozen": Arm("the widely copied bug: SISR head and FTM never trained",
+                       _FA | {"model.sisr_frozen": True}, after="sssr", updates=2),
+    "sisr_noise": Arm("is it the image content?", _FA | {"loss.sisr_target": "noise"}, after="sssr", updates=2),
+    "mac_matched": Arm("equal cost: a larger input instead of the SSSR head", updates=3),
+    "hr": Arm("upper bound: the host at HR input", {"model.input_scale": 1.0}, updates=3),
+}  # fmt: skip
+
+FA_PLACEMENTS = ("features", "output")
+FTMS = ("keep", "to3", "none")
+FA_NORMALISATIONS = ("norm", "raw")
+for _placement, _ftm, _norm in product(FA_PLACEMENTS, FTMS, FA_NORMALISATIONS):
+    if (_placement, _ftm, _norm) != ("features", "keep", "norm"):  # that cell is `dsrl` itself
+        ARMS[f"fa_{_placement}_{_ftm}_{_norm}"] = Arm(
+            "FA factorial: placement x FTM x normalisation",
+            _FA | {"model.fa_placement": _placement, "model.ftm": _ftm, "loss.fa_normalise": _norm == "norm"},
+            after="sssr_sisr",
+        )
+
+MAIN_ARMS = ("lr", "bilinear", "sssr", "sssr_sisr", "dsrl")
+FA_ARMS = tuple(arm for arm in ARMS if arm.startswith("fa_"))
+CONTROL_ARMS = tuple(arm for arm in ARMS if arm not in MAIN_ARMS + FA_ARMS)
+
+# Input side / HR side at which the host alone costs the MACs of host + SSSR head at LR; a test recomputes them.
+MAC_MATCHED_SCALE = {
+    ("espnetv2_s0.5", "streets"): 0.0,
+    ("espnetv2_s0.5", "camvid"): 0.0,
+    ("espnetv2_s1.0", "camvid"): 0.0,
+    ("espnetv2_s2.0", "camvid"): 0.0,
+    ("espnetv2_s2.0", "cityscapes"): 0.0,
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A study at one scale: defaults, hosts, and the seeds of each arm."""
+
+    base: Config
+    hosts: tuple[str, ...]
+    arm_seeds: Mapping[str, tuple[int, ...]]
+    expect: str
+    """How long it takes, what it needs and what number to expect."""
+
+
+def _seeds(main: int, control: int, factorial: int) -> dict[str, tuple[int, ...]]:
+    groups = ((MAIN_ARMS, main), (CONTROL_ARMS, control), (FA_ARMS, factorial))
+    return {arm: tuple(range(n)) for arms, n in groups for arm in arms}
+
+
+PROFILES: dict[str, Profile] = {
+    "smoke": Profile(
+        base=Config(profile="smoke", optim=Optim(epochs=2, lr=2e-3)),
+        hosts=("espnetv2_s0.5",),
+        arm_seeds=_seeds(main=2, control=1, factorial=1),
+        expect="Procedural streets, minutes on two CPU cores. It shows that everything runs; its numbers say nothing.",
+    ),
+    "camvid": Profile(
+        base=Config(
+            profile="camvid",
+            data=Data("camvid", height=360, width=480, crop_height=360, crop_width=480, scale_max=1.67),
+            model=Model(host="espnetv2_s1.0", pretrained="cityscapes_1024x512"),
+            optim=Optim(epochs=10),
+        ),
+        hosts=("espnetv2_s1.0",),
+        arm_seeds=_seeds(main=5, control=3, factorial=2),
+        expect="CamVid at LR 180x240.",
+    ),
+    "cityscapes": Profile(
+        base=Config(
+            profile="cityscapes",
+            data=Data("cityscapes", height=1024, width=2048, crop_height=768, crop_width=1536, scale_min=0.5, scale_max=2.0),
+            model=Model(host="espnetv2_s2.0", pretrained="cityscapes_1024x512"),
+            optim=Optim(optimizer="sgd", lr=0.01, weight_decay=5e-4, batch_size=16, epochs=60),
+        ),
+        hosts=("espnetv2_s2.0",),
+        arm_seeds=_seeds(main=3, control=1, factorial=1),
+        expect="Cityscapes at LR 512x1024; needs a GPU. Never run by us; see README.",
+    ),
+}  # fmt: skip
+
+
+def preset(
+    profile: str, arm: str, host: str | None = None, seed: int = 0, overrides: Sequence[str] = ()
+) -> Config:
+    """The configuration of one run.
+
+    overrides: "section.key=value" strings, applied to the profile's defaults before the arm's own changes.
+    Raises ValueError for an unknown profile, arm or key, for a key that defines the arm, and for one that the
+    arm does not use.
+    """
+    defaults = _lookup("profile", PROFILES, profile)
+    definition = _lookup("arm", ARMS, arm)
+    config = replace(defaults.base, arm=arm, seed=seed)
+    if host is not None:
+        config = override(config, "model.host", host)
+        if not host.startswith("espnetv2"):
+            config = override(config, "model.pretrained", "none")
+    for item in overrides:
+        key, separator, value = item.partition("=")
+        if not separator:
+            raise ValueError(f"override {item!r}: expected section.key=value, for example optim.lr=0.02")
+        if key in definition.changes:
+            raise ValueError(f"override {item!r}: {key} is what arm {arm!r} sets to {definition.changes[key]!r}")
+        if not _uses(definition, key):
+            raise ValueError(f"override {item!r}: arm {arm!r} does not use {key}")
+        config = override(config, key, value)
+    for key, value in definition.changes.items():
+        config = override(config, key, value)
+    if arm == "mac_matched":
+        config = override(config, "model.input_scale", _mac_matched_scale(config))
+    config = override(config, "optim.epochs", config.optim.epochs * definition.updates)
+    parent = parent_of(config, overrides)
+    return replace(config, warm_start=parent.run_id) if parent else config
+
+
+def parent_of(config: Config, overrides: Sequence[str] = ()) -> Config | None:
+    """The configuration of the run that `config` warm-starts from, or None.
+
+    Overrides that the parent does not use are left out, so that runs which differ in w2 alone share their stage 2.
+    """
+    after = ARMS[config.arm].after
+    if after is None:
+        return None
+    kept = [item for item in overrides if _uses(ARMS[after], item.partition("=")[0])]
+    return preset(config.profile, after, config.model.host, config.seed, kept)
+
+
+_ONLY_WITH = {
+    "model.sssr": ("model.sssr_head", "model.sssr_start"),
+    "model.sisr": ("model.sisr_frozen", "loss.w1", "loss.sisr_target"),
+    "model.fa": ("model.fa_placement", "model.ftm", "loss.w2", "loss.fa_normalise", "loss.fa_q", "loss.fa_stride"),
+}
+
+
+def _uses(arm: Arm, key: str) -> bool:
+    return not any(key in keys and not arm.changes.get(switch) for switch, keys in _ONLY_WITH.items())
+
+
+def _lookup(kind: str, table: Mapping[str, Any], name: str) -> Any:
+    if name not in table:
+        raise ValueError(f"unknown {kind} {name!r}; valid: {', '.join(table)}")
+    return table[name]
+
+
+def _mac_matched_scale(config: Config) -> float:
+    pair = (config.model.host, config.data.dataset)
+    if pair not in MAC_MATCHED_SCALE:
+        known = ", ".join("/".join(p) for p in MAC_MATCHED_SCALE)
+        raise ValueError(
+            f"mac_matched: no input scale for {'/'.join(pair)}; known: {known}. `dsrl_lib.cost.mac_matched_scale` finds it."
+        )
+    return MAC_MATCHED_SCALE[pair]
+
+
