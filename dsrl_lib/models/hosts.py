@@ -1,0 +1,125 @@
+"""Host segmentation networks: what they have in common and how one is built by name.
+
+A host is an `nn.Module` with the attributes `classes`, `low_channels`, `deep_channels`, `last_channels` and
+
+- `features(x) -> Features`, the maps that DSRL taps;
+- `classify(last) -> (B, K, h, w)`, the prediction layer alone, at the size of `last`;
+- `forward(x) -> (B, K, H, W)`, logits at the size of `x`, interpolated as in the published network.
+
+Inputs are RGB images, (B, 3, H, W), normalised with the ImageNet mean and standard deviation. Any size works.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+HOSTS = (
+    *("espnetv2_s0.5", "espnetv2_s1.0", "espnetv2_s1.5", "espnetv2_s2.0"),
+    *("ddrnet23_slim", "ddrnet23", "ddrnet39"),
+    *("deeplabv3plus_resnet18", "deeplabv3plus_resnet50", "deeplabv3plus_resnet101"),
+    "deeplabv3plus_mobilenetv2",
+)
+
+
+class Features(NamedTuple):
+    """The maps of a host that DSRL uses."""
+
+    low: Tensor  # early encoder map, stride 4
+    deep: Tensor  # encoder output
+    last: Tensor  # input of the prediction layer
+    aux: Tensor | None = None  # auxiliary logits, only from a host with an auxiliary head
+
+
+def build_host(
+    name: str, classes: int, weights: str | Path | None = None, *, rows: Sequence[int] | None = None
+) -> nn.Module:
+    """Build the host `name` with `classes` outputs, from scratch or from a published state dict.
+
+    Published files hold Cityscapes classes: 20 in ESPNetv2 (19 and a dead "background"), 19 elsewhere. When
+    `classes` differs, or `rows` is given, the prediction layer is replaced: by the published `rows`, one row
+    index per class, when `weights` and `rows` are both given, otherwise by a fresh layer.
+
+    Raises ValueError for an unknown name, rows that do not fit, or a state dict that does not fit strictly,
+    and FileNotFoundError for missing weights.
+    """
+    if name not in HOSTS:
+        raise ValueError(f"host {name!r} is unknown; allowed: {', '.join(HOSTS)}")
+    host = _construct(name, classes if weights is None else 19)
+    if weights is not None:
+        load_strictly(host, read_state_dict(weights), str(weights))
+    copied = rows if weights is not None else None
+    if host.classes != classes or copied is not None:
+        host.set_classes(classes, copied)
+    return host
+
+
+def _construct(name: str, classes: int) -> nn.Module:
+    family, _, variant = name.partition("_")
+    if family == "espnetv2":
+        from .espnetv2 import ESPNetv2
+
+        return ESPNetv2(float(variant[1:]))  # always 20 classes: its inner widths depend on their number
+    if family == "deeplabv3plus":
+        from .deeplabv3plus import DeepLabV3Plus
+
+        return DeepLabV3Plus(variant, classes)
+    from .ddrnet import ddrnet
+
+    return ddrnet(name, classes)
+
+
+def initialise(network: nn.Module) -> None:
+    """Kaiming normal (fan out) for convolutions with zero bias, 1 and 0 for batch norm, 0.25 for PReLU."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+        elif isinstance(module, nn.PReLU):
+            nn.init.constant_(module.weight, 0.25)
+
+
+def replaced_classifier(layer: nn.Conv2d, classes: int, rows: Sequence[int] | None) -> nn.Conv2d:
+    """A 1x1 prediction layer like `layer` with `classes` outputs: copied `rows` of `layer`, or fresh."""
+    new = nn.Conv2d(layer.in_channels, classes, 1)
+    initialise(new)
+    if rows is not None:
+        if len(rows) != classes or not all(0 <= row < layer.out_channels for row in rows):
+            raise ValueError(f"rows {tuple(rows)}: need {classes} indices from 0 to {layer.out_channels - 1}")
+        with torch.no_grad():
+            new.weight.copy_(layer.weight[list(rows)])
+            new.bias.copy_(layer.bias[list(rows)])
+    return new
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read a plain state dict, legacy or zipped, onto the CPU."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"weights {str(path)!r} not found")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load `state`, or raise ValueError that lists every missing and unexpected key and every wrong shape.
+
+    A network whose published files need translation offers `published_state(state)`, which is applied first.
+    """
+    if hasattr(network, "published_state"):
+        state = network.published_state(state)
+    own = network.state_dict()
+    problems = [f"missing {key}" for key in own if key not in state]
+    problems += [f"unexpected {key}" for key in state if key not in own]
+    problems += [
+        f"shape of {key}: {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    if problems:
+        listing = "\n  ".join(problems)
+        raise ValueError(f"weights {source!r} do not fit {type(network).__name__}:\n  {listing}")
+    network.load_state_dict(state)
