@@ -15,7 +15,8 @@ MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.2
 
 
 def golden(name):
-    return np.load(GOLDEN / f"{name}.npz", allow_pickle=False)
+    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
+        return dict(file)
 
 
 def espnetv2_weights(name):

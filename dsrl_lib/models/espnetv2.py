@@ -1,8 +1,8 @@
 """ESPNetv2 for segmentation, in the EdgeNets version whose Cityscapes weights are published.
 
 Mehta et al., "ESPNetv2: A Light-weight, Power Efficient, and General Purpose Convolutional Neural Network",
-CVPR 2019. The encoder is the classifier's without level 5; the decoder is four pyramid-pooling blocks joined by
-merge layers. Module names are those of the published state dicts.
+CVPR 2019. The encoder is the classifier's without level 5; the decoder is four pyramid-pooling blocks joined
+by merge layers. Module names are those of the published state dicts.
 """
 
 import math
@@ -198,7 +198,7 @@ class ESPNetv2(nn.Module):
         self.classes = classes
 
     def features(self, x: Tensor) -> Features:
-        """Level 2 (stride 4), level 4 (stride 16), the ten channels before the last convolution (stride 2)."""
+        """Level 2 (stride 4), level 4 (stride 16) and the input of the prediction layer (stride 2)."""
         e1, e2, e3, e4 = self.base_net(x)
         d = self.bu_dec_l1(e4)
         # DEVIATION: resize to the skip map instead of doubling, so that sizes need not be multiples of 16.
