@@ -1,0 +1,17 @@
+"""Datasets: frames on disk -> memory-mapped splits -> training samples and evaluation inputs."""
+
+from dsrl_lib.data.dataset import TrainingSet
+from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.split import Split, load_split
+from dsrl_lib.data.transforms import evaluation_input, reduce_image, reduce_labels, resize_image
+
+__all__ = [
+    "DataError",
+    "Split",
+    "TrainingSet",
+    "evaluation_input",
+    "load_split",
+    "reduce_image",
+    "reduce_labels",
+    "resize_image",
+]

@@ -1,0 +1,124 @@
+"""Frames decoded once into memory-mapped uint8 arrays, so that loading is never the bottleneck.
+
+A cache belongs to the contents of its files: names, bytes and class table are hashed into the manifest hash,
+which is the same on every machine and names the cache. A listing (path, size, time) saves hashing unchanged
+files again.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from tqdm import tqdm
+
+from dsrl_lib.data.frames import DataError, Frame, read_pair
+
+READERS = 2
+"""Threads that decode: PIL releases the GIL while it does."""
+
+
+def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
+    """SHA-256 over names, file contents and label tables, in the order of the frames.
+
+    index: file that remembers the last listing and hash, for a quick answer when no file has changed.
+    """
+    listing = [_stat(path) for frame in frames for path in (frame.image, frame.label)]
+    listing += [[frame.name, hashlib.sha256(frame.table).hexdigest()] for frame in frames]
+    with suppress(OSError, ValueError, KeyError):
+        known = json.loads(index.read_text())
+        if known["listing"] == listing:
+            return known["hash"]
+    with ThreadPoolExecutor(READERS) as pool:
+        lines = list(pool.map(_line, frames))
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    _write(index, {"listing": listing, "hash": digest})
+    return digest
+
+
+def open_cache(folder: Path) -> tuple[np.memmap, np.memmap]:
+    """images uint8 (N, H, W, 3) and labels uint8 (N, H, W), read only. DataError where damaged or missing."""
+    try:
+        shape = tuple(json.loads((folder / "meta.json").read_text())["shape"])
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        labels = np.load(folder / "labels.npy", mmap_mode="r")
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"damaged cache {folder}: {error}") from error
+    if images.shape != (*shape, 3) or labels.shape != shape:
+        raise DataError(f"damaged cache {folder}: images {images.shape}, labels {labels.shape}, not {shape}")
+    return images, labels
+
+
+def build_cache(folder: Path, frames: Sequence[Frame]) -> None:
+    """Write the cache unless a good one is there. It appears by rename; a lock makes other processes wait."""
+    with suppress(DataError):
+        open_cache(folder)
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        with suppress(DataError):  # another process may have built it while this one waited
+            open_cache(folder)
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            _decode(temporary, frames, folder.name)
+            temporary.chmod(0o755)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _decode(folder: Path, frames: Sequence[Frame], name: str) -> None:
+    height, width, _ = read_pair(frames[0])[0].shape
+    shape = (len(frames), height, width)
+    _require_space(folder, 4 * len(frames) * height * width)
+    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (*shape, 3))
+    labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.uint8, shape)
+
+    def decode(i: int) -> None:
+        images[i], labels[i] = read_pair(frames[i], (height, width))
+
+    with ThreadPoolExecutor(READERS) as pool:
+        try:
+            for _ in tqdm(pool.map(decode, range(len(frames))), f"decode {name}", len(frames), leave=False):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    images.flush()
+    labels.flush()
+    _write(folder / "meta.json", {"shape": shape, "names": [frame.name for frame in frames]})
+
+
+def _require_space(folder: Path, wanted: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < wanted * 1.02:
+        raise DataError(
+            f"not enough disk space in {folder.parent}: the decoded frames need {wanted / 1e9:.2f} GB, "
+            f"{free / 1e9:.2f} GB are free. Free some, or set DSRL_CACHE to a folder with room"
+        )
+
+
+def _stat(path: Path) -> list[str | int]:
+    stat = path.stat()
+    return [str(path), stat.st_size, stat.st_mtime_ns]
+
+
+def _line(frame: Frame) -> str:
+    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (frame.image, frame.label)]
+    return " ".join([frame.name, *sums, hashlib.sha256(frame.table).hexdigest()])
+
+
+def _write(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(value))
+    temporary.replace(path)

@@ -1,0 +1,81 @@
+"""A frame on disk and how to read it. Whatever is bad about a file ends in a DataError that names it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+INVALID = 254
+"""Marks, in a label table, a stored value that has no meaning."""
+
+
+class DataError(Exception):
+    """Data is missing or bad. The message names the file or folder, and what to do."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image with its label map, not yet read."""
+
+    name: str
+    sequence: str
+    image: Path
+    label: Path
+    table: bytes
+    """256 bytes: stored label value -> class id, 255 (void) or INVALID."""
+
+
+def label_table(mapping: dict[int, int]) -> bytes:
+    """The lookup for a mapping of stored values to class ids; all other values are INVALID."""
+    table = bytearray([INVALID] * 256)
+    for stored, class_id in mapping.items():
+        table[stored] = class_id
+    return bytes(table)
+
+
+def read_image(frame: Frame) -> np.ndarray:
+    """uint8 (H, W, 3) RGB. DataError for an unreadable or truncated file."""
+    try:
+        with Image.open(frame.image) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"cannot read image {frame.image}: {error}") from error
+
+
+def read_label(frame: Frame) -> np.ndarray:
+    """uint8 (H, W), class ids or 255. DataError for an unreadable file or a value outside the class table."""
+    try:
+        with Image.open(frame.label) as image:
+            stored = np.asarray(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"cannot read label map {frame.label}: {error}") from error
+    if stored.ndim != 2 or stored.dtype != np.uint8:
+        raise DataError(f"label map {frame.label} is {stored.dtype} {stored.shape}, not one 8-bit id a pixel")
+    label = np.frombuffer(frame.table, np.uint8)[stored]
+    if (label == INVALID).any():
+        unknown = np.unique(stored[label == INVALID]).tolist()
+        known = [value for value, class_id in enumerate(frame.table) if class_id != INVALID]
+        raise DataError(f"label map {frame.label} has unknown ids {unknown}; known ids are {_ranges(known)}")
+    return label
+
+
+def read_pair(frame: Frame, size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Image and label map of a frame. DataError where their sizes differ, or differ from `size` = (H, W)."""
+    image, label = read_image(frame), read_label(frame)
+    size = size or image.shape[:2]
+    for path, found in ((frame.image, image.shape[:2]), (frame.label, label.shape)):
+        if found != size:
+            raise DataError(f"{path} is {found[0]} x {found[1]}, not {size[0]} x {size[1]} (height x width)")
+    return image, label
+
+
+def _ranges(values: list[int]) -> str:
+    """[0, 1, 2, 255] -> '0-2, 255'."""
+    parts: list[list[int]] = []
+    for value in values:
+        if parts and value == parts[-1][-1] + 1:
+            parts[-1].append(value)
+        else:
+            parts.append([value])
+    return ", ".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)

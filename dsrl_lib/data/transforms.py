@@ -1,0 +1,142 @@
+"""Joint transforms: one geometry for the LR input, the HR image and the HR labels.
+
+A frame is thought of as resized to (height, width) and scaled by a factor; a crop is cut from that. Both
+happen in one resized crop of the stored frame, whose box is in whole source pixels and is the same for image
+and labels. Reduction is anti-aliased, labels take the nearest pixel centre, padding is void.
+align_corners=False throughout.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from dsrl_lib.config import Data
+from dsrl_lib.labels import VOID
+
+MEAN_COLOUR = (124, 116, 104)
+"""ImageNet mean in RGB, 0..255: padding that is zero after normalisation."""
+
+LUMA = (0.2989, 0.587, 0.114)
+"""Grey level of an RGB colour (ITU-R BT.601)."""
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a crop lies: a box of the stored frame goes to a box of the crop; the rest is padding."""
+
+    source: tuple[int, int, int, int]
+    """top, left, height, width in pixels of the stored frame."""
+    target: tuple[int, int, int, int]
+    """top, left, height, width in pixels of the crop."""
+    flip: bool
+
+
+def draw_geometry(rng: np.random.Generator, stored: tuple[int, int], data: Data) -> Geometry:
+    """Scale uniform in [scale_min, scale_max], position uniform over all whole positions, flip.
+
+    stored: (H0, W0) of the frame as stored.
+    """
+    scale = rng.uniform(data.scale_min, data.scale_max)
+    top, height, to_top, to_height = _axis(rng, stored[0], data.height * scale, data.crop_height)
+    left, width, to_left, to_width = _axis(rng, stored[1], data.width * scale, data.crop_width)
+    flip = bool(rng.random() < data.flip)
+    return Geometry((top, left, height, width), (to_top, to_left, to_height, to_width), flip)
+
+
+def _axis(rng: np.random.Generator, stored: int, scaled: float, crop: int) -> tuple[int, int, int, int]:
+    """Start and length in the frame, start and length in the crop, along one axis."""
+    length = max(1, round(crop * stored / scaled))
+    if length <= stored:
+        return int(rng.integers(stored - length + 1)), length, 0, crop
+    filled = min(crop, max(1, round(scaled)))
+    return 0, stored, int(rng.integers(crop - filled + 1)), filled
+
+
+def crop_image(
+    image: np.ndarray, geometry: Geometry, size: tuple[int, int], colour: Colour = (1, 1, 1)
+) -> tv_tensors.Image:
+    """uint8 (H0, W0, 3) -> uint8 (3, H, W), padded with the mean colour."""
+    part = F.resize(_channels_first(_cut(image, geometry)), list(geometry.target[2:]), antialias=True)
+    part = jitter_colour(part, colour)
+    return _place(tv_tensors.Image(part), geometry, size, [float(c) for c in MEAN_COLOUR])
+
+
+def crop_label(label: np.ndarray, geometry: Geometry, size: tuple[int, int]) -> tv_tensors.Mask:
+    """uint8 (H0, W0) -> uint8 (H, W), padded with void."""
+    # A Mask is always resized with NEAREST, which is off by half a pixel; NEAREST_EXACT takes pixel centres.
+    part = torch.from_numpy(_cut(label, geometry).copy())[None]
+    part = F.resize(part, list(geometry.target[2:]), InterpolationMode.NEAREST_EXACT)
+    return _place(tv_tensors.Mask(part[0]), geometry, size, float(VOID))
+
+
+def _cut(array: np.ndarray, geometry: Geometry) -> np.ndarray:
+    top, left, height, width = geometry.source
+    return array[top : top + height, left : left + width]
+
+
+def _place(part: Tensor, geometry: Geometry, size: tuple[int, int], fill: float | list[float]) -> Tensor:
+    top, left, height, width = geometry.target
+    if (height, width) != size:
+        part = F.pad(part, [left, top, size[1] - left - width, size[0] - top - height], fill=fill)
+    return F.horizontal_flip(part) if geometry.flip else part
+
+
+def draw_colour(rng: np.random.Generator, strength: float) -> Colour:
+    """Factors of brightness, contrast and saturation, each uniform in [1 - strength, 1 + strength]."""
+    brightness, contrast, saturation = rng.uniform(max(0.0, 1 - strength), 1 + strength, 3)
+    return brightness, contrast, saturation
+
+
+def jitter_colour(image: Tensor, colour: Colour) -> Tensor:
+    """Brightness, contrast and saturation in this order, as torchvision defines them, of uint8 (3, H, W).
+
+    The three are one affine map of the colours, so they are applied at once, rounded and clipped once.
+    """
+    brightness, contrast, saturation = colour
+    if colour == (1, 1, 1):
+        return image
+    pixels = image.reshape(3, -1).float()  # (3, H W)
+    luma = torch.tensor(LUMA)
+    grey = (luma @ pixels.mean(1)).item()
+    mix = contrast * brightness * (saturation * torch.eye(3) + (1 - saturation) * luma)
+    shift = (1 - contrast) * brightness * grey + 0.5  # the half makes truncation round
+    pixels = (mix @ pixels).add_(shift).clamp_(0, 255)
+    return pixels.to(torch.uint8).reshape(image.shape)
+
+
+def resize_image(image: np.ndarray, height: int, width: int) -> Tensor:
+    """The whole frame at a size, anti-aliased: uint8 (H0, W0, 3) -> uint8 (3, height, width)."""
+    return F.resize(_channels_first(image), [height, width], antialias=True)
+
+
+def reduce_image(image: Tensor, input_scale: float) -> Tensor:
+    """The LR input, anti-aliased: uint8 (3, H, W) -> uint8 (3, round(H * s), round(W * s))."""
+    if input_scale == 1:
+        return image
+    height, width = (round(side * input_scale) for side in image.shape[-2:])
+    return F.resize(image, [height, width], antialias=True)
+
+
+def evaluation_input(image: np.ndarray, height: int, width: int, input_scale: float) -> Tensor:
+    """The input of a whole frame, reduced in the same two steps as in training: frame -> HR -> LR.
+
+    image: uint8 (H0, W0, 3). Returns uint8 (3, round(height * s), round(width * s)).
+    """
+    return reduce_image(resize_image(image, height, width), input_scale)
+
+
+def reduce_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Labels at another size by the nearest pixel centre: uint8 (B, H, W) -> uint8 (B, *size)."""
+    return torch.nn.functional.interpolate(labels[:, None], size, mode="nearest-exact")[:, 0]  # (B, 1, H, W)
+
+
+def _channels_first(image: np.ndarray) -> Tensor:
+    """A copy of a read-only frame as (3, H, W), channels last in memory: uint8 resizing is fastest there."""
+    return torch.from_numpy(image.copy()).permute(2, 0, 1)

