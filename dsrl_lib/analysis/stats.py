@@ -1,0 +1,149 @@
+"""Paired two-level bootstrap: how sure is a difference between arms, given few seeds and correlated frames?
+
+Two things could have come out otherwise: the training seed, and the images that happen to be in the split.
+Both are resampled, with one draw shared by every arm of a comparison, so that what the arms have in common
+cancels. Seeds and image blocks are crossed (Owen, 2007, "The pigeonhole bootstrap"). All values are in
+points (percent).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm, t
+
+from dsrl_lib.analysis.scores import Scores
+
+Z95 = float(norm.ppf(0.975))
+POWER80 = Z95 + float(norm.ppf(0.80))
+"""2.80: an effect of this many standard errors is found in 80 % of studies by a two-sided test at 5 %."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A contrast of arms with its 95 % interval. Fields have the shape T of `Scores`: floats for mIoU."""
+
+    estimate: float
+    low: float
+    high: float
+    per_seed: np.ndarray
+    """(S, *T): the contrast of each seed; never resampled."""
+    seeds: tuple[int, ...]
+    images: int
+    blocks: int
+    levels: tuple[str, ...]
+    """What was resampled: "seeds" if there are two or more, "images" if there are two blocks or more."""
+    sd_seed: float
+    """Standard deviation of `per_seed`; NaN for one seed."""
+    se_seeds: float
+    """Part of the standard error that more seeds would reduce, widened as in `contrast`; NaN for one seed."""
+    se_images: float
+    """The part that is due to the images alone, whatever the number of seeds."""
+    smallest_effect: float
+    """The smallest effect this design could see: 2.80 x its standard error (80 % power, two-sided 5 %)."""
+    strata: int = 1
+
+    def with_seeds(self, number: int) -> "Difference":
+        """What the interval would be with `number` seeds, if estimate and variances stayed as they are."""
+        now, then = (
+            t.ppf(0.975, self.strata * (n - 1)) / np.sqrt(n) for n in (len(self.seeds), number)
+        )
+        error = float(np.hypot(self.se_seeds * then / now, self.se_images))
+        half = Z95 * error
+        return replace(
+            self, low=self.estimate - half, high=self.estimate + half, smallest_effect=POWER80 * error
+        )
+
+    def seeds_to_settle(self, settled: Callable[["Difference"], bool], most: int = 1000) -> float:
+        """Fewest seeds, of 2 to `most`, at which `settled` holds for `with_seeds`.
+
+        inf: no number of seeds does, because the images alone leave it open (or the estimate lies on the
+        boundary): more images are needed. NaN: one seed does not tell how much seeds vary.
+        """
+        if np.isnan(self.se_seeds):
+            return float("nan")
+        return next((float(n) for n in range(2, most + 1) if settled(self.with_seeds(n))), float("inf"))
+
+
+Stratum = Sequence[tuple[float, Scores]]
+
+
+def contrast(*strata: Stratum, seed: int = 0) -> Difference:
+    """Mean over strata of sum(weight x mean over seeds of score), with a 95 % percentile interval.
+
+    A stratum is a list of (weight, Scores). Its arms share seeds (those that all of them have) and draws:
+    they are paired. Seeds are drawn for each stratum separately, because cells of a factorial that are not
+    compared with each other vary independently. A plain difference is one stratum, [(1, a), (-1, b)].
+
+    The bootstrap of S seeds is too narrow when S is small: its variance is (S - 1) / S of the unbiased one,
+    and it takes no account of the variance being estimated. So deviations from the mean over seeds are
+    stretched by sqrt(S / (S - 1)) x t(0.975, degrees of freedom) / z(0.975). With one seed only images are
+    resampled.
+    """
+    parts = [_paired(stratum) for stratum in strata]
+    degrees = sum(len(part.seeds) - 1 for part in parts)
+    widen = t.ppf(0.975, degrees) / Z95 if degrees else 0.0
+    rng = np.random.default_rng(seed)
+    centre, total = 0.0, 0.0
+    for part in parts:
+        number = len(part.seeds)
+        mean = part.draws.mean(1)  # (R, *T)
+        centre = centre + mean / len(parts)
+        if number > 1:
+            drawn = rng.multinomial(number, np.full(number, 1 / number), size=len(mean))  # (R, S)
+            moved = np.einsum("rs,rs...->r...", (drawn - 1) / number, part.draws)  # (R, *T)
+            mean = mean + np.sqrt(number / (number - 1)) * widen * moved
+        total = total + mean / len(parts)
+    spread = pd.DataFrame(total.reshape(len(total), -1))  # (R, T): pandas leaves NaN out
+    around = pd.DataFrame(centre.reshape(len(centre), -1))
+    shape = total.shape[1:]
+    common = sorted(set.intersection(*(set(part.seeds) for part in parts)))
+    per_seed = np.mean([part.pick(common).points for part in parts], axis=0)
+    se_total, se_images = (draws.std().to_numpy().reshape(shape) for draws in (spread, around))
+    se_seeds = np.sqrt(np.maximum(se_total**2 - se_images**2, 0))
+    levels = (("seeds",) if degrees else ()) + (("images",) if parts[0].blocks > 1 else ())
+    return Difference(
+        estimate=_plain(np.mean([part.points.mean(0) for part in parts], axis=0)),
+        low=_plain(spread.quantile(0.025).to_numpy().reshape(shape)),
+        high=_plain(spread.quantile(0.975).to_numpy().reshape(shape)),
+        per_seed=per_seed,
+        seeds=tuple(common),
+        images=parts[0].images,
+        blocks=parts[0].blocks,
+        levels=levels,
+        sd_seed=_plain(per_seed.std(0, ddof=1)) if len(common) > 1 else float("nan"),
+        se_seeds=_plain(se_seeds) if len(common) > 1 else float("nan"),
+        se_images=_plain(se_images),
+        smallest_effect=_plain(POWER80 * se_total),
+        strata=len(parts),
+    )
+
+
+def difference(a: Scores, b: Scores) -> Difference:
+    """Paired difference a - b."""
+    return contrast([(1.0, a), (-1.0, b)])
+
+
+def single(a: Scores) -> Difference:
+    """One arm's score with its interval."""
+    return contrast([(1.0, a)])
+
+
+def _paired(stratum: Stratum) -> Scores:
+    arms = [scores for _, scores in stratum]
+    if len({(scores.images, scores.draws.shape[0]) for scores in arms}) != 1:
+        raise ValueError("arms of one comparison must be scored on the same images with the same resamples")
+    common = sorted(set.intersection(*(set(scores.seeds) for scores in arms)))
+    if not common:
+        raise ValueError(f"arms of one comparison share no seed: {[scores.seeds for scores in arms]}")
+    picked = [(weight, scores.pick(common)) for weight, scores in stratum]
+    return replace(
+        picked[0][1],
+        points=sum(weight * scores.points for weight, scores in picked),
+        draws=sum(weight * scores.draws for weight, scores in picked),
+    )
+
+
+def _plain(value: np.ndarray) -> float:
+    return float(value) if np.ndim(value) == 0 else value
