@@ -1,0 +1,122 @@
+# Sourced by run_all.sh and run_tests.sh: leaves the interpreter to use in $PYTHON and makes .venv where there is none.
+#
+#   1. An active conda environment named dsrl (made from environment.yml) is used as it is.
+#   2. An active virtual environment that holds every dependency of pyproject.toml is used as it is.
+#   3. Otherwise .venv: made from requirements.lock with hashes, and brought up to date when the lock changes.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Prints what the interpreter $1 lacks of pyproject.toml's dependencies; nothing when it has them all.
+missing_packages() {
+    "$1" - "$root/pyproject.toml" 2>/dev/null <<'PY' || echo "python >= 3.11 with the packages of pyproject.toml"
+import re, sys, tomllib
+from importlib.metadata import PackageNotFoundError, version
+
+project = tomllib.load(open(sys.argv[1], "rb"))["project"]
+for requirement in project["dependencies"] + project["optional-dependencies"]["test"]:
+    name, minimum = requirement.split(">=")
+    try:
+        have = version(name)
+    except PackageNotFoundError:
+        have = ""
+    number = lambda text: [int(part) for part in re.findall(r"\d+", text.split("+")[0])]
+    if number(have) < number(minimum):
+        print(requirement, end=" ")
+PY
+}
+
+# The first interpreter that can make an environment.
+find_python() {
+    local candidate
+    for candidate in python3 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    say "error: no Python >= 3.11 with venv was found (looked for python3, python3.13, python3.12, python3.11)."
+    say "       On Debian or Ubuntu: sudo apt-get install python3 python3-venv"
+    return 1
+}
+
+# Reads pip's output: all of it goes to the log, a counter to the terminal.
+show_progress() {
+    local line count=0
+    while IFS= read -r line; do
+        printf '%s\n' "$line"
+        case $line in
+            Collecting*) count=$((count + 1)); [ -t 2 ] && printf '\r  %d of about %d packages fetched' "$count" "$1" >&2 ;;
+            Installing*) [ -t 2 ] && printf '\r  %d packages fetched, unpacking them      ' "$count" >&2 ;;
+        esac
+    done
+    [ -t 2 ] && printf '\n' >&2
+    return 0
+}
+
+install_lock() {
+    local log=$1 pip=("$root/.venv/bin/python" -m pip --disable-pip-version-check --no-input)
+    if command -v uv >/dev/null; then
+        pip=(env VIRTUAL_ENV="$root/.venv" uv pip)
+        "${pip[@]}" install --require-hashes -r "$root/requirements.lock" >"$log" 2>&1 || return 1
+    else
+        "${pip[@]}" install --require-hashes -r "$root/requirements.lock" 2>&1 \
+            | show_progress "$(grep -c '==.* \\$' "$root/requirements.lock")" >"$log" || return 1
+    fi
+    # dsrl_lib itself, so that notebooks and scripts import it from any folder.
+    "${pip[@]}" install --no-deps --no-build-isolation -e "$root" >>"$log" 2>&1
+}
+
+# The stamp is written last: no stamp or an old one means work to do, a marker means an install was cut off.
+make_venv() {
+    local venv=$root/.venv wanted base log=$root/.venv.log start=$SECONDS
+    wanted=$({ sha256sum <"$root/requirements.lock"; echo "$root"; } | sha256sum | cut -c1-64)
+    [ "$(cat "$venv/.stamp" 2>/dev/null)" = "$wanted" ] && return
+    if [ -e "$venv/.incomplete" ]; then
+        say "The last set-up was cut off: starting again."
+        rm -rf "$venv"
+    fi
+    if [ ! -x "$venv/bin/python" ]; then
+        base=$(find_python) || return 1
+        say "Making the environment in .venv with $("$base" --version) (about 5 GB on disk, one to two minutes) ..."
+        mkdir -p "$venv" && touch "$venv/.incomplete"
+        "$base" -m venv "$venv" || return 1
+    else
+        say "Bringing .venv up to date with requirements.lock ..."
+        touch "$venv/.incomplete"
+    fi
+    if ! install_lock "$log"; then
+        tail -n 15 "$log" >&2
+        say "error: the packages could not be installed; the whole log is $log"
+        return 1
+    fi
+    mv "$log" "$venv/install.log"
+    rm "$venv/.incomplete"
+    echo "$wanted" >"$venv/.stamp"
+    say "The environment is ready ($((SECONDS - start)) s)."
+}
+
+if [ "${CONDA_DEFAULT_ENV:-}" = dsrl ] && [ -x "${CONDA_PREFIX:-}/bin/python" ]; then
+    PYTHON=$CONDA_PREFIX/bin/python
+    lacks=$(missing_packages "$PYTHON")
+    if [ -n "$lacks" ]; then
+        say "error: the active conda environment dsrl lacks: $lacks"
+        say "       Bring it up to date with: conda env update -f environment.yml"
+        exit 1
+    fi
+elif [ -n "${VIRTUAL_ENV:-}" ] && [ "$VIRTUAL_ENV" != "$root/.venv" ] \
+        && [ -z "$(missing_packages "$VIRTUAL_ENV/bin/python")" ]; then
+    PYTHON=$VIRTUAL_ENV/bin/python
+else
+    [ -z "${VIRTUAL_ENV:-}" ] || [ "$VIRTUAL_ENV" = "$root/.venv" ] \
+        || say "The active environment $VIRTUAL_ENV lacks packages of pyproject.toml: using .venv instead."
+    exec 9>"$root/.venv.lock"  # one set-up at a time
+    flock 9
+    make_venv || exit 1
+    exec 9>&-
+    PYTHON=$root/.venv/bin/python
+fi
+
+export PATH="$(dirname "$PYTHON"):$PATH"
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"  # an environment used as it is need not have dsrl_lib installed

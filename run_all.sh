@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The whole study with one command; ./run_all.sh --help says what it can do.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+for argument in "$@"; do
+    case $argument in
+        -h | --help) exec python3 -m dsrl_lib.study --help ;;  # needs no environment
+    esac
+done
+
+source ./environment.sh
+exec "$PYTHON" -m dsrl_lib.study "$@"
