@@ -22,6 +22,9 @@ SPLITS = ("val", "test")
 """`test` is what is reported; for Cityscapes it is the official val split, whose labels are public."""
 
 
+ENVIRONMENT = ("train_seconds", "peak_memory_mib", "device", "commit", "dirty")
+
+
 class DamagedRunError(ValueError):
     """A file of a complete run cannot be read, or contradicts another; the message names it."""
 
@@ -171,11 +174,8 @@ def _row(run: Run) -> dict[str, Any]:
         "test_miou": 100 * miou(test.counts),
         **{f"iou_{name}": value for name, value in zip(names, by_class, strict=True)},
         **{f"test_{name}": run.metrics["test"].get(name) for name in ("psnr", "ssim")},
-        **dict(sorted((run.metrics.get("cost") or {}).items())),
-        "seconds": run.metrics.get("seconds"),
-        "device": run.env.get("device"),
-        "commit": run.env.get("commit"),
-        "dirty": run.env.get("dirty"),
+        **{name: value for name, value in sorted(run.metrics["cost"].items()) if name != "input"},
+        **{name: run.env.get(name) for name in ENVIRONMENT},
         "stale": run.stale,
     }
 

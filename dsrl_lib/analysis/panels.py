@@ -1,0 +1,105 @@
+"""Pictures beside pictures: predictions, reconstructions and affinity maps, from arrays."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Patch
+
+from dsrl_lib.analysis.style import chart, styled
+from dsrl_lib.labels import VOID, ClassTable, colourise
+
+WRONG = (213, 94, 0)
+UNKNOWN = (190, 190, 190)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One frame and what a network made of it."""
+
+    title: str
+    image: np.ndarray
+    """uint8 (h, w, 3): any size."""
+    truth: np.ndarray
+    """(H, W) class ids, 255 is void."""
+    prediction: np.ndarray
+    """(H, W) class ids."""
+
+
+@styled
+def predictions(rows: Sequence[Prediction], table: ClassTable) -> Figure:
+    """Input, truth, prediction and error for each frame; errors are orange, void is grey."""
+    height, width = rows[0].truth.shape
+    figure = chart(10.4, 2.6 * height / width * len(rows) + 0.7)
+    grid = figure.subplots(len(rows), 4, squeeze=False)
+    for axes, row in zip(grid, rows, strict=True):
+        right = (row.prediction == row.truth)[..., None]
+        faint = (190 + 0.25 * colourise(row.truth, table)).astype(np.uint8)
+        error = np.where(right, faint, WRONG).astype(np.uint8)
+        error[row.truth == VOID] = UNKNOWN
+        pictures = (row.image, colourise(row.truth, table), colourise(row.prediction, table), error)
+        known = row.truth != VOID
+        accuracy = 100 * np.mean(row.prediction[known] == row.truth[known])
+        titles = (row.title, "truth", "prediction", f"errors ({accuracy:.1f} % of pixels right)")
+        for cell, picture, title in zip(axes, pictures, titles, strict=True):
+            _show(cell, picture, title)
+    present = np.unique(np.concatenate([ids[ids != VOID] for r in rows for ids in (r.truth, r.prediction)]))
+    handles = [Patch(color=np.array(table.colours[k]) / 255, label=table.classes[k]) for k in present]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 11), fontsize=7.5)
+    return figure
+
+
+@styled
+def reconstructions(rows: Sequence[tuple[str, np.ndarray, np.ndarray]], gain: float = 4.0) -> Figure:
+    """Target, reconstruction and difference. rows: title, target, reconstruction (uint8 (H, W, 3) each).
+
+    gain: the absolute difference, mean over channels, is shown times this factor, from white (none) to
+    dark.
+    """
+    height, width = rows[0][1].shape[:2]
+    figure = chart(9.6, 3.2 * height / width * len(rows) + 0.3)
+    grid = figure.subplots(len(rows), 3, squeeze=False)
+    for axes, (title, target, made) in zip(grid, rows, strict=True):
+        gap = target.astype(float) - made.astype(float)  # (H, W, 3)
+        psnr = 10 * np.log10(255**2 / max(np.mean(gap**2), 1e-12))
+        _show(axes[0], target, title)
+        _show(axes[1], made, f"reconstruction, PSNR {psnr:.1f} dB")
+        strength = gain * np.abs(gap).mean(-1)  # (H, W)
+        _show(axes[2], strength, f"|difference| × {gain:g}", cmap="magma_r", vmin=0, vmax=255)
+    return figure
+
+
+@styled
+def affinity(image: np.ndarray, maps: Mapping[str, np.ndarray], pixel: tuple[float, float]) -> Figure:
+    """How similar every place is to one reference pixel, in each branch.
+
+    image: uint8 (H, W, 3). maps: name -> (h, w), the reference row of the affinity matrix, any size.
+    pixel: (y, x) of the reference as fractions of height and width. All maps share one colour scale.
+    """
+    height, width = image.shape[:2]
+    figure = chart(3.3 * (len(maps) + 1) + 0.5, 3.3 * height / width + 0.4)
+    axes = figure.subplots(1, len(maps) + 1)
+    _show(axes[0], image, "reference pixel")
+    axes[0].plot(*_at(image, pixel), "+", color="#D55E00", markersize=14, markeredgewidth=2.4)
+    low = min(0.0, *(float(values.min()) for values in maps.values()))
+    high = max(float(values.max()) for values in maps.values())
+    for cell, (name, values) in zip(axes[1:], maps.items(), strict=True):
+        shown = _show(cell, values, name, cmap="viridis", vmin=low, vmax=high)
+        cell.plot(*_at(values, pixel), "+", color="#D55E00", markersize=14, markeredgewidth=2.4)
+    figure.colorbar(shown, ax=axes, label="affinity", fraction=0.02, pad=0.01)
+    return figure
+
+
+def _at(picture: np.ndarray, pixel: tuple[float, float]) -> tuple[float, float]:
+    """Position of the pixel on a picture, x first, where matplotlib puts it."""
+    height, width = picture.shape[:2]
+    return pixel[1] * width - 0.5, pixel[0] * height - 0.5
+
+
+def _show(axes: Axes, picture: np.ndarray, title: str, **how: object) -> AxesImage:
+    axes.set_title(title, fontsize=8.5, fontweight="normal")
+    axes.set_axis_off()
+    return axes.imshow(picture, interpolation="nearest", **how)

@@ -1,0 +1,227 @@
+"""Charts of runs and comparisons. Each function returns a figure and changes nothing global.
+
+mIoU and IoU are in points (percent). A seed is always a point of its own; an interval is the 95 % one of
+`stats`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from dsrl_lib.analysis.stats import Difference
+from dsrl_lib.analysis.style import INK, MUTED, chart, colour, styled
+
+TERMS = {
+    "ce": ("CE", "#0072B2"),
+    "aux": ("auxiliary CE", "#8a8a8a"),
+    "mse": ("w1 MSE", "#009E73"),
+    "fa": ("w2 FA", "#D55E00"),
+}
+HOST_MARKERS = "osD^vP"
+
+@styled
+def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
+    """One run: weighted loss terms, validation mIoU (and PSNR), learning rate. history: history.csv."""
+    figure = chart(9.6, 2.9)
+    losses, accuracy, rate = figure.subplots(1, 3)
+    for name, (label, hue) in TERMS.items():
+        if name in history and history[name].notna().any():
+            losses.plot(history["epoch"], history[name], color=hue, label=label, **_dot(history))
+    losses.set(yscale="log", title="Weighted loss terms", xlabel="epoch")
+    losses.legend()
+    known = history.dropna(subset="val_miou")
+    accuracy.plot(known["epoch"], 100 * known["val_miou"], color="#D55E00", marker="o", markersize=3.5)
+    accuracy.set(title="Validation mIoU", xlabel="epoch", ylabel="points")
+    if history["val_psnr"].notna().any():
+        quality = accuracy.twinx()
+        quality.plot(known["epoch"], known["val_psnr"], color="#009E73", linestyle="--", linewidth=1.2)
+        quality.set_ylabel("SISR PSNR (dB)", color="#009E73")
+        quality.grid(False)
+    rate.plot(history["epoch"], history["lr"], color=INK, **_dot(history))
+    rate.set(title="Learning rate", xlabel="epoch")
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    for axes in (losses, accuracy, rate):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+@styled
+def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
+    """Validation mIoU by arm: every seed thin, their mean thick. Epochs are relative to each run's end."""
+    figure = chart(6.4, 3.6)
+    axes = figure.subplots()
+    for arm, seeds in histories.items():
+        curves = [history.dropna(subset="val_miou").set_index("epoch")["val_miou"] * 100 for history in seeds]
+        curves = [curve.set_axis(curve.index - curve.index.max()) for curve in curves]
+        for curve in curves:
+            axes.plot(curve.index, curve, color=colour(arm), linewidth=0.7, alpha=0.45)
+        mean = pd.concat(curves, axis=1).mean(axis=1)
+        axes.plot(mean.index, mean, color=colour(arm), label=arm, marker="o", markersize=3.5)
+    axes.set(xlabel="epochs before the end of the run", ylabel="validation mIoU (points)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+@styled
+def forest(
+    rows: Mapping[str, Difference],
+    *,
+    threshold: float | None = None,
+    interest: float | None = None,
+    xlabel: str = "difference in mIoU (points)",
+) -> Figure:
+    """Differences with their intervals, one a row, every seed as a point.
+
+    threshold: what a claim asks for, a dashed line. interest: smallest effect of interest, a band around
+    zero.
+    """
+    figure = chart(7.6, 0.9 + 0.42 * len(rows))
+    axes = figure.subplots()
+    for y, row in enumerate(rows.values()):
+        axes.plot([row.low, row.high], [y, y], color="#0072B2", linewidth=2.4, solid_capstyle="butt")
+        axes.plot(row.estimate, y, "D", color="#0072B2", markersize=6, zorder=4)
+        offsets = y + 0.24 + np.zeros(len(row.per_seed))
+        axes.plot(row.per_seed, offsets, "o", color="#D55E00", markersize=3.6, alpha=0.8, zorder=3)
+        text = f"{row.estimate:+.2f}  [{row.low:+.2f}, {row.high:+.2f}]  n = {len(row.seeds)}"
+        axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+    axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
+    if interest is not None:
+        axes.axvspan(-interest, interest, color="#f0f0f0", zorder=0, linewidth=0)
+    if threshold is not None:
+        axes.axvline(threshold, color="#D55E00", linewidth=1, linestyle="--", zorder=1)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set(xlabel=xlabel, ylim=(len(rows) - 0.4, -0.6))
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    _seed_legend(axes)
+    return figure
+
+
+@styled
+def class_differences(names: Sequence[str], rows: Mapping[str, Difference]) -> Figure:
+    """IoU difference by class. names: K classes; rows: comparisons whose fields have shape (K,)."""
+    figure = chart(1.4 + 2.2 * len(rows), 0.9 + 0.27 * len(names))
+    panels = figure.subplots(1, len(rows), sharey=True, squeeze=False)[0]
+    y = np.arange(len(names))
+    for axes, (title, row) in zip(panels, rows.items(), strict=True):
+        axes.axvline(0, color=INK, linewidth=0.9)
+        axes.hlines(y, row.low, row.high, color="#0072B2", linewidth=2.2)
+        axes.plot(row.estimate, y, "D", color="#0072B2", markersize=4.5)
+        axes.plot(row.per_seed.T, y, "o", color="#D55E00", markersize=2.6, alpha=0.7)
+        axes.set(title=title, xlabel="IoU difference (points)")
+        axes.grid(axis="y", visible=False)
+    panels[0].set_yticks(y, names)
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    return figure
+
+
+@styled
+def class_heat(values: pd.DataFrame) -> Figure:
+    """IoU in points by arm (rows) and class (columns), numbers on a heat map; blank for an absent class."""
+    figure = chart(1.6 + 0.62 * values.shape[1], 0.9 + 0.34 * len(values))
+    axes = figure.subplots()
+    image = axes.imshow(values, cmap="viridis", vmin=0, vmax=100, aspect="auto")
+    for (i, j), value in np.ndenumerate(values.to_numpy(float)):
+        if np.isfinite(value):
+            axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=7.5,
+                      color="black" if value > 60 else "white")  # fmt: skip
+    axes.set_xticks(range(values.shape[1]), values.columns, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(values)), values.index)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    figure.colorbar(image, label="IoU (points)", fraction=0.03, pad=0.015)
+    return figure
+
+
+@styled
+def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, y: str = "test_miou") -> Figure:
+    """Accuracy against cost. table: a row a run (`results.table`); x: a cost column. Small points: seeds."""
+    figure = chart(6.8, 4.2)
+    axes = figure.subplots()
+    hosts = list(dict.fromkeys(table["host"]))
+    markers = dict(zip(hosts, HOST_MARKERS, strict=False))
+    for (host, arm), runs in table.groupby(["host", "arm"], sort=False):
+        at, mean = runs[x].median(), runs[y].mean()
+        axes.plot(runs[x], runs[y], ".", color=colour(arm), markersize=4, alpha=0.6)
+        axes.plot(at, mean, markers[host], color=colour(arm), markersize=8, markeredgecolor="white")
+    axes.set(xscale="log", xlabel=xlabel, ylabel="test mIoU (points)")
+    names = dict.fromkeys(table["arm"])
+    handles = [Line2D([], [], color=colour(arm), marker="o", linestyle="", label=arm) for arm in names]
+    if len(hosts) > 1:
+        handles += [Line2D([], [], color=MUTED, marker=markers[h], linestyle="", label=h) for h in hosts]
+    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+@styled
+def factorial(cells: pd.DataFrame) -> Figure:
+    """The FA factorial. cells: one row a run with placement, ftm, normalisation, seed, test_miou.
+
+    One panel a placement, one line a normalisation through the means, every seed a point: parallel lines
+    mean that the factors do not interact.
+    """
+    placements = list(dict.fromkeys(cells["placement"]))
+    figure = chart(3.4 * len(placements) + 0.8, 3.2)
+    panels = figure.subplots(1, len(placements), sharey=True, squeeze=False)[0]
+    levels = list(dict.fromkeys(cells["ftm"]))
+    for axes, placement in zip(panels, placements, strict=True):
+        for shift, hue, (norm, part) in zip(
+            (-0.06, 0.06), ("#0072B2", "#D55E00"),
+            cells[cells["placement"] == placement].groupby("normalisation", sort=False), strict=False,
+        ):  # fmt: skip
+            at = part["ftm"].map(levels.index).to_numpy() + shift
+            axes.plot(at, part["test_miou"], "o", color=hue, markersize=3.6, alpha=0.6)
+            mean = part.groupby("ftm")["test_miou"].mean().reindex(levels)
+            axes.plot(np.arange(len(levels)) + shift, mean, "D-", color=hue, markersize=6, label=norm)
+        axes.set_xticks(range(len(levels)), levels)
+        axes.set(title=f"FA on {placement}", xlabel="FTM", xlim=(-0.4, len(levels) - 0.6))
+    panels[0].set_ylabel("test mIoU (points)")
+    panels[-1].legend(title="FA matrix", loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+@styled
+def trimap(curves: Mapping[str, Difference], px: Sequence[int], ylabel: str = "mIoU (points)") -> Figure:
+    """Score near class boundaries. curves: by arm, fields of shape (bands,); px: width of each band."""
+    figure = chart(6.2, 3.6)
+    axes = figure.subplots()
+    for arm, curve in curves.items():
+        axes.fill_between(px, curve.low, curve.high, color=colour(arm), alpha=0.15, linewidth=0)
+        axes.plot(px, curve.estimate, color=colour(arm), marker="o", markersize=4, label=arm)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(px, [str(n) for n in px])
+    axes.set(xlabel="distance to a class boundary, at most (pixels)", ylabel=ylabel)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+@styled
+def recall_by_size(values: Mapping[str, Sequence[float]], bounds: Sequence[int]) -> Figure:
+    """Recall of objects by size. values: arm -> (bins,) in percent; bounds: upper bounds in pixels."""
+    figure = chart(6.2, 3.4)
+    axes = figure.subplots()
+    labels = [f"≤ {bound}" for bound in bounds] + [f"> {bounds[-1]}"]
+    for arm, recall in values.items():
+        axes.plot(labels, recall, color=colour(arm), marker="o", markersize=4, label=arm)
+    axes.set(xlabel="size of the object (pixels)", ylabel="pixels found (percent)")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _dot(history: pd.DataFrame) -> dict[str, object]:
+    return {"marker": "o", "markersize": 3.5} if len(history) < 12 else {}
+
+
+def _seed_legend(axes: Axes) -> None:
+    seed = Line2D([], [], color="#D55E00", marker="o", markersize=3.6, linestyle="", label="one seed")
+    mean = Line2D([], [], color="#0072B2", marker="D", markersize=6, label="mean, 95 % interval")
+    axes.legend(handles=[mean, seed], loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
