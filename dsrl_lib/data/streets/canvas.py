@@ -2,10 +2,11 @@
 
 Everything above the ground is a vertical rectangle in the world, from the facade of a house to a pedestrian,
 with a paint function that says which part of the object lies at (s, y): s metres along the panel, y metres
-above the ground. All arithmetic is elementwise float32 or integer, so that every platform draws the same pixels.
+above the ground. All arithmetic is elementwise float32 or integer, so that every
+platform draws the same pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +21,7 @@ Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Camera:
-    """Position in metres, focal length and principal point in drawn pixels; `bend` (1/m) curves the street."""
+    """Position in metres, focal length and principal point in drawn pixels; `bend` (1/m) curves the way."""
 
     rows: int
     columns: int
@@ -37,6 +38,10 @@ class Camera:
         depth = z - self.z
         return x - self.x + self.bend * depth * depth, depth
 
+    def row(self, y: float, depth: float) -> float:
+        """Pixel row of the height y at a depth, both in metres."""
+        return self.horizon + self.focal * (self.y - y) / depth
+
     def slopes(self, first: int, last: int) -> np.ndarray:
         """Lateral metres per metre of depth at the pixel columns first..last-1, float32."""
         columns = np.arange(first, last, dtype=np.float32)
@@ -52,8 +57,8 @@ class Camera:
 class Panel:
     """A vertical rectangle over the ground line (x0, z0)-(x1, z1), from height y0 to y1, in metres.
 
-    `paint(s, y)` returns the part number at each point, 0 for nothing. `parts[n - 1]` is (label id, colour) of
-    part n; colour None means see-through: labelled, but showing what is behind. `light` and `grain` are in
+    `paint(s, y)` returns the part number at each point, 0 for nothing. `parts[n - 1]` is (label id, colour)
+    of part n; colour None means see-through: labelled, but showing what is behind. `light` and `grain` are in
     1/256: the brightness and the strength of the texture. `thin` panels are at least one output pixel wide.
     """
 
@@ -69,10 +74,15 @@ class Panel:
     grain: int = 40
     thin: bool = False
 
+    @property
+    def see_through(self) -> bool:
+        """Whether some part shows what is behind it."""
+        return any(colour is None for _, colour in self.parts)
+
 
 @dataclass
 class Canvas:
-    """Colours float32 (H, W, 3) on the 0..255 scale, label ids uint8 (H, W), depth in metres float32 (H, W)."""
+    """Colours float32 (H, W, 3) in 0..255, label ids uint8 (H, W), depth in metres float32 (H, W)."""
 
     camera: Camera
     texture: Texture
@@ -96,7 +106,14 @@ class Canvas:
         mist += colours
         return mist
 
-    def draw(self, panel: Panel) -> None:
+    def draw_all(self, panels: Sequence[Panel]) -> None:
+        """Paint the opaque panels, the nearest first to spare hidden work, then the others from the back."""
+        for panel in sorted((p for p in panels if not p.see_through), key=lambda p: min(p.z0, p.z1)):
+            self._draw(panel)
+        for panel in sorted((p for p in panels if p.see_through), key=lambda p: -max(p.z0, p.z1)):
+            self._draw(panel)
+
+    def _draw(self, panel: Panel) -> None:
         """Paint one panel where it is nearer than what is there."""
         camera = self.camera
         (xa, za), (xb, zb) = camera.place(panel.x0, panel.z0), camera.place(panel.x1, panel.z1)
@@ -107,18 +124,13 @@ class Canvas:
         for x, z, x_other, z_other in ((xa, za, xb, zb), (xb, zb, xa, za)):
             if z < NEAREST:
                 x, z = x + (x_other - x) * (NEAREST - z) / (z_other - z), NEAREST
-            ends.append((camera.centre + camera.focal * x / z, z))
-        (left, _), (right, _) = sorted(ends)
+            ends.append(camera.centre + camera.focal * x / z)
+        left, right = min(ends), max(ends)
         if panel.thin and right - left < SUPERSAMPLING:
             left = (left + right - SUPERSAMPLING) / 2
             right = left + SUPERSAMPLING
         first, last = max(0, _round(left)), min(camera.columns, _round(right))
-        nearest = min(z for _, z in ends)
-        farthest = max(z for _, z in ends)
-        tops = [camera.horizon + camera.focal * (camera.y - panel.y1) / z for z in (nearest, farthest)]
-        feet = [camera.horizon + camera.focal * (camera.y - panel.y0) / z for z in (nearest, farthest)]
-        top, bottom = max(0, _round(min(tops))), min(camera.rows, _round(max(feet)))
-        if first >= last or top >= bottom:
+        if first >= last:
             return
         slope = camera.slopes(first, last)
         across = np.float32(xb - xa) - slope * np.float32(zb - za)
@@ -126,10 +138,15 @@ class Canvas:
         along = np.clip(
             (slope * np.float32(za) - np.float32(xa)) / across, 0, 1
         )  # (w,) share of the way a -> b
-        depth = np.float32(za) + along * np.float32(zb - za)  # (w,)
+        depth = np.maximum(np.float32(za) + along * np.float32(zb - za), np.float32(NEAREST))  # (w,)
+        reach = float(depth.min()), float(depth.max())
+        top = max(0, min(_round(camera.row(panel.y1, z)) for z in reach))
+        bottom = min(camera.rows, max(_round(camera.row(panel.y0, z)) for z in reach))
+        if top >= bottom:
+            return
         y = np.float32(camera.y) - camera.drops(top, bottom)[:, None] * depth  # (h, w)
-        window = np.s_[top:bottom, first:last]
-        open_ = (y >= np.float32(panel.y0)) & (y <= np.float32(panel.y1)) & (depth < self.depth[window])
+        open_ = depth < self.depth[top:bottom, first:last]
+        open_ &= (y >= np.float32(panel.y0)) & (y <= np.float32(panel.y1))
         row, column = np.nonzero(open_)
         s, y, depth = (along * np.float32(length))[column], y[row, column], depth[column]  # (n,) from here on
         where = (row + top) * camera.columns + (column + first)
@@ -140,8 +157,8 @@ class Canvas:
         part = part - 1
         self.depth.reshape(-1)[where] = depth
         self.ids.reshape(-1)[where] = np.array([i for i, _ in panel.parts], np.uint8)[part]
-        opaque = np.array([colour is not None for _, colour in panel.parts])
-        if not opaque.all():
+        if panel.see_through:
+            opaque = np.array([colour is not None for _, colour in panel.parts])
             hit = np.flatnonzero(opaque[part])
             s, y, depth, where, part = s[hit], y[hit], depth[hit], where[hit], part[hit]
         base = np.array([colour or (0, 0, 0) for _, colour in panel.parts], np.float32)[part]  # (n, 3)

@@ -207,8 +207,9 @@ def tree(dice: Dice, texture: Texture, x: float, z: float, scale: float = 1.0) -
     r = dice.between(1.2, 2.6) * scale
     trunk, c = dice.between(1.6, 2.8) * scale, 1.8 * r
     circles = [(c, trunk + r, r)]
-    circles += [(c + dice.between(-0.9, 0.9) * r, trunk + dice.between(0.6, 2.1) * r, dice.between(0.45, 0.8) * r)
-                for _ in range(5)]  # fmt: skip
+    for _ in range(5):
+        s, y = c + dice.between(-0.9, 0.9) * r, trunk + dice.between(0.6, 2.1) * r
+        circles.append((s, y, dice.between(0.45, 0.8) * r))
     foliage = leaves(dice, texture, blobs(circles), trunk + r, r, 0.55)
     light = dice.whole(190, 280)
     crown = Panel(x - c, z, x + c, z, 0.5 * trunk, trunk + 3.2 * r, foliage, _greens(dice), light, 40)

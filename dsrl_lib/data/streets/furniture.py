@@ -46,17 +46,21 @@ def sign(dice: Dice, x: float, z: float) -> list[Panel]:
         size = dice.between(0.5, 0.8)
         border, middle = dice.pick(FACES)
         kind, c = dice.whole(0, 3), size / 2
-        shapes = {
-            0: figure((1, disc(c, y - c, c)), (2, disc(c, y - c, 0.7 * c))),
-            1: figure((1, trapezium(y - size, y, (0.0, size), (c - 0.02, c + 0.02))),
-                      (2, trapezium(y - 0.9 * size, y - 0.3 * size, (0.2 * size, 0.8 * size), (c - 0.02, c + 0.02)))),
-            2: figure((1, box(0.0, y - size, size, y)), (2, box(0.1 * size, y - 0.9 * size, 0.9 * size, y - 0.1 * size))),
-            3: figure((1, trapezium(y - c, y, (0.0, size), (c, c))), (1, trapezium(y - size, y - c, (c, c), (0.0, size))),
-                      (2, disc(c, y - c, 0.5 * c))),
-        }  # fmt: skip
+        narrow = (c - 0.02, c + 0.02)
+        inner = (y - 0.9 * size, y - 0.1 * size)
+        shapes = [
+            (disc(c, y - c, c), disc(c, y - c, 0.7 * c)),
+            (
+                trapezium(y - size, y, (0.0, size), narrow),
+                trapezium(inner[0], y - 0.3 * size, (0.2 * size, 0.8 * size), narrow),
+            ),
+            (box(0.0, y - size, size, y), box(0.1 * size, inner[0], 0.9 * size, inner[1])),
+            (path(((c, y - 0.6 * c), (c, y - 1.4 * c)), 0.6 * c), disc(c, y - c, 0.5 * c)),
+        ]
+        face = figure(*enumerate(shapes[kind], start=1))
         parts = ((Id.TRAFFIC_SIGN, dice.near(border, 12)), (Id.TRAFFIC_SIGN, dice.near(middle, 12)))
         panels.append(
-            Panel(x - c, z - 0.1, x + c, z - 0.1, y - size, y, shapes[kind], parts, dice.whole(170, 270), 24)
+            Panel(x - c, z - 0.1, x + c, z - 0.1, y - size, y, face, parts, dice.whole(170, 270), 24)
         )
         y -= size + 0.05
     return panels

@@ -43,7 +43,7 @@ class Ground:
     parking: float
     junctions: list[tuple[float, float]]
     tracks: tuple[float, ...]  # x of the middle of each tram track
-    plots: list[Plot]
+    plots: list[Plot] = field(default_factory=list)
     shadows: list[tuple[float, float, float, float, float]] = field(
         default_factory=list
     )  # x0, x1, z0, z1, strength

@@ -42,7 +42,6 @@ def scene(
     canvas = Canvas(camera, texture, sky.horizon, haze)
     photo.sky(canvas, sky)
     street.ground.paint(canvas, dice)
-    for panel in sorted(street.panels, key=lambda p: -max(p.z0, p.z1)):
-        canvas.draw(panel)
+    canvas.draw_all(street.panels)
     photo.hood(canvas, dice)
     return photo.expose(canvas, sky, dice, Dice(*key, frame))

@@ -38,15 +38,23 @@ class Street:
         self.parking = 2.2 if dice.chance(0.6) else 0.0
         self.road = self.lane * self.lanes + self.parking
         walk = dice.between(2.4, 5.0)
-        verge = (self.road + 0.4, self.road + dice.between(1.2, 2.4)) if dice.chance(0.35) else (0.0, 0.0)
+        verge = (self.road + 0.4, self.road + dice.between(1.2, 2.6)) if dice.chance(0.45) else (0.0, 0.0)
         self.walk = max(self.road, verge[1])
         self.front = self.walk + walk
         self.eye = (self.lanes - 0.5) * self.lane + dice.between(-0.4, 0.4)
         self.sun = dice.pick((-1, 1))
-        start = dice.between(22.0, 75.0)
-        self.junctions = [(start, start + dice.between(7.0, 11.0))] if dice.chance(0.6) else []
-        self.ground = Ground(self.road, verge, self.front, self.lane, self.lanes, self.parking, self.junctions,
-                             self.tracks, [])  # fmt: skip
+        start = dice.between(18.0, 60.0)
+        self.junctions = [(start, start + dice.between(7.0, 11.0))] if dice.chance(0.7) else []
+        self.ground = Ground(
+            road=self.road,
+            verge=verge,
+            front=self.front,
+            lane=self.lane,
+            lanes=self.lanes,
+            parking=self.parking,
+            junctions=self.junctions,
+            tracks=self.tracks,
+        )
         self.urban = dice.between(0.35, 0.95)
         for side in (-1, 1):
             self._plots(side)
@@ -129,7 +137,7 @@ class Street:
                     self.panels += furniture.sign(dice, x, z)
                 if dice.chance(0.12):
                     self.panels += furniture.bin_(dice, x + side * dice.between(0.5, 1.5), z + 1.0)
-                if dice.chance(0.16):
+                if dice.chance(0.25):
                     self.panels += people.bicycle(
                         dice, x + side * 0.4, z + 2.0, rider=False, across=dice.chance(0.5)
                     )
@@ -138,7 +146,7 @@ class Street:
             z = dice.between(-4.0, 12.0)
             while z < 110.0:
                 if not self._in_junction(z + 2.0, 6.0) and dice.chance(0.6):
-                    label = Id.MOTORCYCLE if dice.chance(0.04) else Id.TRUCK if dice.chance(0.03) else Id.CAR
+                    label = Id.MOTORCYCLE if dice.chance(0.1) else Id.TRUCK if dice.chance(0.03) else Id.CAR
                     self._vehicle(label, side * (self.road - 1.1), z, oncoming=side < 0)
                 z += dice.between(6.0, 9.0)
 
@@ -153,7 +161,7 @@ class Street:
     def _walkers(self, side: int) -> None:
         """Pedestrians on the sidewalk, alone or in groups, near and far."""
         dice = self.dice
-        for _ in range(dice.whole(1, 7)):
+        for _ in range(dice.whole(2, 9)):
             z = 6.0 + 80.0 * dice.between(0.0, 1.0) * dice.between(0.0, 1.0) + dice.between(0.0, 12.0)
             x = side * dice.between(self.walk + 0.5, self.front - 0.4)
             pace = dice.between(-0.12, 0.12)
@@ -174,10 +182,10 @@ class Street:
                     if not dice.chance(0.25):
                         draw = dice.whole(0, 99)
                         shift = self.frame * (pace if side > 0 else -pace)
-                        if draw < 84:
-                            label = Id.CAR if draw < 76 else Id.TRUCK if draw < 81 else Id.BUS
+                        if draw < 80:
+                            label = Id.CAR if draw < 73 else Id.TRUCK if draw < 77 else Id.BUS
                             self._vehicle(label, x + dice.between(-0.3, 0.3), z + shift, oncoming=side < 0)
-                        elif draw < 90:
+                        elif draw < 89:
                             self.panels += people.motorcycle(dice, x, z + shift, rider=True, across=False)
                         else:
                             where = side * (self.road - self.parking - 0.7)
@@ -188,7 +196,7 @@ class Street:
         """Signals, and what crosses the street."""
         dice = self.dice
         for z0, z1 in self.junctions:
-            signals, arm = dice.chance(0.8), dice.between(2.0, 4.0) if dice.chance(0.4) else 0.0
+            signals, arm = dice.chance(0.9), dice.between(2.0, 4.0) if dice.chance(0.4) else 0.0
             for side in (-1, 1):
                 if signals:
                     self.panels += furniture.traffic_light(dice, side * (self.walk + 0.5), z0 - 1.0, arm=arm)

@@ -1,4 +1,4 @@
-"""Tileable integer noise, sampled by world position so that a surface keeps its texture as the camera moves."""
+"""Tileable integer noise, sampled by world position so that a surface keeps it as the camera moves."""
 
 import numpy as np
 
@@ -20,10 +20,10 @@ class Texture:
     """Noise in [0, 256): `smooth` has features of 16 to 64 cells, `fine` of 1 to 8 cells."""
 
     def __init__(self, dice: Dice) -> None:
-        self.smooth = ((2 * _octave(dice, 64) + 2 * _octave(dice, 32) + _octave(dice, 16)) // 5).astype(
-            np.uint8
-        )
-        self.fine = ((2 * _octave(dice, 8) + 2 * _octave(dice, 4) + _octave(dice, 1)) // 5).astype(np.uint8)
+        broad = 2 * _octave(dice, 64) + 2 * _octave(dice, 32) + _octave(dice, 16)
+        fine = 2 * _octave(dice, 8) + 2 * _octave(dice, 4) + _octave(dice, 1)
+        self.smooth = np.ascontiguousarray(broad // 5, np.uint8)
+        self.fine = np.ascontiguousarray(fine // 5, np.uint8)
 
 
 def sample(table: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
