@@ -114,7 +114,7 @@ def espnetv2_weights(scale: float, size: str, base_url: str = ESPNETV2_URL, *, p
     """The published ESPNetv2 weights of a width `scale`, trained on Cityscapes at `size` (width x height).
 
     Taken from weights_dir()/espnetv2, or downloaded to there; verified each time. ValueError for an unknown
-    scale or size, DataError for a file that is not the published one. Source: sacmehta/EdgeNets (GitHub, MIT).
+    scale or size, DataError where the file is not the published one. From github.com/sacmehta/EdgeNets.
     """
     sums = _manifest("espnetv2")
     name = f"espnetv2_s_{scale}_city_{size}.pth"

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,19 +77,9 @@ def streets_root() -> Path:
 
     code = b"".join(path.read_bytes() for path in sorted(Path(streets.__file__).parent.glob("*.py")))
     root = cache_dir() / f"streets-{hashlib.sha256(code).hexdigest()[:8]}"
-    if root.is_dir():
-        return root
     root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{root}.lock"):
-        if not root.is_dir():
-            temporary = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-            try:
-                streets.write(temporary)
-                temporary.chmod(0o755)
-                temporary.rename(root)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-    return root
+    with FileLock(f"{root}.lock"):  # a second process waits instead of drawing the same scenes
+        return streets.write(root)
 
 
 def _open(names: list[str], sequences: list[str], digest: str, folder: Path) -> Split:
