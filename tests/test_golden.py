@@ -1,13 +1,16 @@
 """Hosts against reference tensors that were computed with the original implementations."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from dsrl_lib import paths
+from dsrl_lib.models.ddrnet import ddrnet
 from dsrl_lib.models.hosts import build_host
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -63,3 +66,81 @@ def test_every_published_espnetv2_file_fits(scale):
         x = torch.randn(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             torch.testing.assert_close(chosen(x), published(x)[:, rows], atol=1e-5, rtol=1e-5)
+
+
+def fill_by_name(network):
+    """Every tensor of the state dict from a hash of its name, as the reference networks were filled."""
+    state = network.state_dict()
+    for key, tensor in state.items():
+        if key.endswith("num_batches_tracked"):
+            continue
+        x = np.arange(tensor.numel(), dtype=np.uint32) + np.uint32(zlib.crc32(key.encode()))
+        x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+        x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
+        v = 2 * (x ^ (x >> np.uint32(16))).astype(np.float64) / 2**32 - 1
+        if key.endswith("running_var"):
+            v = 1 + 0.5 * v
+        elif key.endswith("running_mean"):
+            v = 0.2 * v
+        elif tensor.ndim >= 2:
+            v = v * np.sqrt(3 / (tensor.numel() / tensor.shape[0]))
+        elif key.endswith("bias"):
+            v = 0.2 * v
+        else:
+            v = 1 + 0.3 * v
+        tensor.copy_(torch.from_numpy(v).view(tensor.shape))
+    return network
+
+
+def wave_input(height, width):
+    c, i, j = np.meshgrid(np.arange(3.0), np.arange(float(height)), np.arange(float(width)), indexing="ij")
+    x = np.sin(0.11 * (c + 1) * i + 0.3) * np.cos(0.07 * j + 0.5 * c)
+    x = x + 0.5 * np.sin(0.9 * i + 1.1 * j + c) + 0.01 * (i - j) * (c - 1)
+    return torch.from_numpy(x.astype(np.float32))[None]
+
+
+@pytest.mark.parametrize("variant", ["23_slim", "23", "39", "23_slim_large"])
+def test_ddrnet_reproduces_official_graph(variant):
+    size = (384, 768) if variant.endswith("_large") else (128, 256)
+    variant = variant.removesuffix("_large")
+    reference = golden(f"ddrnet_{variant}_fill0_{size[0]}x{size[1]}")
+    host = fill_by_name(ddrnet(f"ddrnet{variant}", 19, aux=True)).eval()
+    with torch.no_grad():
+        features = host.features(wave_input(*size))
+        main = host.classify(features.last)[0].numpy()
+    for own, name in ((main, "main"), (features.aux[0].numpy(), "aux")):
+        np.testing.assert_allclose(own, reference[name], rtol=0, atol=1e-4 * reference[name].std())
+
+
+# Parameters with and without auxiliary head, and entries of the state dict with it.
+@pytest.mark.parametrize(
+    ("variant", "with_aux", "without", "entries"),
+    [
+        ("ddrnet23_slim", 5_734_342, 5_695_987, 346),
+        ("ddrnet23", 20_299_366, 20_148_947, 346),
+        ("ddrnet39", 32_660_838, 32_360_275, 514),
+    ],
+)
+def test_ddrnet_sizes(variant, with_aux, without, entries):
+    host = ddrnet(variant, aux=True)
+    assert sum(p.numel() for p in host.parameters()) == with_aux
+    assert sum(p.numel() for p in ddrnet(variant).parameters()) == without
+    assert len(host.state_dict()) == entries
+
+
+@pytest.mark.parametrize(
+    ("scale", "parameters", "macs"),
+    [
+        ("0.5", 80_342, 149_069_802),
+        ("1.0", 234_010, 271_333_354),
+        ("1.5", 468_362, 428_330_474),
+        ("2.0", 789_242, 674_456_554),
+    ],
+)
+def test_espnetv2_sizes(scale, parameters, macs):
+    host = build_host(f"espnetv2_s{scale}", 20).eval()
+    assert sum(p.numel() for p in host.parameters()) == parameters
+    assert len(host.state_dict()) == 526
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        host(torch.zeros(1, 3, 256, 512))
+    assert counter.get_total_flops() == 2 * macs
