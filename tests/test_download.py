@@ -1,6 +1,7 @@
 """Downloads against a local server that supports ranges, breaks connections and serves wrong files."""
 
 import hashlib
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -187,6 +188,21 @@ def test_weights_are_fetched_once_and_verified_each_time(
         espnetv2_weights(0.5, "1024x512", server.url)
     with pytest.raises(ValueError, match=r"espnetv2_s_3.0_city_1024x512.pth.*choose one of espnetv2_s_0.5"):
         espnetv2_weights(3.0, "1024x512")
+
+
+@pytest.mark.skipif(not os.environ.get("DSRL_WEIGHTS"), reason="DSRL_WEIGHTS is not set")
+def test_real_weights_are_the_published_ones() -> None:
+    folder = Path(os.environ["DSRL_WEIGHTS"]).expanduser().resolve() / "espnetv2"
+    for scale in (0.5, 1.0, 1.5, 2.0):
+        for size in ("512x256", "1024x512"):
+            assert espnetv2_weights(scale, size) == folder / f"espnetv2_s_{scale}_city_{size}.pth"
+
+
+@pytest.mark.skipif(not os.environ.get("DSRL_DATA"), reason="DSRL_DATA is not set")
+def test_real_camvid_labels_are_the_published_ones() -> None:
+    folder = Path(os.environ["DSRL_DATA"]) / "camvid"
+    sums = {name: sha256 for name, sha256 in download._manifest("camvid").items() if "annot/" in name}
+    assert {name: download._sha256(folder / name) for name in sums} == sums
 
 
 def test_committed_manifests() -> None:
