@@ -159,7 +159,7 @@ class DDRNet(nn.Module):
         return {k: v for k, v in state.items() if self.seghead_extra is not None or not k.startswith(AUX)}
 
     def features(self, x: Tensor) -> Features:
-        """Layer 1 (stride 4), the pyramid's output (stride 64), the input of the prediction layer (stride 8)."""
+        """Layer 1 (stride 4), the pyramid's output (stride 64), the prediction layer's input (stride 8)."""
         low = F.relu(self.layer1(self.conv1(x)))
         slow = fast = F.relu(self.layer2(low))
         for stage in self.stages:

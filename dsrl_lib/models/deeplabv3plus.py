@@ -1,0 +1,95 @@
+"""DeepLabv3+ on a timm backbone.
+
+Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation", ECCV 2018.
+"""
+# DEVIATION: ordinary convolutions in ASPP and decoder, and dropout, as in the common PyTorch implementation.
+
+from collections.abc import Sequence
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .hosts import Features, initialise, replaced_classifier
+
+BACKBONES = {
+    "resnet18": "resnet18",
+    "resnet50": "resnet50",
+    "resnet101": "resnet101",
+    "mobilenetv2": "mobilenetv2_100",
+}
+RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
+WIDTH, LOW_WIDTH = 256, 48
+
+
+def conv_bn_relu(inputs: int, outputs: int, kernel: int = 1, rate: int = 1) -> nn.Sequential:
+    padding = rate * (kernel // 2)
+    layer = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=rate, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def resize(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, tuple(like.shape[2:]), mode="bilinear", align_corners=True)
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling: 1x1, three dilated 3x3 and global pooling, joined to 256 channels.
+
+    The global branch gives batch norm one value a channel and image: training with batch 1 raises ValueError.
+    """
+
+    def __init__(self, inputs: int, rates: Sequence[int]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList([conv_bn_relu(inputs, WIDTH)])
+        self.branches.extend(conv_bn_relu(inputs, WIDTH, 3, rate) for rate in rates)
+        self.image = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_bn_relu(inputs, WIDTH))
+        self.project = nn.Sequential(conv_bn_relu(5 * WIDTH, WIDTH), nn.Dropout(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [branch(x) for branch in self.branches]
+        return self.project(torch.cat([*maps, self.image(x).expand_as(maps[0])], 1))
+
+
+class DeepLabV3Plus(nn.Module):
+    """DeepLabv3+ with `output_stride` 16 or 8. Raises ValueError for another one or an unknown backbone."""
+
+    align_corners = True  # of the common implementation's interpolation
+
+    def __init__(self, backbone: str, classes: int, output_stride: int = 16) -> None:
+        super().__init__()
+        if backbone not in BACKBONES:
+            raise ValueError(f"DeepLabv3+ backbone {backbone!r}; allowed: {', '.join(BACKBONES)}")
+        if output_stride not in RATES:
+            raise ValueError(f"output_stride {output_stride}; allowed: {', '.join(map(str, RATES))}")
+        self.backbone = timm.create_model(
+            BACKBONES[backbone], features_only=True, out_indices=(1, 4), output_stride=output_stride
+        )
+        low, high = self.backbone.feature_info.channels()
+        self.classes, self.low_channels, self.deep_channels, self.last_channels = classes, low, WIDTH, WIDTH
+        self.aspp = ASPP(high, RATES[output_stride])
+        self.low = conv_bn_relu(low, LOW_WIDTH)
+        self.decoder = nn.Sequential(
+            *(conv_bn_relu(WIDTH + LOW_WIDTH, WIDTH, 3), nn.Dropout(0.5)),
+            *(conv_bn_relu(WIDTH, WIDTH, 3), nn.Dropout(0.1)),
+        )
+        self.classifier = nn.Conv2d(WIDTH, classes, 1)
+        initialise(self)
+
+    def set_classes(self, classes: int, rows: Sequence[int] | None = None) -> None:
+        """Replace the prediction layer by one of `classes` outputs: the present `rows`, or fresh ones."""
+        self.classifier = replaced_classifier(self.classifier, classes, rows)
+        self.classes = classes
+
+    def features(self, x: Tensor) -> Features:
+        """Backbone at stride 4, ASPP's output and the decoder's 256 channels (stride 4)."""
+        low, high = self.backbone(x)
+        deep = self.aspp(high)
+        last = self.decoder(torch.cat((resize(deep, low), self.low(low)), 1))
+        return Features(low, deep, last)
+
+    def classify(self, last: Tensor) -> Tensor:
+        return self.classifier(last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return resize(self.classify(self.features(x).last), x)

@@ -1,0 +1,195 @@
+"""Every host keeps the common interface, at any input size, and loads weights strictly."""
+
+import pytest
+import torch
+from torch import nn
+
+from dsrl_lib.models.cpu_gradients import DepthwiseConv2d, PReLU
+from dsrl_lib.models.ddrnet import ddrnet
+from dsrl_lib.models.deeplabv3plus import DeepLabV3Plus
+from dsrl_lib.models.espnetv2 import ESPNetv2, ShuffledConv2d
+from dsrl_lib.models.hosts import HOSTS, build_host
+
+SMALL = ("espnetv2_s0.5", "ddrnet23_slim", "deeplabv3plus_resnet18", "deeplabv3plus_mobilenetv2")
+# A strided EESP unit of the published ESPNetv2 owns this activation and never applies it.
+UNUSED = {f"base_net.level{i}_0.eesp.module_act.weight" for i in (2, 3, 4)}
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def host(request):
+    torch.manual_seed(0)
+    return build_host(request.param, 11)
+
+
+def strides(maps, x):
+    return [round(x.shape[2] / m.shape[2]) for m in maps]
+
+
+@pytest.mark.parametrize("size", [(17, 33), (45, 60), (64, 128)])
+def test_interface_at_any_size(host, size):
+    x = torch.randn(2, 3, *size)
+    host.eval()
+    with torch.no_grad():
+        features, logits = host.features(x), host(x)
+        class_map = host.classify(features.last)
+    assert logits.shape == (2, 11, *size) and logits.isfinite().all()
+    channels = [m.shape[1] for m in features[:3]]
+    assert channels == [host.low_channels, host.deep_channels, host.last_channels]
+    assert class_map.shape == (2, host.classes, *features.last.shape[2:])
+    resized = nn.functional.interpolate(class_map, size, mode="bilinear", align_corners=host.align_corners)
+    torch.testing.assert_close(resized, logits)
+    assert features.low.shape[2:] == tuple(-(-side // 4) for side in size)
+
+
+def test_strides(host):
+    x = torch.randn(1, 3, 128, 256)
+    with torch.no_grad():
+        found = strides(host.eval().features(x)[:3], x)
+    assert (
+        found
+        == {
+            "ESPNetv2": [4, 16, 2],
+            "DDRNet": [4, 64, 8],
+            "DeepLabV3Plus": [4, 16, 4],
+        }[type(host).__name__]
+    )
+
+
+def test_training_reaches_every_parameter(host):
+    torch.manual_seed(1)
+    host.train().zero_grad()
+    logits = host(torch.randn(2, 3, 65, 97))
+    logits.square().mean().backward()
+    assert logits.isfinite().all()
+    without = {name for name, p in host.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
+    assert without == (UNUSED if isinstance(host, ESPNetv2) else set())
+    assert {name for name, p in host.named_parameters() if not p.requires_grad} == without
+
+
+def test_ddrnet_auxiliary_head_is_trained():
+    host = ddrnet("ddrnet23_slim", 11, aux=True).train()
+    features = host.features(torch.randn(2, 3, 64, 64))
+    assert features.aux.shape == (2, 11, 8, 8)
+    features.aux.sum().backward()
+    assert host.seghead_extra.conv1.weight.grad.abs().sum() > 0
+    host.set_classes(4)
+    assert host.features(torch.randn(2, 3, 64, 64)).aux.shape[1] == 4
+
+
+def test_deeplab_output_stride_8():
+    host = DeepLabV3Plus("resnet18", 3, output_stride=8).eval()
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert strides(host.features(x)[:3], x) == [4, 8, 4]
+
+
+@pytest.mark.parametrize("name", ["ddrnet23_slim", "deeplabv3plus_resnet18"])
+def test_batch_of_one_cannot_train_through_global_pooling(name):
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        build_host(name, 2).train()(torch.randn(1, 3, 64, 64))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "slim.pth"
+    torch.save({f"model.{k}": v for k, v in ddrnet("ddrnet23_slim", 19, aux=True).state_dict().items()}, path)
+    return path
+
+
+def test_wrapped_ddrnet_file_loads_with_chosen_rows(saved, tmp_path):
+    state = torch.load(saved, weights_only=True)
+    torch.save({**state, "loss.weight": torch.ones(1)}, tmp_path / "wrapped.pth")
+    host = build_host("ddrnet23_slim", 2, tmp_path / "wrapped.pth", rows=(5, 0))
+    published = state["model.final_layer.conv2.weight"]
+    torch.testing.assert_close(host.final_layer.conv2.weight, published[[5, 0]], rtol=0, atol=0)
+    torch.testing.assert_close(host.conv1[0].weight, state["model.conv1.0.weight"], rtol=0, atol=0)
+    fresh = build_host("ddrnet23_slim", 2, tmp_path / "wrapped.pth")
+    assert not torch.equal(fresh.final_layer.conv2.weight, host.final_layer.conv2.weight)
+
+
+def test_state_dict_that_does_not_fit_is_described(saved, tmp_path):
+    state = torch.load(saved, weights_only=True)
+    del state["model.conv1.0.bias"]
+    state["model.novel"] = torch.zeros(1)
+    state["model.conv1.1.weight"] = torch.zeros(7)
+    torch.save(state, tmp_path / "broken.pth")
+    with pytest.raises(ValueError) as error:
+        build_host("ddrnet23_slim", 19, tmp_path / "broken.pth")
+    for part in ("missing conv1.0.bias", "unexpected novel", "conv1.1.weight: (7,) instead of (32,)"):
+        assert part in str(error.value)
+
+
+def test_bad_requests_name_what_is_allowed(saved):
+    with pytest.raises(ValueError, match="'vgg'.*espnetv2_s0.5, .*ddrnet39"):
+        build_host("vgg", 11)
+    with pytest.raises(ValueError, match=r"rows \(0, 19\): need 2 indices from 0 to 18"):
+        build_host("ddrnet23_slim", 2, saved, rows=(0, 19))
+    with pytest.raises(ValueError, match="need 2 indices"):
+        build_host("ddrnet23_slim", 2, saved, rows=(0,))
+    with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
+        build_host("ddrnet23_slim", 2, "absent.pth")
+
+
+def test_every_name_builds_without_weights():
+    with torch.device("meta"):
+        for name in HOSTS:
+            assert build_host(name, 7).classes == 7
+
+
+def test_espnetv2_keeps_inner_widths_with_other_classes():
+    own, published = build_host("espnetv2_s0.5", 11).state_dict(), ESPNetv2(0.5).state_dict()
+    other = {name for name in own if own[name].shape != published[name].shape}
+    assert other == {"bu_dec_l4.merge_layer.3.weight", "bu_dec_l4.merge_layer.3.bias"}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_depthwise_convolution_matches_the_native_one(stride, dilation):
+    torch.manual_seed(0)
+    own = DepthwiseConv2d(3, stride, dilation).double()
+    native = nn.Conv2d(3, 3, 3, stride, dilation, dilation, 3, bias=False).double()
+    native.load_state_dict(own.state_dict())
+    assert_same_gradients(own, native, torch.randn(2, 3, 9, 14, dtype=torch.double))
+
+
+def test_prelu_matches_the_native_one():
+    x = torch.randn(2, 3, 5, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0))
+    x[0, 0, 0] = 0
+    assert_same_gradients(PReLU(3).double(), nn.PReLU(3).double(), x)
+
+
+def assert_same_gradients(own, native, x):
+    results = []
+    for module in (own, native):
+        inputs = x.clone().requires_grad_()
+        y = module(inputs)
+        gradients = torch.autograd.grad(
+            y, (inputs, module.weight), torch.linspace(-1, 1, y.numel()).view_as(y)
+        )
+        results.append((y, *gradients))
+    torch.testing.assert_close(*results)
+
+
+def test_custom_gradients_follow_autocast():
+    torch.manual_seed(0)
+    x = torch.randn(2, 8, 9, 12)
+    for own, native in (
+        (DepthwiseConv2d(8, 2, 2), nn.Conv2d(8, 8, 3, 2, 2, 2, 8, bias=False)),
+        (PReLU(8), nn.PReLU(8)),
+    ):
+        native.load_state_dict(own.state_dict())
+        with torch.autocast("cpu", torch.bfloat16):
+            pair = [module(x) for module in (own, native)]
+        assert pair[0].dtype == pair[1].dtype
+        for y in pair:
+            y.float().square().sum().backward()
+        assert own.weight.grad.dtype == torch.float32
+        torch.testing.assert_close(own.weight.grad, native.weight.grad, rtol=0.02, atol=0.02)
+
+
+def test_shuffled_convolution_is_shuffle_then_groups():
+    torch.manual_seed(0)
+    layer, x = ShuffledConv2d(), torch.randn(2, 50, 6, 7)
+    shuffled = torch.stack([x[:, 10 * k + i] for i in range(10) for k in range(5)], 1)
+    expected = nn.functional.conv2d(shuffled, layer.weight, padding=1, groups=10)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
