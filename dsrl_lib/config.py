@@ -1,7 +1,8 @@
 """One typed configuration. Its hash names the run's directory.
 
 Terms are those of the paper: HR is the image at full size, LR the reduced input, w1 and w2 the loss weights.
-`presets` builds configurations; nothing else in the library has defaults of its own.
+The hash covers what differs from the defaults below, so a new setting does not rename old runs; and so a default,
+once runs exist, never changes: profiles and arms (see `presets`) are the place for other values.
 """
 
 import hashlib
@@ -106,13 +107,13 @@ class Config:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Config":
-        """The inverse of `to_dict`; unknown or missing keys raise ValueError."""
+        """The inverse of `to_dict`. A setting younger than the file takes its default; an unknown one is a ValueError."""
         return _from_dict(Config, values, "")
 
     @property
     def hash8(self) -> str:
-        """First 8 hexadecimal digits of the SHA-256 of the canonical JSON."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        """First 8 hexadecimal digits of the SHA-256 of the settings that differ from the defaults."""
+        text = json.dumps(_differences(self.to_dict(), asdict(Config())), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
@@ -137,6 +138,12 @@ def override(config: Config, key: str, value: Any) -> Config:
     return replace(config, **{section_name: replace(section, **{name: parsed})})
 
 
+def setting(config: Config, key: str) -> Any:
+    """The value of "section.name"."""
+    section, _, name = key.partition(".")
+    return getattr(getattr(config, section), name)
+
+
 def _parse(key: str, value: Any, kind: Any) -> Any:
     if get_origin(kind) is Literal:
         allowed = get_args(kind)
@@ -155,12 +162,17 @@ def _parse(key: str, value: Any, kind: Any) -> Any:
         raise ValueError(f"{key} = {value!r}; expected {kind.__name__}") from None
 
 
+def _differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    nested = {k: _differences(v, defaults[k]) if isinstance(v, Mapping) else v for k, v in values.items()}
+    return {k: v for k, v in nested.items() if v != defaults[k] and v != {}}
+
+
 def _from_dict(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
     hints = get_type_hints(kind)
-    if set(values) != set(hints):
-        different = ", ".join(prefix + name for name in sorted(set(values) ^ set(hints)))
-        raise ValueError(f"configuration has missing or unknown settings: {different}")
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ValueError(f"configuration has unknown settings: {', '.join(prefix + name for name in unknown)}")
     return kind(**{
-        name: _from_dict(hint, values[name], f"{prefix}{name}.") if is_dataclass(hint) else values[name]
-        for name, hint in hints.items()
+        name: _from_dict(hints[name], value, f"{prefix}{name}.") if is_dataclass(hints[name]) else value
+        for name, value in values.items()
     })  # fmt: skip

@@ -1,0 +1,140 @@
+"""What an arm costs at inference: parameters, MACs, latency and peak memory, of the full and of the pruned network.
+
+One convention: MACs are multiply-accumulates of convolutions (PyTorch's flop counter / 2), batch 1. Latency is from
+the normalised input to class ids at HR size, so it holds the SSSR head, the last resize and the arg-max.
+"""
+
+import platform
+import resource
+import statistics
+import time
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from dsrl_lib.config import Config
+from dsrl_lib.evaluate import autocast, predict
+from dsrl_lib.models import DSRL
+
+WARM_UP, REPEATS = 3, 11
+
+
+def measure(network: DSRL, config: Config) -> dict[str, Any]:
+    """Cost of one frame for the `full` network, the `pruned` one and the `host` alone at the same input.
+
+    Also whether the logits of the pruned network equal those of the full one bit by bit.
+    """
+    variants = {"full": network, "pruned": network.prune(), "host": DSRL(network.host, sssr=False)}
+    device = next(network.parameters()).device
+    x = example_input(config).to(device)
+    result: dict[str, Any] = {"input": list(x.shape[2:]), "prune_bit_equal": prune_is_exact(network, x, config)}
+    for name, variant in variants.items():
+        variant.eval()
+        result[f"params_{name}"] = sum(p.numel() for p in variant.parameters())
+        result[f"macs_{name}"] = macs(variant, x)
+        result[f"latency_ms_{name}"] = round(latency_ms(variant, x, config), 3)
+        result[f"peak_mib_{name}"] = round(activation_peak_mib(variant, x, config), 2)
+    return result
+
+
+def example_input(config: Config) -> Tensor:
+    """A normalised random frame of the input size of `config`, (1, 3, h, w)."""
+    size = [round(side * config.model.input_scale) for side in (config.data.height, config.data.width)]
+    frame = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    return frame.contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def macs(model: nn.Module, x: Tensor) -> int:
+    """Multiply-accumulates of one forward pass on x, (1, 3, h, w)."""
+    with FlopCounterMode(display=False) as counter:
+        model(x)
+    return counter.get_total_flops() // 2
+
+
+@torch.inference_mode()
+def latency_ms(model: nn.Module, x: Tensor, config: Config) -> float:
+    """Median milliseconds from the input to class ids at HR size, after warm-up."""
+    times = []
+    for _ in range(WARM_UP + REPEATS):
+        begin = time.perf_counter()
+        _infer(model, x, config)  # ends with a copy to the host, which waits for the device
+        times.append(time.perf_counter() - begin)
+    return 1e3 * statistics.median(times[WARM_UP:])
+
+
+@torch.inference_mode()
+def activation_peak_mib(model: nn.Module, x: Tensor, config: Config) -> float:
+    """Largest memory in MiB that one inference holds in tensors, beside weights and input."""
+    with _LiveTensors() as live:
+        _infer(model, x, config)
+    return live.peak / 2**20
+
+
+class _LiveTensors(TorchDispatchMode):
+    """Adds up the storages of all tensors that operators have returned and Python still holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holders: dict[int, tuple[int, list[weakref.ref]]] = {}  # storage address -> bytes, tensors on it
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                _, holders = self.holders.setdefault(storage.data_ptr(), (storage.nbytes(), []))
+                holders.append(weakref.ref(tensor))
+        alive = {a: (n, [r for r in refs if r() is not None]) for a, (n, refs) in self.holders.items()}
+        self.holders = {address: entry for address, entry in alive.items() if entry[1]}
+        self.peak = max(self.peak, sum(size for size, _ in self.holders.values()))
+        return result
+
+
+@torch.inference_mode()
+def prune_is_exact(network: DSRL, x: Tensor, config: Config) -> bool:
+    """Whether pruning leaves the logits of x bit-equal."""
+    network.eval()
+    with autocast(x.device, config.optim.precision):
+        return torch.equal(network(x)["logits"], network.prune()(x)["logits"])
+
+
+def mac_matched_scale(config: Config, network: DSRL) -> float:
+    """Input side / HR side at which the host alone costs what `network` costs at `config`'s input.
+
+    MACs of a fully convolutional host grow with the area of its input.
+    """
+    x = example_input(config)
+    ratio = macs(network.prune().eval(), x) / macs(DSRL(network.host, sssr=False).eval(), x)
+    return config.model.input_scale * ratio**0.5
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo") as file:
+            model = next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.machine()
+    return f"CPU, {model}"
+
+
+def peak_memory_mib(device: torch.device) -> int:
+    """Peak memory of this process so far: of the GPU's allocator, or resident on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) // 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10
+
+
+def _infer(model: nn.Module, x: Tensor, config: Config) -> None:
+    with autocast(x.device, config.optim.precision):
+        logits = model(x)["logits"]
+    predict(logits, (config.data.height, config.data.width))

@@ -1,0 +1,21 @@
+"""The one normalisation: ImageNet mean and standard deviation on RGB in [0, 1], applied on the device."""
+
+import torch
+from torch import Tensor
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 RGB (B, 3, H, W) -> float32, zero mean and unit variance over ImageNet."""
+    return (images.float() / 255 - _channels(MEAN, images)) / _channels(STD, images)
+
+
+def denormalise(images: Tensor) -> Tensor:
+    """The inverse, to RGB in [0, 1] (values outside are possible): (B, 3, H, W)."""
+    return images.float() * _channels(STD, images) + _channels(MEAN, images)
+
+
+def _channels(values: tuple[float, ...], like: Tensor) -> Tensor:
+    return torch.tensor(values, device=like.device)[:, None, None]  # (3, 1, 1)

@@ -1,0 +1,119 @@
+"""The DSRL framework around any host (Wang et al., CVPR 2020, Sec. 3): SSSR, SISR and the FA taps.
+
+SISR and the feature transform serve training only: `prune` drops them and leaves the logits as they were.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .sisr import SISRHead
+from .sssr import DeconvHead, SubpixelHead
+
+HEADS = {"deconv": DeconvHead, "subpixel": SubpixelHead}
+
+
+class DSRL(nn.Module):
+    """A host with the parts that an arm trains.
+
+    host: see `hosts`. sssr: learned upsampling to 2x the input; without it the logits have the input's size.
+    head, start: form and start of the SSSR head. sisr: add image reconstruction. fa: add the maps whose affinities
+    are compared, taken at `placement` ("features": before each prediction layer, "output": logits and image), after
+    a feature transform `ftm` on the segmentation side ("keep" its channels, "to3", or "none").
+    seed: of the initial weights of all added parts. They have a generator of their own, so that adding a branch
+    moves neither the host's start nor the data order.
+    """
+
+    def __init__(
+        self,
+        host: nn.Module,
+        *,
+        sssr: bool = True,
+        head: str = "deconv",
+        start: str = "bilinear",
+        sisr: bool = False,
+        fa: bool = False,
+        placement: str = "features",
+        ftm: str = "keep",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _check("head", head, tuple(HEADS))
+        _check("start", start, ("bilinear", "random"))
+        _check("placement", placement, ("features", "output"))
+        _check("ftm", ftm, ("keep", "to3", "none"))
+        if fa and not (sisr and sssr):
+            raise ValueError("fa=True compares the SSSR and SISR branches: it needs sssr=True and sisr=True")
+        self.host = host
+        self.placement = placement
+        seg_channels = host.last_channels if placement == "features" else host.classes
+        ftm_channels = {"keep": seg_channels, "to3": 3}
+        self.sssr = _seeded(seed, 1, lambda: HEADS[head](host.classes, start)) if sssr else None
+        self.sisr = _seeded(seed, 2, lambda: SISRHead(host.low_channels, host.deep_channels)) if sisr else None
+        has_ftm = fa and ftm != "none"
+        self.ftm = _seeded(seed, 3, lambda: FeatureTransform(seg_channels, ftm_channels[ftm])) if has_ftm else None
+        self.fa = fa
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """x: (B, 3, H, W), normalised RGB at the input size.
+
+        Returns a dictionary with `logits`, (B, K, 2H, 2W) with an SSSR head and (B, K, H, W) without; `image`,
+        (B, 3, 2H, 2W) in normalised units, with SISR; `seg_map` and `sr_map`, (B, C, h, w) each, with FA; `aux`
+        where the host has an auxiliary head.
+        """
+        features = self.host.features(x)
+        size = (2 * x.shape[2], 2 * x.shape[3]) if self.sssr else tuple(x.shape[2:])
+        class_map = self.host.classify(features.last)  # (B, K, h, w)
+        out = {"logits": self._upsample(class_map, size)}
+        if features.aux is not None:
+            out["aux"] = features.aux
+        if self.sisr:
+            sr_features = self.sisr.features(features.low, features.deep)
+            out["image"] = _fit(self.sisr(sr_features), size)
+        if self.fa:
+            pair = (features.last, sr_features) if self.placement == "features" else (out["logits"], out["image"])
+            out["seg_map"], out["sr_map"] = (self.ftm(pair[0]) if self.ftm else pair[0]), pair[1]
+        return out
+
+    def _upsample(self, class_map: Tensor, size: tuple[int, int]) -> Tensor:
+        if self.sssr is None:
+            return F.interpolate(class_map, size, mode="bilinear", align_corners=self.host.align_corners)
+        half = tuple(-(-side // 4) for side in size)  # half the input, rounded up as strided convolutions do
+        # DEVIATION: a host whose class map is coarser than ESPNetv2's is first interpolated to half the input, so
+        # that every host has the released head.
+        if tuple(class_map.shape[2:]) != half:
+            class_map = F.interpolate(class_map, half, mode="bilinear", align_corners=False)
+        return _fit(self.sssr(class_map), size)
+
+    def prune(self) -> "DSRL":
+        """The network for inference, sharing this one's weights: SISR head and feature transform are gone."""
+        pruned = copy.copy(self)
+        pruned._modules = {**self._modules, "sisr": None, "ftm": None}
+        pruned.fa = False
+        return pruned
+
+
+class FeatureTransform(nn.Sequential):
+    """FTM: 1x1 convolution, batch norm and ReLU on the segmentation side (paper, Sec. 3.3)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+        nn.init.kaiming_normal_(self[0].weight, mode="fan_out", nonlinearity="relu")
+
+
+def _fit(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Odd inputs: the decoders' output is a few pixels larger than 2x the input."""
+    return x if tuple(x.shape[2:]) == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+def _seeded(seed: int, part: int, build):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1_000_003 * (seed + 1) + part)
+        return build()
+
+
+def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} = {value!r}; allowed: {', '.join(allowed)}")

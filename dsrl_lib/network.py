@@ -1,0 +1,105 @@
+"""The network of a configuration: built, saved and loaded together with what gives its numbers a meaning."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from dsrl_lib import runs
+from dsrl_lib.config import Config
+from dsrl_lib.data.normalise import MEAN, STD
+from dsrl_lib.labels import class_table
+from dsrl_lib.models import DSRL, build_host
+
+
+def build(config: Config) -> DSRL:
+    """The network of `config`, with published host weights where it asks for them, else from `config.seed`."""
+    table = class_table(config.data.dataset)
+    model = config.model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if model.pretrained == "none":
+            host = build_host(model.host, len(table.classes))
+        else:
+            host = build_host(model.host, len(table.classes), published_weights(config), rows=table.cityscapes_rows)
+    network = DSRL(
+        host,
+        sssr=model.sssr,
+        head=model.sssr_head,
+        start=model.sssr_start,
+        sisr=model.sisr,
+        fa=model.fa,
+        placement=model.fa_placement,
+        ftm=model.ftm,
+        seed=config.seed,
+    )
+    if model.sisr_frozen:
+        for part in (network.sisr, network.ftm):
+            if part is not None:
+                part.requires_grad_(False)
+    return network
+
+
+def published_weights(config: Config) -> Path:
+    """The Cityscapes weights of an ESPNetv2 host, downloaded where they are missing."""
+    from dsrl_lib.data.download import espnetv2_weights
+
+    family, _, scale = config.model.host.partition("_s")
+    if family != "espnetv2":
+        raise ValueError(
+            f"model.pretrained = {config.model.pretrained}: host {config.model.host} has no published weights here; "
+            "allowed: none"
+        )
+    return espnetv2_weights(scale, config.model.pretrained.removeprefix("cityscapes_"))
+
+
+def save(network: DSRL, config: Config, path: Path) -> None:
+    """Write safetensors with the configuration, class table and normalisation in the metadata."""
+    table = class_table(config.data.dataset)
+    metadata = {
+        "config": json.dumps(config.to_dict(), sort_keys=True),
+        "classes": json.dumps(table.classes),
+        "normalisation": json.dumps({"mean": MEAN, "std": STD}),
+    }
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    runs.write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+
+
+def load(path: Path) -> tuple[DSRL, Config]:
+    """The network and configuration that `save` wrote, on the CPU. ValueError if the file does not fit itself."""
+    tensors, config = read(path)
+    network = build(_without_download(config))
+    own = network.state_dict()
+    different = sorted(set(own) ^ set(tensors))
+    if different:
+        raise ValueError(f"{path} does not fit its own configuration; keys that differ: {', '.join(different)}")
+    network.load_state_dict(tensors)
+    return network, config
+
+
+def read(path: Path) -> tuple[dict[str, torch.Tensor], Config]:
+    """Tensors and configuration of a file that `save` wrote."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: weights are not kept in git; run its arm again to make them")
+    with safe_open(path, framework="pt") as file:
+        config = Config.from_dict(json.loads(file.metadata()["config"]))
+        return {key: file.get_tensor(key) for key in file.keys()}, config  # noqa: SIM118
+
+
+def warm_start(network: DSRL, path: Path) -> None:
+    """Start from another run's weights: every one of them must find its place, and only SISR and FTM may be new."""
+    tensors, _ = read(path)
+    own = network.state_dict()
+    extra = sorted(set(tensors) - set(own))
+    missing = sorted(k for k in set(own) - set(tensors) if not k.startswith(("sisr.", "ftm.")))
+    if extra or missing:
+        raise ValueError(f"{path} cannot start this network; not in it: {extra}; not in the file: {missing}")
+    network.load_state_dict(tensors, strict=False)
+
+
+def _without_download(config: Config) -> Config:
+    from dsrl_lib.config import override
+
+    return override(config, "model.pretrained", "none")

@@ -1,0 +1,293 @@
+"""Training: one explicit loop from a configuration to a complete run directory.
+
+All randomness of a step depends on (seed, epoch, sample) alone, and everything else is in last.pt. So a run that was
+killed continues where it was and ends with the same bits, on the CPU.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from dsrl_lib import cost, network, runs
+from dsrl_lib.config import Config
+from dsrl_lib.data import Split, TrainingSet, load_split, reduce_labels
+from dsrl_lib.data.normalise import normalise
+from dsrl_lib.evaluate import autocast, evaluate
+from dsrl_lib.losses import cross_entropy, feature_affinity, image_mse
+from dsrl_lib.presets import parent_of
+
+AUX_WEIGHT = 0.4
+"""Weight of a host's auxiliary head (DDRNet, Hong et al. 2021, Sec. 4)."""
+
+CHECKPOINT_SECONDS = 300
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+def train(config: Config, *, device: str = "auto", workers: int = 0, progress: bool = True) -> Path:
+    """Train, evaluate and write the run of `config`; return its directory.
+
+    A complete run is returned at once; one that was cut off continues. The run it warm-starts from is trained first
+    if it is missing. device: "auto", "cpu" or "cuda". workers: processes that load samples; results do not depend on
+    them. Raises RunBusyError where another process writes the run, NonFiniteLossError with the step and the terms.
+    """
+    directory = runs.folder(config)
+    if runs.is_complete(directory):
+        return directory
+    parent = parent_of(config)
+    start = train(parent, device=device, workers=workers, progress=progress) if parent else None
+    with runs.acquire(directory):
+        if not runs.is_complete(directory):
+            Training(config, directory, pick_device(device), workers, progress).run(start)
+    return directory
+
+
+def pick_device(name: str) -> torch.device:
+    """ "auto" takes CUDA where there is one."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device = {name!r}; allowed: auto, cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device = 'cuda', but torch finds no CUDA device here; allowed: auto, cpu")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+class Training:
+    """The state of one run: network, optimiser, step counter and history."""
+
+    def __init__(self, config: Config, directory: Path, device: torch.device, workers: int, progress: bool) -> None:
+        self.config, self.directory, self.device, self.workers = config, directory, device, workers
+        self.progress = progress
+        self.train_split = load_split(config.data.dataset, "train")
+        self.val_split = load_split(config.data.dataset, "val")
+        self.epoch_steps = len(self.train_split) // config.optim.batch_size
+        if self.epoch_steps == 0:
+            raise ValueError(
+                f"optim.batch_size = {config.optim.batch_size}, but {config.data.dataset} train has only "
+                f"{len(self.train_split)} images"
+            )
+        self.total_steps = self.epoch_steps * config.optim.epochs
+        self.network = network.build(config).to(device, memory_format=torch.channels_last)
+        self.optimizer = make_optimizer(self.network, config)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.optim.precision == "fp16")
+        self.class_weights = class_weights(config, self.train_split, self.network.host.classes)
+        self.environment = runs.environment()
+        self.step = 0
+        self.history: list[dict[str, Any]] = []
+        self.sums: dict[str, float] = {}
+        self.seconds = 0.0
+
+    def run(self, start: Path | None) -> None:
+        """From the checkpoint, or from `start` (the run to warm-start from), to metrics.json."""
+        runs.write_json(self.directory / "config.json", self.config.to_dict())
+        if (self.directory / "last.pt").exists():
+            self.resume()
+        elif start is not None:
+            network.warm_start(self.network, start / "final.safetensors")
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        now = time.monotonic()
+        self.started, self.saved, self.epoch_started = now - self.seconds, now, (self.step, now)
+        with self._bar() as bar, self._tensorboard() as board:
+            for batch in self._batches():
+                self._advance(batch, bar)
+                if self.step % self.epoch_steps == 0:
+                    self._finish_epoch(bar, board)
+                elif time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+                    self.checkpoint()
+        self.finish()
+
+    def _batches(self) -> Iterator[dict[str, Tensor]]:
+        """The batches from the present step to the end of the run."""
+        dataset = TrainingSet(self.train_split, self.config.data, self.config.seed, self.config.model.input_scale)
+        keys = [self._keys(step) for step in range(self.step, self.total_steps)]
+        loader = DataLoader(
+            dataset, batch_sampler=keys, num_workers=self.workers, pin_memory=self.device.type == "cuda"
+        )
+        for key, batch in zip(keys, loader, strict=True):
+            if self.config.loss.sisr_target == "noise":
+                batch["noise"] = torch.stack([_noise(index, batch["hr"].shape[1:]) for _, index in key])
+            yield batch
+
+    def _keys(self, step: int) -> list[tuple[int, int]]:
+        """(epoch, index) of each sample of a batch: a fresh permutation every epoch, the last partial batch dropped."""
+        epoch, position = divmod(step, self.epoch_steps)
+        order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.train_split))
+        size = self.config.optim.batch_size
+        return [(epoch, int(index)) for index in order[position * size : (position + 1) * size]]
+
+    def _advance(self, batch: dict[str, Tensor], bar: tqdm) -> None:
+        rate = self.config.optim.lr * (1 - self.step / self.total_steps) ** self.config.optim.power
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        batch = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
+        terms = loss_terms(self.network, batch, self.config, self.class_weights)
+        values = {name: term.detach().item() for name, term in terms.items()}
+        if not np.isfinite(list(values.values())).all():
+            self._stop_non_finite(values)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(sum(terms.values())).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        for name, value in (values | {"loss": sum(values.values())}).items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        bar.update(self.config.optim.batch_size)
+
+    def _stop_non_finite(self, values: dict[str, float]) -> None:
+        saved = self.directory / "last.pt"
+        good = f"the last good checkpoint is {saved}" if saved.exists() else "there is no checkpoint yet"
+        terms = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+        raise NonFiniteLossError(f"{self.config.run_id}: non-finite loss at step {self.step}: {terms}; {good}")
+
+    def _finish_epoch(self, bar: tqdm, board: Any) -> None:
+        epoch = self.step // self.epoch_steps
+        row = {"epoch": epoch, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"]}
+        row |= {name: total / self.epoch_steps for name, total in self.sums.items()}
+        begin, since = self.epoch_started
+        row["images_per_s"] = (self.step - begin) * self.config.optim.batch_size / (time.monotonic() - since)
+        if epoch % self.config.optim.validate_every == 0 or epoch == self.config.optim.epochs:
+            result = evaluate(self.network, self.val_split, self.config, details=False, workers=self.workers)
+            row |= {"val_miou": result.miou}
+            if self.config.model.sisr:
+                row |= {"val_psnr": result.summary()["psnr"]}
+        self.history.append(row)
+        self.sums = {}
+        self.checkpoint()
+        self.epoch_started = (self.step, time.monotonic())
+        bar.set_postfix({k: f"{row[k]:.3f}" for k in ("loss", "val_miou") if k in row})
+        for name, value in row.items():
+            if name not in ("epoch", "step"):
+                board.add_scalar(name, value, epoch)
+
+    def checkpoint(self) -> None:
+        """Write last.pt and history.csv, each by rename."""
+        self.saved = time.monotonic()
+        self.seconds = self.saved - self.started
+        state = {
+            "config": self.config.to_dict(),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all(),
+            **{name: getattr(self, name) for name in ("step", "history", "sums", "seconds")},
+        }
+        runs.write_atomically(self.directory / "last.pt", lambda temporary: torch.save(state, temporary))
+        runs.write_history(self.directory / "history.csv", self.history)
+
+    def resume(self) -> None:
+        """Continue from last.pt. ValueError if it is damaged or of another configuration."""
+        path = self.directory / "last.pt"
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:
+            raise ValueError(f"{path} is damaged ({error}); delete it to start the run again") from None
+        if state["config"] != self.config.to_dict():
+            raise ValueError(f"{path} belongs to another configuration; delete it to start the run again")
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["torch_rng"].cpu())
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state_all([rng.cpu() for rng in state["cuda_rng"]])
+        for name in ("step", "history", "sums", "seconds"):
+            setattr(self, name, state[name])
+
+    def finish(self) -> None:
+        """Weights, counts, environment, costs; metrics.json last."""
+        seconds = time.monotonic() - self.started
+        network.save(self.network, self.config, self.directory / "final.safetensors")
+        metrics: dict[str, Any] = {}
+        for name in ("val", "test"):
+            split = load_split(self.config.data.dataset, name)
+            result = evaluate(self.network, split, self.config, workers=self.workers)
+            runs.write_counts(self.directory / f"counts_{name}.npz", result.arrays())
+            metrics[name] = result.summary()
+        metrics["cost"] = cost.measure(self.network, self.config)
+        manifest = {"train": self.train_split.manifest_hash, "val": self.val_split.manifest_hash}
+        environment = self.environment | {
+            "device": cost.device_name(self.device),
+            "threads": torch.get_num_threads(),
+            "data": manifest,
+            "train_seconds": round(seconds, 1),
+            "peak_memory_mib": cost.peak_memory_mib(self.device),
+        }
+        runs.write_json(self.directory / "env.json", environment)
+        runs.write_json(self.directory / "metrics.json", metrics)
+        (self.directory / "last.pt").unlink(missing_ok=True)
+
+    def _bar(self) -> tqdm:
+        size = self.config.optim.batch_size
+        return tqdm(
+            total=self.total_steps * size, initial=self.step * size, unit=" images", disable=not self.progress,
+            desc=f"{self.config.arm} s{self.config.seed}", mininterval=1.0,
+        )  # fmt: skip
+
+    def _tensorboard(self) -> contextlib.AbstractContextManager:
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(self.directory / "tensorboard", purge_step=len(self.history) + 1)
+
+
+def loss_terms(
+    model: nn.Module, batch: dict[str, Tensor], config: Config, weights: Tensor | None = None
+) -> dict[str, Tensor]:
+    """The weighted terms of L = CE + w1 * MSE + w2 * FA for one batch; their sum is the loss.
+
+    batch: uint8 `input` (B, 3, h, w), `hr` (B, 3, H, W), `labels` (B, H, W), and `noise` (B, 3, H, W) where the
+    SISR target is noise.
+    """
+    with autocast(batch["input"].device, config.optim.precision):
+        out = model(normalise(batch["input"]).contiguous(memory_format=torch.channels_last))
+    labels = batch["labels"]
+    if config.loss.train_labels == "lr":
+        labels = reduce_labels(labels, tuple(batch["input"].shape[2:]))
+    terms = {"ce": cross_entropy(out["logits"], labels, class_weights=weights)}
+    if "aux" in out:
+        terms["aux"] = AUX_WEIGHT * cross_entropy(out["aux"], labels, class_weights=weights)
+    if "image" in out:
+        target = batch["noise"] if "noise" in batch else normalise(batch["hr"])
+        terms["mse"] = config.loss.w1 * image_mse(out["image"], target)
+    if "seg_map" in out:
+        tokens = tuple(max(1, side // config.loss.fa_stride) for side in batch["hr"].shape[2:])
+        affinity = feature_affinity(
+            out["seg_map"], out["sr_map"], normalise=config.loss.fa_normalise, q=config.loss.fa_q, tokens=tokens
+        )
+        terms["fa"] = config.loss.w2 * affinity
+    return terms
+
+
+def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
+    """Every trainable parameter in exactly one of two groups: kernels decay; biases, norms and slopes do not."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.optim.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optim.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.optim.lr)
+    return torch.optim.SGD(groups, lr=config.optim.lr, momentum=config.optim.momentum)
+
+
+def class_weights(config: Config, split: Split, classes: int) -> Tensor | None:
+    """1 / ln(1.02 + share of the class's pixels in the training split) (ENet, Paszke et al. 2016), or None."""
+    if config.loss.class_weights == "none":
+        return None
+    pixels = sum(np.bincount(label.ravel(), minlength=256)[:classes] for label in split.labels)
+    return torch.from_numpy(1 / np.log(1.02 + pixels / pixels.sum())).float()
+
+
+def _noise(index: int, shape: tuple[int, ...]) -> Tensor:
+    """The fixed noise image of one sample, unit variance, whatever the seed of the run."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(index))  # (3, H, W)
