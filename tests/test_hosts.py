@@ -120,7 +120,7 @@ def test_state_dict_that_does_not_fit_is_described(saved, tmp_path):
 
 
 def test_bad_requests_name_what_is_allowed(saved):
-    with pytest.raises(ValueError, match="'vgg'.*espnetv2_s0.5, .*ddrnet39"):
+    with pytest.raises(ValueError, match=r"'vgg'.*espnetv2_s0\.5, .*ddrnet39"):
         build_host("vgg", 11)
     with pytest.raises(ValueError, match=r"rows \(0, 19\): need 2 indices from 0 to 18"):
         build_host("ddrnet23_slim", 2, saved, rows=(0, 19))

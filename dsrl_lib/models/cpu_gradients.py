@@ -1,6 +1,6 @@
 """Two layers of ESPNetv2 whose gradients PyTorch computes slowly on a CPU, here from faster kernels.
 
-Values, parameters and state-dict names are those of the parent classes, which do all the work on other devices.
+Values, parameters and state-dict names are those of the parent classes, which work on other devices.
 """
 
 import torch

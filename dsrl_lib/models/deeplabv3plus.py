@@ -2,6 +2,7 @@
 
 Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation", ECCV 2018.
 """
+
 # DEVIATION: ordinary convolutions in ASPP and decoder, and dropout, as in the common PyTorch implementation.
 
 from collections.abc import Sequence
