@@ -56,11 +56,13 @@ show_progress() {
 }
 
 install_lock() {
-    local log=$1 pip=("$root/.venv/bin/python" -m pip --disable-pip-version-check --no-input)
+    local log=$1 python=$root/.venv/bin/python
+    local pip=("$python" -m pip --disable-pip-version-check --no-input)
     if command -v uv >/dev/null; then
         pip=(env VIRTUAL_ENV="$root/.venv" uv pip)
         "${pip[@]}" install --require-hashes -r "$root/requirements.lock" >"$log" 2>&1 || return 1
     else
+        "${pip[@]}" --version >"$log" 2>&1 || "$python" -m ensurepip >"$log" 2>&1 || return 1
         "${pip[@]}" install --require-hashes -r "$root/requirements.lock" 2>&1 \
             | show_progress "$(grep -c '==.* \\$' "$root/requirements.lock")" >"$log" || return 1
     fi

@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 for argument in "$@"; do
     case $argument in
-        -h | --help) exec python3 -m dsrl_lib.study --help ;;  # needs no environment
+        -h | --help) python3 -m dsrl_lib.study --help 2>/dev/null && exit ;;  # needs no environment
     esac
 done
 

@@ -1,0 +1,121 @@
+# The study as a graph of notebooks. No science here: dsrl_lib/plan.py knows the runs, a notebook does each.
+# ./run_all.sh drives it; without that: snakemake --cores 2 --workflow-profile profiles/local --config profile=smoke
+#
+#   01_data_prep -> training notebooks, each after the run it warm-starts from -> results.csv -> analysis notebooks
+
+import os
+import sys
+from pathlib import Path
+
+from dsrl_lib import plan
+from dsrl_lib.paths import results_dir
+
+
+def listed(name, convert=str):
+    value = config.get(name)
+    return None if value is None else [convert(item) for item in str(value).split(",")]
+
+
+PROFILE = config.get("profile", "smoke")
+DEVICE = config.get("device", "cpu")
+RUNS = {
+    run.run_id: run
+    for run in plan.runs(PROFILE, listed("arms"), listed("seeds", int), listed("hosts"), device=DEVICE)
+}
+RESULTS = os.path.relpath(results_dir() / PROFILE)
+EXECUTE = f"{sys.executable} -m dsrl_lib execute"
+METRICS = f"{RESULTS}/runs/{{run_id}}/metrics.json"
+EXECUTED = f"{RESULTS}/notebooks/{{name}}.ipynb"
+
+TRAINING = {plan.OTHER_ARMS, *plan.NOTEBOOK_OF_ARM.values()}
+FIRST = ["01_data_prep", "02_method"]  # they read no run
+LAST = "90_audit"  # it checks what the others wrote
+NAMES = sorted({path.stem for path in Path("notebooks").glob("[0-9][0-9]_*.ipynb")} - TRAINING)
+
+
+def before_run(wildcards):
+    """Nothing for a complete run, so that nothing can make Snakemake delete and train it again."""
+    run = RUNS[wildcards.run_id]
+    if run.is_complete:
+        return []
+    data = [EXECUTED.format(name="01_data_prep")]
+    return data + ([METRICS.format(run_id=run.parent)] if run.parent else [])
+
+
+def every_run():
+    """The planned runs, and those that are there already."""
+    there = glob_wildcards(METRICS).run_id
+    return [METRICS.format(run_id=run_id) for run_id in sorted({*RUNS, *there})]
+
+
+wildcard_constraints:
+    run_id="[^/]+",
+    name="[0-9][0-9]_[^/]+",
+
+
+localrules:
+    all,
+
+
+rule all:
+    input:
+        expand(EXECUTED, name=NAMES),
+        expand(METRICS, run_id=RUNS),
+    message:
+        "all results"
+
+
+rule train:
+    input:
+        before_run,
+    output:
+        METRICS,
+    log:
+        f"{RESULTS}/logs/{{run_id}}.log",
+    params:
+        run=lambda wildcards: RUNS[wildcards.run_id],
+        executed=f"{RESULTS}/notebooks/runs/{{run_id}}.ipynb",
+    message:
+        "{params.run.label}"
+    threads: int(config.get("threads", 1))
+    resources:
+        gpu=int(DEVICE == "cuda"),
+    shell:
+        "OMP_NUM_THREADS={threads} {EXECUTE} notebooks/{params.run.notebook}.ipynb {params.executed}"
+        " -p profile {PROFILE} -p arm {params.run.config.arm} -p host {params.run.config.model.host}"
+        " -p seed {params.run.config.seed} -p device {DEVICE} > {log} 2>&1"
+
+
+rule collect:
+    input:
+        every_run(),
+    output:
+        f"{RESULTS}/results.csv",
+    log:
+        f"{RESULTS}/logs/results.log",
+    message:
+        "results.csv"
+    shell:
+        "{sys.executable} -m dsrl_lib collect --profile {PROFILE} > {log} 2>&1"
+
+
+def before_notebook(wildcards):
+    inputs = [f"notebooks/{wildcards.name}.ipynb"]
+    if wildcards.name not in FIRST:
+        inputs += [f"{RESULTS}/results.csv", *map(str, Path("dsrl_lib/analysis").glob("*.py"))]
+    if wildcards.name == LAST:
+        inputs += [EXECUTED.format(name=name) for name in NAMES if name != LAST]
+    return inputs
+
+
+rule notebook:
+    input:
+        before_notebook,
+    output:
+        EXECUTED,
+    log:
+        f"{RESULTS}/logs/{{name}}.log",
+    message:
+        "{wildcards.name}"
+    shell:
+        "OMP_NUM_THREADS={threads} {EXECUTE} {input[0]} {output} -p profile {PROFILE} > {log} 2>&1"

@@ -1,0 +1,131 @@
+"""Run a notebook with parameters, strictly.
+
+papermill only warns about an unknown parameter and goes on with the default; here it is an error. The output
+is written whole or not at all, and a repeated run reproduces it byte for byte (see `portable`).
+"""
+
+import ast
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from dsrl_lib.portable import clean
+
+
+class NotebookError(RuntimeError):
+    """A cell of a notebook failed; the message names the notebook, the cell and the error."""
+
+
+def execute(notebook: Path | str, output: Path | str, parameters: Mapping[str, Any]) -> None:
+    """Execute `notebook` with `parameters` in its own folder, write the clean result to `output`.
+
+    Raises FileNotFoundError for a missing notebook, ValueError for a parameter that the notebook lacks or of
+    another type, and NotebookError for a failing cell. The notebook as far as it went is then kept beside the
+    output as `<name>.failed.ipynb`.
+    """
+    notebook, output = Path(notebook), Path(output)
+    values = check_parameters(notebook, parameters)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial, failed = (output.with_suffix(f".{state}.ipynb") for state in ("partial", "failed"))
+    try:
+        error = _run(notebook, partial, values)
+        if partial.exists():
+            nbformat.write(clean(nbformat.read(partial, as_version=4)), partial)
+            partial.replace(failed if error else output)
+    finally:
+        partial.unlink(missing_ok=True)
+    if error:
+        raise NotebookError(f"{notebook.name}, {error}\nas far as it went: {failed}")
+    failed.unlink(missing_ok=True)
+
+
+def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """`parameters` in the types of the notebook's defaults; text, as from a command line, is converted.
+
+    Raises FileNotFoundError and ValueError as `execute` does.
+    """
+    if not notebook.is_file():
+        raise FileNotFoundError(f"there is no notebook {notebook}")
+    defaults = _defaults(notebook)
+    unknown = [name for name in parameters if name not in defaults]
+    if unknown:
+        raise ValueError(
+            f"{notebook.name} has no parameter {unknown[0]!r}; valid: {', '.join(defaults) or 'none'}"
+        )
+    return {name: _as_type_of(defaults[name], name, value) for name, value in parameters.items()}
+
+
+def _defaults(notebook: Path) -> dict[str, Any]:
+    """What the cell tagged `parameters` assigns: plain literals by name."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    defaults = {}
+    for node in ast.walk(ast.parse("\n".join(tagged))):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            defaults[node.targets[0].id] = ast.literal_eval(node.value)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            defaults[node.target.id] = ast.literal_eval(node.value)
+    return defaults
+
+
+def _as_type_of(default: Any, name: str, value: Any) -> Any:
+    if isinstance(default, str):
+        return str(value)
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            if default is None:
+                return value
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if default is None or value is None or type(value) is type(default):
+        return value
+    raise ValueError(f"parameter {name}: {value!r} is not of type {type(default).__name__}, like {default!r}")
+
+
+def _run(notebook: Path, partial: Path, values: Mapping[str, Any]) -> str | None:
+    """Execute into `partial`; the failing cell and its error, or None."""
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    try:
+        with _neutral_ipython():
+            folder = notebook.resolve().parent
+            papermill.execute_notebook(
+                notebook,
+                partial,
+                values,
+                cwd=folder,
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+            )
+    except PapermillExecutionError as error:
+        return f"In [{error.exec_count}]: {error.ename}: {error.evalue}"
+    except DeadKernelError:
+        return "the kernel died, perhaps for want of memory"
+    return None
+
+
+@contextmanager
+def _neutral_ipython() -> Iterator[None]:
+    """The user's own IPython settings must not reach a result, nor parallel kernels share one history."""
+    before = os.environ.get("IPYTHONDIR")
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder, "profile_default", "ipython_kernel_config.py")
+        settings.parent.mkdir()
+        settings.write_text("c.IPKernelApp.log_level = 'ERROR'  # its warnings are not about the notebook\n")
+        os.environ["IPYTHONDIR"] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop("IPYTHONDIR")
+            if before is not None:
+                os.environ["IPYTHONDIR"] = before

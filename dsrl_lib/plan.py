@@ -1,0 +1,146 @@
+"""The runs of a profile in an order that works, and what each will cost: for Snakemake, people and notebooks.
+
+Nothing here starts anything or needs torch.
+"""
+
+import shlex
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from dsrl_lib.config import Config
+from dsrl_lib.presets import PROFILES, Profile, parent_of, preset
+
+# The stages have notebooks of their own; every other arm is trained by 19_train_arm.
+NOTEBOOK_OF_ARM = {"sssr": "11_stage1_sssr", "sssr_sisr": "12_stage2_sisr", "dsrl": "13_stage3_fa"}
+OTHER_ARMS = "19_train_arm"
+
+# Training images, and images evaluated at the end, by data set.
+IMAGES = {"streets": (96, 64), "camvid": (367, 334), "cityscapes": (2975, 500)}
+
+# Input megapixels a second in training, by device and host, and GiB a megapixel of a training batch.
+# Evaluation passes run at about three times the speed of training.
+SPEED = {
+    "cpu": {"espnetv2_s0.5": 2.0, "espnetv2_s1.0": 1.1, "espnetv2_s2.0": 0.4},
+    "cuda": {"espnetv2_s0.5": 40.0, "espnetv2_s1.0": 30.0, "espnetv2_s2.0": 18.0},
+}
+MEMORY = {"espnetv2_s0.5": 1.5, "espnetv2_s1.0": 2.0, "espnetv2_s2.0": 3.5}
+SLOWEST_SPEED, LARGEST_MEMORY = {"cpu": 0.2, "cuda": 8.0}, 6.0  # for hosts that were not measured
+START_SECONDS, START_GIB = 15.0, 1.0
+SISR_FACTOR, FA_FACTOR = 1.3, 1.2  # what the auxiliary branches add to a step
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training run: its configuration, the notebook that does it, and an estimate of its cost."""
+
+    config: Config
+    notebook: str
+    parent: str | None
+    """run_id of the run it warm-starts from."""
+    seconds: float
+    memory_gib: float
+
+    @property
+    def run_id(self) -> str:
+        return self.config.run_id
+
+    @property
+    def label(self) -> str:
+        """Notebook, arm, host and seed, for a line of progress."""
+        return f"{self.notebook} {self.config.arm} {self.config.model.host} s{self.config.seed}"
+
+    @property
+    def is_complete(self) -> bool:
+        from dsrl_lib.runs import folder, is_complete  # lazy: a plan needs the standard library alone
+
+        return is_complete(folder(self.config))
+
+
+def runs(
+    profile: str,
+    arms: Collection[str] | None = None,
+    seeds: Collection[int] | None = None,
+    hosts: Collection[str] | None = None,
+    device: str = "cpu",
+) -> list[PlannedRun]:
+    """The runs of a profile, each after the run it warm-starts from, each once.
+
+    arms, seeds and hosts narrow the profile's own; a run that a chosen one starts from is always included.
+    device ("cpu" or "cuda") only matters for the estimates. Raises ValueError for a name the profile lacks.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
+    study = PROFILES[profile]
+    planned: dict[str, PlannedRun] = {}
+    for config in _configs(profile, study, arms, seeds, hosts):
+        for member in _with_parents(config):
+            planned.setdefault(member.run_id, _planned(member, device))
+    return list(planned.values())
+
+
+def command(run: PlannedRun) -> str:
+    """The shell command, on one line, that does `run` without Snakemake or notebooks."""
+    config = run.config
+    options = {"profile": config.profile, "arm": config.arm, "host": config.model.host, "seed": config.seed}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return shlex.join(["python", "-m", "dsrl_lib", "train", *words])
+
+
+def _configs(
+    profile: str,
+    study: Profile,
+    arms: Collection[str] | None,
+    seeds: Collection[int] | None,
+    hosts: Collection[str] | None,
+) -> Iterable[Config]:
+    """Seed by seed, so that an interrupted study has whole comparisons rather than all seeds of one arm."""
+    arms = _chosen("arm", arms, study.arm_seeds, profile)
+    hosts = _chosen("host", hosts, study.hosts, profile)
+    known_seeds = sorted({seed for arm in arms for seed in study.arm_seeds[arm]})
+    for seed in _chosen("seed", seeds, known_seeds, profile):
+        for host in hosts:
+            for arm in arms:
+                if seed in study.arm_seeds[arm]:
+                    yield preset(profile, arm, host, seed)
+
+
+def _chosen(kind: str, chosen: Collection[Any] | None, valid: Collection[Any], profile: str) -> list[Any]:
+    unknown = [item for item in chosen or () if item not in valid]
+    if unknown:
+        names = ", ".join(map(str, valid))
+        raise ValueError(f"profile {profile!r} has no {kind} {unknown[0]!r}; valid: {names}")
+    return [item for item in valid if chosen is None or item in chosen]
+
+
+def _with_parents(config: Config) -> list[Config]:
+    parent = parent_of(config)
+    return [*(_with_parents(parent) if parent else ()), config]
+
+
+def _planned(config: Config, device: str) -> PlannedRun:
+    parent = parent_of(config)
+    return PlannedRun(
+        config=config,
+        notebook=NOTEBOOK_OF_ARM.get(config.arm, OTHER_ARMS),
+        parent=parent.run_id if parent else None,
+        seconds=_seconds(config, device),
+        memory_gib=_memory_gib(config),
+    )
+
+
+def _seconds(config: Config, device: str) -> float:
+    data, model = config.data, config.model
+    train_images, evaluated_images = IMAGES[data.dataset]
+    scale = model.input_scale**2 / 1e6
+    trained = config.optim.epochs * train_images * data.crop_height * data.crop_width * scale
+    evaluated = evaluated_images * data.height * data.width * scale
+    speed = SPEED[device].get(model.host, SLOWEST_SPEED[device])
+    factor = (SISR_FACTOR if model.sisr else 1.0) * (FA_FACTOR if model.fa else 1.0)
+    return START_SECONDS + (trained * factor + evaluated / 3) / speed
+
+
+def _memory_gib(config: Config) -> float:
+    pixels = config.optim.batch_size * config.data.crop_height * config.data.crop_width
+    per_megapixel = MEMORY.get(config.model.host, LARGEST_MEMORY)
+    return START_GIB + per_megapixel * pixels * config.model.input_scale**2 / 1e6

@@ -1,0 +1,77 @@
+"""One line a step instead of Snakemake's own messages: a Snakemake logger plugin, registered by `study`."""
+
+import sys
+import time
+from logging import ERROR, LogRecord
+from pathlib import Path
+
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+
+class LogHandler(LogHandlerBase):
+    """`[ 7/42] 13_stage3_fa dsrl espnetv2_s0.5 s0  12 s`; for a failure also the end of its log."""
+
+    writes_to_stream = True
+    writes_to_file = False
+    has_filter = True  # and lets everything pass
+    has_formatter = True
+    needs_rulegraph = False
+
+    def __post_init__(self) -> None:
+        self.jobs: dict[int, dict] = {}
+        self.finished: list[int] = []
+        self.failed = False
+        self.errors: list[str] = []
+
+    def emit(self, record: LogRecord) -> None:
+        event = getattr(record, "event", None)
+        if event == LogEvent.JOB_INFO:
+            self.jobs[record.jobid] = {"name": record.rule_msg, "log": record.log, "start": record.created}
+        elif event == LogEvent.JOB_FINISHED:
+            self.finished.append(record.job_id)
+        elif event == LogEvent.PROGRESS:
+            self._steps_done(record.done, record.total)
+        elif event == LogEvent.JOB_ERROR:
+            self._step_failed(record.jobid)
+        elif record.levelno >= ERROR:
+            self.errors.append(record.getMessage())
+        self._show_running()
+
+    def _steps_done(self, done: int, total: int) -> None:
+        """Finished steps are known just before the counter that includes them."""
+        first = done - len(self.finished) + 1
+        for number, job_id in enumerate(self.finished, first):
+            job = self.jobs.pop(job_id)
+            width = len(str(total))
+            self._say(f"[{number:{width}}/{total}] {job['name']}  {time.time() - job['start']:.0f} s")
+        self.finished.clear()
+
+    def _step_failed(self, job_id: int) -> None:
+        job = self.jobs.pop(job_id, None)
+        if job is None:
+            return
+        self.failed = True
+        self._say(f"FAILED {job['name']}")
+        for log in map(Path, job["log"]):
+            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+            for line in lines[-5:]:
+                self._say(f"    {line}")
+            self._say(f"    log: {log}")
+
+    def close(self) -> None:
+        """Without a failed step, whose log says more, Snakemake's own errors are about the graph."""
+        for message in self.errors if not self.failed else ():
+            self._say(message)
+        self.errors.clear()
+        super().close()
+
+    def _say(self, text: str) -> None:
+        erase = "\r\033[K" if sys.stdout.isatty() else ""
+        print(f"{erase}{text}", flush=True)
+
+    def _show_running(self) -> None:
+        """On a terminal, the steps under way; the next line replaces them."""
+        if sys.stdout.isatty() and self.jobs:
+            names = ", ".join(job["name"] for job in self.jobs.values())
+            print(f"\r\033[K... {names}"[:100], end="", flush=True)

@@ -1,0 +1,170 @@
+"""What ./run_all.sh does once there is an environment: list the runs, run the notebooks, open JupyterLab."""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from pathlib import Path
+
+from dsrl_lib import plan
+from dsrl_lib.paths import results_dir, root
+from dsrl_lib.presets import PROFILES
+
+TO_READ = (
+    "notebooks/00_start_here.ipynb",
+    "notebooks/41_main_results.ipynb",
+    "results.csv",
+    "tables",
+    "figures",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 a step failed, 2 a wrong option."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["lab"]:
+        return _lab(arguments[1:])
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    options.device = options.device or ("cuda" if Path("/dev/nvidiactl").exists() else "cpu")
+    try:
+        runs = plan.runs(options.profile, options.arms, options.seeds, options.hosts, options.device)
+    except ValueError as error:
+        parser.error(str(error))
+    if options.dry_run:
+        print(table(runs, options))
+        return 0
+    return _study(options)
+
+
+def table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> str:
+    """The runs with their estimated time and memory, and what is left to do in total."""
+    left = [run for run in runs if not run.is_complete]
+    lines = [
+        f"{_duration(run.seconds):>10} {run.memory_gib:5.1f} GiB  {run.label}"
+        + " (complete)" * run.is_complete
+        for run in runs
+    ]
+    at_once = 1 if options.device == "cuda" else options.cores
+    total = max(sum(run.seconds for run in left) / at_once, _longest_chain(left))
+    memory = max(run.memory_gib for run in runs)
+    lines += [
+        f"{options.profile} on {options.device}, {at_once} at a time: {len(runs)} runs, {len(left)} to do "
+        f"in about {_duration(total)}, with up to {memory:.1f} GiB each; then the other notebooks.",
+    ]
+    return "\n".join(lines)
+
+
+def _study(options: argparse.Namespace) -> int:
+    """Run the Snakefile; a lock keeps two studies of one profile apart and dies with its process."""
+    from filelock import FileLock, Timeout
+
+    results = results_dir() / options.profile
+    results.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(results / ".lock", timeout=0):
+            success = _snakemake(options)
+    except Timeout:
+        print(f"error: another ./run_all.sh {options.profile} is at work in {results}", file=sys.stderr)
+        return 1
+    if not success:
+        print("A step failed. The same command again goes on from where this one stopped.")
+        return 1
+    print(f"{options.profile} is complete. To read:")
+    for name in TO_READ:
+        if (results / name).exists():
+            print(f"    {os.path.relpath(results / name)}")
+    return 0
+
+
+def _snakemake(options: argparse.Namespace) -> bool:
+    """Whether every step succeeded."""
+    from snakemake.cli import args_to_api, parse_args
+    from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
+
+    from dsrl_lib import progress
+
+    LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_study", progress)
+    threads = options.cores if options.device == "cuda" else 1
+    config = [f"profile={options.profile}", f"device={options.device}", f"threads={threads}"]
+    for name in ("arms", "seeds", "hosts"):
+        chosen = getattr(options, name)
+        config += [f"{name}={','.join(map(str, chosen))}"] if chosen else []
+    os.chdir(root())
+    with redirect_stderr(io.StringIO()):  # it says which profile it uses
+        parser, parsed = parse_args(
+            ["--logger=study", "--workflow-profile=profiles/local", "--resources=gpu=1"]
+            + [f"--cores={options.cores}", "--config", *config]
+        )
+    return args_to_api(parsed, parser)
+
+
+def _lab(arguments: Sequence[str]) -> int:
+    """JupyterLab on this machine only, in this environment; more arguments go to it."""
+    first = "/lab/tree/notebooks/00_start_here.ipynb"
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={root()}",
+    ]
+    command += [f"--LabApp.default_url={first}", *(["--allow-root"] if os.getuid() == 0 else [])]
+    os.execv(sys.executable, [*command, *arguments])
+
+
+def _list_of(convert: Callable[[str], object]) -> Callable[[str], list]:
+    def parse(text: str) -> list:
+        return [convert(item) for item in text.split(",") if item]
+
+    parse.__name__ = f"comma-separated {convert.__name__}"
+    return parse
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./run_all.sh",
+        description="Train every run of a profile, execute every notebook, write tables and figures.",
+        epilog="./run_all.sh lab [options of JupyterLab] opens the notebooks instead.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "profile", nargs="?", default="smoke", choices=list(PROFILES), help="what to run (default: smoke)"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only list the runs with estimated time and memory"
+    )
+    parser.add_argument(
+        "--arms", type=_list_of(str), metavar="A,B", help="only these arms and what they start from"
+    )
+    parser.add_argument("--seeds", type=_list_of(int), metavar="0,1", help="only these seeds")
+    parser.add_argument("--hosts", type=_list_of(str), metavar="H", help="only these host networks")
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument(
+        "--cores", type=int, default=cores, metavar="N", help=f"CPU cores to use (default: {cores})"
+    )
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], help="where to train (default: cuda where there is one)"
+    )
+    return parser
+
+
+def _longest_chain(runs: Sequence[plan.PlannedRun]) -> float:
+    """Seconds of the longest sequence of runs that start from one another; parents come first in `runs`."""
+    until: dict[str | None, float] = {}
+    for run in runs:
+        until[run.run_id] = until.get(run.parent, 0.0) + run.seconds
+    return max(until.values(), default=0.0)
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Fixtures that many tests share: results go to a temporary folder, and one thread is enough."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+
+# Read when numpy and torch start, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty results folder, also for processes that the test starts."""
+    folder = tmp_path / "results"
+    monkeypatch.setenv("DSRL_RESULTS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def make_notebook(tmp_path: Path) -> Callable[..., Path]:
+    """`make_notebook(name, "seed = 0", "print(seed)")`: the path of a `parameters` cell and a code cell."""
+
+    def make(name: str, parameters: str, *code: str) -> Path:
+        cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+        cells += [nbformat.v4.new_code_cell(source) for source in code]
+        kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+        path = tmp_path / f"{name}.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+        return path
+
+    return make

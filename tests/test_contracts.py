@@ -1,0 +1,106 @@
+"""What the repository promises about itself: imports point one way, notebooks and results are portable."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsrl_lib.paths import root
+
+# Folders of a machine, and hosts that only a registry or an internal network has.
+MACHINE = re.compile(
+    r"(?<![\w.~$}<>])/(?:home|root|Users|work|tmp|var/tmp|mnt|scratch)/[\w.-]+"
+    r"|\bipykernel_\d+|[\w.-]+\.(?:internal|corp|local)\b(?=[:/])"
+    r"|(?:index-url|find-links|extra-index-url)\b"
+)
+TEXT = {".cff", ".csv", ".ipynb", ".json", ".lock", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml", ""}
+
+
+def committed(pattern: str = "") -> list[Path]:
+    """Files that are or would be in git."""
+    command = [
+        "git",
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "--",
+        *([pattern] if pattern else []),
+    ]
+    names = subprocess.check_output(command, cwd=root(), text=True).splitlines()
+    return [root() / name for name in sorted(set(names)) if (root() / name).is_file()]
+
+
+def machine_text(text: str) -> list[str]:
+    return [match.group() for match in MACHINE.finditer(text)]
+
+
+def test_imports_point_one_way():
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    done = subprocess.run(command, cwd=root(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_happens_at_import():
+    code = "import sys, dsrl_lib; print(sorted(m for m in sys.modules if m.startswith('dsrl_lib')))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "['dsrl_lib']\n"
+
+
+@pytest.mark.parametrize("path", committed("notebooks/*.ipynb"), ids=lambda path: path.stem)
+def test_notebook_has_no_outputs_no_functions_and_one_parameters_cell(path):
+    cells = json.loads(path.read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell["outputs"] for cell in code if cell["outputs"] or cell["execution_count"]] == []
+    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells) == 1
+    source = "\n".join("".join(cell["source"]) for cell in code)
+    assert re.findall(r"^\s*(?:def|class) .*", source, re.M) == []
+    assert cells[0]["cell_type"] == "markdown"
+
+
+def test_executed_notebooks_in_git_have_no_error():
+    for path in committed("results/*.ipynb"):
+        cells = json.loads(path.read_text())["cells"]
+        kinds = {output["output_type"] for cell in cells for output in cell.get("outputs", [])}
+        assert "error" not in kinds, path
+
+
+def test_no_file_names_a_folder_of_a_machine():
+    found = {}
+    for path in committed():
+        if path.suffix in TEXT and "tests" not in path.relative_to(root()).parts:
+            text = re.sub(r'"image/png": "[^"]*"', "", path.read_text())
+            if leaks := machine_text(text):
+                found[str(path.relative_to(root()))] = sorted(set(leaks))
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["see /home/jane/x", '"/root/data"', "/tmp/ab12", "pip --index-url x", "a.corp/simple"]
+)
+def test_the_search_finds_what_it_should(text):
+    assert machine_text(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["./results/a.csv", "https://example.org/home/page", "$DSRL_DATA/camvid", "~/work/x"]
+)
+def test_the_search_leaves_the_rest(text):
+    assert not machine_text(text)
+
+
+def test_no_file_over_a_megabyte():
+    large = [
+        path
+        for path in committed()
+        if path.stat().st_size > 2**20 and not path.match("results/*/notebooks/**")
+    ]
+    assert large == []
+
+
+@pytest.mark.parametrize("script", ["run_all.sh", "run_tests.sh", "environment.sh", ".ci/run"])
+def test_shell_scripts_parse_and_can_be_called(script):
+    subprocess.run(["bash", "-n", script], cwd=root(), check=True)
+    assert script == "environment.sh" or (root() / script).stat().st_mode & 0o111

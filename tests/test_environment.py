@@ -1,0 +1,120 @@
+"""pyproject.toml, environment.yml and requirements.lock say the same; the scripts use what is there."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from dsrl_lib.paths import root
+
+PROJECT = tomllib.loads((root() / "pyproject.toml").read_text())
+DECLARED = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["test"]]
+
+
+def pinned() -> dict[str, list[str]]:
+    """Versions in the lock by package; a package may have several, each for some Python versions."""
+    versions: dict[str, list[str]] = {}
+    for name, version in re.findall(
+        r"^([a-z0-9-]+)==(\S+)", (root() / "requirements.lock").read_text(), re.M
+    ):
+        versions.setdefault(name, []).append(version)
+    return versions
+
+
+def test_environment_yml_lists_what_pyproject_lists():
+    environment = yaml.safe_load((root() / "environment.yml").read_text())
+    conda = [item for item in environment["dependencies"] if isinstance(item, str)]
+    pip = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
+    assert sorted(pip) == sorted(DECLARED)
+    assert f"python{PROJECT['project']['requires-python']}" in conda
+    assert environment["name"] == "dsrl"
+
+
+def test_lock_satisfies_pyproject():
+    versions = pinned()
+    for text in [*DECLARED, *PROJECT["build-system"]["requires"]]:
+        requirement = Requirement(text)
+        found = versions.get(canonicalize_name(requirement.name))
+        assert found, f"{text} is not in requirements.lock"
+        assert all(requirement.specifier.contains(version) for version in found), f"{text}: {found}"
+
+
+def test_lock_has_hashes_and_no_addresses():
+    text = (root() / "requirements.lock").read_text()
+    entries = re.split(r"\n(?=\S)", text)
+    assert len(entries) > 100
+    assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+    assert "://" not in text
+
+
+def test_lock_pairs_torch_with_its_torchvision():
+    versions = pinned()
+    pair = dict(text.split("==") for text in PROJECT["tool"]["uv"]["constraint-dependencies"])
+    assert {name: versions[name] for name in pair} == {name: [version] for name, version in pair.items()}
+    assert pair == {"torch": "2.13.0", "torchvision": "0.28.0"}
+    assert Requirement(next(text for text in DECLARED if text.startswith("torch>"))).specifier.contains(
+        "2.11.0"
+    )
+
+
+def test_every_imported_package_is_declared():
+    distributions = packages_distributions()
+    declared = {canonicalize_name(Requirement(text).name) for text in DECLARED}
+    undeclared = set()
+    for folder in ("dsrl_lib", "tests"):
+        for path in (root() / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+                for module in {name.split(".")[0] for name in names} - sys.stdlib_module_names - {""}:
+                    owners = {canonicalize_name(owner) for owner in distributions.get(module, [module])}
+                    if not owners & {*declared, "dsrl-lib"}:
+                        undeclared.add(f"{path.name}: {module}")
+    # Parts of pytest, snakemake and so on that are published on their own.
+    parts = ("packaging", "snakemake_interface_logger_plugins", "conftest")
+    assert {item for item in undeclared if not item.endswith(parts)} == set()
+
+
+@pytest.mark.skipif(
+    not (root() / ".venv" / ".stamp").exists(), reason="this environment was not made by environment.sh"
+)
+def test_a_finished_environment_is_used_at_once(monkeypatch):
+    without = {
+        name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "CONDA_PREFIX")
+    }
+    command = ["bash", "-c", "source ./environment.sh && echo $PYTHON"]
+    done = subprocess.run(command, cwd=root(), env=without, capture_output=True, text=True, timeout=2)
+    assert (done.stdout.strip(), done.stderr) == (str(root() / ".venv" / "bin" / "python"), "")
+
+
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_an_active_environment_is_used_as_it_is(variable, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "bin" / "python").chmod(0o755)
+    active = {variable: str(tmp_path)} | ({"CONDA_DEFAULT_ENV": "dsrl"} if variable == "CONDA_PREFIX" else {})
+    command = ["bash", "-c", "source ./environment.sh && echo $PYTHON && python -c 'import dsrl_lib'"]
+    without = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    done = subprocess.run(command, cwd=root(), env=without | active, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == (str(tmp_path / "bin" / "python"), "")
+
+
+def test_a_conda_environment_that_lacks_packages_is_an_error_that_says_what_to_do(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text(
+        f'#!/bin/sh\nexec {sys.executable} -S "$@"\n'
+    )  # sees no packages
+    (tmp_path / "bin" / "python").chmod(0o755)
+    active = {"CONDA_PREFIX": str(tmp_path), "CONDA_DEFAULT_ENV": "dsrl"}
+    command = ["bash", "-c", "source ./environment.sh"]
+    done = subprocess.run(command, cwd=root(), env=os.environ | active, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "lacks: filelock>=3.20" in done.stderr and "conda env update -f environment.yml" in done.stderr

@@ -1,0 +1,143 @@
+"""The strict papermill call: nothing ignored, nothing of the machine in the output, no half-written file."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dsrl_lib import paths
+from dsrl_lib.execute import NotebookError, check_parameters, execute
+from dsrl_lib.portable import clean, portable
+
+RICH = """
+import os, sys, tempfile, time
+from pathlib import Path
+import dsrl_lib
+for i in range(3):
+    print("out", i, flush=True)
+    print(f"\\r{i} i" "t/s {time.time()}", end="", file=sys.stderr, flush=True)
+print(file=sys.stderr)
+print(Path(dsrl_lib.__file__), Path.home() / "x", os.getcwd(), tempfile.mkdtemp(), object())
+"""
+FIGURE = """
+import matplotlib.pyplot as plt
+plt.plot([1, 2]);
+"""
+
+
+def text_of(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+def test_repeated_run_gives_identical_bytes_without_machine_paths(make_notebook, tmp_path):
+    notebook = make_notebook("rich", "seed = 0", RICH, FIGURE)
+    first, second = tmp_path / "a" / "first.ipynb", tmp_path / "b" / "second.ipynb"
+    execute(notebook, first, {"seed": "3"})
+    execute(notebook, second, {"seed": 3})
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(p.name for p in first.parent.iterdir()) == ["first.ipynb"]
+
+    whole = first.read_text()
+    for leak in (str(paths.root()), str(Path.home()) + "/", str(tmp_path), "/tmp/", "ipykernel_", "it/s"):
+        assert leak not in whole, leak
+    assert text_of(first).startswith("out 0\nout 1\nout 2\n")
+    assert "./dsrl_lib/__init__.py ~/x" in text_of(first)
+    assert '"image/png"' in whole
+    assert "seed = 3" in whole
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{root}/results/a.csv", "./results/a.csv"),
+        ("File {root}/a.py, {home}/b", "File ./a.py, ~/b"),
+        ("{root}-other stays, so does a{root}", "{root}-other stays, so does a{root}"),
+        ("/tmp/ipykernel_12/345.py:3", "<cell>:3"),
+        ("<object object at 0x7fd0a1b2c3d0>", "<object object at 0x...>"),
+    ],
+)
+def test_portable_text(text, expected):
+    here = {"root": paths.root(), "home": Path.home()}
+    assert portable(text.format(**here)) == expected.format(**here)
+
+
+def test_folders_set_by_variables_have_the_names_of_the_variables(monkeypatch, tmp_path):
+    monkeypatch.setenv("DSRL_DATA", str(tmp_path / "frames"))
+    assert portable(f"read {tmp_path}/frames/camvid") == "read $DSRL_DATA/camvid"
+
+
+def test_streams_are_merged_and_progress_bars_dropped():
+    def stream(name, text):
+        return nbformat.v4.new_output("stream", name=name, text=text)
+
+    pieces = [
+        stream("stdout", "a"),
+        stream("stderr", "\r 10%"),
+        stream("stdout", "b\n"),
+        stream("stderr", "\r 20%\ndone\n"),
+    ]
+    cell = nbformat.v4.new_code_cell("x", outputs=pieces)
+    merged = clean(nbformat.v4.new_notebook(cells=[cell])).cells[0].outputs
+    assert [(o.name, o.text) for o in merged] == [("stdout", "ab\n"), ("stderr", "done\n")]
+
+
+def test_unknown_parameter_is_an_error_that_names_the_valid_ones(make_notebook, tmp_path):
+    notebook = make_notebook("strict", "seed = 0\nhost: str = 'x'", "1 / 0")
+    with pytest.raises(ValueError, match=r"strict\.ipynb has no parameter 'sed'; valid: seed, host"):
+        execute(notebook, tmp_path / "out.ipynb", {"sed": 3})
+    assert not (tmp_path / "out.ipynb").exists()
+    with pytest.raises(FileNotFoundError, match=r"absent\.ipynb"):
+        execute(tmp_path / "absent.ipynb", tmp_path / "out.ipynb", {})
+
+
+def test_parameters_take_the_type_of_their_default(make_notebook):
+    notebook = make_notebook(
+        "typed", "seed = 0\nlr = 0.1\nhost = 'x'\nfast = False\narms = ['a']\nlimit = None"
+    )
+    given = {"seed": "2", "lr": "1", "host": "3", "fast": "True", "arms": "['b', 'c']", "limit": "5"}
+    expected = {"seed": 2, "lr": 1.0, "host": "3", "fast": True, "arms": ["b", "c"], "limit": 5}
+    assert check_parameters(notebook, given) == expected
+    with pytest.raises(ValueError, match="parameter seed: 'two' is not of type int"):
+        check_parameters(notebook, {"seed": "two"})
+    with pytest.raises(ValueError, match="parameter fast: 1 is not of type bool"):
+        check_parameters(notebook, {"fast": "1"})
+
+
+def test_failing_cell_is_named_and_the_old_output_kept(make_notebook, tmp_path):
+    notebook = make_notebook("broken", "seed = 0", "print('before')", "int('x')", "print('after')")
+    output = tmp_path / "out.ipynb"
+    output.write_text("the last good one")
+    with pytest.raises(
+        NotebookError, match=r"broken\.ipynb, In \[\d\]: ValueError: invalid literal.*'x'"
+    ) as error:
+        execute(notebook, output, {"seed": 1})
+    failed = tmp_path / "out.failed.ipynb"
+    assert str(failed) in str(error.value)
+    assert "before" in text_of(failed) and "after\n" not in text_of(failed)
+    assert output.read_text() == "the last good one"
+    assert not (tmp_path / "out.partial.ipynb").exists()
+
+
+def test_command_line_reports_the_cell_and_exits_1(make_notebook, tmp_path):
+    notebook = make_notebook("broken", "seed = 0", "raise RuntimeError('no luck')")
+    arguments = ["execute", str(notebook), str(tmp_path / "out.ipynb"), "-p", "seed", "2"]
+    done = subprocess.run([sys.executable, "-m", "dsrl_lib", *arguments], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "broken.ipynb, In [" in done.stderr and "RuntimeError: no luck" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_output_is_plain_json_with_only_tags_as_cell_metadata(make_notebook, tmp_path):
+    output = tmp_path / "out.ipynb"
+    execute(make_notebook("plain", "seed = 0", "seed"), output, {"seed": 1})
+    content = json.loads(output.read_text())
+    assert sorted(content["metadata"]) == ["kernelspec", "language_info"]
+    assert [cell["metadata"] for cell in content["cells"]] == [
+        {"tags": ["parameters"]},
+        {"tags": ["injected-parameters"]},
+        {},
+    ]

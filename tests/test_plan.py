@@ -1,0 +1,56 @@
+"""The plan: every run once, parents first, and nothing that a light command could not afford."""
+
+import subprocess
+import sys
+
+import pytest
+
+from dsrl_lib import plan
+from dsrl_lib.presets import PROFILES
+
+
+@pytest.mark.parametrize("profile", list(PROFILES))
+def test_every_arm_and_seed_of_the_profile_is_there_once_after_its_parent(profile):
+    runs = plan.runs(profile)
+    names = [run.run_id for run in runs]
+    assert len(set(names)) == len(names)
+    for index, run in enumerate(runs):
+        assert run.parent is None or run.parent in names[:index]
+        assert run.seconds > 0 and run.memory_gib > 0
+    study = PROFILES[profile]
+    wanted = {(host, arm, s) for host in study.hosts for arm, seeds in study.arm_seeds.items() for s in seeds}
+    assert wanted <= {(run.config.model.host, run.config.arm, run.config.seed) for run in runs}
+
+
+def test_narrowing_keeps_what_a_run_starts_from():
+    runs = plan.runs("smoke", arms=["dsrl"], seeds=[1])
+    assert [(run.config.arm, run.config.seed) for run in runs] == [("sssr", 1), ("sssr_sisr", 1), ("dsrl", 1)]
+    assert [run.parent for run in runs] == [None, runs[0].run_id, runs[1].run_id]
+    assert [run.notebook for run in runs] == ["11_stage1_sssr", "12_stage2_sisr", "13_stage3_fa"]
+
+
+def test_unknown_names_are_errors_that_name_the_valid_ones():
+    with pytest.raises(ValueError, match="unknown profile 'camvit'; valid: smoke, camvid, cityscapes"):
+        plan.runs("camvit")
+    with pytest.raises(ValueError, match="profile 'smoke' has no host 'vgg'; valid: espnetv2"):
+        plan.runs("smoke", hosts=["vgg"])
+
+
+def test_estimates_grow_with_the_work_and_shrink_with_the_device():
+    short, long = (plan.runs("camvid", arms=[arm], seeds=[0])[0] for arm in ("sssr", "sssr_long"))
+    assert short.seconds < long.seconds
+    on_gpu = plan.runs("camvid", arms=["sssr_long"], seeds=[0], device="cuda")[0]
+    assert on_gpu.seconds < long.seconds
+    at_hr = plan.runs("camvid", arms=["hr"], seeds=[0])[0]
+    assert at_hr.memory_gib > long.memory_gib
+
+
+def test_command_is_one_line_of_the_command_line_interface():
+    run = plan.runs("smoke", arms=["lr"], seeds=[1])[0]
+    expected = "python -m dsrl_lib train --profile smoke --arm lr --host espnetv2_s0.5 --seed 1"
+    assert plan.command(run) == expected
+
+
+def test_planning_does_not_load_torch():
+    code = "import sys; from dsrl_lib import plan; plan.runs('smoke'); print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"

@@ -1,0 +1,134 @@
+"""The graph of notebooks, in a copy of the repository whose notebooks only leave a line in a journal."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsrl_lib import study
+from dsrl_lib.paths import root
+
+STAND_IN = """
+import sys
+from pathlib import Path
+from dsrl_lib import runs
+from dsrl_lib.presets import preset
+
+def main(command, *words):
+    values = dict(zip(words[3::3], words[4::3]))
+    if command == "collect":
+        step, output = "collect", Path("results/smoke/results.csv")
+    elif "BROKEN" in Path(words[0]).read_text():
+        sys.exit(f"{words[0]}, In [3]: ValueError: broken on purpose")
+    elif "arm" in values:
+        config = preset(values["profile"], values["arm"], values["host"], int(values["seed"]))
+        step, output = f"{values['arm']} s{values['seed']}", runs.folder(config) / "metrics.json"
+    else:
+        step, output = Path(words[0]).stem, Path(words[1])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(step)
+    with open("journal", "a") as journal:
+        print(step, file=journal)
+
+main(*sys.argv[1:])
+"""
+NOTEBOOKS = (
+    "01_data_prep",
+    "11_stage1_sssr",
+    "12_stage2_sisr",
+    "13_stage3_fa",
+    "41_main_results",
+    "90_audit",
+)
+
+
+class Copy:
+    """A copy of the repository that runs the study and remembers what was done."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(
+            root() / "dsrl_lib", folder / "dsrl_lib", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        shutil.copytree(root() / "profiles", folder / "profiles")
+        shutil.copy(root() / "Snakefile", folder)
+        (folder / "dsrl_lib" / "__main__.py").write_text(STAND_IN)
+        (folder / "notebooks").mkdir()
+        for name in NOTEBOOKS:
+            (folder / "notebooks" / f"{name}.ipynb").write_text("")
+
+    def notebook(self, name: str) -> Path:
+        return self.folder / "notebooks" / f"{name}.ipynb"
+
+    def run(self, *options: str) -> tuple[int, str, list[str]]:
+        """Exit status, text and the steps done."""
+        journal = self.folder / "journal"
+        journal.write_text("")
+        without = {name: value for name, value in os.environ.items() if not name.startswith("DSRL_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "dsrl_lib.study", *options],
+            cwd=self.folder,
+            env=without | {"PYTHONPATH": str(self.folder)},
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stdout + done.stderr, journal.read_text().splitlines()
+
+
+def test_study_runs_in_order_continues_after_a_failure_and_repeats_nothing(tmp_path):
+    copy = Copy(tmp_path)
+    options = ("smoke", "--arms", "sssr_sisr", "--seeds", "0", "--cores", "2", "--device", "cpu")
+
+    copy.notebook("12_stage2_sisr").write_text("BROKEN")
+    status, text, steps = copy.run(*options)
+    assert (status, steps) == (1, ["01_data_prep", "sssr s0"])
+    assert "FAILED 12_stage2_sisr sssr_sisr" in text
+    assert "12_stage2_sisr.ipynb, In [3]: ValueError: broken on purpose" in text
+    assert "Traceback" not in text and "Snakefile" not in text
+
+    copy.notebook("12_stage2_sisr").write_text("mended")
+    status, text, steps = copy.run(*options)
+    assert (status, steps) == (0, ["sssr_sisr s0", "collect", "41_main_results", "90_audit"])
+    assert "[1/5] 12_stage2_sisr sssr_sisr espnetv2_s0.5 s0" in text
+    assert text.rstrip().splitlines()[-1].strip() == "results/smoke/results.csv"
+
+    copy.notebook("11_stage1_sssr").write_text("changed: but complete runs are not trained again")
+    (copy.folder / "Snakefile").write_text((copy.folder / "Snakefile").read_text() + "# changed\n")
+    copy.notebook("41_main_results").write_text("changed: and nothing else is done again")
+    assert copy.run(*options)[::2] == (0, ["41_main_results", "90_audit"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["smoke", "--quick"], "unrecognized arguments: --quick"),
+        (["smok"], "choose from"),
+        (["smoke", "--arms", "dslr"], "profile 'smoke' has no arm 'dslr'; valid: lr, bilinear, sssr"),
+        (["smoke", "--seeds", "9"], "profile 'smoke' has no seed 9; valid: 0, 1"),
+    ],
+)
+def test_wrong_option_is_named_with_the_valid_ones(arguments, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        study.main(arguments)
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error and "--dry-run" in error
+
+
+def test_dry_run_lists_runs_and_starts_nothing(results, capsys):
+    assert study.main(["camvid", "--arms", "dsrl", "--seeds", "0", "--dry-run", "--device", "cpu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("GiB")[1].split()[1] for line in lines[:3]] == ["sssr", "sssr_sisr", "dsrl"]
+    assert "3 runs, 3 to do in about" in lines[3]
+    assert not results.exists()
+
+
+def test_help_needs_no_environment():
+    done = subprocess.run(
+        ["python3", "-S", "-m", "dsrl_lib.study", "--help"], cwd=root(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "./run_all.sh" in done.stdout and "lab" in done.stdout
