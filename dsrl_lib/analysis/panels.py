@@ -13,7 +13,7 @@ from dsrl_lib.analysis.style import chart, styled
 from dsrl_lib.labels import VOID, ClassTable, colourise
 
 WRONG = (213, 94, 0)
-UNKNOWN = (190, 190, 190)
+UNKNOWN = (140, 140, 140)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def predictions(rows: Sequence[Prediction], table: ClassTable) -> Figure:
             _show(cell, picture, title)
     present = np.unique(np.concatenate([ids[ids != VOID] for r in rows for ids in (r.truth, r.prediction)]))
     handles = [Patch(color=np.array(table.colours[k]) / 255, label=table.classes[k]) for k in present]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 11), fontsize=7.5)
+    handles += [Patch(color="black", label="void (truth)")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 10), fontsize=7.5)
     return figure
 
 

@@ -11,10 +11,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from dsrl_lib.analysis.stats import Difference
-from dsrl_lib.analysis.style import INK, MUTED, chart, colour, styled
+from dsrl_lib.analysis.style import INK, chart, colour, styled
 
 TERMS = {
     "ce": ("CE", "#0072B2"),
@@ -42,9 +42,9 @@ def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
         quality.plot(known["epoch"], known["val_psnr"], color="#009E73", linestyle="--", linewidth=1.2)
         quality.set_ylabel("SISR PSNR (dB)", color="#009E73")
         quality.grid(False)
-    rate.plot(history["epoch"], history["lr"], color=INK, **_dot(history))
-    rate.set(title="Learning rate", xlabel="epoch")
-    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+        quality.spines["right"].set_visible(True)
+    rate.plot(history["epoch"], 1e3 * history["lr"], color=INK, **_dot(history))
+    rate.set(title="Learning rate × 1000", xlabel="epoch")
     for axes in (losses, accuracy, rate):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     if title:
@@ -64,7 +64,7 @@ def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure
             axes.plot(curve.index, curve, color=colour(arm), linewidth=0.7, alpha=0.45)
         mean = pd.concat(curves, axis=1).mean(axis=1)
         axes.plot(mean.index, mean, color=colour(arm), label=arm, marker="o", markersize=3.5)
-    axes.set(xlabel="epochs before the end of the run", ylabel="validation mIoU (points)")
+    axes.set(xlabel="epochs from the end of the run", ylabel="validation mIoU (points)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -91,6 +91,7 @@ def forest(
         offsets = y + 0.24 + np.zeros(len(row.per_seed))
         axes.plot(row.per_seed, offsets, "o", color="#D55E00", markersize=3.6, alpha=0.8, zorder=3)
         text = f"{row.estimate:+.2f}  [{row.low:+.2f}, {row.high:+.2f}]  n = {len(row.seeds)}"
+        text = text.replace("-", "−")
         axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
     axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
     if interest is not None:
@@ -109,7 +110,7 @@ def forest(
 def class_differences(names: Sequence[str], rows: Mapping[str, Difference]) -> Figure:
     """IoU difference by class. names: K classes; rows: comparisons whose fields have shape (K,)."""
     figure = chart(1.4 + 2.2 * len(rows), 0.9 + 0.27 * len(names))
-    panels = figure.subplots(1, len(rows), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(rows), sharex=True, sharey=True, squeeze=False)[0]
     y = np.arange(len(names))
     for axes, (title, row) in zip(panels, rows.items(), strict=True):
         axes.axvline(0, color=INK, linewidth=0.9)
@@ -143,21 +144,28 @@ def class_heat(values: pd.DataFrame) -> Figure:
 
 
 @styled
-def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, y: str = "test_miou") -> Figure:
-    """Accuracy against cost. table: a row a run (`results.table`); x: a cost column. Small points: seeds."""
+def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, unit: float = 1.0) -> Figure:
+    """Test mIoU against cost; small points are seeds.
+
+    table: one row a run (`results.table`). x: a cost column, shown divided by `unit` (1e9 for GMACs).
+    """
     figure = chart(6.8, 4.2)
     axes = figure.subplots()
     hosts = list(dict.fromkeys(table["host"]))
     markers = dict(zip(hosts, HOST_MARKERS, strict=False))
     for (host, arm), runs in table.groupby(["host", "arm"], sort=False):
-        at, mean = runs[x].median(), runs[y].mean()
-        axes.plot(runs[x], runs[y], ".", color=colour(arm), markersize=4, alpha=0.6)
+        at, mean = runs[x].median() / unit, runs["test_miou"].mean()
+        axes.plot(runs[x] / unit, runs["test_miou"], ".", color=colour(arm), markersize=4, alpha=0.6)
         axes.plot(at, mean, markers[host], color=colour(arm), markersize=8, markeredgecolor="white")
     axes.set(xscale="log", xlabel=xlabel, ylabel="test mIoU (points)")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     names = dict.fromkeys(table["arm"])
     handles = [Line2D([], [], color=colour(arm), marker="o", linestyle="", label=arm) for arm in names]
     if len(hosts) > 1:
-        handles += [Line2D([], [], color=MUTED, marker=markers[h], linestyle="", label=h) for h in hosts]
+        hollow = {"color": INK, "markerfacecolor": "none", "linestyle": ""}
+        handles += [Line2D([], [], marker=markers[host], label=host, **hollow) for host in hosts]
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 

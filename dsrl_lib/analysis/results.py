@@ -1,7 +1,5 @@
 """Run directories in, tables out. Every score is computed again from the integer counts."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from dsrl_lib.config import Config
 from dsrl_lib.labels import class_table
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
@@ -147,6 +146,21 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame([_row(run) for run in runs])
 
 
+def problems(runs: Sequence[Run]) -> pd.DataFrame:
+    """What an audit must refuse: stale runs, and mIoU in metrics.json that the counts do not give.
+
+    Columns run_id, problem; no row if all is well.
+    """
+    found = [(run.run_id, run.stale) for run in runs if run.stale]
+    for run in runs:
+        for split in SPLITS:
+            stored, counted = run.metrics[split]["miou"], miou(run.counts(split).counts)
+            if not np.isclose(stored, counted, rtol=0, atol=1e-9):
+                problem = f"{split} mIoU: {stored} in metrics.json, {counted} from the counts"
+                found.append((run.run_id, problem))
+    return pd.DataFrame(found, columns=["run_id", "problem"])
+
+
 def write_results(profile: str) -> Path:
     """results/<profile>/results.csv; the same runs always give the same bytes."""
     path = results_dir() / profile / "results.csv"
@@ -188,15 +202,18 @@ def _load(folder: Path) -> Run:
             raise DamagedRunError(f"{folder / name} cannot be read: {error}") from None
 
     run = Run(folder, config=read("config.json"), env=read("env.json"), metrics=read("metrics.json"))
-    text = json.dumps(run.config, sort_keys=True, separators=(",", ":"))
-    if not folder.name.endswith(hashlib.sha256(text.encode()).hexdigest()[:8]):
+    try:
+        name = f"{run.profile}-{run.host}-{run.arm}-s{run.seed}-"
+    except (KeyError, TypeError) as error:
+        raise DamagedRunError(f"{folder / 'config.json'} lacks {error}") from None
+    if not folder.name.startswith(name):
         raise DamagedRunError(f"{folder / 'config.json'} is not the configuration that named this directory")
     return run
 
 
 def _read_counts(path: Path) -> Counts:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in Counts.__dataclass_fields__}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise DamagedRunError(f"{path} cannot be read: {error}") from None
@@ -211,9 +228,10 @@ def _read_counts(path: Path) -> Counts:
 def _overrides(run: Run) -> tuple[str, ...] | None:
     try:
         base = preset(run.profile, run.arm, host=run.host, seed=run.seed).to_dict()
+        config = Config.from_dict(run.config).to_dict()
         changed = {
             f"{section}.{key}": value
-            for section, values in run.config.items() if isinstance(values, Mapping)
+            for section, values in config.items() if isinstance(values, Mapping)
             for key, value in values.items() if value != base[section][key]
         }  # fmt: skip
         if "optim.epochs" in changed:
@@ -222,4 +240,4 @@ def _overrides(run: Run) -> tuple[str, ...] | None:
         again = preset(run.profile, run.arm, host=run.host, seed=run.seed, overrides=items)
     except (KeyError, ValueError):
         return None
-    return items if again.run_id == run.run_id else None
+    return items if again.run_id == run.run_id and again.to_dict() == config else None

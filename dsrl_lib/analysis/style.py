@@ -41,7 +41,6 @@ styled = matplotlib.rc_context(STYLE)
 """Decorator: a function that draws with STYLE."""
 
 INK = "#222222"
-MUTED = "#8a8a8a"
 
 # Okabe and Ito's palette, safe for colour-blind readers; one family of arms, one hue.
 ARM_COLOURS = {

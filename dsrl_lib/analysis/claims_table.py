@@ -1,0 +1,140 @@
+"""Verdicts for readers: results/<profile>/claims.csv, the README table, and a check of its numbers."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dsrl_lib.analysis.claims import Finding, Verdict, evaluate_claims
+from dsrl_lib.analysis.rules import UNCLEAR
+from dsrl_lib.paths import results_dir, root
+from dsrl_lib.runs import write_atomically
+
+BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
+PUBLISHED = "camvid"
+"""The profile whose verdicts the README shows."""
+_NUMBER = re.compile(r"[+−]?\d+(?:\.\d+)?")
+
+
+def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """One row a part: claim, verdict, quantity, interval, resolution, outcome, what would settle it, runs."""
+    rows = []
+    for verdict in verdicts:
+        head = {"claim": verdict.claim.id, "text": verdict.claim.text, "source": verdict.claim.source,
+                "verdict": verdict.verdict}  # fmt: skip
+        rows += [head | _row(finding) for finding in verdict.findings] or [head]
+    return pd.DataFrame(rows)
+
+
+def write_claims(profile: str, readme: Path | None = None) -> Path:
+    """Write claims.csv and, for the published profile, the README table; no difference if nothing changed.
+
+    readme: the file to update; by default the repository's README.md for PUBLISHED, and none for other
+    profiles.
+    """
+    verdicts = evaluate_claims(profile)
+    path = results_dir() / profile / "claims.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = claims_frame(verdicts).to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    write_atomically(path, lambda temporary: temporary.write_text(text))
+    if readme is None and profile == PUBLISHED and results_dir() == root() / "results":
+        readme = root() / "README.md"
+    if readme is not None:
+        before, _, after = _split(readme)
+        whole = f"{before}{BEGIN}\n{markdown(verdicts, profile)}\n{END}{after}"
+        write_atomically(readme, lambda temporary: temporary.write_text(whole))
+    return path
+
+
+def markdown(verdicts: Sequence[Verdict], profile: str) -> str:
+    """The claims as a table: quantities with intervals, resolution, verdict, and links to the evidence."""
+    lines = ["| Claim | From | Measured | Smallest visible effect | Verdict |", "|---|---|---|---|---|"]
+    for verdict in verdicts:
+        claim, found = verdict.claim, verdict.findings
+        where = f"results/{profile}/notebooks/{claim.notebook}.ipynb"
+        evidence = f"<br>[evidence]({where}), [runs](results/{profile}/claims.csv)" if claim.notebook else ""
+        measured = "<br>".join(map(_sentence, found))
+        visible = "<br>".join(_visible(finding) for finding in found)
+        settle = _settle(verdict) if verdict.verdict == "inconclusive" else ""
+        lines.append(
+            f"| **{claim.id}** {claim.text} | {claim.source} | {measured} | {visible} "
+            f"| **{verdict.verdict}**{settle}{evidence} |"
+        )
+    return "\n".join(lines)
+
+
+def readme_numbers(profile: str = PUBLISHED, readme: Path | None = None) -> pd.DataFrame:
+    """Every number of the README table beside the one computed again from the counts.
+
+    Columns claim, shown, recomputed, agrees. A row that is missing on one side has blanks there and does
+    not agree.
+    """
+    _, shown, _ = _split(readme or root() / "README.md")
+    fresh = markdown(evaluate_claims(profile), profile)
+    rows = []
+    for old, new in _pairs(shown.strip().splitlines(), fresh.splitlines()):
+        claim = re.search(r"\*\*(C\d+)\*\*", old + new)
+        for number, again in _pairs(_NUMBER.findall(old), _NUMBER.findall(new)):
+            name = claim[1] if claim else ""
+            rows.append({"claim": name, "shown": number, "recomputed": again, "agrees": number == again})
+    return pd.DataFrame(rows, columns=["claim", "shown", "recomputed", "agrees"])
+
+
+def _row(finding: Finding) -> dict[str, object]:
+    part, measured = finding.part, finding.measured
+    row: dict[str, object] = {"part": part.name, "quantity": part.quantity, "outcome": finding.outcome}
+    if measured is not None:
+        names = ("estimate", "low", "high", "smallest_effect", "sd_seed")
+        row |= {name: getattr(measured, name) for name in names}
+        row |= {"seeds": len(measured.seeds), "images": measured.images, "blocks": measured.blocks}
+        row["levels"] = " ".join(measured.levels)
+    row |= {"seeds_to_settle": finding.settle, "rule": part.test.words if part.test else ""}
+    return row | {"missing": "; ".join(finding.missing), "runs": " ".join(finding.runs)}
+
+
+def _sentence(finding: Finding) -> str:
+    measured = finding.measured
+    if measured is None:
+        return f"{finding.part.name}: not run ({', '.join(finding.missing)})"
+    seeds = f"{len(measured.seeds)} seed{'s' * (len(measured.seeds) > 1)}"
+    if finding.part.cost:
+        return f"{finding.part.name}: {measured.estimate:.2f} ({seeds})"
+    only = "" if "seeds" in measured.levels else ", images only"
+    numbers = f"{measured.estimate:+.2f} [{measured.low:+.2f}, {measured.high:+.2f}]".replace("-", "−")
+    return f"{finding.part.name}: {numbers} ({seeds}{only})"
+
+
+def _visible(finding: Finding) -> str:
+    measured = finding.measured
+    return "–" if measured is None or finding.part.cost else f"{measured.smallest_effect:.2f}"
+
+
+def _settle(verdict: Verdict) -> str:
+    """What an inconclusive verdict waits for."""
+    unclear = [f for f in verdict.findings if f.outcome == UNCLEAR and not f.part.weaker]
+    missing = list(dict.fromkeys(arm for finding in unclear for arm in finding.missing))
+    needed = [finding.settle for finding in unclear if finding.measured is not None]
+    reasons = [f"runs of {', '.join(missing)}"] if missing else []
+    if any(np.isnan(needed)):
+        reasons.append("a second seed, to know how much seeds vary")
+    elif any(np.isinf(needed)):
+        reasons.append("more images than this split has")
+    elif needed:
+        reasons.append(f"about {max(needed):.0f} seeds")
+    return f": {' and '.join(reasons)} would settle it" if reasons else ""
+
+
+def _split(readme: Path) -> tuple[str, str, str]:
+    text = readme.read_text()
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"{readme} needs {BEGIN} and {END} once each")
+    before, _, rest = text.partition(BEGIN)
+    block, _, after = rest.partition(END)
+    return before, block, after
+
+
+def _pairs(left: Sequence[str], right: Sequence[str]) -> list[tuple[str, str]]:
+    size = max(len(left), len(right))
+    return list(zip([*left, *[""] * (size - len(left))], [*right, *[""] * (size - len(right))], strict=True))

@@ -1,0 +1,160 @@
+"""claims.toml: the claims, their parts, and the small language of their tests."""
+
+import operator
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from dsrl_lib.paths import root
+from dsrl_lib.presets import FA_NORMALISATIONS, FA_PLACEMENTS, FTMS
+
+YES, NO, UNCLEAR, SHOWN = "yes", "no", "unclear", "shown"
+FACTORS = {"placement": FA_PLACEMENTS, "ftm": FTMS, "normalisation": FA_NORMALISATIONS}
+NAMES = ("low", "estimate", "high", "smallest", "interest")
+_OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_COMPARISON = re.compile(r"(\w+) (<=|>=|<|>) (-?[\w.]+)")
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """When a part is `yes` and when it is `no`: comparisons of NAMES and numbers, joined by "and" / "or"."""
+
+    words: str
+    yes: str
+    no: str
+
+    def judge(self, values: Mapping[str, float]) -> str:
+        """values: a number for each of NAMES. Returns "yes", "no" or "unclear"."""
+        return YES if holds(self.yes, values) else NO if holds(self.no, values) else UNCLEAR
+
+
+@dataclass(frozen=True)
+class Part:
+    """One quantity of a claim; exactly one of contrast, effect and cost is given."""
+
+    name: str
+    contrast: Mapping[str, float] = field(default_factory=dict)
+    """arm, or arm@setting -> weight of its mIoU."""
+    effect: Mapping[str, Any] = field(default_factory=dict)
+    """{factor, levels = [a, b]}: main effect a - b in the FA factorial."""
+    cost: Mapping[str, Any] = field(default_factory=dict)
+    """{arms = [a, b], of, per}: cost `of` (over cost `per` of the same run); a / b, or a alone."""
+    test: Criterion | None = None
+    weaker: bool = False
+
+    def strata(self) -> list[dict[str, float]]:
+        """The contrasts whose mean this part is: one, or one for each pair of cells of a main effect."""
+        return main_effect(**self.effect) if self.effect else [dict(self.contrast)]
+
+    @property
+    def arms(self) -> list[str]:
+        """Every arm (or arm@setting) that the part needs."""
+        found = self.cost["arms"] if self.cost else [arm for stratum in self.strata() for arm in stratum]
+        return list(dict.fromkeys(found))
+
+    @property
+    def quantity(self) -> str:
+        """The quantity as a formula."""
+        if self.cost:
+            of = self.cost["of"] + (f" / {self.cost['per']}" if "per" in self.cost else "")
+            return f"{of}: {' over '.join(self.cost['arms'])}"
+        if self.effect:
+            return f"{self.effect['factor']}: {' − '.join(self.effect['levels'])}"
+        text = " ".join(f"{'+' if w > 0 else '−'} {'' if abs(w) == 1 else f'{abs(w):g} '}{arm}"
+                        for arm, w in self.contrast.items())  # fmt: skip
+        return text.removeprefix("+ ")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim, where it comes from, and the notebook that shows its evidence."""
+
+    id: str
+    text: str
+    source: str
+    notebook: str = ""
+    parts: tuple[Part, ...] = ()
+    later: bool = False
+
+    def verdict(self, outcomes: Sequence[str]) -> str:
+        """The verdict from the outcome of each part; how is written at the top of claims.toml."""
+        judged = [(part, outcome) for part, outcome in zip(self.parts, outcomes, strict=True) if part.test]
+        main = [outcome for part, outcome in judged if not part.weaker]
+        if all(outcome == YES for outcome in main):
+            return "reproduced"
+        if NO in main:
+            return "partly" if YES in (outcome for _, outcome in judged) else "not reproduced"
+        return "inconclusive"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The content of claims.toml."""
+
+    interest: float
+    settings: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    """setting -> profile -> {host, overrides}"""
+    claims: tuple[Claim, ...]
+
+
+def load_rules(path: Path | None = None) -> Rules:
+    """Read claims.toml; ValueError for an unknown test, setting, arm level or name in a test."""
+    path = path or root() / "claims.toml"
+    document = tomllib.loads(path.read_text())
+    tests = {name: Criterion(**values) for name, values in document["tests"].items()}
+    for test in tests.values():
+        for expression in (test.yes, test.no):
+            holds(expression, dict.fromkeys(NAMES, 0.0))
+    claims = []
+    for entry in document["claims"]:
+        parts = []
+        for values in entry.get("parts", ()):
+            if "test" in values and values["test"] not in tests:
+                raise ValueError(f"{path}: unknown test {values['test']!r}; there are {', '.join(tests)}")
+            part = Part(**values | {"test": tests.get(values.get("test"))})
+            unknown = {arm.partition("@")[2] for arm in part.arms} - {"", *document["settings"]}
+            if unknown:
+                raise ValueError(f"{path}: unknown settings {sorted(unknown)} in {part.name!r}")
+            parts.append(part)
+        claims.append(Claim(**entry | {"parts": tuple(parts)}))
+    return Rules(document["interest"], document["settings"], tuple(claims))
+
+
+def holds(expression: str, values: Mapping[str, float]) -> bool:
+    """Whether, for example, "low > 0 and high >= 2 or high < interest" holds; "and" binds tighter than "or".
+
+    Any comparison with NaN is false. Raises ValueError for anything else than comparisons of a name of
+    `values` with a number or another name.
+    """
+    cases = [[_compare(term, values) for term in case.split(" and ")] for case in expression.split(" or ")]
+    return any(all(case) for case in cases)
+
+
+def main_effect(factor: str, levels: Sequence[str]) -> list[dict[str, float]]:
+    """Contrasts levels[0] - levels[1] of one factor, one for every pair of levels of the other two."""
+    if factor not in FACTORS or any(level not in FACTORS[factor] for level in levels):
+        raise ValueError(f"unknown effect {factor} {list(levels)}; factors and levels: {FACTORS}")
+    others = {name: values for name, values in FACTORS.items() if name != factor}
+    return [
+        {cell(**dict(zip(others, rest, strict=True)), **{factor: level}): sign
+         for level, sign in zip(levels, (1.0, -1.0), strict=True)}
+        for rest in product(*others.values())
+    ]  # fmt: skip
+
+
+def cell(placement: str, ftm: str, normalisation: str) -> str:
+    """The arm that is this cell of the FA factorial; the default cell is `dsrl` itself."""
+    default = (placement, ftm, normalisation) == ("features", "keep", "norm")
+    return "dsrl" if default else f"fa_{placement}_{ftm}_{normalisation}"
+
+
+def _compare(term: str, values: Mapping[str, float]) -> bool:
+    match = _COMPARISON.fullmatch(term.strip())
+    if not match or match[1] not in values:
+        raise ValueError(f"cannot read {term!r}; expected name < number, names: {', '.join(values)}")
+    limit = values[match[3]] if match[3] in values else float(match[3])
+    return bool(_OPERATORS[match[2]](values[match[1]], limit))

@@ -1,0 +1,205 @@
+"""Verdicts from made-up counts whose truth is known; rules at their boundaries; the README table."""
+
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dsrl_lib.analysis import claims_table
+from dsrl_lib.analysis.claims import evaluate_claims
+from dsrl_lib.analysis.results import Counts, Run
+from dsrl_lib.analysis.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
+from dsrl_lib.analysis.scores import Resamples
+from dsrl_lib.presets import ARMS, FA_ARMS, preset
+
+IMAGES, CLASSES, PIXELS = 60, 4, 10_000
+COST = {"macs_full": 400, "macs_pruned": 187, "macs_host": 100, "prune_bit_equal": True,
+        "latency_ms_pruned": 2.0, "latency_ms_host": 1.0}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def fewer_resamples(monkeypatch):
+    monkeypatch.setattr(Resamples, "of", partial(Resamples.of, resamples=1000))
+
+
+class MadeUpRun(Run):
+    """A run whose mIoU is about `points`, with small differences between images and seeds."""
+
+    def __init__(self, arm: str, seed: int, points: float, host: str | None = None, overrides=()):
+        config = preset("camvid", arm, host, seed, overrides)
+        super().__init__(Path(config.run_id), config.to_dict(), {"dirty": False}, {"cost": COST})
+        rng = np.random.default_rng([seed, len(arm)])
+        truth = np.random.default_rng(0).integers(PIXELS // 2, PIXELS, (IMAGES, CLASSES))  # of all runs
+        share = points / 100 + rng.normal(0, 0.0005) + rng.normal(0, 0.001, truth.shape)
+        hit = np.round(truth * share).astype(int)
+        self.__dict__["arrays"] = np.stack([hit, np.zeros_like(hit), truth - hit], axis=-1)
+
+    def counts(self, split: str) -> Counts:
+        names = tuple(f"{i:03d}" for i in range(IMAGES))
+        empty = np.zeros(0)
+        return Counts(names, ("a",) * 20 + ("b",) * 40, self.arrays, empty, empty, empty)
+
+
+def study(seeds=3, **points):
+    """Runs of every arm; mIoU 50 unless given."""
+    level = {arm: 50.0 for arm in ARMS} | points
+    return [MadeUpRun(arm, seed, level[arm]) for arm in level for seed in range(seeds)]
+
+
+def verdicts(runs):
+    return {verdict.claim.id: verdict for verdict in evaluate_claims("camvid", runs)}
+
+
+def test_paper_is_right():
+    sure = {"lr": 50, "sssr_long": 51.2, "sssr_sisr_long": 54.0, "dsrl": 54.4}
+    found = verdicts(study(sisr_frozen=51.2, mac_matched=52, **sure))
+    expected = dict.fromkeys(("C1", "C2", "C3", "C10"), "reproduced")
+    expected |= {"C4": "partly", "C11": "partly", "C12": "not reproduced", "C13": "later", "C14": "later"}
+    assert {claim: found[claim].verdict for claim in expected} == expected
+    c1 = found["C1"].findings[0].measured
+    assert c1.estimate == pytest.approx(4.4, abs=0.1)
+    assert c1.low < c1.estimate < c1.high and c1.seeds == (0, 1, 2)
+
+
+def test_only_the_head_helps():
+    level = dict.fromkeys(("bilinear", "sssr_long", "sssr_sisr_long", "dsrl", "sisr_frozen"), 51.5)
+    found = verdicts(study(lr=50, sssr_random=45, mac_matched=52.5, **level))
+    expected = {"C1": "partly", "C2": "partly", "C4": "not reproduced", "C10": "not reproduced",
+                "C11": "reproduced", "C12": "reproduced", "C15": "reproduced"}  # fmt: skip
+    assert {claim: found[claim].verdict for claim in expected} == expected
+
+
+def test_main_effects_recover_what_was_put_in():
+    effect = {"output": 2.0, "features": 0.0, "to3": -1.0, "keep": 0.0, "none": 1.0, "raw": 0.0, "norm": 0.0}
+    levels = product(("output", "features"), ("to3", "keep", "none"), ("raw", "norm"))
+    cells = {cell(*combination): 50 + sum(effect[level] for level in combination) for combination in levels}
+    assert set(cells) == {"dsrl", *FA_ARMS}
+    found = verdicts(study(seeds=2, **cells))
+    estimate = {claim: [f.measured.estimate for f in found[claim].findings] for claim in ("C7", "C8", "C9")}
+    assert estimate["C7"] == pytest.approx([2], abs=0.1)
+    assert estimate["C8"] == pytest.approx([-1, -2], abs=0.1)
+    assert estimate["C9"] == pytest.approx([0], abs=0.1)
+    assert found["C7"].verdict == "reproduced"
+    assert found["C8"].verdict == found["C9"].verdict == "not reproduced"
+    assert len(found["C7"].findings[0].runs) == 24
+    assert len(main_effect("placement", ["output", "features"])) == 6
+
+
+def test_smaller_input_and_second_host():
+    small = load_rules().settings["small_input"]["camvid"]["overrides"]
+    more = [MadeUpRun(arm, seed, level, overrides=small)
+            for arm, level in (("lr", 40), ("dsrl", 45)) for seed in range(3)]  # fmt: skip
+    runs = study(dsrl=52)
+    assert verdicts(runs)["C5"].verdict == "not run"
+    assert verdicts(runs)["C6"].verdict == "inconclusive"
+    assert "dsrl@second_host" in verdicts(runs)["C6"].findings[1].missing
+    found = verdicts(runs + more)["C5"]
+    assert found.verdict == "reproduced"
+    assert found.findings[0].measured.estimate == pytest.approx(3, abs=0.15)
+    more = [MadeUpRun(arm, seed, 60, host="ddrnet23_slim") for arm in ("lr", "dsrl") for seed in range(3)]
+    assert verdicts(runs + more)["C6"].verdict == "partly"
+
+
+def test_costs():
+    runs = study()
+    c4 = verdicts(runs)["C4"].findings[0]
+    assert (c4.measured.estimate, c4.outcome) == (1.87, "no")
+    slow = dict(COST, prune_bit_equal=False, macs_pruned=188)
+    for run in runs:
+        if run.arm == "dsrl" and run.seed == 1:
+            run.__dict__["metrics"] = {"cost": slow}
+    assert [f.outcome for f in verdicts(runs)["C3"].findings] == ["no", "no", "yes"]
+
+
+def test_no_runs_and_one_seed():
+    assert {v.verdict for v in verdicts([]).values()} == {"not run", "later"}
+    found = verdicts(study(seeds=1, dsrl=52.0, lr=50.0))["C1"]
+    assert found.findings[0].measured.levels == ("images",)
+    other = [MadeUpRun("lr", 0, 50), MadeUpRun("dsrl", 1, 53)]
+    assert verdicts(other)["C1"].findings[0].missing == ("a seed that dsrl and lr share",)
+
+
+def test_inconclusive_says_what_would_settle_it():
+    runs = study(seeds=2, dsrl=52.0, lr=50.0)  # on the rule's boundary, two seeds
+    found = verdicts(runs)["C1"]
+    assert found.verdict == "inconclusive"
+    assert found.findings[0].settle > 2
+    line = next(row for row in claims_table.markdown([found], "camvid").splitlines() if "**C1**" in row)
+    assert "would settle it" in line
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        (("yes", "yes", "unclear"), "reproduced"),
+        (("yes", "no", "no"), "partly"),
+        (("no", "unclear", "yes"), "partly"),  # the weaker part is evidence enough for "partly"
+        (("no", "no", "unclear"), "not reproduced"),
+        (("yes", "unclear", "yes"), "inconclusive"),
+        (("unclear", "unclear", "no"), "inconclusive"),
+    ],
+)
+def test_verdict_from_parts(outcomes, expected):
+    test = Criterion("", "low > 0", "high < 0")
+    parts = (Part("a", {"lr": 1}, test=test), Part("b", {"lr": 1}, test=test),
+             Part("c", {"lr": 1}, test=test, weaker=True))  # fmt: skip
+    assert Claim("C0", "", "", parts=parts).verdict(outcomes) == expected
+
+
+def test_no_criterion_says_yes_and_no():
+    criteria = {part.test for claim in load_rules().claims for part in claim.parts if part.test}
+    assert len(criteria) == 10
+    grid = np.arange(-1, 4, 0.25)
+    for criterion, low, estimate, high in product(criteria, grid, grid, grid):
+        if low <= estimate <= high:
+            values = {"low": low, "estimate": estimate, "high": high, "interest": 0.5}
+            values["smallest"] = 0.7 * (high - low)
+            assert not (holds(criterion.yes, values) and holds(criterion.no, values)), (criterion, values)
+
+
+def test_every_claim_has_a_rule():
+    rules = load_rules()
+    assert [claim.id for claim in rules.claims] == [f"C{n}" for n in range(1, 16)]
+    for claim in rules.claims:
+        assert claim.later or any(part.test and not part.weaker for part in claim.parts)
+        assert {arm.partition("@")[0] for part in claim.parts for arm in part.arms} <= set(ARMS)
+
+
+def test_expressions():
+    values = {"low": 1.0, "high": 2.0, "smallest": float("nan")}
+    assert holds("low > 0 and high <= 2", values)
+    assert holds("low > 5 or high > low", values)
+    assert not holds("low > 5 or high > low and low > 1", values)
+    assert not holds("low >= smallest", values) and not holds("low < smallest", values)
+    for wrong in ("low > 0; import os", "lowest > 0", "low", "low > high > 0", ""):
+        with pytest.raises(ValueError, match=r"cannot read|could not convert"):
+            holds(wrong, values)
+
+
+def test_readme_table(results, tmp_path, monkeypatch):
+    runs = study(seeds=2, dsrl=53.0)
+    monkeypatch.setattr("dsrl_lib.analysis.claims.load_runs", lambda profile: runs)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{claims_table.BEGIN}\nold\n{claims_table.END}\nafter\n")
+    path = claims_table.write_claims("camvid", readme)
+    first = path.read_bytes(), readme.read_bytes()
+    claims_table.write_claims("camvid", readme)
+    assert (path.read_bytes(), readme.read_bytes()) == first
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "\nold\n" not in text
+    numbers = claims_table.readme_numbers("camvid", readme)
+    assert len(numbers) > 50 and numbers["agrees"].all()
+    number = next(n for n in numbers["shown"] if n.startswith("+3.0"))
+    readme.write_text(text.replace(number, "+4.00", 1))
+    wrong = claims_table.readme_numbers("camvid", readme).query("not agrees")
+    assert wrong[["claim", "shown", "recomputed"]].to_numpy().tolist() == [["C1", "+4.00", number]]
+
+
+def test_readme_without_markers(results, tmp_path, monkeypatch):
+    monkeypatch.setattr("dsrl_lib.analysis.claims.load_runs", lambda profile: [])
+    readme = tmp_path / "README.md"
+    readme.write_text("nothing here")
+    with pytest.raises(ValueError, match=r"README\.md needs <!-- claims:begin -->"):
+        claims_table.write_claims("camvid", readme)
