@@ -4,6 +4,7 @@
 #   2. An active virtual environment that holds every dependency of pyproject.toml is used as it is.
 #   3. Otherwise .venv: made from requirements.lock with hashes, and brought up to date when the lock changes.
 
+set -o pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -47,7 +48,7 @@ show_progress() {
     while IFS= read -r line; do
         printf '%s\n' "$line"
         case $line in
-            Collecting*) count=$((count + 1)); [ -t 2 ] && printf '\r  %d of about %d packages fetched' "$count" "$1" >&2 ;;
+            Collecting* | Processing*) count=$((count + 1)); [ -t 2 ] && printf '\r  %d of about %d packages fetched' "$count" "$1" >&2 ;;
             Installing*) [ -t 2 ] && printf '\r  %d packages fetched, unpacking them      ' "$count" >&2 ;;
         esac
     done
@@ -63,18 +64,20 @@ install_lock() {
         "${pip[@]}" install --require-hashes -r "$root/requirements.lock" >"$log" 2>&1 || return 1
     else
         "${pip[@]}" --version >"$log" 2>&1 || "$python" -m ensurepip >"$log" 2>&1 || return 1
-        "${pip[@]}" install --require-hashes -r "$root/requirements.lock" 2>&1 \
+        "${pip[@]}" install --no-compile --require-hashes -r "$root/requirements.lock" 2>&1 \
             | show_progress "$(grep -c '==.* \\$' "$root/requirements.lock")" >"$log" || return 1
     fi
     # dsrl_lib itself, so that notebooks and scripts import it from any folder.
     "${pip[@]}" install --no-deps --no-build-isolation -e "$root" >>"$log" 2>&1
 }
 
-# The stamp is written last: no stamp or an old one means work to do, a marker means an install was cut off.
+# What a finished .venv bears: the lock it was made from and the folder it was made in.
+stamp() { { sha256sum <"$root/requirements.lock"; echo "$root"; } | sha256sum | cut -c1-64; }
+is_current() { [ "$(cat "$root/.venv/.stamp" 2>/dev/null)" = "$(stamp)" ]; }
+
+# The stamp is written last; a marker without it means that an install was cut off.
 make_venv() {
-    local venv=$root/.venv wanted base log=$root/.venv.log start=$SECONDS
-    wanted=$({ sha256sum <"$root/requirements.lock"; echo "$root"; } | sha256sum | cut -c1-64)
-    [ "$(cat "$venv/.stamp" 2>/dev/null)" = "$wanted" ] && return
+    local venv=$root/.venv log=$root/.venv.log start=$SECONDS base
     if [ -e "$venv/.incomplete" ]; then
         say "The last set-up was cut off: starting again."
         rm -rf "$venv"
@@ -95,7 +98,7 @@ make_venv() {
     fi
     mv "$log" "$venv/install.log"
     rm "$venv/.incomplete"
-    echo "$wanted" >"$venv/.stamp"
+    stamp >"$venv/.stamp"
     say "The environment is ready ($((SECONDS - start)) s)."
 }
 
@@ -113,10 +116,12 @@ elif [ -n "${VIRTUAL_ENV:-}" ] && [ "$VIRTUAL_ENV" != "$root/.venv" ] \
 else
     [ -z "${VIRTUAL_ENV:-}" ] || [ "$VIRTUAL_ENV" = "$root/.venv" ] \
         || say "The active environment $VIRTUAL_ENV lacks packages of pyproject.toml: using .venv instead."
-    exec 9>"$root/.venv.lock"  # one set-up at a time
-    flock 9
-    make_venv || exit 1
-    exec 9>&-
+    if ! is_current; then
+        exec 9>"$root/.venv.lock"
+        flock -n 9 || { say "Another set-up of .venv is under way: waiting for it ..."; flock 9; }
+        is_current || make_venv || exit 1
+        exec 9>&-
+    fi
     PYTHON=$root/.venv/bin/python
 fi
 
