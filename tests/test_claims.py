@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsrl_lib.analysis import claims_table
+from dsrl_lib.analysis import audit, claims_table
 from dsrl_lib.analysis.claims import evaluate_claims
 from dsrl_lib.analysis.results import Counts, Run
 from dsrl_lib.analysis.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
@@ -189,11 +189,11 @@ def test_readme_table(results, tmp_path, monkeypatch):
     assert (path.read_bytes(), readme.read_bytes()) == first
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "\nold\n" not in text
-    numbers = claims_table.readme_numbers("camvid", readme)
+    numbers = audit.readme_numbers("camvid", readme)
     assert len(numbers) > 50 and numbers["agrees"].all()
     number = next(n for n in numbers["shown"] if n.startswith("+3.0"))
     readme.write_text(text.replace(number, "+4.00", 1))
-    wrong = claims_table.readme_numbers("camvid", readme).query("not agrees")
+    wrong = audit.readme_numbers("camvid", readme).query("not agrees")
     assert wrong[["claim", "shown", "recomputed"]].to_numpy().tolist() == [["C1", "+4.00", number]]
 
 

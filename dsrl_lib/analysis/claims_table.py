@@ -1,6 +1,5 @@
-"""Verdicts for readers: results/<profile>/claims.csv, the README table, and a check of its numbers."""
+"""Verdicts for readers: results/<profile>/claims.csv and the table in the README."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from dsrl_lib.runs import write_atomically
 BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
 PUBLISHED = "camvid"
 """The profile whose verdicts the README shows."""
-_NUMBER = re.compile(r"[+−]?\d+(?:\.\d+)?")
 
 
 def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
@@ -42,7 +40,7 @@ def write_claims(profile: str, readme: Path | None = None) -> Path:
     if readme is None and profile == PUBLISHED and results_dir() == root() / "results":
         readme = root() / "README.md"
     if readme is not None:
-        before, _, after = _split(readme)
+        before, _, after = split_readme(readme)
         whole = f"{before}{BEGIN}\n{markdown(verdicts, profile)}\n{END}{after}"
         write_atomically(readme, lambda temporary: temporary.write_text(whole))
     return path
@@ -50,36 +48,25 @@ def write_claims(profile: str, readme: Path | None = None) -> Path:
 
 def markdown(verdicts: Sequence[Verdict], profile: str) -> str:
     """The claims as a table: quantities with intervals, resolution, verdict, and links to the evidence."""
-    lines = ["| Claim | From | Measured | Smallest visible effect | Verdict |", "|---|---|---|---|---|"]
+    lines = [
+        "| Claim | From | Measured: mIoU points, 95 % interval | Smallest effect visible | Verdict |",
+        "|---|---|---|---|---|",
+    ]
     for verdict in verdicts:
-        claim, found = verdict.claim, verdict.findings
+        claim = verdict.claim
+        found: dict[str, Finding] = {}
+        for finding in verdict.findings:
+            found.setdefault(finding.part.quantity, finding)  # two parts may test one quantity
         where = f"results/{profile}/notebooks/{claim.notebook}.ipynb"
         evidence = f"<br>[evidence]({where}), [runs](results/{profile}/claims.csv)" if claim.notebook else ""
-        measured = "<br>".join(map(_sentence, found))
-        visible = "<br>".join(_visible(finding) for finding in found)
+        measured = "<br>".join(map(_sentence, found.values()))
+        visible = "<br>".join(map(_visible, found.values()))
         settle = _settle(verdict) if verdict.verdict == "inconclusive" else ""
         lines.append(
             f"| **{claim.id}** {claim.text} | {claim.source} | {measured} | {visible} "
             f"| **{verdict.verdict}**{settle}{evidence} |"
         )
     return "\n".join(lines)
-
-
-def readme_numbers(profile: str = PUBLISHED, readme: Path | None = None) -> pd.DataFrame:
-    """Every number of the README table beside the one computed again from the counts.
-
-    Columns claim, shown, recomputed, agrees. A row that is missing on one side has blanks there and does
-    not agree.
-    """
-    _, shown, _ = _split(readme or root() / "README.md")
-    fresh = markdown(evaluate_claims(profile), profile)
-    rows = []
-    for old, new in _pairs(shown.strip().splitlines(), fresh.splitlines()):
-        claim = re.search(r"\*\*(C\d+)\*\*", old + new)
-        for number, again in _pairs(_NUMBER.findall(old), _NUMBER.findall(new)):
-            name = claim[1] if claim else ""
-            rows.append({"claim": name, "shown": number, "recomputed": again, "agrees": number == again})
-    return pd.DataFrame(rows, columns=["claim", "shown", "recomputed", "agrees"])
 
 
 def _row(finding: Finding) -> dict[str, object]:
@@ -126,15 +113,11 @@ def _settle(verdict: Verdict) -> str:
     return f": {' and '.join(reasons)} would settle it" if reasons else ""
 
 
-def _split(readme: Path) -> tuple[str, str, str]:
+def split_readme(readme: Path) -> tuple[str, str, str]:
+    """The text before the claims table, the table, and the text after it. ValueError without the markers."""
     text = readme.read_text()
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise ValueError(f"{readme} needs {BEGIN} and {END} once each")
     before, _, rest = text.partition(BEGIN)
     block, _, after = rest.partition(END)
     return before, block, after
-
-
-def _pairs(left: Sequence[str], right: Sequence[str]) -> list[tuple[str, str]]:
-    size = max(len(left), len(right))
-    return list(zip([*left, *[""] * (size - len(left))], [*right, *[""] * (size - len(right))], strict=True))

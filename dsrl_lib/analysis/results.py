@@ -14,7 +14,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.labels import class_table
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.presets import ARMS, PROFILES, preset
+from dsrl_lib.presets import ARMS, FA_ARMS, PROFILES, preset
 from dsrl_lib.runs import is_complete, read_json, write_atomically
 
 SPLITS = ("val", "test")
@@ -146,19 +146,20 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame([_row(run) for run in runs])
 
 
-def problems(runs: Sequence[Run]) -> pd.DataFrame:
-    """What an audit must refuse: stale runs, and mIoU in metrics.json that the counts do not give.
-
-    Columns run_id, problem; no row if all is well.
-    """
-    found = [(run.run_id, run.stale) for run in runs if run.stale]
-    for run in runs:
-        for split in SPLITS:
-            stored, counted = run.metrics[split]["miou"], miou(run.counts(split).counts)
-            if not np.isclose(stored, counted, rtol=0, atol=1e-9):
-                problem = f"{split} mIoU: {stored} in metrics.json, {counted} from the counts"
-                found.append((run.run_id, problem))
-    return pd.DataFrame(found, columns=["run_id", "problem"])
+def factorial(runs: Sequence[Run]) -> pd.DataFrame:
+    """The FA factorial, a row a run: placement, ftm, normalisation, seed, test_miou; `dsrl` is a cell too."""
+    rows = []
+    for arm in ("dsrl", *FA_ARMS):
+        for run in select(runs, arm):
+            model, loss = run.config["model"], run.config["loss"]
+            rows.append({
+                "placement": model["fa_placement"],
+                "ftm": model["ftm"],
+                "normalisation": "norm" if loss["fa_normalise"] else "raw",
+                "seed": run.seed,
+                "test_miou": 100 * miou(run.counts("test").counts),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def write_results(profile: str) -> Path:
