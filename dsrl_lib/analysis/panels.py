@@ -49,7 +49,8 @@ def predictions(rows: Sequence[Prediction], table: ClassTable) -> Figure:
     present = np.unique(np.concatenate([ids[ids != VOID] for r in rows for ids in (r.truth, r.prediction)]))
     handles = [Patch(color=np.array(table.colours[k]) / 255, label=table.classes[k]) for k in present]
     handles += [Patch(color="black", label="void (truth)")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 10), fontsize=7.5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 12), fontsize=7,
+                  columnspacing=1.2)  # fmt: skip
     return figure
 
 

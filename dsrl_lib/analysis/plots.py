@@ -32,7 +32,10 @@ def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
     for name, (label, hue) in TERMS.items():
         if name in history and history[name].notna().any():
             losses.plot(history["epoch"], history[name], color=hue, label=label, **_dot(history))
-    losses.set(yscale="log", title="Weighted loss terms", xlabel="epoch")
+    losses.set(title="Weighted loss terms", xlabel="epoch")
+    if len(losses.lines) > 1:
+        losses.set_yscale("log")
+        losses.yaxis.set_major_formatter("{x:g}")
     losses.legend()
     known = history.dropna(subset="val_miou")
     accuracy.plot(known["epoch"], 100 * known["val_miou"], color="#D55E00", marker="o", markersize=3.5)
