@@ -1,0 +1,108 @@
+"""What a trained run makes of single frames: plain arrays for the pictures in the notebooks.
+
+Weights are not in git: where a run directory came without them there is nothing to show, which is no error.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dsrl_lib import network
+from dsrl_lib.config import Config, override
+from dsrl_lib.data import Split, evaluation_input, load_split, resize_image
+from dsrl_lib.data.normalise import denormalise
+from dsrl_lib.evaluate import forward, predict
+from dsrl_lib.models import DSRL
+
+WEIGHTS = "final.safetensors"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame and what the network made of it. (h, w) is the input, (H, W) is HR, (H0, W0) as stored."""
+
+    name: str
+    image: np.ndarray
+    """uint8 (h, w, 3): the input of the network."""
+    truth: np.ndarray
+    """uint8 (H0, W0): class ids, 255 is void."""
+    prediction: np.ndarray
+    """uint8 (H0, W0): class ids."""
+    target: np.ndarray
+    """uint8 (H, W, 3): the HR image."""
+    reconstruction: np.ndarray | None
+    """uint8 (H, W, 3), or None without a SISR head."""
+    affinity: dict[str, np.ndarray]
+    """By branch, float32 (th, tw): affinity of every FA token to the reference token; empty without FA."""
+
+
+def settings(config: Config) -> str:
+    """The whole configuration as text, one paragraph a section."""
+    lines = [f"run_id: {config.run_id}"]
+    for name, value in config.to_dict().items():
+        text = ", ".join(f"{k} = {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        lines.append(fill(f"{name}: {text}", 100, subsequent_indent="    "))
+    return "\n".join(lines)
+
+
+@torch.inference_mode()
+def frames(
+    directory: Path, split: str, at: Sequence[float], pixel: tuple[float, float] = (0.5, 0.5)
+) -> list[Frame]:
+    """Frames of `split` at these fractions of its length, through the network of a run, on the CPU.
+
+    pixel: (y, x) as fractions of height and width, the reference of the affinity maps. Returns [] where the
+    run has no final.safetensors.
+    """
+    if not (directory / WEIGHTS).exists():
+        return []
+    model, config = network.load(directory / WEIGHTS)
+    if config.optim.precision == "fp16":  # CUDA only
+        config = override(config, "optim.precision", "fp32")
+    loaded = load_split(config.data.dataset, split)
+    return [_frame(model.eval(), config, loaded, round(part * (len(loaded) - 1)), pixel) for part in at]
+
+
+def _frame(model: DSRL, config: Config, split: Split, index: int, pixel: tuple[float, float]) -> Frame:
+    stored, truth = split.images[index], np.array(split.labels[index])
+    height, width = config.data.height, config.data.width
+    image = evaluation_input(stored, height, width, config.model.input_scale)
+    out = forward(model, image, config)
+    made = _pixels(255 * denormalise(out["image"])[0]) if "image" in out else None
+    tokens = (max(1, height // config.loss.fa_stride), max(1, width // config.loss.fa_stride))
+    maps = {"segmentation branch": "seg_map", "super-resolution branch": "sr_map"}
+    affinity = {
+        name: affinity_to(out[key], pixel, tokens, config.loss.fa_normalise)
+        for name, key in maps.items()
+        if key in out
+    }
+    target = _pixels(resize_image(stored, height, width))
+    return Frame(
+        split.names[index], _pixels(image), truth, predict(out["logits"], truth.shape), target, made, affinity
+    )
+
+
+def affinity_to(
+    features: Tensor, pixel: tuple[float, float], tokens: tuple[int, int], normalise: bool
+) -> np.ndarray:
+    """One row of S = F^T F (paper, Eq. 2): the affinity of every token to the one at `pixel`.
+
+    features: (1, C, h, w). pixel: (y, x) as fractions. tokens: (th, tw), the grid they are averaged to.
+    normalise: cosines instead of inner products. Returns float32 (th, tw).
+    """
+    pooled = F.adaptive_avg_pool2d(features.float(), tokens)[0]  # (C, th, tw)
+    if normalise:
+        pooled = F.normalize(pooled, dim=0)
+    row, column = (min(int(part * side), side - 1) for part, side in zip(pixel, tokens, strict=True))
+    return torch.einsum("c,chw->hw", pooled[:, row, column], pooled).numpy()
+
+
+def _pixels(image: Tensor) -> np.ndarray:
+    """(3, H, W) in 0..255 -> uint8 (H, W, 3)."""
+    return image.float().round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
