@@ -1,7 +1,7 @@
 # The study as a graph of notebooks. No science here: dsrl_lib/plan.py knows the runs, a notebook does each.
 # ./run_all.sh drives it; without that: snakemake --cores 2 --workflow-profile profiles/local --config profile=smoke
 #
-#   01_data_prep -> training notebooks, each after the run it warm-starts from -> results.csv -> analysis notebooks
+#   01_data_prep -> training notebooks, each after the run it starts from -> results.csv -> claims.csv -> the others
 
 import os
 import sys
@@ -86,7 +86,7 @@ rule train:
         " -p seed {params.run.config.seed} -p device {DEVICE} > {log} 2>&1"
 
 
-rule collect:
+rule table:
     input:
         every_run(),
     output:
@@ -99,10 +99,24 @@ rule collect:
         "{sys.executable} -m dsrl_lib collect --profile {PROFILE} > {log} 2>&1"
 
 
+rule verdicts:
+    input:
+        f"{RESULTS}/results.csv",
+        "claims.toml",
+    output:
+        f"{RESULTS}/claims.csv",
+    log:
+        f"{RESULTS}/logs/claims.log",
+    message:
+        "claims.csv"
+    shell:
+        "{sys.executable} -m dsrl_lib claims --profile {PROFILE} > {log} 2>&1"
+
+
 def before_notebook(wildcards):
     inputs = [f"notebooks/{wildcards.name}.ipynb"]
     if wildcards.name not in FIRST:
-        inputs += [f"{RESULTS}/results.csv", *map(str, Path("dsrl_lib/analysis").glob("*.py"))]
+        inputs += [f"{RESULTS}/claims.csv", *map(str, Path("dsrl_lib/analysis").glob("*.py"))]
     if wildcards.name == LAST:
         inputs += [EXECUTED.format(name=name) for name in NAMES if name != LAST]
     return inputs

@@ -43,8 +43,7 @@ def table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> str:
     """The runs with their estimated time and memory, and what is left to do in total."""
     left = [run for run in runs if not run.is_complete]
     lines = [
-        f"{_duration(run.seconds):>10} {run.memory_gib:5.1f} GiB  {run.label}"
-        + " (complete)" * run.is_complete
+        f"{_duration(run.seconds):>10} {run.memory_gib:5.1f} GiB  {run.label}" + " (complete)" * run.is_complete
         for run in runs
     ]
     at_once = 1 if options.device == "cuda" else options.cores
@@ -133,21 +132,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "profile", nargs="?", default="smoke", choices=list(PROFILES), help="what to run (default: smoke)"
     )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="only list the runs with estimated time and memory"
-    )
-    parser.add_argument(
-        "--arms", type=_list_of(str), metavar="A,B", help="only these arms and what they start from"
-    )
+    parser.add_argument("--dry-run", action="store_true", help="only list the runs with estimated time and memory")
+    parser.add_argument("--arms", type=_list_of(str), metavar="A,B", help="only these arms and what they start from")
     parser.add_argument("--seeds", type=_list_of(int), metavar="0,1", help="only these seeds")
     parser.add_argument("--hosts", type=_list_of(str), metavar="H", help="only these host networks")
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument(
-        "--cores", type=int, default=cores, metavar="N", help=f"CPU cores to use (default: {cores})"
-    )
-    parser.add_argument(
-        "--device", choices=["cpu", "cuda"], help="where to train (default: cuda where there is one)"
-    )
+    parser.add_argument("--cores", type=int, default=cores, metavar="N", help=f"CPU cores to use (default: {cores})")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="where to train (default: cuda where there is one)")
     return parser
 
 

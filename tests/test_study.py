@@ -19,8 +19,8 @@ from dsrl_lib.presets import preset
 
 def main(command, *words):
     values = dict(zip(words[3::3], words[4::3]))
-    if command == "collect":
-        step, output = "collect", Path("results/smoke/results.csv")
+    if command in ("collect", "claims"):
+        step, output = command, Path("results/smoke", {"collect": "results.csv", "claims": "claims.csv"}[command])
     elif "BROKEN" in Path(words[0]).read_text():
         sys.exit(f"{words[0]}, In [3]: ValueError: broken on purpose")
     elif "arm" in values:
@@ -50,11 +50,10 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shutil.copytree(
-            root() / "dsrl_lib", folder / "dsrl_lib", ignore=shutil.ignore_patterns("__pycache__")
-        )
+        shutil.copytree(root() / "dsrl_lib", folder / "dsrl_lib", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(root() / "profiles", folder / "profiles")
-        shutil.copy(root() / "Snakefile", folder)
+        for name in ("Snakefile", "claims.toml"):
+            shutil.copy(root() / name, folder)
         (folder / "dsrl_lib" / "__main__.py").write_text(STAND_IN)
         (folder / "notebooks").mkdir()
         for name in NOTEBOOKS:
@@ -91,8 +90,8 @@ def test_study_runs_in_order_continues_after_a_failure_and_repeats_nothing(tmp_p
 
     copy.notebook("12_stage2_sisr").write_text("mended")
     status, text, steps = copy.run(*options)
-    assert (status, steps) == (0, ["sssr_sisr s0", "collect", "41_main_results", "90_audit"])
-    assert "[1/5] 12_stage2_sisr sssr_sisr espnetv2_s0.5 s0" in text
+    assert (status, steps) == (0, ["sssr_sisr s0", "collect", "claims", "41_main_results", "90_audit"])
+    assert "[1/6] 12_stage2_sisr sssr_sisr espnetv2_s0.5 s0" in text
     assert text.rstrip().splitlines()[-1].strip() == "results/smoke/results.csv"
 
     copy.notebook("11_stage1_sssr").write_text("changed: but complete runs are not trained again")
