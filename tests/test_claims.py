@@ -5,6 +5,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dsrl_lib.analysis import audit, claims_table
@@ -187,6 +188,8 @@ def test_readme_table(results, tmp_path, monkeypatch):
     first = path.read_bytes(), readme.read_bytes()
     claims_table.write_claims("camvid", readme)
     assert (path.read_bytes(), readme.read_bytes()) == first
+    frame = pd.read_csv(path)
+    assert list(frame.columns) == list(claims_table.COLUMNS) and (frame["seeds"].dropna() == 2).all()
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "\nold\n" not in text
     numbers = audit.readme_numbers("camvid", readme)

@@ -14,6 +14,10 @@ from dsrl_lib.runs import write_atomically
 BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
 PUBLISHED = "camvid"
 """The profile whose verdicts the README shows."""
+COLUMNS = (
+    "claim", "text", "source", "verdict", "part", "quantity", "outcome", "estimate", "low", "high",
+    "smallest_effect", "sd_seed", "seeds", "images", "blocks", "levels", "seeds_to_settle", "rule", "missing", "runs",
+)  # fmt: skip
 
 
 def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
@@ -23,7 +27,8 @@ def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
         head = {"claim": verdict.claim.id, "text": verdict.claim.text, "source": verdict.claim.source,
                 "verdict": verdict.verdict}  # fmt: skip
         rows += [head | _row(finding) for finding in verdict.findings] or [head]
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    return frame.astype(dict.fromkeys(("seeds", "images", "blocks"), "Int64"))
 
 
 def write_claims(profile: str, readme: Path | None = None) -> Path:
