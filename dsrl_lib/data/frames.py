@@ -10,7 +10,7 @@ INVALID = 254
 """Marks, in a label table, a stored value that has no meaning."""
 
 
-class DataError(Exception):
+class DataError(RuntimeError):
     """Data is missing or bad. The message names the file or folder, and what to do."""
 
 

@@ -159,7 +159,7 @@ class DDRNet(nn.Module):
         return {k: v for k, v in state.items() if self.seghead_extra is not None or not k.startswith(AUX)}
 
     def features(self, x: Tensor) -> Features:
-        """Layer 1 (stride 4), the pyramid's output (stride 64), the prediction layer's input (stride 8)."""
+        """Layer 1 (stride 4), the sum of both branches (stride 8), the prediction layer's input (stride 8)."""
         low = F.relu(self.layer1(self.conv1(x)))
         slow = fast = F.relu(self.layer2(low))
         for stage in self.stages:
@@ -172,8 +172,8 @@ class DDRNet(nn.Module):
             if stage != "4":
                 tap = fused
         detail = self.layer5_(fast)
-        deep = self.spp(self.layer5(slow))
-        last = self.final_layer.features(detail + resize(deep, detail))
+        deep = detail + resize(self.spp(self.layer5(slow)), detail)
+        last = self.final_layer.features(deep)
         return Features(low, deep, last, None if self.seghead_extra is None else self.seghead_extra(tap))
 
     def classify(self, last: Tensor) -> Tensor:

@@ -1,0 +1,110 @@
+"""Command line: ``python -m dsrl_lib COMMAND --help``. Every command is one function call; imports are lazy."""
+
+import sys
+from typing import Annotated, Literal
+
+import tyro
+
+app = tyro.extras.SubcommandApp()
+Repeated = tyro.conf.UseAppendAction
+
+
+@app.command
+def train(
+    arm: str,
+    profile: str = "smoke",
+    host: str | None = None,
+    seed: int = 0,
+    set_: Annotated[Repeated[tuple[str, ...]], tyro.conf.arg(name="set", metavar="SECTION.KEY=VALUE")] = (),
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    workers: int = 0,
+) -> None:
+    """Train one arm to a complete run directory and print it; a complete run is returned at once.
+
+    Args:
+        arm: The arm, as in study tables: lr, bilinear, sssr, sssr_sisr, dsrl, ...
+        profile: smoke, camvid or cityscapes.
+        host: Host network; the profile's own unless given.
+        seed: Seed of the initial weights and of the data order.
+        set_: Another value for one setting; may be repeated.
+        device: Where to train.
+        workers: Processes that load samples; results do not depend on them.
+    """
+    from dsrl_lib.presets import preset
+    from dsrl_lib.train import train
+
+    print(train(preset(profile, arm, host, seed, set_), device=device, workers=workers))
+
+
+@app.command
+def plan(profile: str = "smoke") -> None:
+    """Print the runs of a profile, one training command a line, each after the run it starts from."""
+    from dsrl_lib import plan
+
+    for run in plan.runs(profile):
+        print(plan.command(run))
+
+
+@app.command
+def collect(profile: str = "smoke") -> None:
+    """Write results.csv of a profile from its run directories."""
+    from dsrl_lib.analysis.results import write_results
+
+    print(write_results(profile))
+
+
+@app.command
+def claims(profile: str = "camvid") -> None:
+    """Judge every claim by the rules of claims.toml; write claims.csv and the table in README.md."""
+    from dsrl_lib.analysis.claims_table import write_claims
+
+    print(write_claims(profile))
+
+
+@app.command
+def bench(what: Literal["all", "affinity", "training", "loader", "pruning"] = "all", threads: int = 2) -> None:
+    """Print speeds as ratios against a named rival, measured in this run.
+
+    Args:
+        what: Feature affinity against the direct form, training images/s by host, loading against decoding, or
+            pruned against full networks.
+        threads: Threads of PyTorch.
+    """
+    from dsrl_lib.bench.report import report
+
+    report(what, threads)
+
+
+@app.command
+def execute(
+    notebook: tyro.conf.Positional[str],
+    output: tyro.conf.Positional[str],
+    parameter: Annotated[Repeated[tuple[tuple[str, str], ...]], tyro.conf.arg(aliases=["-p"])] = (),
+) -> None:
+    """Execute a notebook with papermill, strictly: an unknown parameter is an error.
+
+    Args:
+        notebook: The notebook to read.
+        output: Where the executed notebook goes.
+        parameter: Name and value of one parameter; may be repeated.
+    """
+    from dsrl_lib.execute import execute
+
+    execute(notebook, output, dict(parameter))
+
+
+def main() -> int:
+    """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option."""
+    try:
+        app.cli(prog="python -m dsrl_lib", description=__doc__)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

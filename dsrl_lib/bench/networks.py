@@ -1,0 +1,57 @@
+"""Speed of whole networks: training images a second by host, and pruned against full inference."""
+
+import time
+
+import torch
+
+from dsrl_lib import cost, network
+from dsrl_lib.config import Config
+from dsrl_lib.models import HOSTS
+from dsrl_lib.presets import preset
+from dsrl_lib.train import loss_terms, make_optimizer, pick_device
+
+RIVAL = "espnetv2_s1.0"
+
+
+def training_bench(seconds: float = 4.0) -> list[dict[str, str | float]]:
+    """Rows with `what`, `images_per_s` and `ratio` to ESPNetv2 s=1.0: arm `dsrl` at LR 180x240, batch 8."""
+    speeds = {host: _training_speed(_config(host), seconds) for host in HOSTS}
+    return [{"what": host, "images_per_s": s, "ratio": s / speeds[RIVAL]} for host, s in speeds.items()]
+
+
+def pruning_bench() -> list[dict[str, str | float]]:
+    """Rows with `what`, `full_ms`, `pruned_ms` and their `ratio`: arm `dsrl`, one frame at LR 180x240."""
+    rows = []
+    for host in HOSTS:
+        config = _config(host)
+        costs = cost.measure(network.build(config).to(pick_device("auto")), config)
+        full, pruned = costs["latency_ms_full"], costs["latency_ms_pruned"]
+        rows.append({"what": host, "full_ms": full, "pruned_ms": pruned, "ratio": full / pruned})
+    return rows
+
+
+def _config(host: str) -> Config:
+    return preset("camvid", "dsrl", host, overrides=["model.pretrained=none"])
+
+
+def _training_speed(config: Config, seconds: float) -> float:
+    device, data, size = pick_device("auto"), config.data, config.optim.batch_size
+    model = network.build(config).to(device, memory_format=torch.channels_last).train()
+    optimizer = make_optimizer(model, config)
+    height, width = data.crop_height, data.crop_width
+    batch = {
+        "input": torch.randint(256, (size, 3, height // 2, width // 2), dtype=torch.uint8, device=device),
+        "hr": torch.randint(256, (size, 3, height, width), dtype=torch.uint8, device=device),
+        "labels": torch.randint(model.host.classes, (size, height, width), dtype=torch.uint8, device=device),
+    }
+    steps, start = -2, 0.0  # two steps to warm up
+    while steps < 1 or time.perf_counter() - start < seconds:
+        optimizer.zero_grad()
+        sum(loss_terms(model, batch, config).values()).backward()
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        steps += 1
+        if steps == 0:
+            start = time.perf_counter()
+    return steps * size / (time.perf_counter() - start)

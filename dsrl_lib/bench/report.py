@@ -1,0 +1,31 @@
+"""Print the benchmarks: what was measured, on which device, and the ratio to a rival named in the same table."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import torch
+
+from dsrl_lib import cost
+from dsrl_lib.bench.affinity import affinity_bench
+from dsrl_lib.bench.loader import loader_bench
+from dsrl_lib.bench.networks import pruning_bench, training_bench
+from dsrl_lib.train import pick_device
+
+Rows = list[dict[str, str | float]]
+
+BENCHES: dict[str, tuple[str, Callable[[], Rows]]] = {
+    "affinity": ("Feature affinity, forward and backward, against the direct N x N form", affinity_bench),
+    "loader": ("Loading CamVid from the cache against decoding, one thread", lambda: loader_bench("camvid", "val")),
+    "training": ("Training with DSRL by host, LR 180x240, batch 8, against ESPNetv2 s=1.0", training_bench),
+    "pruning": ("Inference of one frame, full against pruned network, LR 180x240", pruning_bench),
+}
+
+
+def report(what: str, threads: int) -> None:
+    """Run one benchmark of BENCHES, or "all" of them, and print a table each."""
+    torch.set_num_threads(threads)
+    device = pick_device("auto")
+    print(f"{cost.device_name(device)}, {threads} threads, torch {torch.__version__}")
+    for name, (title, measure) in BENCHES.items():
+        if what in (name, "all"):
+            print(f"\n{title}\n{pd.DataFrame(measure()).to_string(index=False, float_format='{:.3g}'.format)}", flush=True)
