@@ -1,27 +1,25 @@
-"""Feature affinity, q = 1, by row tiles of matrix products: many channels on the CPU, and any device without Triton."""
+"""The feature-affinity pass by square tiles of matrix products: any number of channels, any device."""
 
 import torch
 from torch import Tensor
 
-TILE_BYTES = 1 << 20  # a tile of D stays in the cache of one core
+CPU_TILE = 512  # 1 MiB of float32: stays in the cache of one core
+GPU_TILE = 4096  # 64 MiB: enough work for a whole device
 
 
-def absolute(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sum of |A^T A - B^T B| over the batch, and its gradients.
+def signed_sums(x: Tensor, y: Tensor) -> Tensor:
+    """g_i = sum_j sign(x_i . y_j) y_j. x, y: float32 (B, C, N) with x^T y symmetric; returns (B, C, N).
 
-    a, b: float32 tokens (B, Ca, N), (B, Cb, N). Returns a scalar and gradients of the shapes of a and b.
+    By symmetry the tiles on and above the diagonal are enough: each serves its rows and its columns.
     """
-    left = torch.cat((a, b), 1).mT.contiguous()  # (B, N, Ca + Cb)
-    right = torch.cat((a, -b), 1)  # (B, Ca + Cb, N); D = left @ right
-    batch, count, channels = left.shape
-    rows = max(16, TILE_BYTES // (4 * count))
-    totals = []
-    gradient = torch.empty_like(left)  # (B, N, Ca + Cb)
-    for x, y, out in zip(left, right, gradient, strict=True):
-        y_rows = y.mT.contiguous()  # (N, Ca + Cb)
-        for start in range(0, count, rows):
-            difference = x[start : start + rows] @ y  # (rows, N)
-            totals.append(torch.linalg.vector_norm(difference, 1))
-            torch.mm(difference.sign_(), y_rows, out=out[start : start + rows])
-    gradient_a, gradient_b = (2 * gradient).mT.split((a.shape[1], b.shape[1]), 1)  # D is symmetric: each pair counts twice
-    return torch.stack(totals).sum(), gradient_a.contiguous(), gradient_b.contiguous()
+    tile = CPU_TILE if x.device.type == "cpu" else GPU_TILE
+    result = torch.zeros_like(y)
+    for left, right, out in zip(x, y, result, strict=True):
+        blocks = list(zip(*(part.split(tile, 1) for part in (left, right, out)), strict=True))
+        for i, (left_i, right_i, out_i) in enumerate(blocks):
+            for k, (_, right_k, out_k) in enumerate(blocks[i:]):
+                signs = (left_i.mT @ right_k).sign_()  # (tile, tile)
+                out_k.addmm_(right_i, signs)
+                if k > 0:
+                    out_i.addmm_(right_k, signs.mT)
+    return result
