@@ -5,6 +5,7 @@ is written whole or not at all, and a repeated run reproduces it byte for byte (
 """
 
 import ast
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -54,9 +55,7 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str,
     defaults = _defaults(notebook)
     unknown = [name for name in parameters if name not in defaults]
     if unknown:
-        raise ValueError(
-            f"{notebook.name} has no parameter {unknown[0]!r}; valid: {', '.join(defaults) or 'none'}"
-        )
+        raise ValueError(f"{notebook.name} has no parameter {unknown[0]!r}; valid: {', '.join(defaults) or 'none'}")
     return {name: _as_type_of(defaults[name], name, value) for name, value in parameters.items()}
 
 
@@ -91,6 +90,7 @@ def _as_type_of(default: Any, name: str, value: Any) -> Any:
 
 def _run(notebook: Path, partial: Path, values: Mapping[str, Any]) -> str | None:
     """Execute into `partial`; the failing cell and its error, or None."""
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of comments; parameters are checked here
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
