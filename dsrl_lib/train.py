@@ -209,13 +209,14 @@ class Training:
         seconds = time.monotonic() - self.started
         network.save(self.network, self.config, self.directory / "final.safetensors")
         metrics: dict[str, Any] = {}
+        manifest = {"train": self.train_split.manifest_hash}
         for name in ("val", "test"):
             split = load_split(self.config.data.dataset, name)
+            manifest[name] = split.manifest_hash
             result = evaluate(self.network, split, self.config, workers=self.workers)
             runs.write_counts(self.directory / f"counts_{name}.npz", result.arrays())
             metrics[name] = result.summary()
         metrics["cost"] = cost.measure(self.network, self.config)
-        manifest = {"train": self.train_split.manifest_hash, "val": self.val_split.manifest_hash}
         environment = self.environment | {
             "device": cost.device_name(self.device),
             "threads": torch.get_num_threads(),

@@ -1,0 +1,141 @@
+"""Counts, trimap and object recall against library oracles, loops and examples by hand."""
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
+
+from dsrl_lib import metrics
+from dsrl_lib.data import load_split
+from dsrl_lib.evaluate import (
+    OBJECT_PX,
+    TRIMAP_PX,
+    boundary_distance,
+    evaluate,
+    object_recall,
+    predict,
+    trimap_counts,
+)
+from dsrl_lib.presets import preset
+
+RNG = np.random.default_rng(0)
+
+
+def example(classes=5, images=3, size=(20, 30)):
+    label = RNG.integers(0, classes, (images, *size)).astype(np.uint8)
+    label[RNG.random(label.shape) < 0.1] = 255
+    return RNG.integers(0, classes, label.shape).astype(np.uint8), label
+
+
+def test_counts_by_hand():
+    label = np.array([[0, 0, 1], [1, 255, 2]], np.uint8)
+    prediction = np.array([[0, 1, 1], [1, 0, 0]], np.uint8)
+    got = metrics.counts(prediction, label, 4)
+    #                        TP FP FN: class 0 hits 1, is claimed wrongly for the 2, misses one pixel
+    assert got.tolist() == [[1, 1, 1], [2, 1, 0], [0, 0, 1], [0, 0, 0]]
+    np.testing.assert_allclose(metrics.iou(got), [1 / 3, 2 / 3, 0, np.nan])
+    assert metrics.miou(got[None]) == pytest.approx((1 / 3 + 2 / 3 + 0) / 3)
+
+
+def test_counts_and_miou_agree_with_torchmetrics():
+    predictions, labels = example()
+    counts = np.stack([metrics.counts(p, t, 5) for p, t in zip(predictions, labels, strict=True)])
+    oracle = MulticlassConfusionMatrix(5, ignore_index=255)(torch.tensor(predictions), torch.tensor(labels).int())
+    confusion = oracle.numpy()
+    np.testing.assert_array_equal(counts.sum(0)[:, 0], np.diag(confusion))
+    np.testing.assert_array_equal(counts.sum(0)[:, 1], confusion.sum(0) - np.diag(confusion))
+    np.testing.assert_array_equal(counts.sum(0)[:, 2], confusion.sum(1) - np.diag(confusion))
+    jaccard = MulticlassJaccardIndex(5, ignore_index=255)(torch.tensor(predictions), torch.tensor(labels).int())
+    assert metrics.miou(counts) == pytest.approx(float(jaccard))
+
+
+def test_counts_refuse_what_they_cannot_count():
+    with pytest.raises(ValueError, match="differ in size"):
+        metrics.counts(np.zeros((2, 2)), np.zeros((2, 3)), 3)
+    with pytest.raises(ValueError, match=r"label has class ids 7\.\.7; allowed: 0\.\.2"):
+        metrics.counts(np.zeros((1, 1), np.uint8), np.full((1, 1), 7, np.uint8), 3)
+
+
+def test_boundary_distance_agrees_with_a_search_over_all_pixels():
+    label = np.zeros((9, 11), np.uint8)
+    label[3:6, 4:8] = 1
+    label[0, :3] = 255  # the edge of void is no boundary
+    edge = {
+        (i, j)
+        for i in range(9)
+        for j in range(11)
+        for di, dj in ((0, 1), (1, 0), (0, -1), (-1, 0))
+        if 0 <= i + di < 9 and 0 <= j + dj < 11
+        and label[i, j] != label[i + di, j + dj]
+        and 255 not in (label[i, j], label[i + di, j + dj])
+    }  # fmt: skip
+    expected = [[1 + min(np.hypot(i - a, j - b) for a, b in edge) for j in range(11)] for i in range(9)]
+    np.testing.assert_allclose(boundary_distance(label), expected)
+    assert np.isinf(boundary_distance(np.zeros((3, 3), np.uint8))).all()
+
+
+def test_trimap_counts_pixels_near_boundaries_only():
+    label = np.zeros((40, 40), np.uint8)
+    label[:, 20:] = 1
+    prediction = label.copy()
+    prediction[:, 20] = 0  # the boundary is drawn one pixel too far right
+    bands = trimap_counts(prediction, label, 2)
+    assert bands.shape == (len(TRIMAP_PX), 2, 3)
+    for band, px in zip(bands, TRIMAP_PX, strict=True):
+        assert band[0].tolist() == [40 * px, 40, 0]
+        assert band[1].tolist() == [40 * (px - 1), 0, 40]
+
+
+def test_object_recall_sorts_objects_by_size():
+    label = np.zeros((100, 100), np.uint8)
+    label[0:2, 0:5] = 1  # 10 pixels
+    label[10:30, 10:20] = 1  # 200 pixels
+    prediction = np.zeros_like(label)
+    prediction[0, 0:5] = 1
+    prediction[10:30, 10:20] = 1
+    recall = object_recall(prediction, label, 2)
+    assert recall[1].tolist() == [[5, 10], [200, 200], [0, 0], [0, 0], [0, 0]]
+    assert recall[0].tolist() == [[0, 0]] * len(OBJECT_PX) + [[9790, 9790]]
+
+
+def test_predict_resizes_logits_before_the_arg_max():
+    logits = torch.tensor([[[[4.0, 0.0]], [[0.0, 3.0]]]])  # (1, 2, 1, 2): the boundary lies right of the middle
+    assert predict(logits, (1, 8)).tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]]
+    assert predict(logits, (1, 16))[0].tolist() == [0] * 9 + [1] * 7
+
+
+class Oracle(torch.nn.Module):
+    """A network that sees only the frame's mean and answers one class."""
+
+    def __init__(self, answer: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.host = torch.nn.Module()
+        self.host.classes, self.answer = 19, answer
+
+    def forward(self, x):
+        logits = torch.zeros(len(x), 19, *x.shape[2:])
+        logits[:, self.answer] = 1
+        return {"logits": logits, "image": torch.zeros(len(x), 3, 2 * x.shape[2], 2 * x.shape[3])}
+
+
+def test_evaluation_is_at_the_original_label_size_and_keeps_every_image():
+    split = load_split("streets", "val")
+    config = preset("smoke", "sssr_sisr", overrides=["data.height=64", "data.width=96", "optim.precision=fp32"])
+    result = evaluate(Oracle(0), split, config)
+    known = (split.labels != 255).sum((1, 2))
+    road = (split.labels == 0).sum((1, 2))
+    np.testing.assert_array_equal(result.counts[:, 0], np.stack([road, known - road, 0 * road], axis=1))
+    assert result.counts.shape == (len(split), 19, 3)
+    assert result.names == split.names
+    assert result.arrays()["trimap"].shape == (len(split), len(TRIMAP_PX), 19, 3)
+    assert np.isfinite(result.psnr).all() and (result.ssim < 1).all()
+
+
+def test_psnr_by_hand():
+    split = load_split("streets", "val")
+    config = preset("smoke", "sssr_sisr", overrides=["optim.precision=fp32"])
+    result = evaluate(Oracle(0), split, config, details=False)  # answers the ImageNet mean colour everywhere
+    mean = np.array([0.485, 0.456, 0.406])
+    expected = [-10 * np.log10(((frame / 255 - mean) ** 2).mean()) for frame in split.images]
+    np.testing.assert_allclose(result.psnr, expected, atol=1e-3)

@@ -1,0 +1,199 @@
+"""Training: bit-equal repeats, nothing lost to kill -9, clear stops. Tiny runs on `streets`."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+import dsrl_lib.train as training
+from dsrl_lib import network, runs
+from dsrl_lib.presets import preset
+from dsrl_lib.train import NonFiniteLossError, train
+
+TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64")
+
+
+def tiny(arm: str, *overrides: str):
+    return preset("smoke", arm, overrides=(*TINY, "optim.epochs=1", *overrides))
+
+
+def content(directory: Path) -> dict:
+    """All that a repeat must reproduce: weights, counts, scores, history without speed."""
+    tensors, _ = network.read(directory / "final.safetensors")
+    history = pd.read_csv(directory / "history.csv").drop(columns="images_per_s")
+    metrics = json.loads((directory / "metrics.json").read_text())
+    counts = (directory / "counts_test.npz").read_bytes()
+    return {"tensors": tensors, "history": history.to_csv(), "test": metrics["test"], "counts": counts}
+
+
+def assert_same(one: Path, two: Path) -> None:
+    a, b = content(one), content(two)
+    assert a["tensors"].keys() == b["tensors"].keys()
+    assert all(torch.equal(a["tensors"][key], b["tensors"][key]) for key in a["tensors"])
+    assert {k: v for k, v in a.items() if k != "tensors"} == {k: v for k, v in b.items() if k != "tensors"}
+
+
+def test_a_run_has_every_file_and_a_complete_one_is_returned_at_once(results):
+    config = tiny("sssr_sisr")
+    directory = train(config, progress=False)
+    assert directory == results / "smoke" / "runs" / config.run_id
+    present = {p.name for p in directory.iterdir() if not p.name.startswith(".")}
+    assert present == {
+        "config.json", "env.json", "history.csv", "counts_val.npz", "counts_test.npz", "metrics.json",
+        "final.safetensors", "tensorboard",
+    }  # fmt: skip
+    assert json.loads((directory / "config.json").read_text()) == config.to_dict()
+    assert (results / "smoke" / "runs" / config.warm_start / "metrics.json").exists()  # stage 1 came with it
+    history = pd.read_csv(directory / "history.csv")
+    assert (history["loss"] - history[["ce", "mse"]].sum(axis=1)).abs().max() < 1e-4
+    assert history["fa"].isna().all() and history["val_psnr"].notna().all()
+    environment = json.loads((directory / "env.json").read_text())
+    assert environment["data"].keys() == {"train", "val", "test"}
+    started = time.monotonic()
+    assert train(config) == directory
+    assert time.monotonic() - started < 1
+
+
+def test_a_repeated_run_is_bit_identical_with_any_number_of_workers(tmp_path, monkeypatch):
+    directories = []
+    for name, workers in (("one", 0), ("two", 1)):
+        monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / name))
+        directories.append(train(tiny("sssr"), workers=workers, progress=False))
+    assert_same(*directories)
+
+
+def test_a_run_killed_at_any_moment_ends_bit_identical(tmp_path, monkeypatch):
+    config = tiny("sssr", "optim.epochs=2")
+    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "undisturbed"))
+    undisturbed = train(config, progress=False)
+
+    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "killed"))
+    directory = runs.folder(config)
+    program = (
+        "import sys, dsrl_lib.train as t; from dsrl_lib.presets import preset\n"
+        "t.CHECKPOINT_SECONDS = 0  # after every step\n"
+        "t.train(preset('smoke', 'sssr', overrides=sys.argv[1:]), progress=False)"
+    )
+    command = [sys.executable, "-c", program, *TINY, "optim.epochs=2"]
+    moments, rng = [], random.Random(0)
+    for _ in range(2):
+        process = subprocess.Popen(command, env=os.environ | {"PYTHONWARNINGS": "ignore"})
+        before = runs.read_json(directory / "config.json") if moments else None
+        seen = (directory / "last.pt").stat().st_mtime_ns if (directory / "last.pt").exists() else 0
+        while process.poll() is None:
+            saved = directory / "last.pt"
+            if saved.exists() and saved.stat().st_mtime_ns > seen:
+                break
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert before in (None, config.to_dict())
+        moments.append(torch.load(directory / "last.pt", weights_only=True)["step"])
+    assert 0 < moments[0] < moments[1] < 16
+    assert not runs.is_complete(directory)
+    assert_same(train(config, progress=False), undisturbed)
+
+
+def test_two_processes_never_write_one_run(results):
+    config = tiny("lr")
+    with runs.acquire(runs.folder(config)), pytest.raises(runs.RunBusyError, match="being written by another process"):
+        train(config, progress=False)
+
+
+def test_a_non_finite_loss_names_step_terms_and_checkpoint(results, monkeypatch):
+    config = tiny("sssr")
+    real, calls = training.loss_terms, []
+
+    def poisoned(*arguments):
+        calls.append(None)
+        terms = real(*arguments)
+        return terms if len(calls) < 4 else terms | {"ce": terms["ce"] * float("nan")}
+
+    monkeypatch.setattr(training, "loss_terms", poisoned)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1)
+    with pytest.raises(NonFiniteLossError, match=r"at step 3: ce = nan; the last good checkpoint is .*last\.pt"):
+        train(config, progress=False)
+    monkeypatch.setattr(training, "loss_terms", real)
+    assert runs.is_complete(train(config, progress=False))  # and nothing was lost
+
+
+def test_a_damaged_or_foreign_checkpoint_is_explained(results):
+    config = tiny("lr")
+    directory = runs.folder(config)
+    directory.mkdir(parents=True)
+    (directory / "last.pt").write_bytes(b"PK\x03\x04 half a file")
+    with pytest.raises(ValueError, match=r"last\.pt is damaged .*delete it"):
+        train(config, progress=False)
+    torch.save({"config": tiny("bilinear").to_dict()}, directory / "last.pt")
+    with pytest.raises(ValueError, match="belongs to another configuration"):
+        train(config, progress=False)
+
+
+def test_noise_targets_are_fixed_per_sample(results):
+    first, again, other = (training._noise(index, (3, 8, 8)) for index in (4, 4, 5))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert abs(float(training._noise(1, (3, 64, 64)).std()) - 1) < 0.05
+
+
+def test_lr_labels_are_used_by_the_lr_arm_alone(monkeypatch):
+    sizes = []
+
+    def spy(logits, labels, **_):
+        sizes.append(tuple(labels.shape[1:]))
+        return logits.float().mean() ** 2
+
+    monkeypatch.setattr(training, "cross_entropy", spy)
+    batch = {
+        "input": torch.zeros(2, 3, 16, 32, dtype=torch.uint8),
+        "hr": torch.zeros(2, 3, 32, 64, dtype=torch.uint8),
+        "labels": torch.zeros(2, 32, 64, dtype=torch.uint8),
+    }
+    for arm in ("lr", "bilinear", "sssr"):
+        training.loss_terms(network.build(tiny(arm)), batch, tiny(arm))
+    assert sizes == [(16, 32), (32, 64), (32, 64)]
+
+
+def test_class_weights_follow_the_share_of_pixels():
+    class Two:
+        labels = [[[0, 0], [0, 1]], [[0, 0], [255, 255]]]
+
+    import numpy as np
+
+    Two.labels = np.array(Two.labels)
+    config = tiny("lr", "loss.class_weights=frequency")
+    weights = training.class_weights(config, Two, 2)
+    torch.testing.assert_close(weights, torch.tensor([1 / np.log(1.02 + 5 / 6), 1 / np.log(1.02 + 1 / 6)]).float())
+    assert training.class_weights(tiny("lr"), Two, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("optim.precision=fp16",), "fp16 needs a CUDA device"),
+        (("optim.batch_size=65",), "batch_size = 65, but streets train has only 64 images"),
+    ],
+)
+def test_impossible_settings_are_explained(results, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        train(tiny("lr", *overrides), device="cpu", progress=False)
+
+
+def test_an_unknown_device_is_explained():
+    with pytest.raises(ValueError, match="device = 'tpu'; allowed: auto, cpu, cuda"):
+        training.pick_device("tpu")
+
+
+def test_the_schedule_is_polynomial_in_the_step(results):
+    history = pd.read_csv(train(tiny("lr"), progress=False) / "history.csv")
+    steps = 3 * 8
+    for step, rate in zip(history["step"], history["lr"], strict=True):
+        assert rate == pytest.approx(2e-3 * (1 - (step - 1) / steps) ** 0.9, rel=1e-4)
