@@ -1,4 +1,4 @@
-"""What an audit must refuse: stale runs, stored scores and printed numbers that the counts do not give."""
+"""What an audit must refuse: stale runs, and stored scores, tables or printed numbers that the counts do not give."""
 
 import re
 from collections.abc import Sequence
@@ -8,27 +8,104 @@ import numpy as np
 import pandas as pd
 
 from dsrl_lib.analysis.claims import evaluate_claims
-from dsrl_lib.analysis.claims_table import PUBLISHED, markdown, split_readme
-from dsrl_lib.analysis.results import SPLITS, Run
-from dsrl_lib.metrics import miou
-from dsrl_lib.paths import root
+from dsrl_lib.analysis.claims_table import PUBLISHED, claims_frame, markdown, split_readme
+from dsrl_lib.analysis.comparisons import Study
+from dsrl_lib.analysis.results import SPLITS, Run, table
+from dsrl_lib.analysis.stats import contrast
+from dsrl_lib.analysis.tables import files
+from dsrl_lib.metrics import iou, miou
+from dsrl_lib.paths import results_dir, root
 
 _NUMBER = re.compile(r"[+−]?\d+(?:\.\d+)?")
+_MARKED = re.compile(r"<!-- miou: ([^>]+?)(?:, (low|high))? -->([^<]*)<!-- end -->")
+_TERM = re.compile(r"([+−-]?)\s*([\w@]+)")
+
+COLUMNS = ("check", "where", "problem", "fatal")
+
+
+def audit(profile: str) -> pd.DataFrame:
+    """Every check of a profile: columns check, where, problem, fatal; no row if all is well.
+
+    fatal: not to be published. Runs from uncommitted code are a warning in the smoke profile alone, where the
+    developer's tree is dirty. Missing files of results/<profile> are problems; the README and REPORT.md are checked
+    for the published profile in the repository itself.
+    """
+    study = Study(profile)
+    found = [
+        ("runs", row.run_id, row.problem, not (profile == "smoke" and row.problem == "made from uncommitted code"))
+        for row in problems(study.runs).itertuples()
+    ]
+    found += [("one device, one recipe", *row, True) for row in mixed(study)]
+    found += [("files", *row, True) for row in stale_files(study)]
+    if profile == PUBLISHED and results_dir() == root() / "results":
+        for text in (root() / "README.md", results_dir() / profile / "REPORT.md"):
+            if text.exists():
+                found += [(text.name, *row, True) for row in wrong_numbers(study, text)]
+    return pd.DataFrame(found, columns=COLUMNS)
 
 
 def problems(runs: Sequence[Run]) -> pd.DataFrame:
-    """Stale runs, and mIoU in metrics.json that the counts do not give.
+    """Stale runs, and scores in metrics.json that the counts do not give.
 
     Columns run_id, problem; no row if all is well.
     """
     found = [(run.run_id, run.stale) for run in runs if run.stale]
     for run in runs:
         for split in SPLITS:
-            stored, counted = run.metrics[split]["miou"], miou(run.counts(split).counts)
-            if not np.isclose(stored, counted, rtol=0, atol=1e-9):
-                problem = f"{split} mIoU: {stored} in metrics.json, {counted} from the counts"
+            counts, stored = run.counts(split).counts, run.metrics[split]
+            again = miou(counts)
+            if not np.isclose(stored["miou"], again, rtol=0, atol=1e-9):
+                problem = f"{split} mIoU: {stored['miou']} in metrics.json, {again} from the counts"
                 found.append((run.run_id, problem))
+            by_class = np.array(stored.get("iou", iou(counts.sum(0, dtype=np.int64))), float)  # null is NaN
+            if not np.allclose(by_class, iou(counts.sum(0, dtype=np.int64)), rtol=0, atol=1e-9, equal_nan=True):
+                found.append((run.run_id, f"{split} IoU by class in metrics.json is not that of the counts"))
     return pd.DataFrame(found, columns=["run_id", "problem"])
+
+
+def mixed(study: Study) -> list[tuple[str, str]]:
+    """Comparisons whose runs come from different kinds of device or different data: (claim and part, problem)."""
+    by_id = {run.run_id: run.env for run in study.runs}
+    found = []
+    for verdict in study.verdicts.values():
+        for finding in verdict.findings:
+            where = f"{verdict.claim.id}, {finding.part.name}"
+            # One model of CPU or another is one kind of device; each GPU is a kind of its own.
+            devices = {str(by_id[name].get("device", "unknown")).partition(",")[0] for name in finding.runs}
+            data = {str(by_id[name].get("data")) for name in finding.runs}
+            if len(devices) > 1:
+                found.append((where, f"devices mixed: {', '.join(sorted(devices))}"))
+            if len(data) > 1:
+                found.append((where, f"{len(data)} versions of the data mixed"))
+    return found
+
+
+def stale_files(study: Study) -> list[tuple[str, str]]:
+    """Files of results/<profile> that differ from what the counts give now: (file, problem)."""
+    folder = results_dir() / study.profile
+    csv = {"index": False, "lineterminator": "\n"}
+    expected = {f"tables/{name}": text for name, text in files(study).items()}
+    expected["results.csv"] = table(study.runs).to_csv(float_format="%.6g", **csv)
+    expected["claims.csv"] = claims_frame(list(study.verdicts.values())).to_csv(float_format="%.4f", **csv)
+    found = []
+    for name, text in expected.items():
+        if not (folder / name).exists():
+            found.append((name, "is missing"))
+            continue
+        lines = lines_side_by_side((folder / name).read_text(), text)
+        wrong = [number for number, (old, new) in enumerate(lines, 1) if old != new]
+        if wrong:
+            found.append((name, f"differs from the counts in {len(wrong)} lines, first in line {wrong[0]}"))
+    return found
+
+
+def wrong_numbers(study: Study, text: Path) -> list[tuple[str, str]]:
+    """Numbers of a text that the counts do not give: in the claims table, and marked ones (see `marked_numbers`)."""
+    shown = marked_numbers(study, text)
+    if text.name == "README.md":
+        shown = pd.concat([readme_numbers(study.profile, text), shown])
+    bad = shown[~shown["agrees"].astype(bool)]
+    return [(row.claim, f"{row.shown!r} is shown, {row.recomputed!r} is right") for row in bad.itertuples()]
 
 
 def readme_numbers(profile: str = PUBLISHED, readme: Path | None = None) -> pd.DataFrame:
@@ -40,12 +117,36 @@ def readme_numbers(profile: str = PUBLISHED, readme: Path | None = None) -> pd.D
     _, shown, _ = split_readme(readme or root() / "README.md")
     fresh = markdown(evaluate_claims(profile), profile)
     rows = []
-    for old, new in _pairs(shown.strip().splitlines(), fresh.splitlines()):
+    for old, new in lines_side_by_side(shown.strip(), fresh):
         claim = re.search(r"\*\*(C\d+)\*\*", old + new)
         for number, again in _pairs(_NUMBER.findall(old), _NUMBER.findall(new)):
             name = claim[1] if claim else ""
             rows.append({"claim": name, "shown": number, "recomputed": again, "agrees": number == again})
     return pd.DataFrame(rows, columns=["claim", "shown", "recomputed", "agrees"])
+
+
+def marked_numbers(study: Study, text: Path) -> pd.DataFrame:
+    """Numbers that a text marks with what they are, beside the ones computed again.
+
+    A mark is `<!-- miou: dsrl - lr -->+1.25<!-- end -->`: test mIoU of an arm, or a sum and difference of arms,
+    in points; `, low` or `, high` after it is an end of the interval. The number keeps the sign and decimals
+    that it is shown with. Columns as in `readme_numbers`; an arm that was not run does not agree.
+    """
+    rows = []
+    for expression, end, shown in _MARKED.findall(text.read_text()):
+        terms = [(-1.0 if sign in ("-", "−") else 1.0, arm) for sign, arm in _TERM.findall(expression)]
+        again = "not run"
+        if study.evidence.seeds([arm for _, arm in terms]):
+            value = contrast([(weight, study.scores(arm)) for weight, arm in terms])
+            decimals, sign = len(shown.partition(".")[2]), "+" if shown[:1] in "+−" else ""
+            again = f"{getattr(value, end or 'estimate'):{sign}.{decimals}f}".replace("-", "−")
+        rows.append({"claim": expression, "shown": shown, "recomputed": again, "agrees": shown == again})
+    return pd.DataFrame(rows, columns=["claim", "shown", "recomputed", "agrees"])
+
+
+def lines_side_by_side(old: str, new: str) -> list[tuple[str, str]]:
+    """Lines of two texts side by side, "" where one is shorter."""
+    return _pairs(old.splitlines(), new.splitlines())
 
 
 def _pairs(left: Sequence[str], right: Sequence[str]) -> list[tuple[str, str]]:

@@ -1,0 +1,75 @@
+"""Charts with one row an arm: scores, where the inference cost goes, quality of the reconstruction."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dsrl_lib.analysis.stats import Difference
+from dsrl_lib.analysis.style import INK, chart, colour, styled
+
+PARTS = (("host", "#8a8a8a", "host"), ("pruned", "#0072B2", "SSSR head, kept"), ("full", "#CC79A7", "pruned away"))
+"""Each variant of `tables.cost` holds the one before; the colour and the name of what it adds."""
+
+
+@styled
+def scores(rows: Mapping[str, Difference], xlabel: str = "test mIoU (points)") -> Figure:
+    """Score of each arm: mean with its 95 % interval, every seed as a point below it."""
+    figure = chart(7.6, 0.9 + 0.36 * len(rows))
+    axes = figure.subplots()
+    for y, (arm, row) in enumerate(rows.items()):
+        axes.plot([row.low, row.high], [y, y], color=colour(arm), linewidth=2.4, solid_capstyle="butt")
+        axes.plot(row.estimate, y, "D", color=colour(arm), markersize=6, zorder=4)
+        axes.plot(row.per_seed, y + 0.27 + np.zeros(len(row.per_seed)), "o", color=INK, markersize=3, alpha=0.7)
+        text = f"{row.estimate:.2f}  [{row.low:.2f}, {row.high:.2f}]  n = {len(row.seeds)}"
+        axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set(xlabel=xlabel, ylim=(len(rows) - 0.4, -0.6))
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    mean = Line2D([], [], color="#777777", marker="D", markersize=6, label="mean, 95 % interval")
+    seed = Line2D([], [], color=INK, marker="o", markersize=3, linestyle="", label="one seed")
+    axes.legend(handles=[mean, seed], loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return figure
+
+
+@styled
+def cost_shares(cost: pd.DataFrame, headings: tuple[str, ...] = ("MACs (M)", "latency (ms)")) -> Figure:
+    """Stacked bars: host, what the SSSR head adds and keeps, what pruning removes. cost: `tables.cost`."""
+    figure = chart(9.6, 1.1 + 0.3 * len(cost))
+    panels = figure.subplots(1, len(headings), sharey=True, squeeze=False)[0]
+    y = np.arange(len(cost))
+    for axes, heading in zip(panels, headings, strict=True):
+        before, macs_before = np.zeros(len(cost)), np.zeros(len(cost))
+        for variant, hue, name in PARTS:
+            macs = cost[f"MACs (M), {variant}"].to_numpy(float)
+            until = np.where(macs > macs_before, cost[f"{heading}, {variant}"], before)  # same layers: only noise
+            axes.barh(y, np.maximum(until - before, 0), left=before, height=0.66, color=hue, label=name)
+            before, macs_before = until, macs
+        axes.set(title=heading, xlabel="one frame")
+        axes.grid(axis="y", visible=False)
+    panels[0].set_yticks(y, cost.index)
+    panels[0].set_ylim(len(cost) - 0.5, -0.5)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(PARTS))
+    return figure
+
+
+@styled
+def reconstruction(quality: pd.DataFrame) -> Figure:
+    """PSNR and SSIM by arm, every seed a point, the mean a diamond. quality: `tables.quality`."""
+    arms = list(dict.fromkeys(quality["arm"]))
+    figure = chart(8.4, 0.9 + 0.3 * len(arms))
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, name, label in zip(panels, ("psnr", "ssim"), ("PSNR (dB)", "SSIM"), strict=True):
+        for y, arm in enumerate(arms):
+            values = quality.loc[quality["arm"] == arm, name]
+            axes.plot(values, np.full(len(values), y), "o", color=INK, markersize=3, alpha=0.6)
+            axes.plot(values.mean(), y, "D", color=colour(arm), markersize=6)
+        axes.set(xlabel=label)
+        axes.margins(x=0.1)
+    panels[0].set_yticks(range(len(arms)), arms)
+    panels[0].set_ylim(len(arms) - 0.5, -0.5)
+    return figure

@@ -1,0 +1,175 @@
+"""The tables of results/<profile>/tables: made from the counts, so that an audit can make them again."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dsrl_lib.analysis.comparisons import Pair, Study, total_epochs
+from dsrl_lib.analysis.stats import Difference
+from dsrl_lib.metrics import iou
+from dsrl_lib.paths import results_dir
+from dsrl_lib.presets import ARMS, FA_ARMS
+from dsrl_lib.runs import write_atomically
+
+STEPS: tuple[Pair, ...] = (
+    ("bilinear", "lr"),
+    ("sssr_long", "bilinear"),
+    ("sssr_sisr_long", "sssr_long"),
+    ("dsrl", "sssr_sisr_long"),
+)
+"""From the baseline to the method, one part at a time and at equal updates; they add up to dsrl - lr."""
+
+MAIN_PAIRS: tuple[Pair, ...] = (("dsrl", "lr"), ("dsrl", "bilinear"), *STEPS)
+BASELINES = ("lr", "bilinear")
+COSTS = {"params": ("params (k)", 1e3), "macs": ("MACs (M)", 1e6), "latency_ms": ("latency (ms)", 1.0),
+         "peak_mib": ("peak memory (MiB)", 1.0)}  # fmt: skip
+"""Column of metrics.json -> heading and unit."""
+VARIANTS = ("host", "pruned", "full")
+
+
+def main(study: Study) -> pd.DataFrame:
+    """One row an arm: input, epochs in total, test mIoU by seed, mean with interval, differences to baselines."""
+    return _arms([arm for arm in study.arms if arm not in FA_ARMS], study, BASELINES)
+
+
+def factorial(study: Study) -> pd.DataFrame:
+    """The same for the cells of the FA factorial, against stage 2 at equal updates; `dsrl` is a cell too."""
+    return _arms([arm for arm in ("dsrl", *FA_ARMS) if study.select(arm)], study, ("sssr_sisr_long", "dsrl"))
+
+
+def differences(study: Study, pairs: Sequence[Pair] = MAIN_PAIRS) -> pd.DataFrame:
+    """One row a pair: difference with interval, smallest effect the design could see, by seed; blank if not run."""
+    rows = {}
+    for a, b in pairs:
+        value = study.difference(a, b)
+        rows[f"{a} − {b}"] = {"seeds": 0} if value is None else {
+            "seeds": len(value.seeds),
+            **_columns("difference", value),
+            "smallest effect visible": value.smallest_effect,
+            "by seed": " ".join(f"{points:+.2f}" for points in value.per_seed),
+        }  # fmt: skip
+    return _frame(rows, "pair")
+
+
+def classes(study: Study) -> pd.DataFrame:
+    """IoU in points by arm and class, mean over seeds; blank for a class that is absent."""
+    rows = {arm: study.scores(arm, "classes").points.mean(0) for arm in study.arms}  # (K,)
+    return pd.DataFrame(rows, index=list(study.classes)).T.rename_axis("arm")
+
+
+def cost(study: Study) -> pd.DataFrame:
+    """One row an arm: parameters, MACs, latency, peak memory of the host alone, pruned and full; medians of seeds."""
+    rows = {}
+    for arm in study.arms:
+        found = [run.metrics["cost"] for run in study.select(arm)]
+        rows[arm] = {"input": "x".join(map(str, found[0]["input"]))} | {
+            f"{heading}, {variant}": float(np.median([cost[f"{name}_{variant}"] for cost in found])) / unit
+            for name, (heading, unit) in COSTS.items() for variant in VARIANTS
+        }  # fmt: skip
+    return _frame(rows, "arm")
+
+
+def quality(study: Study) -> pd.DataFrame:
+    """SISR reconstruction on test, a row a run: arm, seed, PSNR (dB), SSIM; arms without an image are left out."""
+    rows = [
+        {"arm": arm, "seed": run.seed, **{name: run.metrics["test"].get(name) for name in ("psnr", "ssim")}}
+        for arm in study.arms for run in study.select(arm)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["arm", "seed", "psnr", "ssim"]).dropna().reset_index(drop=True)
+
+
+def frames(study: Study, a: str, b: str) -> pd.DataFrame:
+    """By test frame: mIoU of arms a and b over the classes in the frame, mean of shared seeds, and a - b.
+
+    Sorted by a - b, worst first. Columns index (position in the split), frame, a, b, difference.
+    """
+    seeds = sorted(study.evidence.seeds([a, b]))
+    counts = {arm: {run.seed: run.counts("test") for run in study.select(arm)} for arm in (a, b)}
+    by_arm = {}
+    for arm in (a, b):
+        each = np.stack([iou(counts[arm][seed].counts) for seed in seeds])  # (S, I, K)
+        truth = counts[arm][seeds[0]].counts[..., [0, 2]].sum(-1) > 0  # (I, K)
+        by_arm[arm] = 100 * np.nanmean(np.where(truth, each, np.nan), axis=-1).mean(0)  # (I,)
+    names = counts[a][seeds[0]].images
+    table = pd.DataFrame({"index": range(len(names)), "frame": names, **by_arm})
+    return table.assign(difference=by_arm[a] - by_arm[b]).sort_values("difference", ignore_index=True)
+
+
+TABLES = {"main": main, "factorial": factorial, "differences": differences, "classes": classes, "cost": cost}
+
+
+def files(study: Study) -> dict[str, str]:
+    """Name and content of every file of results/<profile>/tables."""
+    made = {}
+    for name, make in TABLES.items():
+        table = make(study)
+        made[f"{name}.csv"] = table.to_csv(float_format="%.4f", lineterminator="\n")
+        made[f"{name}.md"] = readable(table).to_markdown(disable_numparse=True) + "\n"
+    return made
+
+
+def write(study: Study) -> list[Path]:
+    """Write `files`; equal runs give equal bytes."""
+    folder = results_dir() / study.profile / "tables"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files(study).items():
+        write_atomically(folder / name, lambda path, text=text: path.write_text(text))
+    return [folder / name for name in files(study)]
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as text for people: `x`, `x low`, `x high` become one column, blanks are empty."""
+    shown = {}
+    for name in table.columns:
+        if name.endswith((" low", " high")):
+            continue
+        if f"{name} low" in table:
+            triples = table[[name, f"{name} low", f"{name} high"]].to_numpy(float)
+            sign = "" if name == "mIoU" else "+"
+            shown[name] = [_interval(*triple, sign) for triple in triples]
+        else:
+            shown[name] = [_text(value) for value in table[name]]
+    return pd.DataFrame(shown, index=table.index)
+
+
+def _arms(arms: Sequence[str], study: Study, baselines: Sequence[str]) -> pd.DataFrame:
+    rows = {}
+    for arm in arms:
+        runs, value = study.select(arm), study.single(arm)
+        scale = runs[0].config["model"]["input_scale"]
+        size = (round(runs[0].config["data"][side] * scale) for side in ("height", "width"))
+        rows[arm] = {
+            "isolates": ARMS[arm].isolates,
+            "input": "x".join(map(str, size)),
+            "epochs in total": total_epochs(runs[0]),
+            "seeds": len(runs),
+            **_columns("mIoU", value),
+            "by seed": " ".join(f"{points:.2f}" for points in value.per_seed),
+        }
+        for baseline in baselines:
+            rows[arm] |= _columns(f"minus {baseline}", study.difference(arm, baseline) if arm != baseline else None)
+    return _frame(rows, "arm")
+
+
+def _columns(name: str, value: Difference | None) -> dict[str, float]:
+    numbers = (value.estimate, value.low, value.high) if value else (np.nan,) * 3
+    return dict(zip((name, f"{name} low", f"{name} high"), numbers, strict=True))
+
+
+def _frame(rows: Mapping[str, Mapping[str, object]], index: str) -> pd.DataFrame:
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index)
+
+
+def _interval(value: float, low: float, high: float, sign: str) -> str:
+    text = f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+    return "" if np.isnan(value) else text.replace("-", "−")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if np.isnan(value):
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"

@@ -1,0 +1,160 @@
+"""The audit lets nothing through: tampered counts, scores, tables and printed numbers, stale and mixed runs."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dsrl_lib.analysis import audit, claims_table, tables
+from dsrl_lib.analysis import results as analysis
+from dsrl_lib.analysis.comparisons import Study
+from dsrl_lib.analysis.scores import Resamples
+from dsrl_lib.metrics import iou, miou
+from dsrl_lib.paths import root
+from dsrl_lib.presets import preset
+from dsrl_lib.runs import folder, write_counts, write_history, write_json
+
+IMAGES, CLASSES = 12, 11
+COST = {f"{name}_{variant}": 10 * (1 + i) for name in ("params", "macs", "latency_ms", "peak_mib")
+        for i, variant in enumerate(("host", "pruned", "full"))}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def fewer_resamples(monkeypatch):
+    monkeypatch.setattr(Resamples, "of", partial(Resamples.of, resamples=200))
+
+
+def write_run(arm: str, seed: int, profile: str = "camvid", dirty: bool = False) -> Path:
+    """A complete and consistent run directory with made-up counts."""
+    config = preset(profile, arm, seed=seed)
+    directory = folder(config)
+    directory.mkdir(parents=True)
+    write_json(directory / "config.json", config.to_dict())
+    write_history(directory / "history.csv", [{"epoch": 1, "val_miou": 0.5}])
+    metrics = {"cost": COST | {"input": [180, 240], "prune_bit_equal": True}}
+    rng = np.random.default_rng([seed, len(arm)])
+    for split in ("val", "test"):
+        counts = rng.integers(40, 60, (IMAGES, CLASSES if profile == "camvid" else 19, 3)).astype(np.int32)
+        counts[..., 0] *= 4 if arm == "dsrl" else 2  # a clear difference
+        arrays = {"counts": counts, "images": np.array([f"{i:02d}" for i in range(IMAGES)]),
+                  "sequences": np.array(["a"] * 5 + ["b"] * 7), "trimap": counts[:, None],
+                  "trimap_px": np.array([1]), "object_recall": np.ones((CLASSES, 5, 2), int)}  # fmt: skip
+        write_counts(directory / f"counts_{split}.npz", arrays)
+        metrics[split] = {"miou": miou(counts), "iou": iou(counts.sum(0)).tolist(), "psnr": None, "ssim": None}
+    write_json(directory / "env.json", {"dirty": dirty, "device": "CPU, one", "data": {"train": "a"}})
+    write_json(directory / "metrics.json", metrics)
+    return directory
+
+
+@pytest.fixture
+def directory(results) -> Path:
+    """A small study in which all is well; the directory of one of its runs."""
+    runs = [write_run(arm, seed) for arm in ("lr", "dsrl") for seed in (0, 1)]
+    publish("camvid")
+    return runs[-1]
+
+
+def publish(profile: str) -> None:
+    analysis.write_results(profile)
+    claims_table.write_claims(profile)
+    tables.write(Study(profile))
+
+
+def edit(path: Path, *keys: str, value: object) -> None:
+    """Another value for one entry of a JSON file."""
+    content = json.loads(path.read_text())
+    inner = content
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    path.write_text(json.dumps(content))
+
+
+def test_nothing_to_say_when_all_is_well(directory):
+    assert audit.audit("camvid").empty
+
+
+def test_tampered_score(directory):
+    edit(directory / "metrics.json", "test", "miou", value=0.9)
+    found = audit.audit("camvid")
+    assert found["where"].tolist() == [directory.name] and found["fatal"].all()
+    assert "test mIoU: 0.9 in metrics.json" in found["problem"][0]
+
+
+def test_tampered_score_of_a_class(directory):
+    edit(directory / "metrics.json", "val", "iou", value=[0.9] * CLASSES)
+    assert audit.audit("camvid")["problem"].tolist() == ["val IoU by class in metrics.json is not that of the counts"]
+
+
+def test_tampered_counts(directory):
+    path = directory / "counts_test.npz"
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file}
+    arrays["counts"][0, 0, 0] += 500
+    write_counts(path, arrays)
+    found = audit.audit("camvid")
+    assert {"runs", "files"} == set(found["check"])
+    assert {directory.name, "results.csv", "claims.csv", "tables/main.csv"} <= set(found["where"])
+
+
+@pytest.mark.parametrize("name", ["results.csv", "claims.csv", "tables/main.csv", "tables/differences.md"])
+def test_tampered_and_missing_files(directory, results, name):
+    path = results / "camvid" / name
+    lines = path.read_text().splitlines(keepends=True)
+    lines[-1] = lines[-1].replace("0", "7")
+    path.write_text("".join(lines))
+    found = audit.audit("camvid")
+    assert found["where"].tolist() == [name] and f"first in line {len(lines)}" in found["problem"][0]
+    path.unlink()
+    assert audit.audit("camvid")[["where", "problem"]].to_numpy().tolist() == [[name, "is missing"]]
+
+
+def test_stale_run(directory):
+    edit(directory / "config.json", "optim", "epochs", value=31)  # no preset gives that
+    found = audit.audit("camvid").query("check == 'runs'")
+    assert found["where"].tolist() == [directory.name] and "no present preset" in found["problem"].iloc[0]
+
+
+@pytest.mark.parametrize(("profile", "fatal"), [("camvid", True), ("smoke", False)])
+def test_dirty_run_is_a_warning_in_smoke_alone(results, profile, fatal):
+    write_run("lr", 0, profile, dirty=True)
+    publish(profile)
+    found = audit.audit(profile)
+    assert found[["problem", "fatal"]].to_numpy().tolist() == [["made from uncommitted code", fatal]]
+
+
+def test_mixed_devices_and_data(directory):
+    edit(directory / "env.json", "device", value="CPU, another")
+    assert audit.mixed(Study("camvid")) == []
+    edit(directory / "env.json", "device", value="A GPU")
+    edit(directory / "env.json", "data", "train", value="b")
+    found = audit.mixed(Study("camvid"))
+    assert ("C1, any gain", "devices mixed: A GPU, CPU") in found
+    assert ("C1, any gain", "2 versions of the data mixed") in found
+
+
+def test_marked_numbers_in_a_text(directory, tmp_path):
+    study, text = Study("camvid"), tmp_path / "REPORT.md"
+    values = analysis.table(study.runs).groupby("arm")["test_miou"].mean()
+    gain = f"{values['dsrl'] - values['lr']:+.2f}".replace("-", "−")
+    text.write_text(
+        f"DSRL gains <!-- miou: dsrl - lr -->{gain}<!-- end --> points and"
+        f" reaches <!-- miou: dsrl -->{values['dsrl']:.1f}<!-- end -->;"
+        " <!-- miou: dsrl - lr, low -->+99.0<!-- end -->, <!-- miou: hr -->70.0<!-- end -->"
+    )
+    numbers = audit.marked_numbers(study, text)
+    assert numbers["agrees"].tolist() == [True, True, False, False]
+    assert numbers["recomputed"].iloc[-1] == "not run"
+    assert len(audit.wrong_numbers(study, text)) == 2
+
+
+PUBLISHED = (root() / "README.md").exists() and (root() / "results" / "camvid" / "runs").exists()
+
+
+@pytest.mark.skipif(not PUBLISHED, reason="no published runs in this copy of the repository")
+def test_what_the_repository_publishes(monkeypatch):
+    monkeypatch.undo()  # all resamples
+    monkeypatch.delenv("DSRL_RESULTS", raising=False)
+    assert audit.audit("camvid").query("fatal").empty
