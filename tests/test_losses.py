@@ -1,0 +1,94 @@
+"""Cross entropy and image error against loops and hand examples."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from dsrl_lib.losses import cross_entropy, image_mse
+
+
+def example(batch=2, classes=5, h=6, w=7, void=0.2, seed=0):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(batch, classes, h, w)).astype(np.float32)
+    labels = rng.integers(0, classes, (batch, h, w)).astype(np.uint8)
+    labels[rng.random(labels.shape) < void] = 255
+    return torch.from_numpy(logits).requires_grad_(), torch.from_numpy(labels)
+
+
+def loop(logits, labels, weights=None):
+    """-sum w log softmax / sum w over the pixels that are not void, in float64."""
+    total = mass = 0.0
+    for scores, label in zip(logits.detach().double().numpy(), labels.numpy(), strict=True):
+        for i, j in np.argwhere(label != 255):
+            pixel, weight = scores[:, i, j], 1.0 if weights is None else float(weights[label[i, j]])
+            total += weight * (math.log(np.exp(pixel).sum()) - pixel[label[i, j]])
+            mass += weight
+    return total / mass
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 3.0, 0.0, 7.0])])
+def test_cross_entropy_is_that_of_the_loop(weights):
+    logits, labels = example()
+    value = cross_entropy(logits, labels, class_weights=weights)
+    assert value.item() == pytest.approx(loop(logits, labels, weights), rel=1e-5)
+    oracle = F.cross_entropy(logits, labels.long(), weights, ignore_index=255)
+    ours, theirs = (torch.autograd.grad(loss, logits)[0] for loss in (value, oracle))
+    assert torch.allclose(ours, theirs, atol=1e-7)
+
+
+@pytest.mark.parametrize("weights", [None, torch.ones(5)])
+def test_only_void_gives_zero_and_no_gradient(weights):
+    logits, labels = example()
+    value = cross_entropy(logits, torch.full_like(labels, 255), class_weights=weights)
+    value.backward()
+    assert value.item() == 0 and logits.grad.abs().max() == 0
+
+
+def test_void_pixels_change_nothing():
+    logits, labels = example()
+    changed = torch.where((labels == 255)[:, None], logits + 100, logits)
+    assert torch.equal(cross_entropy(logits, labels), cross_entropy(changed, labels))
+
+
+def test_logits_are_resized_bilinearly_without_aligned_corners():
+    logits = torch.tensor([[[[0.0, 1.0]], [[0.0, 0.0]]]])  # (1, 2, 1, 2)
+    labels = torch.zeros(1, 1, 4, dtype=torch.uint8)
+    expected = [math.log(1 + math.exp(-score)) for score in (0, 0.25, 0.75, 1)]
+    assert cross_entropy(logits, labels).item() == pytest.approx(sum(expected) / 4, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [(6, 7), (12, 14)])
+def test_half_precision_channels_last_under_autocast(size):
+    logits, _ = example()
+    _, labels = example(h=size[0], w=size[1])
+    half = logits.detach().to(torch.bfloat16, memory_format=torch.channels_last).requires_grad_()
+    wide = half.detach().float().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = cross_entropy(half, labels)
+    value.backward()
+    expected = cross_entropy(wide, labels)
+    expected.backward()
+    assert value.dtype == torch.float32 and torch.equal(value, expected)
+    assert half.grad.dtype == torch.bfloat16 and torch.equal(half.grad, wide.grad.bfloat16())
+
+
+def test_impossible_labels_are_refused():
+    logits, labels = example()
+    labels[0, 0, 0] = 5
+    with pytest.raises(IndexError, match="out of bounds"):
+        cross_entropy(logits, labels)
+
+
+def test_shapes_are_checked():
+    logits, labels = example()
+    with pytest.raises(ValueError, match=r"labels \(B, H, W\); got .* \(1, 6, 7\)"):
+        cross_entropy(logits, labels[:1])
+    with pytest.raises(ValueError, match=r"shapes differ: \(2, 3\) and \(3,\)"):
+        image_mse(torch.zeros(2, 3), torch.zeros(3))
+
+
+def test_image_mse_by_hand():
+    assert image_mse(torch.tensor([1.0, 2.0]).bfloat16(), torch.tensor([0.0, 4.0])).item() == 2.5
