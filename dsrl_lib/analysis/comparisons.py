@@ -28,6 +28,12 @@ class Note(str):
     def _repr_markdown_(self) -> str:
         return str(self)
 
+    @classmethod
+    def table(cls, frame: pd.DataFrame) -> "Note":
+        """A table whose long texts wrap; the index is shown where it has a name."""
+        frame = frame if frame.index.name is None else frame.reset_index()
+        return cls(frame.to_markdown(index=False, disable_numparse=True))
+
 
 class Study:
     """What was run of a profile. An arm without runs is no error: it has no score and is named as not run."""
@@ -94,6 +100,13 @@ class Study:
         """The verdict on every claim, by its id."""
         return {verdict.claim.id: verdict for verdict in evaluate_claims(self.profile, self.runs)}
 
+    def verdict(self, name: str) -> Verdict:
+        """The verdict on one claim, from the runs of its own arms: much faster than all of them."""
+        claim = next(claim for claim in self.evidence.rules.claims if claim.id == name)
+        arms = {arm.partition("@")[0] for part in claim.parts for arm in part.arms}
+        found = evaluate_claims(self.profile, [run for run in self.runs if run.arm in arms])
+        return next(verdict for verdict in found if verdict.claim.id == name)
+
     @property
     def setting(self) -> Note:
         """How the numbers were made: runs, host, split, evaluation size, intervals."""
@@ -156,4 +169,4 @@ def verdict_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
                 "outcome": finding.outcome,
                 "verdict": verdict.verdict,
             })  # fmt: skip
-    return pd.DataFrame(rows).set_index("claim") if rows else pd.DataFrame()
+    return pd.DataFrame(rows)
