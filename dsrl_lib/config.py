@@ -107,7 +107,7 @@ class Config:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Config":
-        """The inverse of `to_dict`. A setting younger than the file takes its default; an unknown one is a ValueError."""
+        """The inverse of `to_dict`. A setting younger than the file takes its default; an unknown one is an error."""
         return _from_dict(Config, values, "")
 
     @property

@@ -9,6 +9,7 @@ import resource
 import statistics
 import time
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.evaluate import autocast, predict
 from dsrl_lib.models import DSRL
 
-WARM_UP, REPEATS = 3, 11
+WARM_UP, REPEATS = 3, 15
 
 
 def measure(network: DSRL, config: Config) -> dict[str, Any]:
@@ -37,9 +38,9 @@ def measure(network: DSRL, config: Config) -> dict[str, Any]:
         variant.eval()
         result[f"params_{name}"] = sum(p.numel() for p in variant.parameters())
         result[f"macs_{name}"] = macs(variant, x)
-        result[f"latency_ms_{name}"] = round(latency_ms(variant, x, config), 3)
         result[f"peak_mib_{name}"] = round(activation_peak_mib(variant, x, config), 2)
-    return result
+    latencies = latency_ms(list(variants.values()), x, config)
+    return result | {f"latency_ms_{name}": round(ms, 3) for name, ms in zip(variants, latencies, strict=True)}
 
 
 def example_input(config: Config) -> Tensor:
@@ -58,14 +59,18 @@ def macs(model: nn.Module, x: Tensor) -> int:
 
 
 @torch.inference_mode()
-def latency_ms(model: nn.Module, x: Tensor, config: Config) -> float:
-    """Median milliseconds from the input to class ids at HR size, after warm-up."""
-    times = []
+def latency_ms(models: Sequence[nn.Module], x: Tensor, config: Config) -> list[float]:
+    """Median milliseconds from the input to class ids at HR size, after warm-up.
+
+    The models take turns, so that what else the machine does falls on all of them alike.
+    """
+    times: list[list[float]] = [[] for _ in models]
     for _ in range(WARM_UP + REPEATS):
-        begin = time.perf_counter()
-        _infer(model, x, config)  # ends with a copy to the host, which waits for the device
-        times.append(time.perf_counter() - begin)
-    return 1e3 * statistics.median(times[WARM_UP:])
+        for model, series in zip(models, times, strict=True):
+            begin = time.perf_counter()
+            _infer(model, x, config)  # ends with a copy to the host, which waits for the device
+            series.append(time.perf_counter() - begin)
+    return [1e3 * statistics.median(series[WARM_UP:]) for series in times]
 
 
 @torch.inference_mode()

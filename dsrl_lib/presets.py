@@ -103,7 +103,9 @@ PROFILES: dict[str, Profile] = {
     "cityscapes": Profile(
         base=Config(
             profile="cityscapes",
-            data=Data("cityscapes", height=1024, width=2048, crop_height=768, crop_width=1536, scale_min=0.5, scale_max=2.0),
+            data=Data(
+                "cityscapes", height=1024, width=2048, crop_height=768, crop_width=1536, scale_min=0.5, scale_max=2.0
+            ),
             model=Model(host="espnetv2_s2.0", pretrained="cityscapes_1024x512"),
             optim=Optim(optimizer="sgd", lr=0.01, weight_decay=5e-4, batch_size=16, epochs=60),
         ),
@@ -192,7 +194,8 @@ def _mac_matched_scale(config: Config) -> float:
     if pair not in MAC_MATCHED_SCALE:
         known = ", ".join("/".join(p) for p in MAC_MATCHED_SCALE)
         raise ValueError(
-            f"mac_matched: no input scale for {'/'.join(pair)}; known: {known}. `dsrl_lib.cost.mac_matched_scale` finds it."
+            f"mac_matched: no input scale for {'/'.join(pair)}; known: {known}. "
+            "dsrl_lib.cost.mac_matched_scale finds it."
         )
     return MAC_MATCHED_SCALE[pair]
 

@@ -68,9 +68,9 @@ def test_wrong_names_are_explained():
         preset("smoke", "dsr")
     with pytest.raises(ValueError, match="unknown profile 'kitty'; valid: smoke, camvid"):
         preset("kitty", "lr")
-    with pytest.raises(ValueError, match="arm 'sssr' does not use loss.w2"):
+    with pytest.raises(ValueError, match=r"arm 'sssr' does not use loss\.w2"):
         preset("smoke", "sssr", overrides=["loss.w2=2"])
-    with pytest.raises(ValueError, match="unknown settings: data.hieght"):
+    with pytest.raises(ValueError, match=r"unknown settings: data\.hieght"):
         Config.from_dict({"data": {"hieght": 1}})
     with pytest.raises(ValueError, match="no input scale for ddrnet39/streets"):
         preset("smoke", "mac_matched", "ddrnet39")

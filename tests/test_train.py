@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -163,16 +165,11 @@ def test_lr_labels_are_used_by_the_lr_arm_alone(monkeypatch):
 
 
 def test_class_weights_follow_the_share_of_pixels():
-    class Two:
-        labels = [[[0, 0], [0, 1]], [[0, 0], [255, 255]]]
-
-    import numpy as np
-
-    Two.labels = np.array(Two.labels)
+    split = SimpleNamespace(labels=np.array([[[0, 0], [0, 1]], [[0, 0], [255, 255]]]))
     config = tiny("lr", "loss.class_weights=frequency")
-    weights = training.class_weights(config, Two, 2)
+    weights = training.class_weights(config, split, 2)
     torch.testing.assert_close(weights, torch.tensor([1 / np.log(1.02 + 5 / 6), 1 / np.log(1.02 + 1 / 6)]).float())
-    assert training.class_weights(tiny("lr"), Two, 2) is None
+    assert training.class_weights(tiny("lr"), split, 2) is None
 
 
 @pytest.mark.parametrize(

@@ -28,4 +28,5 @@ def report(what: str, threads: int) -> None:
     print(f"{cost.device_name(device)}, {threads} threads, torch {torch.__version__}")
     for name, (title, measure) in BENCHES.items():
         if what in (name, "all"):
-            print(f"\n{title}\n{pd.DataFrame(measure()).to_string(index=False, float_format='{:.3g}'.format)}", flush=True)
+            table = pd.DataFrame(measure()).to_string(index=False, float_format="{:.3g}".format)
+            print(f"\n{title}\n{table}", flush=True)

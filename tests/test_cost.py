@@ -1,0 +1,80 @@
+"""Costs against a count by hand, and the table of MAC-matched inputs against the networks themselves."""
+
+import pytest
+import torch
+from torch import nn
+
+from dsrl_lib import cost, network
+from dsrl_lib.models import DSRL, build_host
+from dsrl_lib.presets import MAC_MATCHED_SCALE, preset
+
+
+def macs_by_hooks(model, x):
+    total = 0
+
+    def count(module, inputs, output):
+        nonlocal total
+        kernel = module.kernel_size[0] * module.kernel_size[1]
+        if isinstance(module, nn.ConvTranspose2d):
+            total += inputs[0].numel() * module.out_channels // module.groups * kernel
+        else:
+            total += output.numel() * module.in_channels // module.groups * kernel
+
+    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    with torch.inference_mode():
+        model(x)
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
+@pytest.mark.parametrize("host", ["espnetv2_s0.5", "ddrnet23_slim"])
+def test_macs_agree_with_a_count_by_layer(host):
+    model = DSRL(build_host(host, 11), sisr=True, fa=True).eval()
+    x = torch.randn(1, 3, 64, 96)
+    assert cost.macs(model, x) == macs_by_hooks(model, x)
+
+
+def test_the_released_head_adds_87_percent_to_espnetv2():
+    host = build_host("espnetv2_s2.0", 20).eval()
+    x = torch.randn(1, 3, 64, 128)
+    added = cost.macs(DSRL(host).eval(), x) - cost.macs(host, x)
+    assert added == 32 * 64 * 20 * 20 * 9 + 64 * 128 * 20 * 20 * 9  # (H/2)(W/2) K^2 9 + H W K^2 9
+    assert added / cost.macs(host, x) == pytest.approx(0.87, abs=0.01)
+
+
+@pytest.mark.parametrize(("host", "dataset"), MAC_MATCHED_SCALE)
+def test_mac_matched_inputs_cost_what_host_and_head_cost(host, dataset):
+    profile = {"streets": "smoke"}.get(dataset, dataset)
+    small = ["model.pretrained=none"]
+    if dataset == "cityscapes":  # a quarter of the side: MACs grow with the area
+        small += ["data.height=256", "data.width=512"]
+    sssr, matched = (preset(profile, arm, host, overrides=small) for arm in ("sssr", "mac_matched"))
+    wanted = cost.macs(network.build(sssr).eval(), cost.example_input(sssr))
+    got = cost.macs(network.build(matched).eval(), cost.example_input(matched))
+    assert got == pytest.approx(wanted, rel=0.02)
+
+
+def test_measured_costs_are_ordered_and_pruning_is_exact():
+    config = preset("smoke", "dsrl", overrides=["data.height=64", "data.width=128"])
+    costs = cost.measure(network.build(config), config)
+    assert costs["prune_bit_equal"] is True
+    assert costs["input"] == [32, 64]
+    for what in ("params", "macs"):
+        assert costs[f"{what}_host"] < costs[f"{what}_pruned"] < costs[f"{what}_full"]
+    assert all(costs[f"latency_ms_{name}"] > 0 for name in ("host", "pruned", "full"))
+    # Logits at HR size in float32, and their copy after the arg-max's input: the least that must be alive at once.
+    assert costs["peak_mib_pruned"] >= 64 * 128 * 19 * 4 / 2**20
+
+
+def test_peak_memory_of_a_chain_by_hand():
+    class Chain(nn.Module):
+        def forward(self, x):
+            y = x * 2  # 12 MiB
+            z = y + 1  # 24 MiB alive
+            del y
+            return {"logits": z[:, :2] * 1}  # 12 + 8 MiB
+
+    config = preset("smoke", "lr", overrides=["data.height=1024", "data.width=1024", "optim.precision=fp32"])
+    peak = cost.activation_peak_mib(Chain(), torch.zeros(1, 3, 1024, 1024), config)
+    assert peak == pytest.approx(24, abs=0.1)
