@@ -63,13 +63,15 @@ def reconstruction(quality: pd.DataFrame) -> Figure:
     arms = list(dict.fromkeys(quality["arm"]))
     figure = chart(8.4, 0.9 + 0.3 * len(arms))
     panels = figure.subplots(1, 2, sharey=True)
-    for axes, name, label in zip(panels, ("psnr", "ssim"), ("PSNR (dB)", "SSIM"), strict=True):
+    scales = (("psnr", "PSNR (dB)", 1.0), ("ssim", "SSIM", 0.02))  # less than this is not worth a whole axis
+    for axes, (name, label, span) in zip(panels, scales, strict=True):
         for y, arm in enumerate(arms):
             values = quality.loc[quality["arm"] == arm, name]
             axes.plot(values, np.full(len(values), y), "o", color=INK, markersize=3, alpha=0.6)
             axes.plot(values.mean(), y, "D", color=colour(arm), markersize=6)
-        axes.set(xlabel=label)
-        axes.margins(x=0.1)
+        middle, half = (quality[name].max() + quality[name].min()) / 2, np.ptp(quality[name]) / 2
+        half = max(1.1 * half, span / 2)
+        axes.set(xlabel=label, xlim=(middle - half, middle + half))
     panels[0].set_yticks(range(len(arms)), arms)
     panels[0].set_ylim(len(arms) - 0.5, -0.5)
     return figure
