@@ -26,6 +26,12 @@ RESULTS = os.path.relpath(results_dir() / PROFILE)
 EXECUTE = f"{sys.executable} -m dsrl_lib execute"
 METRICS = f"{RESULTS}/runs/{{run_id}}/metrics.json"
 EXECUTED = f"{RESULTS}/notebooks/{{name}}.ipynb"
+RUN_NOTEBOOK = f"{RESULTS}/notebooks/runs/{{run_id}}.ipynb"
+RUN_SHELL = (
+    "OMP_NUM_THREADS={threads} {EXECUTE} notebooks/{params.run.notebook}.ipynb {params.executed}"
+    " -p profile {PROFILE} -p arm {params.run.config.arm} -p host {params.run.config.model.host}"
+    " -p seed {params.run.config.seed} -p device {DEVICE} > {log} 2>&1"
+)
 
 TRAINING = {plan.OTHER_ARMS, *plan.NOTEBOOK_OF_ARM.values()}
 FIRST = ["01_data_prep", "02_method"]  # they read no run
@@ -40,6 +46,12 @@ def before_run(wildcards):
         return []
     data = [EXECUTED.format(name="01_data_prep")]
     return data + ([METRICS.format(run_id=run.parent)] if run.parent else [])
+
+
+def unseen():
+    """Notebooks of runs that were trained without one, by `python -m dsrl_lib train`."""
+    complete = [run_id for run_id, run in RUNS.items() if run.is_complete]
+    return [path for path in expand(RUN_NOTEBOOK, run_id=complete) if not Path(path).exists()]
 
 
 def every_run():
@@ -61,6 +73,7 @@ rule all:
     input:
         expand(EXECUTED, name=NAMES),
         expand(METRICS, run_id=RUNS),
+        unseen(),
     message:
         "all results"
 
@@ -74,16 +87,28 @@ rule train:
         f"{RESULTS}/logs/{{run_id}}.log",
     params:
         run=lambda wildcards: RUNS[wildcards.run_id],
-        executed=f"{RESULTS}/notebooks/runs/{{run_id}}.ipynb",
+        executed=RUN_NOTEBOOK,
     message:
         "{params.run.label}"
     threads: int(config.get("threads", 1))
     resources:
         gpu=int(DEVICE == "cuda"),
     shell:
-        "OMP_NUM_THREADS={threads} {EXECUTE} notebooks/{params.run.notebook}.ipynb {params.executed}"
-        " -p profile {PROFILE} -p arm {params.run.config.arm} -p host {params.run.config.model.host}"
-        " -p seed {params.run.config.seed} -p device {DEVICE} > {log} 2>&1"
+        RUN_SHELL
+
+
+rule show:
+    output:
+        RUN_NOTEBOOK,
+    log:
+        f"{RESULTS}/logs/{{run_id}}.show.log",
+    params:
+        run=lambda wildcards: RUNS[wildcards.run_id],
+        executed=RUN_NOTEBOOK,
+    message:
+        "{params.run.label}, trained before"
+    shell:
+        RUN_SHELL
 
 
 rule table:

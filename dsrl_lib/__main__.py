@@ -31,9 +31,12 @@ def train(
         workers: Processes that load samples; results do not depend on them.
     """
     from dsrl_lib.presets import preset
+
+    config = preset(profile, arm, host, seed, set_)  # a mistake shows before torch is loaded
+
     from dsrl_lib.train import train
 
-    print(train(preset(profile, arm, host, seed, set_), device=device, workers=workers))
+    print(train(config, device=device, workers=workers))
 
 
 @app.command

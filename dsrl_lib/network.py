@@ -82,7 +82,10 @@ def load(path: Path) -> tuple[DSRL, Config]:
 def read(path: Path) -> tuple[dict[str, torch.Tensor], Config]:
     """Tensors and configuration of a file that `save` wrote."""
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist: weights are not kept in git; run its arm again to make them")
+        raise FileNotFoundError(
+            f"{path} does not exist: weights are not kept in git. Delete {path.parent.name} and ask for that run again "
+            "to train it here."
+        )
     with safe_open(path, framework="pt") as file:
         config = Config.from_dict(json.loads(file.metadata()["config"]))
         return {key: file.get_tensor(key) for key in file.keys()}, config  # noqa: SIM118

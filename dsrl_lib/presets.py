@@ -78,8 +78,10 @@ class Profile:
 
 
 def _seeds(main: int, control: int, factorial: int) -> dict[str, tuple[int, ...]]:
-    groups = ((MAIN_ARMS, main), (CONTROL_ARMS, control), (FA_ARMS, factorial))
-    return {arm: tuple(range(n)) for arms, n in groups for arm in arms}
+    """Seeds by arm; the stages trained on to the full length are compared with `dsrl`, so they count as main."""
+    seeds = dict.fromkeys(CONTROL_ARMS, control) | dict.fromkeys(FA_ARMS, factorial)
+    seeds |= dict.fromkeys((*MAIN_ARMS, "sssr_long", "sssr_sisr_long"), main)
+    return {arm: tuple(range(seeds[arm])) for arm in ARMS}
 
 
 PROFILES: dict[str, Profile] = {
