@@ -22,9 +22,7 @@ DECLARED = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-d
 def pinned() -> dict[str, list[str]]:
     """Versions in the lock by package; a package may have several, each for some Python versions."""
     versions: dict[str, list[str]] = {}
-    for name, version in re.findall(
-        r"^([a-z0-9-]+)==(\S+)", (root() / "requirements.lock").read_text(), re.M
-    ):
+    for name, version in re.findall(r"^([a-z0-9-]+)==(\S+)", (root() / "requirements.lock").read_text(), re.M):
         versions.setdefault(name, []).append(version)
     return versions
 
@@ -60,9 +58,7 @@ def test_lock_pairs_torch_with_its_torchvision():
     pair = dict(text.split("==") for text in PROJECT["tool"]["uv"]["constraint-dependencies"])
     assert {name: versions[name] for name in pair} == {name: [version] for name, version in pair.items()}
     assert pair == {"torch": "2.13.0", "torchvision": "0.28.0"}
-    assert Requirement(next(text for text in DECLARED if text.startswith("torch>"))).specifier.contains(
-        "2.11.0"
-    )
+    assert Requirement(next(text for text in DECLARED if text.startswith("torch>"))).specifier.contains("2.11.0")
 
 
 def test_every_imported_package_is_declared():
@@ -78,8 +74,8 @@ def test_every_imported_package_is_declared():
                     owners = {canonicalize_name(owner) for owner in distributions.get(module, [module])}
                     if not owners & {*declared, "dsrl-lib"}:
                         undeclared.add(f"{path.name}: {module}")
-    # Parts of pytest, snakemake and so on that are published on their own.
-    parts = ("packaging", "snakemake_interface_logger_plugins", "conftest")
+    # Parts of pytest, snakemake and torch that are published on their own.
+    parts = ("packaging", "snakemake_interface_logger_plugins", "triton", "conftest")
     assert {item for item in undeclared if not item.endswith(parts)} == set()
 
 
@@ -87,9 +83,7 @@ def test_every_imported_package_is_declared():
     not (root() / ".venv" / ".stamp").exists(), reason="this environment was not made by environment.sh"
 )
 def test_a_finished_environment_is_used_at_once(monkeypatch):
-    without = {
-        name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "CONDA_PREFIX")
-    }
+    without = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
     command = ["bash", "-c", "source ./environment.sh && echo $PYTHON"]
     done = subprocess.run(command, cwd=root(), env=without, capture_output=True, text=True, timeout=2)
     assert (done.stdout.strip(), done.stderr) == (str(root() / ".venv" / "bin" / "python"), "")
@@ -109,9 +103,7 @@ def test_an_active_environment_is_used_as_it_is(variable, tmp_path):
 
 def test_a_conda_environment_that_lacks_packages_is_an_error_that_says_what_to_do(tmp_path):
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").write_text(
-        f'#!/bin/sh\nexec {sys.executable} -S "$@"\n'
-    )  # sees no packages
+    (tmp_path / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # sees no packages
     (tmp_path / "bin" / "python").chmod(0o755)
     active = {"CONDA_PREFIX": str(tmp_path), "CONDA_DEFAULT_ENV": "dsrl"}
     command = ["bash", "-c", "source ./environment.sh"]
