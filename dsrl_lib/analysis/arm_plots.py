@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from dsrl_lib.analysis.stats import Difference
 from dsrl_lib.analysis.style import INK, chart, colour, styled
@@ -72,6 +73,7 @@ def reconstruction(quality: pd.DataFrame) -> Figure:
         middle, half = (quality[name].max() + quality[name].min()) / 2, np.ptp(quality[name]) / 2
         half = max(1.1 * half, span / 2)
         axes.set(xlabel=label, xlim=(middle - half, middle + half))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     panels[0].set_yticks(range(len(arms)), arms)
     panels[0].set_ylim(len(arms) - 0.5, -0.5)
     return figure
