@@ -10,7 +10,6 @@ from scipy.ndimage import label as components
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from dsrl_lib import metrics
 from dsrl_lib.config import Config
@@ -150,6 +149,9 @@ def object_recall(prediction: np.ndarray, label: np.ndarray, classes: int) -> np
 
 
 def _quality(image: Tensor, split: Split, index: int, config: Config) -> tuple[float, float]:
+    # Lazy: torchmetrics takes seconds to import, and most arms have no image.
+    from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
     target = resize_image(split.images[index], config.data.height, config.data.width)[None].to(image.device) / 255
     restored = denormalise(image).clamp(0, 1)  # (1, 3, H, W)
     psnr = peak_signal_noise_ratio(restored, target, data_range=1.0)

@@ -58,7 +58,7 @@ CONTROL_ARMS = tuple(arm for arm in ARMS if arm not in MAIN_ARMS + FA_ARMS)
 
 # Input side / HR side at which the host alone costs the MACs of host + SSSR head at LR; a test recomputes them.
 MAC_MATCHED_SCALE = {
-    ("espnetv2_s0.5", "streets"): 1.069,
+    ("espnetv2_s0.5", "streets"): 1.057,
     ("espnetv2_s0.5", "camvid"): 0.742,
     ("espnetv2_s1.0", "camvid"): 0.642,
     ("espnetv2_s2.0", "camvid"): 0.560,

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -15,13 +14,10 @@ def dsrl(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
 
 
-def test_help_names_every_command_and_is_quick():
-    dsrl("--help")  # warms the disk cache
-    started = time.monotonic()
+def test_help_names_every_command():
     done = dsrl("--help")
     assert done.returncode == 0
     assert all(name in done.stdout for name in ("train", "plan", "collect", "claims", "bench", "execute"))
-    assert time.monotonic() - started < 5
 
 
 def test_no_heavy_import_behind_help():

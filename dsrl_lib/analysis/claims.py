@@ -104,7 +104,9 @@ def _finding(part: Part, evidence: Evidence) -> Finding:
     used = [run.run_id for arm, seeds in pairs for run in evidence.select(arm) if run.seed in seeds]
     measured = measure(part, evidence)
     outcome, settle = SHOWN, float("nan")
-    if part.test:
+    if part.test and not part.cost and "seeds" not in measured.levels:
+        outcome = UNCLEAR  # one seed says nothing of how much seeds vary
+    elif part.test:
         judge = partial(_judge, part, interest=evidence.rules.interest)
         outcome = judge(measured)
         if outcome == UNCLEAR and not part.cost:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, t
+from scipy.special import stdtrit
+from scipy.stats import norm
 
 from dsrl_lib.analysis.scores import Scores
 
@@ -47,7 +48,7 @@ class Difference:
     def with_seeds(self, number: int) -> "Difference":
         """What the interval would be with `number` seeds, if estimate and variances stayed as they are."""
         now, then = (
-            t.ppf(0.975, self.strata * (n - 1)) / np.sqrt(n) for n in (len(self.seeds), number)
+            stdtrit(self.strata * (n - 1), 0.975) / np.sqrt(n) for n in (len(self.seeds), number)
         )
         error = float(np.hypot(self.se_seeds * then / now, self.se_images))
         half = Z95 * error
@@ -83,7 +84,7 @@ def contrast(*strata: Stratum, seed: int = 0) -> Difference:
     """
     parts = [_paired(stratum) for stratum in strata]
     degrees = sum(len(part.seeds) - 1 for part in parts)
-    widen = t.ppf(0.975, degrees) / Z95 if degrees else 0.0
+    widen = stdtrit(degrees, 0.975) / Z95 if degrees else 0.0
     rng = np.random.default_rng(seed)
     centre, total = 0.0, 0.0
     for part in parts:
