@@ -206,3 +206,10 @@ def test_readme_without_markers(results, tmp_path, monkeypatch):
     readme.write_text("nothing here")
     with pytest.raises(ValueError, match=r"README\.md needs <!-- claims:begin -->"):
         claims_table.write_claims("camvid", readme)
+
+
+def test_one_seed_leaves_every_difference_open():
+    found = verdicts(study(seeds=1, lr=40, dsrl=60))
+    assert found["C1"].findings[0].measured.low > 2  # sure of the images, silent about seeds
+    assert found["C1"].verdict == "inconclusive"
+    assert found["C3"].verdict == "reproduced"  # costs do not depend on the seed
