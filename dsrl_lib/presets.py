@@ -77,18 +77,18 @@ class Profile:
     """How long it takes, what it needs and what number to expect."""
 
 
-def _seeds(main: int, control: int, factorial: int) -> dict[str, tuple[int, ...]]:
-    """Seeds by arm; the stages trained on to the full length are compared with `dsrl`, so they count as main."""
-    seeds = dict.fromkeys(CONTROL_ARMS, control) | dict.fromkeys(FA_ARMS, factorial)
-    seeds |= dict.fromkeys((*MAIN_ARMS, "sssr_long", "sssr_sisr_long"), main)
+def _seeds(main: int, long: int, control: int, factorial: int) -> dict[str, tuple[int, ...]]:
+    """Seeds by arm. long: the stages trained on to the full length, which `dsrl` is compared with."""
+    seeds = dict.fromkeys(MAIN_ARMS, main) | dict.fromkeys(CONTROL_ARMS, control) | dict.fromkeys(FA_ARMS, factorial)
+    seeds |= dict.fromkeys(("sssr_long", "sssr_sisr_long"), long)
     return {arm: tuple(range(seeds[arm])) for arm in ARMS}
 
 
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
-        base=Config(profile="smoke", optim=Optim(epochs=2, lr=2e-3)),
+        base=Config(profile="smoke", optim=Optim(epochs=2, batch_size=16, lr=4e-3)),
         hosts=("espnetv2_s0.5",),
-        arm_seeds=_seeds(main=2, control=1, factorial=1),
+        arm_seeds=_seeds(main=2, long=1, control=1, factorial=1),
         expect="Procedural streets, minutes on two CPU cores. It shows that everything runs; its numbers say nothing.",
     ),
     "camvid": Profile(
@@ -99,7 +99,7 @@ PROFILES: dict[str, Profile] = {
             optim=Optim(epochs=10),
         ),
         hosts=("espnetv2_s1.0",),
-        arm_seeds=_seeds(main=5, control=3, factorial=2),
+        arm_seeds=_seeds(main=5, long=5, control=3, factorial=2),
         expect="CamVid at LR 180x240.",
     ),
     "cityscapes": Profile(
@@ -112,7 +112,7 @@ PROFILES: dict[str, Profile] = {
             optim=Optim(optimizer="sgd", lr=0.01, weight_decay=5e-4, batch_size=16, epochs=60),
         ),
         hosts=("espnetv2_s2.0",),
-        arm_seeds=_seeds(main=3, control=1, factorial=1),
+        arm_seeds=_seeds(main=3, long=3, control=1, factorial=1),
         expect="Cityscapes at LR 512x1024; needs a GPU. Never run by us; see README.",
     ),
 }  # fmt: skip
