@@ -11,6 +11,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+Host = Literal[
+    "espnetv2_s0.5", "espnetv2_s1.0", "espnetv2_s1.5", "espnetv2_s2.0",
+    "ddrnet23_slim", "ddrnet23", "ddrnet39",
+    "deeplabv3plus_resnet18", "deeplabv3plus_resnet50", "deeplabv3plus_resnet101", "deeplabv3plus_mobilenetv2",
+]  # fmt: skip
+"""Names of the host networks that `models.build_host` knows."""
+
 
 @dataclass(frozen=True)
 class Data:
@@ -36,7 +43,7 @@ class Data:
 class Model:
     """The host and what DSRL adds to it (paper, Sec. 3)."""
 
-    host: str = "espnetv2_s0.5"
+    host: Host = "espnetv2_s0.5"
     pretrained: Literal["none", "cityscapes_512x256", "cityscapes_1024x512"] = "none"
     """Published Cityscapes weights by the width x height they were trained at (ESPNetv2 only)."""
     input_scale: float = 0.5

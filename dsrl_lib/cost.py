@@ -22,7 +22,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.evaluate import autocast, predict
 from dsrl_lib.models import DSRL
 
-WARM_UP, REPEATS = 3, 15
+WARM_UP, REPEATS = 2, 9
 
 
 def measure(network: DSRL, config: Config) -> dict[str, Any]:

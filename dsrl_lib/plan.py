@@ -6,9 +6,9 @@ Nothing here starts anything or needs torch.
 import shlex
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from dsrl_lib.config import Config
+from dsrl_lib.config import Config, Host
 from dsrl_lib.presets import PROFILES, Profile, parent_of, preset
 
 # The stages have notebooks of their own; every other arm is trained by 19_train_arm.
@@ -16,17 +16,18 @@ NOTEBOOK_OF_ARM = {"sssr": "11_stage1_sssr", "sssr_sisr": "12_stage2_sisr", "dsr
 OTHER_ARMS = "19_train_arm"
 
 # Training images, and images evaluated at the end, by data set.
-IMAGES = {"streets": (96, 64), "camvid": (367, 334), "cityscapes": (2975, 500)}
+IMAGES = {"streets": (64, 40), "camvid": (367, 334), "cityscapes": (2975, 500)}
 
-# Input megapixels a second in training, by device and host, and GiB a megapixel of a training batch.
+# Input megapixels a second in training, by device and host, and GiB a megapixel of a training batch. The CPU's are
+# measured on one thread of a small server (2026-11); the GPU's are a guess until one has been timed.
 # Evaluation passes run at about three times the speed of training.
 SPEED = {
-    "cpu": {"espnetv2_s0.5": 2.0, "espnetv2_s1.0": 1.1, "espnetv2_s2.0": 0.4},
+    "cpu": {"espnetv2_s0.5": 0.5, "espnetv2_s1.0": 0.37, "espnetv2_s2.0": 0.2},
     "cuda": {"espnetv2_s0.5": 40.0, "espnetv2_s1.0": 30.0, "espnetv2_s2.0": 18.0},
 }
-MEMORY = {"espnetv2_s0.5": 1.5, "espnetv2_s1.0": 2.0, "espnetv2_s2.0": 3.5}
-SLOWEST_SPEED, LARGEST_MEMORY = {"cpu": 0.2, "cuda": 8.0}, 6.0  # for hosts that were not measured
-START_SECONDS, START_GIB = 15.0, 1.0
+MEMORY = {"espnetv2_s0.5": 2.0, "espnetv2_s1.0": 3.0, "espnetv2_s2.0": 5.0}
+SLOWEST_SPEED, LARGEST_MEMORY = {"cpu": 0.1, "cuda": 8.0}, 6.0  # for hosts that were not measured
+START_SECONDS, START_GIB = 20.0, 1.0
 SISR_FACTOR, FA_FACTOR = 1.3, 1.2  # what the auxiliary branches add to a step
 
 
@@ -66,7 +67,8 @@ def runs(
 ) -> list[PlannedRun]:
     """The runs of a profile, each after the run it warm-starts from, each once.
 
-    arms, seeds and hosts narrow the profile's own; a run that a chosen one starts from is always included.
+    arms and seeds narrow the profile's own, hosts replace its hosts; a run that a chosen one starts from is always
+    included.
     device ("cpu" or "cuda") only matters for the estimates. Raises ValueError for a name the profile lacks.
     """
     if profile not in PROFILES:
@@ -96,7 +98,7 @@ def _configs(
 ) -> Iterable[Config]:
     """Seed by seed, so that an interrupted study has whole comparisons rather than all seeds of one arm."""
     arms = _chosen("arm", arms, study.arm_seeds, profile)
-    hosts = _chosen("host", hosts, study.hosts, profile)
+    hosts = _chosen("host", hosts, get_args(Host), profile) if hosts else study.hosts
     known_seeds = sorted({seed for arm in arms for seed in study.arm_seeds[arm]})
     for seed in _chosen("seed", seeds, known_seeds, profile):
         for host in hosts:

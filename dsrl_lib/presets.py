@@ -86,7 +86,11 @@ def _seeds(main: int, long: int, control: int, factorial: int) -> dict[str, tupl
 
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
-        base=Config(profile="smoke", optim=Optim(epochs=2, batch_size=16, lr=4e-3)),
+        base=Config(
+            profile="smoke",
+            data=Data("streets", crop_height=64, crop_width=128, scale_min=0.5, scale_max=1.0),
+            optim=Optim(epochs=2, batch_size=16, lr=4e-3),
+        ),
         hosts=("espnetv2_s0.5",),
         arm_seeds=_seeds(main=2, long=1, control=1, factorial=1),
         expect="Procedural streets, minutes on two CPU cores. It shows that everything runs; its numbers say nothing.",

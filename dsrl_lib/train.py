@@ -20,7 +20,7 @@ from dsrl_lib import cost, network, runs
 from dsrl_lib.config import Config
 from dsrl_lib.data import Split, TrainingSet, load_split, reduce_labels
 from dsrl_lib.data.normalise import normalise
-from dsrl_lib.evaluate import autocast, evaluate
+from dsrl_lib.evaluate import Evaluation, autocast, evaluate
 from dsrl_lib.losses import cross_entropy, feature_affinity, image_mse
 from dsrl_lib.presets import parent_of
 
@@ -85,6 +85,7 @@ class Training:
         self.history: list[dict[str, Any]] = []
         self.sums: dict[str, float] = {}
         self.seconds = 0.0
+        self.final_val: Evaluation | None = None  # of the last epoch; made again where a run was cut off after it
 
     def run(self, start: Path | None) -> None:
         """From the checkpoint, or from `start` (the run to warm-start from), to metrics.json."""
@@ -156,11 +157,13 @@ class Training:
         row |= {name: total / self.epoch_steps for name, total in self.sums.items()}
         begin, since = self.epoch_started
         row["images_per_s"] = (self.step - begin) * self.config.optim.batch_size / (time.monotonic() - since)
-        if epoch % self.config.optim.validate_every == 0 or epoch == self.config.optim.epochs:
-            result = evaluate(self.network, self.val_split, self.config, details=False, workers=self.workers)
+        last = epoch == self.config.optim.epochs
+        if epoch % self.config.optim.validate_every == 0 or last:
+            result = evaluate(self.network, self.val_split, self.config, details=last, workers=self.workers)
             row |= {"val_miou": result.miou}
             if self.config.model.sisr:
                 row |= {"val_psnr": result.summary()["psnr"]}
+            self.final_val = result if last else None
         self.history.append(row)
         self.sums = {}
         self.checkpoint()
@@ -213,7 +216,8 @@ class Training:
         for name in ("val", "test"):
             split = load_split(self.config.data.dataset, name)
             manifest[name] = split.manifest_hash
-            result = evaluate(self.network, split, self.config, workers=self.workers)
+            known = self.final_val if name == "val" else None
+            result = known or evaluate(self.network, split, self.config, workers=self.workers)
             runs.write_counts(self.directory / f"counts_{name}.npz", result.arrays())
             metrics[name] = result.summary()
         metrics["cost"] = cost.measure(self.network, self.config)

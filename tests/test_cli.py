@@ -42,7 +42,7 @@ def test_train_then_collect(results):
     [
         (["train", "--arm", "dsr"], 1, "error: unknown arm 'dsr'; valid: lr, bilinear"),
         (["train", "--arm", "lr", "--set", "optim.epoch=3"], 1, "unknown setting 'optim.epoch'; valid settings:"),
-        (["train", "--arm", "lr", "--host", "vgg"], 1, "host 'vgg' is unknown; allowed: espnetv2_s0.5"),
+        (["train", "--arm", "lr", "--host", "vgg"], 1, "model.host = 'vgg'; allowed: espnetv2_s0.5"),
         (["train", "--arm", "lr", "--device", "tpu"], 2, "--device"),
         (["plan", "--profile", "kitty"], 1, "unknown profile 'kitty'; valid: smoke, camvid, cityscapes"),
         (["trian"], 2, "trian"),

@@ -11,17 +11,14 @@ Inputs are RGB images, (B, 3, H, W), normalised with the ImageNet mean and stand
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
-HOSTS = (
-    *("espnetv2_s0.5", "espnetv2_s1.0", "espnetv2_s1.5", "espnetv2_s2.0"),
-    *("ddrnet23_slim", "ddrnet23", "ddrnet39"),
-    *("deeplabv3plus_resnet18", "deeplabv3plus_resnet50", "deeplabv3plus_resnet101"),
-    "deeplabv3plus_mobilenetv2",
-)
+from dsrl_lib.config import Host
+
+HOSTS: tuple[str, ...] = get_args(Host)
 
 
 class Features(NamedTuple):
