@@ -18,14 +18,10 @@ from tqdm import tqdm
 
 from dsrl_lib import cost, network, runs
 from dsrl_lib.config import Config
-from dsrl_lib.data import Split, TrainingSet, load_split, reduce_labels
-from dsrl_lib.data.normalise import normalise
-from dsrl_lib.evaluate import Evaluation, autocast, evaluate
-from dsrl_lib.losses import cross_entropy, feature_affinity, image_mse
+from dsrl_lib.data import TrainingSet, load_split
+from dsrl_lib.evaluate import Evaluation, evaluate
+from dsrl_lib.objective import class_weights, loss_terms, noise_image
 from dsrl_lib.presets import parent_of
-
-AUX_WEIGHT = 0.4
-"""Weight of a host's auxiliary head (DDRNet, Hong et al. 2021, Sec. 4)."""
 
 CHECKPOINT_SECONDS = 300
 
@@ -111,20 +107,19 @@ class Training:
         """The batches from the present step to the end of the run."""
         dataset = TrainingSet(self.train_split, self.config.data, self.config.seed, self.config.model.input_scale)
         keys = [self._keys(step) for step in range(self.step, self.total_steps)]
-        loader = DataLoader(
-            dataset, batch_sampler=keys, num_workers=self.workers, pin_memory=self.device.type == "cuda"
-        )
+        pinned = self.device.type == "cuda"
+        loader = DataLoader(dataset, batch_sampler=keys, num_workers=self.workers, pin_memory=pinned)
         for key, batch in zip(keys, loader, strict=True):
             if self.config.loss.sisr_target == "noise":
-                batch["noise"] = torch.stack([_noise(index, batch["hr"].shape[1:]) for _, index in key])
+                batch["noise"] = torch.stack([noise_image(index, batch["hr"].shape[1:]) for _, index in key])
             yield batch
 
     def _keys(self, step: int) -> list[tuple[int, int]]:
         """(epoch, index) of each sample of a batch: a fresh permutation every epoch, the last partial batch dropped."""
         epoch, position = divmod(step, self.epoch_steps)
         order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.train_split))
-        size = self.config.optim.batch_size
-        return [(epoch, int(index)) for index in order[position * size : (position + 1) * size]]
+        start = position * self.config.optim.batch_size
+        return [(epoch, int(index)) for index in order[start : start + self.config.optim.batch_size]]
 
     def _advance(self, batch: dict[str, Tensor], bar: tqdm) -> None:
         rate = self.config.optim.lr * (1 - self.step / self.total_steps) ** self.config.optim.power
@@ -245,34 +240,6 @@ class Training:
         return SummaryWriter(self.directory / "tensorboard", purge_step=len(self.history) + 1)
 
 
-def loss_terms(
-    model: nn.Module, batch: dict[str, Tensor], config: Config, weights: Tensor | None = None
-) -> dict[str, Tensor]:
-    """The weighted terms of L = CE + w1 * MSE + w2 * FA for one batch; their sum is the loss.
-
-    batch: uint8 `input` (B, 3, h, w), `hr` (B, 3, H, W), `labels` (B, H, W), and `noise` (B, 3, H, W) where the
-    SISR target is noise.
-    """
-    with autocast(batch["input"].device, config.optim.precision):
-        out = model(normalise(batch["input"]).contiguous(memory_format=torch.channels_last))
-    labels = batch["labels"]
-    if config.loss.train_labels == "lr":
-        labels = reduce_labels(labels, tuple(batch["input"].shape[2:]))
-    terms = {"ce": cross_entropy(out["logits"], labels, class_weights=weights)}
-    if "aux" in out:
-        terms["aux"] = AUX_WEIGHT * cross_entropy(out["aux"], labels, class_weights=weights)
-    if "image" in out:
-        target = batch["noise"] if "noise" in batch else normalise(batch["hr"])
-        terms["mse"] = config.loss.w1 * image_mse(out["image"], target)
-    if "seg_map" in out:
-        tokens = tuple(max(1, side // config.loss.fa_stride) for side in batch["hr"].shape[2:])
-        affinity = feature_affinity(
-            out["seg_map"], out["sr_map"], normalise=config.loss.fa_normalise, q=config.loss.fa_q, tokens=tokens
-        )
-        terms["fa"] = config.loss.w2 * affinity
-    return terms
-
-
 def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
     """Every trainable parameter in exactly one of two groups: kernels decay; biases, norms and slopes do not."""
     trainable = [p for p in model.parameters() if p.requires_grad]
@@ -283,16 +250,3 @@ def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
     if config.optim.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.optim.lr)
     return torch.optim.SGD(groups, lr=config.optim.lr, momentum=config.optim.momentum)
-
-
-def class_weights(config: Config, split: Split, classes: int) -> Tensor | None:
-    """1 / ln(1.02 + share of the class's pixels in the training split) (ENet, Paszke et al. 2016), or None."""
-    if config.loss.class_weights == "none":
-        return None
-    pixels = sum(np.bincount(label.ravel(), minlength=256)[:classes] for label in split.labels)
-    return torch.from_numpy(1 / np.log(1.02 + pixels / pixels.sum())).float()
-
-
-def _noise(index: int, shape: tuple[int, ...]) -> Tensor:
-    """The fixed noise image of one sample, unit variance, whatever the seed of the run."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(index))  # (3, H, W)

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 from dsrl_lib import network
 from dsrl_lib.models import DSRL, build_host
 from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
+from dsrl_lib.objective import loss_terms
 from dsrl_lib.presets import ARMS, preset
-from dsrl_lib.train import loss_terms, make_optimizer
+from dsrl_lib.train import make_optimizer
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import dsrl_lib.train as training
-from dsrl_lib import network, runs
+from dsrl_lib import network, objective, runs
 from dsrl_lib.presets import preset
 from dsrl_lib.train import NonFiniteLossError, train
 
@@ -141,9 +141,9 @@ def test_a_damaged_or_foreign_checkpoint_is_explained(results):
 
 
 def test_noise_targets_are_fixed_per_sample(results):
-    first, again, other = (training._noise(index, (3, 8, 8)) for index in (4, 4, 5))
+    first, again, other = (objective.noise_image(index, (3, 8, 8)) for index in (4, 4, 5))
     assert torch.equal(first, again) and not torch.equal(first, other)
-    assert abs(float(training._noise(1, (3, 64, 64)).std()) - 1) < 0.05
+    assert abs(float(objective.noise_image(1, (3, 64, 64)).std()) - 1) < 0.05
 
 
 def test_lr_labels_are_used_by_the_lr_arm_alone(monkeypatch):
@@ -153,23 +153,23 @@ def test_lr_labels_are_used_by_the_lr_arm_alone(monkeypatch):
         sizes.append(tuple(labels.shape[1:]))
         return logits.float().mean() ** 2
 
-    monkeypatch.setattr(training, "cross_entropy", spy)
+    monkeypatch.setattr(objective, "cross_entropy", spy)
     batch = {
         "input": torch.zeros(2, 3, 16, 32, dtype=torch.uint8),
         "hr": torch.zeros(2, 3, 32, 64, dtype=torch.uint8),
         "labels": torch.zeros(2, 32, 64, dtype=torch.uint8),
     }
     for arm in ("lr", "bilinear", "sssr"):
-        training.loss_terms(network.build(tiny(arm)), batch, tiny(arm))
+        objective.loss_terms(network.build(tiny(arm)), batch, tiny(arm))
     assert sizes == [(16, 32), (32, 64), (32, 64)]
 
 
 def test_class_weights_follow_the_share_of_pixels():
     split = SimpleNamespace(labels=np.array([[[0, 0], [0, 1]], [[0, 0], [255, 255]]]))
     config = tiny("lr", "loss.class_weights=frequency")
-    weights = training.class_weights(config, split, 2)
+    weights = objective.class_weights(config, split, 2)
     torch.testing.assert_close(weights, torch.tensor([1 / np.log(1.02 + 5 / 6), 1 / np.log(1.02 + 1 / 6)]).float())
-    assert training.class_weights(tiny("lr"), split, 2) is None
+    assert objective.class_weights(tiny("lr"), split, 2) is None
 
 
 @pytest.mark.parametrize(
