@@ -60,7 +60,8 @@ def test_repeated_run_gives_identical_bytes_without_machine_paths(make_notebook,
         ("<object object at 0x7fd0a1b2c3d0>", "<object object at 0x...>"),
     ],
 )
-def test_portable_text(text, expected):
+def test_portable_text(text, expected, monkeypatch):
+    monkeypatch.setattr(paths, "root", lambda: Path("/srv/study"))
     here = {"root": paths.root(), "home": Path.home()}
     assert portable(text.format(**here)) == expected.format(**here)
 

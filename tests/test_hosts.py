@@ -49,7 +49,7 @@ def test_strides(host):
         found
         == {
             "ESPNetv2": [4, 16, 2],
-            "DDRNet": [4, 64, 8],
+            "DDRNet": [4, 8, 8],
             "DeepLabV3Plus": [4, 16, 4],
         }[type(host).__name__]
     )

@@ -72,11 +72,16 @@ def mixed(study: Study) -> list[tuple[str, str]]:
             where = f"{verdict.claim.id}, {finding.part.name}"
             # One model of CPU or another is one kind of device; each GPU is a kind of its own.
             devices = {str(by_id[name].get("device", "unknown")).partition(",")[0] for name in finding.runs}
-            data = {str(by_id[name].get("data")) for name in finding.runs}
+            # By split: a run need not name every split, but those that name one must agree on it.
+            seen: dict[str, set[str]] = {}
+            for name in finding.runs:
+                for split, digest in by_id[name].get("data", {}).items():
+                    seen.setdefault(split, set()).add(digest)
+            data = max((len(digests) for digests in seen.values()), default=1)
             if len(devices) > 1:
                 found.append((where, f"devices mixed: {', '.join(sorted(devices))}"))
-            if len(data) > 1:
-                found.append((where, f"{len(data)} versions of the data mixed"))
+            if data > 1:
+                found.append((where, f"{data} versions of the data mixed"))
     return found
 
 
