@@ -89,13 +89,19 @@ def _row(finding: Finding) -> dict[str, object]:
 def _sentence(finding: Finding) -> str:
     measured = finding.measured
     if measured is None:
-        return f"{finding.part.name}: not run ({', '.join(finding.missing)})"
+        return f"{finding.part.name}: not run ({_some(finding.missing)})"
     seeds = f"{len(measured.seeds)} seed{'s' * (len(measured.seeds) > 1)}"
     if finding.part.cost:
         return f"{finding.part.name}: {measured.estimate:.2f} ({seeds})"
     only = "" if "seeds" in measured.levels else ", images only"
     numbers = f"{measured.estimate:+.2f} [{measured.low:+.2f}, {measured.high:+.2f}]".replace("-", "−")
     return f"{finding.part.name}: {numbers} ({seeds}{only})"
+
+
+def _some(arms: Sequence[str]) -> str:
+    """The first three; claims.csv has them all."""
+    more = f" and {len(arms) - 3} more" if len(arms) > 3 else ""
+    return ", ".join(arms[:3]) + more
 
 
 def _visible(finding: Finding) -> str:
@@ -108,7 +114,7 @@ def _settle(verdict: Verdict) -> str:
     unclear = [f for f in verdict.findings if f.outcome == UNCLEAR and not f.part.weaker]
     missing = list(dict.fromkeys(arm for finding in unclear for arm in finding.missing))
     needed = [finding.settle for finding in unclear if finding.measured is not None]
-    reasons = [f"runs of {', '.join(missing)}"] if missing else []
+    reasons = [f"runs of {_some(missing)}"] if missing else []
     if any(np.isnan(needed)):
         reasons.append("a second seed, to know how much seeds vary")
     elif any(np.isinf(needed)):
