@@ -22,7 +22,7 @@ IMAGES = {"streets": (64, 40), "camvid": (367, 334), "cityscapes": (2975, 500)}
 # measured on one thread of a small server (2026-11); the GPU's are a guess until one has been timed.
 # Evaluation passes run at about three times the speed of training.
 SPEED = {
-    "cpu": {"espnetv2_s0.5": 0.5, "espnetv2_s1.0": 0.37, "espnetv2_s2.0": 0.2},
+    "cpu": {"espnetv2_s0.5": 0.4, "espnetv2_s1.0": 0.37, "espnetv2_s2.0": 0.31},
     "cuda": {"espnetv2_s0.5": 40.0, "espnetv2_s1.0": 30.0, "espnetv2_s2.0": 18.0},
 }
 MEMORY = {"espnetv2_s0.5": 2.0, "espnetv2_s1.0": 3.0, "espnetv2_s2.0": 5.0}
