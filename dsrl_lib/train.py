@@ -164,9 +164,8 @@ class Training:
         self.checkpoint()
         self.epoch_started = (self.step, time.monotonic())
         bar.set_postfix({k: f"{row[k]:.3f}" for k in ("loss", "val_miou") if k in row})
-        for name, value in row.items():
-            if name not in ("epoch", "step"):
-                board.add_scalar(name, value, epoch)
+        for name in row.keys() - {"epoch", "step"}:
+            board.add_scalar(name, row[name], epoch)
 
     def checkpoint(self) -> None:
         """Write last.pt and history.csv, each by rename."""
@@ -211,19 +210,19 @@ class Training:
         for name in ("val", "test"):
             split = load_split(self.config.data.dataset, name)
             manifest[name] = split.manifest_hash
-            known = self.final_val if name == "val" else None
+            known = name == "val" and self.final_val
             result = known or evaluate(self.network, split, self.config, workers=self.workers)
             runs.write_counts(self.directory / f"counts_{name}.npz", result.arrays())
             metrics[name] = result.summary()
         metrics["cost"] = cost.measure(self.network, self.config)
-        environment = self.environment | {
+        self.environment |= {
             "device": cost.device_name(self.device),
             "threads": torch.get_num_threads(),
             "data": manifest,
             "train_seconds": round(seconds, 1),
             "peak_memory_mib": cost.peak_memory_mib(self.device),
         }
-        runs.write_json(self.directory / "env.json", environment)
+        runs.write_json(self.directory / "env.json", self.environment)
         runs.write_json(self.directory / "metrics.json", metrics)
         (self.directory / "last.pt").unlink(missing_ok=True)
 
