@@ -18,8 +18,9 @@ OTHER_ARMS = "19_train_arm"
 # Training images, and images evaluated at the end, by data set.
 IMAGES = {"streets": (64, 40), "camvid": (367, 334), "cityscapes": (2975, 500)}
 
-# Input megapixels a second in training, by device and host, and GiB a megapixel of a training batch. The CPU's are
-# measured on one thread of a small server (2026-11); the GPU's are a guess until one has been timed.
+# Input megapixels a second in training, by device and host, and GiB a megapixel of a training batch. On the CPU
+# s1.0 is measured on one thread of a small server (2026-11) and the others follow from its ratio to them in `bench`;
+# the GPU's speeds, and the memory of all but s1.0, are guesses until they have been measured.
 # Evaluation passes run at about three times the speed of training.
 SPEED = {
     "cpu": {"espnetv2_s0.5": 0.4, "espnetv2_s1.0": 0.37, "espnetv2_s2.0": 0.31},

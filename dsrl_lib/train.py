@@ -122,9 +122,8 @@ class Training:
         return [(epoch, int(index)) for index in order[start : start + self.config.optim.batch_size]]
 
     def _advance(self, batch: dict[str, Tensor], bar: tqdm) -> None:
-        rate = self.config.optim.lr * (1 - self.step / self.total_steps) ** self.config.optim.power
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.config.optim.lr * (1 - self.step / self.total_steps) ** self.config.optim.power
         self.network.train()
         batch = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
         terms = loss_terms(self.network, batch, self.config, self.class_weights)
@@ -136,8 +135,8 @@ class Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.step += 1
-        for name, value in (values | {"loss": sum(values.values())}).items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+        values["loss"] = sum(values.values())
+        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in values.items()}
         bar.update(self.config.optim.batch_size)
 
     def _stop_non_finite(self, values: dict[str, float]) -> None:
@@ -210,7 +209,7 @@ class Training:
         for name in ("val", "test"):
             split = load_split(self.config.data.dataset, name)
             manifest[name] = split.manifest_hash
-            known = name == "val" and self.final_val
+            known = self.final_val if name == "val" else None
             result = known or evaluate(self.network, split, self.config, workers=self.workers)
             runs.write_counts(self.directory / f"counts_{name}.npz", result.arrays())
             metrics[name] = result.summary()
