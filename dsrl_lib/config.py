@@ -89,6 +89,9 @@ class Optim:
     power: float = 0.9
     batch_size: int = 8
     epochs: int = 30
+    cycle_epochs: int = 0
+    """The schedule starts again at lr after so many epochs, with a fresh optimiser; 0: one cycle over all epochs.
+    `preset` makes it the epochs of one stage, so that every arm has the learning rates of the staged ones."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     validate_every: int = 5
     """Epochs between validations on the val split; the last epoch is always validated."""

@@ -23,20 +23,27 @@ class Arm:
 _SSSR = {"model.sssr": True}
 _SISR = _SSSR | {"model.sisr": True}
 _FA = _SISR | {"model.fa": True}
+_RANDOM = {"model.sssr_start": "random"}
+_FROZEN = {"model.sisr_frozen": True}
+_NOISE = {"loss.sisr_target": "noise"}
 
-# All arms that a claim compares end at the same total of 3 x optim.epochs; `sssr` and `sssr_sisr` are its stages.
+# All arms that a claim compares end at the same total of 3 x optim.epochs, and with a schedule that starts again after
+# each (optim.cycle_epochs) at the same learning rates; `sssr` and `sssr_sisr` are the stages of `dsrl`.
 ARMS: dict[str, Arm] = {
     "lr": Arm("the paper's baseline", {"loss.train_labels": "lr"}, updates=3),
     "bilinear": Arm("HR labels, without any new layer", updates=3),
     "sssr": Arm("the learned head (stage 1)", _SSSR),
     "sssr_sisr": Arm("image reconstruction (stage 2)", _SISR, after="sssr"),
     "dsrl": Arm("feature affinity (stage 3)", _FA, after="sssr_sisr"),
-    "sssr_long": Arm("longer training: stage 1 for the updates of all three stages", _SSSR, updates=3),
-    "sssr_sisr_long": Arm("stage 2 for the updates of stages 2 and 3", _SISR, after="sssr", updates=2),
-    "sssr_random": Arm("the start of the SSSR head", _SSSR | {"model.sssr_start": "random"}, updates=3),
-    "sisr_frozen": Arm("the widely copied bug: SISR head and FTM never trained",
-                       _FA | {"model.sisr_frozen": True}, after="sssr", updates=2),
-    "sisr_noise": Arm("is it the image content?", _FA | {"loss.sisr_target": "noise"}, after="sssr", updates=2),
+    "sssr_long": Arm("stage 1 for the updates of all three stages", _SSSR, after="sssr", updates=2),
+    "sssr_sisr_long": Arm("stage 2 for the updates of stages 2 and 3", _SISR, after="sssr_sisr"),
+    "sssr_random": Arm("the start of the SSSR head", _SSSR | _RANDOM, updates=3),
+    "dsrl_joint": Arm("all parts from the first update instead of stages", _FA, updates=3),
+    "sssr_sisr_frozen": Arm("stage 2 of sisr_frozen", _SISR | _FROZEN, after="sssr"),
+    "sisr_frozen": Arm("the widely copied bug: SISR head and FTM never trained", _FA | _FROZEN,
+                       after="sssr_sisr_frozen"),
+    "sssr_sisr_noise": Arm("stage 2 of sisr_noise", _SISR | _NOISE, after="sssr"),
+    "sisr_noise": Arm("is it the image content?", _FA | _NOISE, after="sssr_sisr_noise"),
     "mac_matched": Arm("equal cost: a larger input instead of the SSSR head", updates=3),
     "hr": Arm("upper bound: the host at HR input", {"model.input_scale": 1.0}, updates=3),
 }  # fmt: skip
@@ -98,9 +105,9 @@ PROFILES: dict[str, Profile] = {
     "camvid": Profile(
         base=Config(
             profile="camvid",
-            data=Data("camvid", height=360, width=480, crop_height=360, crop_width=480, scale_max=1.67),
+            data=Data("camvid", height=360, width=480, crop_height=256, crop_width=352, scale_max=1.67),
             model=Model(host="espnetv2_s1.0", pretrained="cityscapes_512x256"),
-            optim=Optim(epochs=10),
+            optim=Optim(epochs=5),
         ),
         hosts=("espnetv2_s1.0",),
         arm_seeds=_seeds(main=5, long=5, control=3, factorial=2),
@@ -151,6 +158,8 @@ def preset(
         config = override(config, key, value)
     if arm == "mac_matched":
         config = override(config, "model.input_scale", _mac_matched_scale(config))
+    if config.optim.cycle_epochs == 0:
+        config = override(config, "optim.cycle_epochs", config.optim.epochs)
     config = override(config, "optim.epochs", config.optim.epochs * definition.updates)
     return _after(config)
 

@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from dsrl_lib import cost, network, runs
+from dsrl_lib.allocator import keep_freed_memory
 from dsrl_lib.config import Config
 from dsrl_lib.data import TrainingSet, load_split
 from dsrl_lib.evaluate import Evaluation, evaluate
 from dsrl_lib.objective import class_weights, loss_terms, noise_image
 from dsrl_lib.presets import parent_of
+from dsrl_lib.schedule import cycle_progress, epochs_before, make_optimizer
 
 CHECKPOINT_SECONDS = 300
 
@@ -40,6 +42,7 @@ def train(config: Config, *, device: str = "auto", workers: int = 0, progress: b
     directory = runs.folder(config)
     if runs.is_complete(directory):
         return directory
+    keep_freed_memory()
     parent = parent_of(config)
     start = train(parent, device=device, workers=workers, progress=progress) if parent else None
     with runs.acquire(directory):
@@ -72,6 +75,7 @@ class Training:
                 f"{len(self.train_split)} images"
             )
         self.total_steps = self.epoch_steps * config.optim.epochs
+        self.first_epoch = epochs_before(config)
         self.network = network.build(config).to(device, memory_format=torch.channels_last)
         self.optimizer = make_optimizer(self.network, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.optim.precision == "fp16")
@@ -115,15 +119,21 @@ class Training:
             yield batch
 
     def _keys(self, step: int) -> list[tuple[int, int]]:
-        """(epoch, index) of each sample of a batch: a fresh permutation every epoch, the last partial batch dropped."""
-        epoch, position = divmod(step, self.epoch_steps)
+        """(epoch, index) of each sample of a batch: a fresh permutation every epoch, the last partial batch dropped.
+
+        Epochs are counted on from those of the runs that this one started from: no stage sees a sample again.
+        """
+        epoch, position = divmod(step + self.first_epoch * self.epoch_steps, self.epoch_steps)
         order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.train_split))
         start = position * self.config.optim.batch_size
         return [(epoch, int(index)) for index in order[start : start + self.config.optim.batch_size]]
 
     def _advance(self, batch: dict[str, Tensor], bar: tqdm) -> None:
+        done = cycle_progress(self.step, self.epoch_steps, self.config)
+        if done == 0:
+            self.optimizer = make_optimizer(self.network, self.config)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.optim.lr * (1 - self.step / self.total_steps) ** self.config.optim.power
+            group["lr"] = self.config.optim.lr * (1 - done) ** self.config.optim.power
         self.network.train()
         batch = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
         terms = loss_terms(self.network, batch, self.config, self.class_weights)
@@ -236,15 +246,3 @@ class Training:
         from torch.utils.tensorboard import SummaryWriter
 
         return SummaryWriter(self.directory / "tensorboard", purge_step=len(self.history) + 1)
-
-
-def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
-    """Every trainable parameter in exactly one of two groups: kernels decay; biases, norms and slopes do not."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.optim.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if config.optim.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.optim.lr)
-    return torch.optim.SGD(groups, lr=config.optim.lr, momentum=config.optim.momentum)

@@ -27,7 +27,7 @@ def test_arms_that_claims_compare_end_at_the_same_number_of_epochs():
         parent = parent_of(config)
         return config.optim.epochs + (total(parent) if parent else 0)
 
-    stages = {"sssr": 1, "sssr_sisr": 2}
+    stages = {"sssr": 1, "sssr_sisr": 2, "sssr_sisr_frozen": 2, "sssr_sisr_noise": 2}
     epochs = PROFILES["smoke"].base.optim.epochs
     for arm in ARMS:
         assert total(preset("smoke", arm)) == stages.get(arm, 3) * epochs, arm

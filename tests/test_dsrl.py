@@ -10,7 +10,7 @@ from dsrl_lib.models import DSRL, build_host
 from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
 from dsrl_lib.objective import loss_terms
 from dsrl_lib.presets import ARMS, preset
-from dsrl_lib.train import make_optimizer
+from dsrl_lib.schedule import make_optimizer
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")
 
@@ -79,9 +79,9 @@ def test_every_trainable_parameter_is_in_one_group_and_moves(arm):
     frozen = {name for name in before if name not in trainable}
     assert still == frozen
     expected_frozen = {n for n in before if n.endswith("module_act.weight") and "_0.eesp" in n}
-    if arm == "sisr_frozen":
+    if config.model.sisr_frozen:
         expected_frozen |= {n for n in before if n.startswith(("sisr.", "ftm."))}
-        assert any(n.startswith("ftm.") for n in before)
+        assert any(n.startswith("ftm.") for n in before) == config.model.fa
     assert frozen == expected_frozen
 
 

@@ -228,17 +228,18 @@ def _read_counts(path: Path) -> Counts:
 
 def _overrides(run: Run) -> tuple[str, ...] | None:
     try:
-        base = preset(run.profile, run.arm, host=run.host, seed=run.seed).to_dict()
-        config = Config.from_dict(run.config).to_dict()
+        config = Config.from_dict(run.config)
+        choice = {"profile": run.profile, "arm": run.arm, "host": run.host, "seed": run.seed}
+        epochs = config.optim.epochs // ARMS[run.arm].updates
+        longer = () if epochs == PROFILES[run.profile].base.optim.epochs else (f"optim.epochs={epochs}",)
+        base = preset(**choice, overrides=longer)  # other settings follow the epochs
         changed = {
             f"{section}.{key}": value
-            for section, values in config.items() if isinstance(values, Mapping)
-            for key, value in values.items() if value != base[section][key]
+            for section, values in config.to_dict().items() if isinstance(values, Mapping)
+            for key, value in values.items() if value != base.to_dict()[section][key]
         }  # fmt: skip
-        if "optim.epochs" in changed:
-            changed["optim.epochs"] //= ARMS[run.arm].updates
-        items = tuple(f"{key}={value}" for key, value in sorted(changed.items()))
-        again = preset(run.profile, run.arm, host=run.host, seed=run.seed, overrides=items)
+        items = tuple(sorted((*longer, *(f"{key}={value}" for key, value in changed.items()))))
+        again = preset(**choice, overrides=items)
     except (KeyError, ValueError):
         return None
-    return items if again.run_id == run.run_id and again.to_dict() == config else None
+    return items if again == config and again.run_id == run.run_id else None

@@ -9,7 +9,8 @@ from dsrl_lib.config import Config
 from dsrl_lib.models import HOSTS
 from dsrl_lib.objective import loss_terms
 from dsrl_lib.presets import preset
-from dsrl_lib.train import make_optimizer, pick_device
+from dsrl_lib.schedule import make_optimizer
+from dsrl_lib.train import pick_device
 
 RIVAL = "espnetv2_s1.0"
 

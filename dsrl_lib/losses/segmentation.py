@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from dsrl_lib.labels import VOID
 
@@ -20,17 +21,44 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, class_weights: Tensor | Non
         shapes = f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}"
         raise ValueError(f"cross_entropy: logits must be (B, K, h, w) and labels (B, H, W); got {shapes}")
     with torch.autocast(logits.device.type, enabled=False):
-        # Reordering from channels_last before the cast moves half the bytes; log_softmax is fast on planes alone.
-        logits = logits.contiguous().float()
-        if logits.shape[2:] != labels.shape[1:]:
-            logits = F.interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
-        weights = None if class_weights is None else class_weights.to(logits)
-        total = F.cross_entropy(logits, labels.long(), weights, ignore_index=VOID, reduction="sum")
+        weights = None if class_weights is None else class_weights.to(logits.device, torch.float32)
+        sum_of = _BySample.apply if logits.is_cpu and torch.is_grad_enabled() else _sum
+        total = sum_of(logits, labels, weights)
         valid = labels != VOID  # (B, H, W)
         if weights is None:
             return total / valid.sum().clamp_min(1)
         mass = (weights[labels.long().clamp_max(len(weights) - 1)] * valid).sum()
         return total / torch.where(mass > 0, mass, 1)
+
+
+def _sum(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    # Reordering from channels_last before the cast moves half the bytes; log_softmax is fast on planes alone.
+    logits = logits.contiguous().float()
+    if logits.shape[2:] != labels.shape[1:]:
+        logits = F.interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
+    return F.cross_entropy(logits, labels.long(), weights, ignore_index=VOID, reduction="sum")
+
+
+class _BySample(torch.autograd.Function):
+    """`_sum` with its gradient, a sample at a time: the full-size maps of one sample stay in a CPU's cache."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        gradient, total = torch.empty_like(logits, dtype=torch.float32), torch.zeros((), dtype=torch.float64)
+        for i in range(len(logits)):
+            with torch.enable_grad():
+                sample = logits[i : i + 1].detach().contiguous().float().requires_grad_()
+                value = _sum(sample, labels[i : i + 1], weights)
+            gradient[i : i + 1] = torch.autograd.grad(value, sample)[0]
+            total += value.detach()
+        ctx.save_for_backward(gradient)
+        ctx.dtype = logits.dtype
+        return total.float()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:
+        return (grad * ctx.saved_tensors[0]).to(ctx.dtype), None, None
 
 
 def image_mse(prediction: Tensor, target: Tensor) -> Tensor:

@@ -1,0 +1,123 @@
+"""Gradients of PReLU and of the depth-wise convolution on the CPU, each in one fused pass, compiled at first use.
+
+Maps are (N, H, W, C) in memory, as channels_last keeps them, so the innermost loop runs over channels and becomes
+vector instructions. bfloat16, which numba does not know, is read and written as its bits (uint16). Sums over pixels
+are float32 within a block of rows and float64 across blocks, in one order: a repeated call gives the same bits.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numba import types
+from numba.extending import overload
+from torch import Tensor
+
+BLOCK = 256  # pixels or so that are summed in float32
+
+
+def pixels(x: Tensor) -> np.ndarray:
+    """(N, C, H, W) -> the same memory as (N, H, W, C); a copy where it is not channels_last. bfloat16 as uint16."""
+    rows = x.detach().permute(0, 2, 3, 1).contiguous()
+    return rows.view(torch.int16).numpy().view(np.uint16) if x.dtype == torch.bfloat16 else rows.numpy()
+
+
+def empty_like(x: Tensor) -> tuple[Tensor, np.ndarray]:
+    """A new channels_last tensor of the shape and type of x, and its `pixels`."""
+    new = torch.empty(x.shape, dtype=x.dtype, memory_format=torch.channels_last)
+    rows = new.permute(0, 2, 3, 1)
+    return new, rows.view(torch.int16).numpy().view(np.uint16) if x.dtype == torch.bfloat16 else rows.numpy()
+
+
+def _wide(value):
+    """A stored number as a float."""
+
+
+def _narrow(value, like):
+    """The number to store for a float, where `like` is stored."""
+
+
+@overload(_wide, inline="always")
+def _(value):
+    if value == types.uint16:
+        return lambda value: np.uint32(np.uint32(value) << np.uint32(16)).view(np.float32)
+    return lambda value: value
+
+
+@overload(_narrow, inline="always")
+def _(value, like):
+    if like == types.uint16:
+
+        def to_nearest_even(value, like):
+            bits = np.float32(value).view(np.uint32)
+            return np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+        return to_nearest_even
+    return lambda value, like: value
+
+
+def _compiled(function: Callable) -> Callable:
+    # These let sums become vector instructions; NaN and infinity keep their meaning.
+    options = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no writable folder for the compiled code
+        return numba.njit(**options)(function)
+
+
+@_compiled
+def prelu_backward(x: Any, grad: Any, slope: Any, grad_x: Any, grad_slope: Any) -> None:
+    """x, grad, grad_x: (P, C). slope: (C,) floats. grad_slope: (C,) float64, is added to."""
+    count, channels = x.shape
+    part = np.empty(channels, slope.dtype)
+    for start in range(0, count, BLOCK):
+        part[:] = 0
+        for p in range(start, min(start + BLOCK, count)):
+            for c in range(channels):
+                value, flow = _wide(x[p, c]), _wide(grad[p, c])
+                positive = value > 0
+                part[c] += np.float32(0) if positive else value * flow
+                grad_x[p, c] = _narrow(flow if positive else flow * slope[c], grad[p, c])
+        for c in range(channels):
+            grad_slope[c] += part[c]
+
+
+@_compiled
+def depthwise_backward(
+    x: Any, grad: Any, weight: Any, stride: int, dilation: int, grad_x: Any, grad_weight: Any
+) -> None:
+    """Gradients of a 3x3 depth-wise convolution whose padding is its dilation.
+
+    x, grad_x: (N, H, W, C). grad: (N, h, w, C). weight: (3, 3, C) floats. grad_weight: (3, 3, C) float64, is added to.
+    """
+    number, height, width, channels = x.shape
+    rows, columns = grad.shape[1], grad.shape[2]
+    flow = np.empty((width, channels), weight.dtype)
+    part = np.empty((3, 3, channels), weight.dtype)
+    for n in range(number):
+        for y in range(height):  # the row of x
+            flow[:] = 0
+            part[:] = 0
+            for i in range(3):
+                v = y - (i - 1) * dilation
+                if v % stride != 0 or v < 0 or v // stride >= rows:
+                    continue
+                v //= stride
+                for j in range(3):
+                    shift = (j - 1) * dilation
+                    for u in range(columns):
+                        at = u * stride + shift
+                        if 0 <= at < width:
+                            for c in range(channels):
+                                g = _wide(grad[n, v, u, c])
+                                flow[at, c] += g * weight[i, j, c]
+                                part[i, j, c] += g * _wide(x[n, y, at, c])
+            for at in range(width):
+                for c in range(channels):
+                    grad_x[n, y, at, c] = _narrow(flow[at, c], x[n, y, at, c])
+            for i in range(3):
+                for j in range(3):
+                    for c in range(channels):
+                        grad_weight[i, j, c] += part[i, j, c]
