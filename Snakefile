@@ -30,7 +30,7 @@ RUN_NOTEBOOK = f"{RESULTS}/notebooks/runs/{{run_id}}.ipynb"
 RUN_SHELL = (
     "OMP_NUM_THREADS={threads} {EXECUTE} notebooks/{params.run.notebook}.ipynb {params.executed}"
     " -p profile {PROFILE} -p arm {params.run.config.arm} -p host {params.run.config.model.host}"
-    " -p seed {params.run.config.seed} -p device {DEVICE} > {log} 2>&1"
+    " -p seed {params.run.config.seed} -p device {DEVICE} -p overrides '{params.overrides}' > {log} 2>&1"
 )
 
 TRAINING = {plan.OTHER_ARMS, *plan.NOTEBOOK_OF_ARM.values()}
@@ -87,6 +87,7 @@ rule train:
         f"{RESULTS}/logs/{{run_id}}.log",
     params:
         run=lambda wildcards: RUNS[wildcards.run_id],
+        overrides=lambda wildcards: ",".join(RUNS[wildcards.run_id].overrides),
         executed=RUN_NOTEBOOK,
     message:
         "{params.run.label}"
@@ -104,6 +105,7 @@ rule show:
         f"{RESULTS}/logs/{{run_id}}.show.log",
     params:
         run=lambda wildcards: RUNS[wildcards.run_id],
+        overrides=lambda wildcards: ",".join(RUNS[wildcards.run_id].overrides),
         executed=RUN_NOTEBOOK,
     message:
         "{params.run.label}, trained before"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, find_objects
 from scipy.ndimage import label as components
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -130,19 +130,20 @@ def boundary_distance(label: np.ndarray) -> np.ndarray:
 
 def trimap_counts(prediction: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
     """Counts inside each band of TRIMAP_PX around the class boundaries, int32 (bands, K, 3)."""
-    distance = boundary_distance(label)
-    return np.stack([
-        metrics.counts(prediction[distance <= px], label[distance <= px], classes) for px in TRIMAP_PX
-    ])  # fmt: skip
+    ring = np.searchsorted(TRIMAP_PX, boundary_distance(label))  # (H, W): number of the band it first lies in
+    rings = [metrics.counts(prediction[ring == n], label[ring == n], classes) for n in range(len(TRIMAP_PX))]
+    return np.cumsum(rings, axis=0, dtype=np.int32)
 
 
 def object_recall(prediction: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
     """Found and total pixels of each class by size of the object (connected component), int64 (K, bins, 2)."""
     result = np.zeros((classes, len(OBJECT_PX) + 1, 2), np.int64)
-    for k in range(classes):
-        objects, count = components(label == k)
+    for k, box in enumerate(find_objects(label.astype(np.int16) + 1, classes)):
+        if box is None:  # absent
+            continue
+        objects, count = components(label[box] == k)
         total = np.bincount(objects.ravel(), minlength=count + 1)[1:]
-        found = np.bincount(objects[prediction == k], minlength=count + 1)[1:]
+        found = np.bincount(objects[prediction[box] == k], minlength=count + 1)[1:]
         bins = np.searchsorted(OBJECT_PX, total)
         np.add.at(result[k], bins, np.stack([found, total], axis=1))
     return result

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from dsrl_lib.config import Config, Host
-from dsrl_lib.presets import PROFILES, Profile, parent_of, preset
+from dsrl_lib.presets import PROFILES, Profile, overrides_for, parent_of, preset
 
 # The stages have notebooks of their own; every other arm is trained by 19_train_arm.
 NOTEBOOK_OF_ARM = {"sssr": "11_stage1_sssr", "sssr_sisr": "12_stage2_sisr", "dsrl": "13_stage3_fa"}
@@ -42,6 +42,8 @@ class PlannedRun:
     """run_id of the run it warm-starts from."""
     seconds: float
     memory_gib: float
+    overrides: tuple[str, ...] = ()
+    """What differs from the preset of its arm and host, as for `preset`."""
 
     @property
     def run_id(self) -> str:
@@ -49,8 +51,9 @@ class PlannedRun:
 
     @property
     def label(self) -> str:
-        """Notebook, arm, host and seed, for a line of progress."""
-        return f"{self.notebook} {self.config.arm} {self.config.model.host} s{self.config.seed}"
+        """Notebook, arm, host, seed and overrides, for a line of progress."""
+        words = (self.notebook, self.config.arm, self.config.model.host, f"s{self.config.seed}", *self.overrides)
+        return " ".join(words)
 
     @property
     def is_complete(self) -> bool:
@@ -68,17 +71,17 @@ def runs(
 ) -> list[PlannedRun]:
     """The runs of a profile, each after the run it warm-starts from, each once.
 
-    arms and seeds narrow the profile's own, hosts replace its hosts; a run that a chosen one starts from is always
-    included.
+    arms and seeds narrow the profile's own, hosts replace its hosts and leave out its settings; a run that a chosen one
+    starts from is always included.
     device ("cpu" or "cuda") only matters for the estimates. Raises ValueError for a name the profile lacks.
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
     study = PROFILES[profile]
     planned: dict[str, PlannedRun] = {}
-    for config in _configs(profile, study, arms, seeds, hosts):
+    for config, overrides in _configs(profile, study, arms, seeds, hosts):
         for member in _with_parents(config):
-            planned.setdefault(member.run_id, _planned(member, device))
+            planned.setdefault(member.run_id, _planned(member, overrides_for(member.arm, overrides), device))
     return list(planned.values())
 
 
@@ -87,6 +90,7 @@ def command(run: PlannedRun) -> str:
     config = run.config
     options = {"profile": config.profile, "arm": config.arm, "host": config.model.host, "seed": config.seed}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words += [word for item in run.overrides for word in ("--set", item)]
     return shlex.join(["python", "-m", "dsrl_lib", "train", *words])
 
 
@@ -96,16 +100,25 @@ def _configs(
     arms: Collection[str] | None,
     seeds: Collection[int] | None,
     hosts: Collection[str] | None,
-) -> Iterable[Config]:
-    """Seed by seed, so that an interrupted study has whole comparisons rather than all seeds of one arm."""
+) -> Iterable[tuple[Config, tuple[str, ...]]]:
+    """Configurations and their overrides.
+
+    Seed by seed, so that an interrupted study has whole comparisons rather than all seeds of one arm.
+    """
     arms = _chosen("arm", arms, study.arm_seeds, profile)
-    hosts = _chosen("host", hosts, get_args(Host), profile) if hosts else study.hosts
+    narrowed = bool(hosts)
+    hosts = _chosen("host", hosts, get_args(Host), profile) if narrowed else study.hosts
     known_seeds = sorted({seed for arm in arms for seed in study.arm_seeds[arm]})
     for seed in _chosen("seed", seeds, known_seeds, profile):
         for host in hosts:
             for arm in arms:
                 if seed in study.arm_seeds[arm]:
-                    yield preset(profile, arm, host, seed)
+                    yield preset(profile, arm, host, seed), ()
+    for setting in () if narrowed else study.settings.values():
+        for arm, own_seeds in setting.arm_seeds.items():
+            for seed in own_seeds if arm in arms else ():
+                if seeds is None or seed in seeds:
+                    yield preset(profile, arm, setting.host, seed, setting.overrides), setting.overrides
 
 
 def _chosen(kind: str, chosen: Collection[Any] | None, valid: Collection[Any], profile: str) -> list[Any]:
@@ -121,7 +134,7 @@ def _with_parents(config: Config) -> list[Config]:
     return [*(_with_parents(parent) if parent else ()), config]
 
 
-def _planned(config: Config, device: str) -> PlannedRun:
+def _planned(config: Config, overrides: tuple[str, ...], device: str) -> PlannedRun:
     parent = parent_of(config)
     return PlannedRun(
         config=config,
@@ -129,6 +142,7 @@ def _planned(config: Config, device: str) -> PlannedRun:
         parent=parent.run_id if parent else None,
         seconds=_seconds(config, device),
         memory_gib=_memory_gib(config),
+        overrides=overrides,
     )
 
 

@@ -74,6 +74,15 @@ MAC_MATCHED_SCALE = {
 
 
 @dataclass(frozen=True)
+class Setting:
+    """Runs beside the profile's own: another host or other overrides, for some arms. A claim names them arm@setting."""
+
+    arm_seeds: Mapping[str, tuple[int, ...]]
+    host: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Profile:
     """A study at one scale: defaults, hosts, and the seeds of each arm."""
 
@@ -82,6 +91,11 @@ class Profile:
     arm_seeds: Mapping[str, tuple[int, ...]]
     expect: str
     """How long it takes, what it needs and what number to expect."""
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+
+SEARCH_SEED = 9
+"""Seed of the runs that chose the recipe, on val: no comparison uses them."""
 
 
 def _seeds(main: int, long: int, control: int, factorial: int) -> dict[str, tuple[int, ...]]:
@@ -89,6 +103,11 @@ def _seeds(main: int, long: int, control: int, factorial: int) -> dict[str, tupl
     seeds = dict.fromkeys(MAIN_ARMS, main) | dict.fromkeys(CONTROL_ARMS, control) | dict.fromkeys(FA_ARMS, factorial)
     seeds |= dict.fromkeys(("sssr_long", "sssr_sisr_long"), long)
     return {arm: tuple(range(seeds[arm])) for arm in ARMS}
+
+
+def _size(height: int, width: int, crop_height: int, crop_width: int) -> tuple[str, ...]:
+    sides = {"height": height, "width": width, "crop_height": crop_height, "crop_width": crop_width}
+    return tuple(f"data.{name}={side}" for name, side in sides.items())
 
 
 PROFILES: dict[str, Profile] = {
@@ -110,8 +129,12 @@ PROFILES: dict[str, Profile] = {
             optim=Optim(epochs=5),
         ),
         hosts=("espnetv2_s1.0",),
-        arm_seeds=_seeds(main=5, long=5, control=3, factorial=2),
+        arm_seeds=_seeds(main=5, long=5, control=3, factorial=2) | {"dsrl_joint": (0, 1), "hr": (0,)},
         expect="CamVid at LR 180x240.",
+        settings={
+            "small_input": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1)), overrides=_size(180, 240, 128, 176)),
+            "second_host": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1)), host="ddrnet23_slim"),
+        },
     ),
     "cityscapes": Profile(
         base=Config(
@@ -125,6 +148,10 @@ PROFILES: dict[str, Profile] = {
         hosts=("espnetv2_s2.0",),
         arm_seeds=_seeds(main=3, long=3, control=1, factorial=1),
         expect="Cityscapes at LR 512x1024; needs a GPU. Never run by us; see README.",
+        settings={
+            "small_input": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(512, 1024, 384, 768)),
+            "second_host": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
+        },
     ),
 }  # fmt: skip
 
@@ -180,6 +207,11 @@ def parent_of(config: Config) -> Config | None:
     for key, value in parent.changes.items():
         result = override(result, key, value)
     return _after(override(result, "optim.epochs", config.optim.epochs // child.updates * parent.updates))
+
+
+def overrides_for(arm: str, overrides: Sequence[str]) -> tuple[str, ...]:
+    """Those of the overrides that an arm uses, such as the ones to give to the run that another one starts from."""
+    return tuple(item for item in overrides if _uses(ARMS[arm], item.partition("=")[0]))
 
 
 def _after(config: Config) -> Config:

@@ -13,7 +13,7 @@ from dsrl_lib.analysis.claims import evaluate_claims
 from dsrl_lib.analysis.results import Counts, Run
 from dsrl_lib.analysis.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
 from dsrl_lib.analysis.scores import Resamples
-from dsrl_lib.presets import ARMS, FA_ARMS, preset
+from dsrl_lib.presets import ARMS, FA_ARMS, PROFILES, SEARCH_SEED, preset
 
 IMAGES, CLASSES, PIXELS = 60, 4, 10_000
 COST = {"macs_full": 400, "macs_pruned": 187, "macs_host": 100, "prune_bit_equal": True,
@@ -89,7 +89,7 @@ def test_main_effects_recover_what_was_put_in():
 
 
 def test_smaller_input_and_second_host():
-    small = load_rules().settings["small_input"]["camvid"]["overrides"]
+    small = PROFILES["camvid"].settings["small_input"].overrides
     more = [MadeUpRun(arm, seed, level, overrides=small)
             for arm, level in (("lr", 40), ("dsrl", 45)) for seed in range(3)]  # fmt: skip
     runs = study(dsrl=52)
@@ -101,6 +101,13 @@ def test_smaller_input_and_second_host():
     assert found.findings[0].measured.estimate == pytest.approx(3, abs=0.15)
     more = [MadeUpRun(arm, seed, 60, host="ddrnet23_slim") for arm in ("lr", "dsrl") for seed in range(3)]
     assert verdicts(runs + more)["C6"].verdict == "partly"
+
+
+def test_the_runs_of_the_search_decide_nothing():
+    search = [MadeUpRun(arm, SEARCH_SEED, 90) for arm in ("lr", "dsrl")]
+    with_search, without = (verdicts(runs)["C1"].findings[0] for runs in (study() + search, study()))
+    assert with_search.runs == without.runs
+    assert with_search.measured.estimate == without.measured.estimate
 
 
 def test_costs():

@@ -11,6 +11,7 @@ from dsrl_lib.analysis.results import Run, counts_by_seed, load_runs, select
 from dsrl_lib.analysis.rules import SHOWN, UNCLEAR, Claim, Part, Rules, load_rules
 from dsrl_lib.analysis.scores import Resamples, Scores, score
 from dsrl_lib.analysis.stats import Difference, contrast
+from dsrl_lib.presets import PROFILES
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Evidence:
         arm, _, setting = name.partition("@")
         if not setting:
             return select(self.runs, arm)
-        how = self.rules.settings[setting].get(self.profile)
-        return select(self.runs, arm, **how) if how else []
+        how = PROFILES[self.profile].settings.get(setting)
+        return select(self.runs, arm, how.host, how.overrides) if how else []
 
     def scores(self, name: str) -> Scores:
         """mIoU of an arm by seed, on the split and on resamples that all arms share."""

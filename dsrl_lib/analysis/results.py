@@ -14,7 +14,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.labels import class_table
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.presets import ARMS, FA_ARMS, PROFILES, preset
+from dsrl_lib.presets import ARMS, FA_ARMS, PROFILES, SEARCH_SEED, preset
 from dsrl_lib.runs import is_complete, read_json, write_atomically
 
 SPLITS = ("val", "test")
@@ -113,10 +113,14 @@ def load_runs(profile: str) -> list[Run]:
 def select(
     runs: Iterable[Run], arm: str, host: str | None = None, overrides: Sequence[str] = ()
 ) -> list[Run]:
-    """Runs of an arm by seed. host: the first of the profile unless given. overrides: as for `preset`."""
+    """Runs of an arm by seed, without those of the search. host: the first of the profile unless given.
+
+    overrides: as for `preset`.
+    """
     found = [
         run for run in runs
         if run.arm == arm
+        and run.seed != SEARCH_SEED
         and run.host == (host or PROFILES[run.profile].hosts[0])
         and run.overrides is not None
         and set(run.overrides) == set(overrides)

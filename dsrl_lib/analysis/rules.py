@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dsrl_lib.paths import root
-from dsrl_lib.presets import FA_NORMALISATIONS, FA_PLACEMENTS, FTMS
+from dsrl_lib.presets import FA_NORMALISATIONS, FA_PLACEMENTS, FTMS, PROFILES
 
 YES, NO, UNCLEAR, SHOWN = "yes", "no", "unclear", "shown"
 FACTORS = {"placement": FA_PLACEMENTS, "ftm": FTMS, "normalisation": FA_NORMALISATIONS}
@@ -96,8 +96,6 @@ class Rules:
     """The content of claims.toml."""
 
     interest: float
-    settings: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    """setting -> profile -> {host, overrides}"""
     claims: tuple[Claim, ...]
 
 
@@ -109,6 +107,7 @@ def load_rules(path: Path | None = None) -> Rules:
     for test in tests.values():
         for expression in (test.yes, test.no):
             holds(expression, dict.fromkeys(NAMES, 0.0))
+    settings = {name for profile in PROFILES.values() for name in profile.settings}
     claims = []
     for entry in document["claims"]:
         parts = []
@@ -116,12 +115,12 @@ def load_rules(path: Path | None = None) -> Rules:
             if "test" in values and values["test"] not in tests:
                 raise ValueError(f"{path}: unknown test {values['test']!r}; there are {', '.join(tests)}")
             part = Part(**values | {"test": tests.get(values.get("test"))})
-            unknown = {arm.partition("@")[2] for arm in part.arms} - {"", *document["settings"]}
+            unknown = {arm.partition("@")[2] for arm in part.arms} - {"", *settings}
             if unknown:
                 raise ValueError(f"{path}: unknown settings {sorted(unknown)} in {part.name!r}")
             parts.append(part)
         claims.append(Claim(**entry | {"parts": tuple(parts)}))
-    return Rules(document["interest"], document["settings"], tuple(claims))
+    return Rules(document["interest"], tuple(claims))
 
 
 def holds(expression: str, values: Mapping[str, float]) -> bool:
