@@ -58,10 +58,14 @@ def collect(profile: str = "smoke") -> None:
 
 @app.command
 def claims(profile: str = "camvid") -> None:
-    """Judge every claim by the rules of claims.toml; write claims.csv and the table in README.md."""
+    """Judge every claim by the rules of claims.toml; write claims.csv, and the tables in README.md and REPORT.md."""
     from dsrl_lib.analysis.claims_table import write_claims
+    from dsrl_lib.analysis.comparisons import Study
+    from dsrl_lib.analysis.texts import write_texts
 
-    print(write_claims(profile))
+    study = Study(profile)
+    for path in (write_claims(profile, list(study.verdicts.values())), *write_texts(study)):
+        print(path)
 
 
 @app.command

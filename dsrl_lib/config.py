@@ -79,7 +79,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Optim:
-    """One optimiser, a polynomial schedule per iteration."""
+    """One optimiser, one polynomial schedule per iteration over all stages of the method."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = 1e-3
@@ -89,9 +89,11 @@ class Optim:
     power: float = 0.9
     batch_size: int = 8
     epochs: int = 30
-    cycle_epochs: int = 0
-    """The schedule starts again at lr after so many epochs, with a fresh optimiser; 0: one cycle over all epochs.
-    `preset` makes it the epochs of one stage, so that every arm has the learning rates of the staged ones."""
+    schedule_epochs: int = 0
+    """Epochs over which lr falls to 0, counted from the first of the runs that this one continues; 0: its own epochs.
+    `preset` makes it the epochs of all three stages, for every arm."""
+    stage_epochs: int = 0
+    """The optimiser starts afresh after so many epochs, as it does where a stage ends; 0: never. `preset` sets it."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     validate_every: int = 5
     """Epochs between validations on the val split; the last epoch is always validated."""

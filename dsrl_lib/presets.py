@@ -27,8 +27,10 @@ _RANDOM = {"model.sssr_start": "random"}
 _FROZEN = {"model.sisr_frozen": True}
 _NOISE = {"loss.sisr_target": "noise"}
 
-# All arms that a claim compares end at the same total of 3 x optim.epochs, and with a schedule that starts again after
-# each (optim.cycle_epochs) at the same learning rates; `sssr` and `sssr_sisr` are the stages of `dsrl`.
+STAGES = 3
+
+# All arms that a claim compares end at the same total of 3 x optim.epochs, with one schedule over all of them, so at
+# the same learning rate at every step; `sssr` and `sssr_sisr` are the stages of `dsrl`, cut off at a third and two thirds.
 ARMS: dict[str, Arm] = {
     "lr": Arm("the paper's baseline", {"loss.train_labels": "lr"}, updates=3),
     "bilinear": Arm("HR labels, without any new layer", updates=3),
@@ -124,15 +126,15 @@ PROFILES: dict[str, Profile] = {
     "camvid": Profile(
         base=Config(
             profile="camvid",
-            data=Data("camvid", height=360, width=480, crop_height=256, crop_width=352, scale_max=1.67),
+            data=Data("camvid", height=360, width=480, crop_height=360, crop_width=480, scale_max=1.67),
             model=Model(host="espnetv2_s1.0", pretrained="cityscapes_512x256"),
-            optim=Optim(epochs=5),
+            optim=Optim(epochs=4, validate_every=4),
         ),
         hosts=("espnetv2_s1.0",),
         arm_seeds=_seeds(main=5, long=5, control=3, factorial=2) | {"dsrl_joint": (0, 1), "hr": (0,)},
         expect="CamVid at LR 180x240.",
         settings={
-            "small_input": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1)), overrides=_size(180, 240, 128, 176)),
+            "small_input": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1)), overrides=_size(180, 240, 180, 240)),
             "second_host": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1)), host="ddrnet23_slim"),
         },
     ),
@@ -185,8 +187,9 @@ def preset(
         config = override(config, key, value)
     if arm == "mac_matched":
         config = override(config, "model.input_scale", _mac_matched_scale(config))
-    if config.optim.cycle_epochs == 0:
-        config = override(config, "optim.cycle_epochs", config.optim.epochs)
+    for key, stages in (("optim.stage_epochs", 1), ("optim.schedule_epochs", STAGES)):
+        if setting(config, key) == 0:
+            config = override(config, key, config.optim.epochs * stages)
     config = override(config, "optim.epochs", config.optim.epochs * definition.updates)
     return _after(config)
 

@@ -1,4 +1,4 @@
-"""The optimiser and how its learning rate runs: polynomial cycles, one for each stage of the method."""
+"""The optimiser and how its learning rate runs: one polynomial schedule over all stages of the method."""
 
 import torch
 from torch import nn
@@ -7,12 +7,19 @@ from dsrl_lib.config import Config
 from dsrl_lib.presets import parent_of
 
 
-def cycle_progress(step: int, epoch_steps: int, config: Config) -> float:
-    """How much of its cycle of the schedule is behind a step, in [0, 1); the last cycle may be shorter."""
-    total = epoch_steps * config.optim.epochs
-    cycle = epoch_steps * config.optim.cycle_epochs or total
-    start = step - step % cycle
-    return (step - start) / min(cycle, total - start)
+def learning_rate(config: Config, step: int, epoch_steps: int) -> float:
+    """Polynomial decay at a step of a run, over the whole schedule: a stage goes on where the one before it ended.
+
+    ValueError for a schedule that ends before the run does.
+    """
+    before = epochs_before(config)
+    epochs = config.optim.schedule_epochs or before + config.optim.epochs
+    if epochs < before + config.optim.epochs:
+        raise ValueError(
+            f"optim.schedule_epochs = {epochs}, but arm {config.arm!r} ends after {before + config.optim.epochs} epochs"
+        )
+    done = (before * epoch_steps + step) / (epochs * epoch_steps)
+    return config.optim.lr * (1 - done) ** config.optim.power
 
 
 def epochs_before(config: Config) -> int:

@@ -23,7 +23,7 @@ from dsrl_lib.data import TrainingSet, load_split
 from dsrl_lib.evaluate import Evaluation, evaluate
 from dsrl_lib.objective import class_weights, loss_terms, noise_image
 from dsrl_lib.presets import parent_of
-from dsrl_lib.schedule import cycle_progress, epochs_before, make_optimizer
+from dsrl_lib.schedule import epochs_before, learning_rate, make_optimizer
 
 CHECKPOINT_SECONDS = 300
 
@@ -129,11 +129,11 @@ class Training:
         return [(epoch, int(index)) for index in order[start : start + self.config.optim.batch_size]]
 
     def _advance(self, batch: dict[str, Tensor], bar: tqdm) -> None:
-        done = cycle_progress(self.step, self.epoch_steps, self.config)
-        if done == 0:
+        stage_steps = self.epoch_steps * self.config.optim.stage_epochs
+        if stage_steps and self.step % stage_steps == 0:
             self.optimizer = make_optimizer(self.network, self.config)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.optim.lr * (1 - done) ** self.config.optim.power
+            group["lr"] = learning_rate(self.config, self.step, self.epoch_steps)
         self.network.train()
         batch = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
         terms = loss_terms(self.network, batch, self.config, self.class_weights)

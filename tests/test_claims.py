@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsrl_lib.analysis import audit, claims_table
+from dsrl_lib.analysis import claims_table, texts
 from dsrl_lib.analysis.claims import evaluate_claims
+from dsrl_lib.analysis.comparisons import Study
 from dsrl_lib.analysis.results import Counts, Run
 from dsrl_lib.analysis.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
 from dsrl_lib.analysis.scores import Resamples
@@ -186,33 +187,35 @@ def test_expressions():
             holds(wrong, values)
 
 
-def test_readme_table(results, tmp_path, monkeypatch):
+def test_tables_and_numbers_of_a_text(results, tmp_path, monkeypatch):
     runs = study(seeds=2, dsrl=53.0)
+    made_up = Study("camvid", runs)
     monkeypatch.setattr("dsrl_lib.analysis.claims.load_runs", lambda profile: runs)
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{claims_table.BEGIN}\nold\n{claims_table.END}\nafter\n")
-    path = claims_table.write_claims("camvid", readme)
-    first = path.read_bytes(), readme.read_bytes()
-    claims_table.write_claims("camvid", readme)
-    assert (path.read_bytes(), readme.read_bytes()) == first
-    frame = pd.read_csv(path)
+    text = tmp_path / "README.md"
+    text.write_text("before\n<!-- claims:begin -->\nold\n<!-- claims:end -->\nafter"
+                    " <!-- miou: dsrl - lr -->+0.0<!-- end -->\n")  # fmt: skip
+    csv = claims_table.write_claims("camvid")
+    texts.write_texts(made_up, [text])
+    first = csv.read_bytes(), text.read_bytes()
+    claims_table.write_claims("camvid")
+    texts.write_texts(made_up, [text])
+    assert (csv.read_bytes(), text.read_bytes()) == first
+    frame = pd.read_csv(csv)
     assert list(frame.columns) == list(claims_table.COLUMNS) and (frame["seeds"].dropna() == 2).all()
-    text = readme.read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "\nold\n" not in text
-    numbers = audit.readme_numbers("camvid", readme)
-    assert len(numbers) > 50 and numbers["agrees"].all()
-    number = next(n for n in numbers["shown"] if n.startswith("+3.0"))
-    readme.write_text(text.replace(number, "+4.00", 1))
-    wrong = audit.readme_numbers("camvid", readme).query("not agrees")
-    assert wrong[["claim", "shown", "recomputed"]].to_numpy().tolist() == [["C1", "+4.00", number]]
+    shown = text.read_text()
+    assert shown.startswith("before\n") and "\nold\n" not in shown
+    assert shown.endswith("after <!-- miou: dsrl - lr -->+3.0<!-- end -->\n")
+    assert texts.wrong_lines(made_up, text) == []
+    text.write_text(shown.replace("+3.0", "+4.0", 1))
+    ((where, problem),) = texts.wrong_lines(made_up, text)
+    assert where == "line 5" and "+4.0" in problem.partition(" is shown")[0]
+    assert "+3.0" in problem.partition(" is shown")[2]
 
 
-def test_readme_without_markers(results, tmp_path, monkeypatch):
-    monkeypatch.setattr("dsrl_lib.analysis.claims.load_runs", lambda profile: [])
-    readme = tmp_path / "README.md"
-    readme.write_text("nothing here")
-    with pytest.raises(ValueError, match=r"README\.md needs <!-- claims:begin -->"):
-        claims_table.write_claims("camvid", readme)
+def test_an_unknown_table_is_an_error():
+    text = "<!-- clams:begin -->\n<!-- clams:end -->"
+    with pytest.raises(ValueError, match="table 'clams' is unknown; allowed: claims, main"):
+        texts.refreshed(text, Study("camvid", []))
 
 
 def test_one_seed_leaves_every_difference_open():

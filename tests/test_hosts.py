@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dsrl_lib.models.cpu_gradients import DepthwiseConv2d, PReLU
+from dsrl_lib.models.cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
 from dsrl_lib.models.ddrnet import ddrnet
 from dsrl_lib.models.deeplabv3plus import DeepLabV3Plus
 from dsrl_lib.models.espnetv2 import ESPNetv2, ShuffledConv2d
@@ -156,6 +156,35 @@ def test_prelu_matches_the_native_one():
     x = torch.randn(2, 3, 5, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0))
     x[0, 0, 0] = 0
     assert_same_gradients(PReLU(3).double(), nn.PReLU(3).double(), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.double, torch.float, torch.bfloat16])
+def test_batch_norm_with_prelu_matches_the_native_layers(dtype):
+    torch.manual_seed(0)
+    native = nn.Sequential(nn.Conv2d(3, 6, 1, bias=False), nn.BatchNorm2d(6), nn.PReLU(6))
+    own = BatchNormPReLU(nn.Conv2d(3, 6, 1, bias=False), nn.BatchNorm2d(6), PReLU(6))
+    with torch.no_grad():
+        native[1].weight.uniform_(-1, 2)
+        native[1].bias.uniform_(-1, 1)
+        native[2].weight.uniform_(-0.5, 1)
+        native[1].running_mean.uniform_(-9, 9)
+    own.load_state_dict(native.state_dict())
+    if dtype == torch.double:
+        own, native = own.double(), native.double()
+    x = 3 + torch.randn(2, 3, 33, 17, dtype=own[0].weight.dtype)
+    got = []
+    for module in (own, native):
+        inputs = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            y = module.train()(inputs)
+        y.backward(torch.linspace(-1, 1, y.numel()).view_as(y).to(y.dtype))
+        statistics = (module[1].running_mean, module[1].running_var, module[1].num_batches_tracked)
+        got.append((y, inputs.grad, *(p.grad for p in module.parameters()), *statistics))
+    tolerance = {torch.double: 1e-10, torch.float: 1e-3, torch.bfloat16: 0.2}[dtype]
+    for ours, theirs in zip(*got, strict=True):
+        assert ours.dtype == theirs.dtype
+        torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * theirs.abs().max().item())
+    assert torch.equal(own.eval()(x), native.load_state_dict(own.state_dict()) and native.eval()(x))
 
 
 def assert_same_gradients(own, native, x):

@@ -19,7 +19,7 @@ import torch
 import dsrl_lib.train as training
 from dsrl_lib import network, objective, runs
 from dsrl_lib.presets import preset
-from dsrl_lib.schedule import cycle_progress
+from dsrl_lib.schedule import learning_rate
 from dsrl_lib.train import NonFiniteLossError, train
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64")
@@ -191,21 +191,25 @@ def test_an_unknown_device_is_explained():
         training.pick_device("tpu")
 
 
-def test_the_schedule_is_polynomial_in_the_step_of_its_cycle(results):
+def test_the_schedule_is_polynomial_over_all_stages(results):
     history = pd.read_csv(train(tiny("lr", "optim.lr=0.002"), progress=False) / "history.csv")
-    steps = 64 // 16  # a cycle is one epoch of 64 images in batches of 16
-    assert list(history["step"]) == [steps, 2 * steps, 3 * steps]
-    assert list(history["lr"]) == pytest.approx(3 * [2e-3 * (1 / steps) ** 0.9], rel=1e-4)
-    long = tiny("lr", "optim.lr=0.002", "optim.cycle_epochs=3")
-    done = [cycle_progress(step, steps, long) for step in range(3 * steps)]
-    assert done == [step / 12 for step in range(12)]
-    uneven = tiny("lr", "optim.cycle_epochs=2")
-    assert [cycle_progress(step, steps, uneven) for step in (0, 7, 8, 11)] == [0, 7 / 8, 0, 3 / 4]
+    steps = 3 * 64 // 16  # the arm's three epochs of 64 images in batches of 16
+    assert history["step"].iloc[-1] == steps
+    for step, rate in zip(history["step"], history["lr"], strict=True):
+        assert rate == pytest.approx(2e-3 * (1 - (step - 1) / steps) ** 0.9, rel=1e-4)
+    last = preset("smoke", "dsrl", overrides=["optim.epochs=2", "optim.lr=0.002"])
+    rates = [learning_rate(last, step, 10) for step in (0, 10, 19)]
+    assert rates == pytest.approx([2e-3 * part**0.9 for part in (1 / 3, 1 / 6, 1 / 60)])
+
+
+def test_a_schedule_that_ends_too_early_is_explained(results):
+    with pytest.raises(ValueError, match=r"optim\.schedule_epochs = 2, but arm 'sssr_long' ends after 3 epochs"):
+        train(tiny("sssr_long", "optim.schedule_epochs=2"), progress=False)
 
 
 def test_stages_are_one_long_run_cut_in_pieces(results):
-    """A run of three cycles is bit-equal to a chain of runs: same samples, learning rates, fresh optimisers."""
-    chain = tiny("sssr_long")  # a stage, then two more cycles from its weights
+    """A run of three stages is bit-equal to a chain of runs: same samples, learning rates, fresh optimisers."""
+    chain = tiny("sssr_long")  # a stage, then two more from its weights
     alone = dataclasses.replace(chain, arm="sssr_random", warm_start=None,
                                 optim=dataclasses.replace(chain.optim, epochs=3))  # fmt: skip
     pair = [network.read(train(config, progress=False) / "final.safetensors")[0] for config in (chain, alone)]

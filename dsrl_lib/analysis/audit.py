@@ -1,24 +1,17 @@
 """What an audit must refuse: stale runs, and stored scores, tables or printed numbers that the counts do not give."""
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dsrl_lib.analysis.claims import evaluate_claims
-from dsrl_lib.analysis.claims_table import PUBLISHED, claims_frame, markdown, split_readme
+from dsrl_lib.analysis.claims_table import claims_frame
 from dsrl_lib.analysis.comparisons import Study
 from dsrl_lib.analysis.results import SPLITS, Run, table
-from dsrl_lib.analysis.stats import contrast
 from dsrl_lib.analysis.tables import files
+from dsrl_lib.analysis.texts import published, side_by_side, wrong_lines
 from dsrl_lib.metrics import iou, miou
-from dsrl_lib.paths import results_dir, root
-
-_NUMBER = re.compile(r"[+−]?\d+(?:\.\d+)?")
-_MARKED = re.compile(r"<!-- miou: ([^>]+?)(?:, (low|high))? -->([^<]*)<!-- end -->")
-_TERM = re.compile(r"([+−-]?)\s*([\w@]+)")
+from dsrl_lib.paths import results_dir
 
 COLUMNS = ("check", "where", "problem", "fatal")
 
@@ -37,10 +30,8 @@ def audit(profile: str) -> pd.DataFrame:
     ]
     found += [("one device, one recipe", *row, True) for row in mixed(study)]
     found += [("files", *row, True) for row in stale_files(study)]
-    if profile == PUBLISHED and results_dir() == root() / "results":
-        for text in (root() / "README.md", results_dir() / profile / "REPORT.md"):
-            if text.exists():
-                found += [(text.name, *row, True) for row in wrong_numbers(study, text)]
+    for text in published(profile):
+        found += [(text.name, *row, True) for row in wrong_lines(study, text)]
     return pd.DataFrame(found, columns=COLUMNS)
 
 
@@ -97,63 +88,8 @@ def stale_files(study: Study) -> list[tuple[str, str]]:
         if not (folder / name).exists():
             found.append((name, "is missing"))
             continue
-        lines = lines_side_by_side((folder / name).read_text(), text)
+        lines = side_by_side((folder / name).read_text(), text)
         wrong = [number for number, (old, new) in enumerate(lines, 1) if old != new]
         if wrong:
             found.append((name, f"differs from the counts in {len(wrong)} lines, first in line {wrong[0]}"))
     return found
-
-
-def wrong_numbers(study: Study, text: Path) -> list[tuple[str, str]]:
-    """Numbers of a text that the counts do not give: in the claims table, and marked ones (see `marked_numbers`)."""
-    shown = marked_numbers(study, text)
-    if text.name == "README.md":
-        shown = pd.concat([readme_numbers(study.profile, text), shown])
-    bad = shown[~shown["agrees"].astype(bool)]
-    return [(row.claim, f"{row.shown!r} is shown, {row.recomputed!r} is right") for row in bad.itertuples()]
-
-
-def readme_numbers(profile: str = PUBLISHED, readme: Path | None = None) -> pd.DataFrame:
-    """Every number of the README table beside the one computed again from the counts.
-
-    Columns claim, shown, recomputed, agrees. A row that is missing on one side has blanks there and does
-    not agree.
-    """
-    _, shown, _ = split_readme(readme or root() / "README.md")
-    fresh = markdown(evaluate_claims(profile), profile)
-    rows = []
-    for old, new in lines_side_by_side(shown.strip(), fresh):
-        claim = re.search(r"\*\*(C\d+)\*\*", old + new)
-        for number, again in _pairs(_NUMBER.findall(old), _NUMBER.findall(new)):
-            name = claim[1] if claim else ""
-            rows.append({"claim": name, "shown": number, "recomputed": again, "agrees": number == again})
-    return pd.DataFrame(rows, columns=["claim", "shown", "recomputed", "agrees"])
-
-
-def marked_numbers(study: Study, text: Path) -> pd.DataFrame:
-    """Numbers that a text marks with what they are, beside the ones computed again.
-
-    A mark is `<!-- miou: dsrl - lr -->+1.25<!-- end -->`: test mIoU of an arm, or a sum and difference of arms,
-    in points; `, low` or `, high` after it is an end of the interval. The number keeps the sign and decimals
-    that it is shown with. Columns as in `readme_numbers`; an arm that was not run does not agree.
-    """
-    rows = []
-    for expression, end, shown in _MARKED.findall(text.read_text()):
-        terms = [(-1.0 if sign in ("-", "−") else 1.0, arm) for sign, arm in _TERM.findall(expression)]
-        again = "not run"
-        if study.evidence.seeds([arm for _, arm in terms]):
-            value = contrast([(weight, study.scores(arm)) for weight, arm in terms])
-            decimals, sign = len(shown.partition(".")[2]), "+" if shown[:1] in "+−" else ""
-            again = f"{getattr(value, end or 'estimate'):{sign}.{decimals}f}".replace("-", "−")
-        rows.append({"claim": expression, "shown": shown, "recomputed": again, "agrees": shown == again})
-    return pd.DataFrame(rows, columns=["claim", "shown", "recomputed", "agrees"])
-
-
-def lines_side_by_side(old: str, new: str) -> list[tuple[str, str]]:
-    """Lines of two texts side by side, "" where one is shorter."""
-    return _pairs(old.splitlines(), new.splitlines())
-
-
-def _pairs(left: Sequence[str], right: Sequence[str]) -> list[tuple[str, str]]:
-    size = max(len(left), len(right))
-    return list(zip([*left, *[""] * (size - len(left))], [*right, *[""] * (size - len(right))], strict=True))

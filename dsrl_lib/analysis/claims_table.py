@@ -1,4 +1,4 @@
-"""Verdicts for readers: results/<profile>/claims.csv and the table in the README."""
+"""Verdicts for readers: results/<profile>/claims.csv, and the table that README.md and REPORT.md show."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +8,9 @@ import pandas as pd
 
 from dsrl_lib.analysis.claims import Finding, Verdict, evaluate_claims
 from dsrl_lib.analysis.rules import UNCLEAR
-from dsrl_lib.paths import results_dir, root
+from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import write_atomically
 
-BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
-PUBLISHED = "camvid"
-"""The profile whose verdicts the README shows."""
 COLUMNS = (
     "claim", "text", "source", "verdict", "part", "quantity", "outcome", "estimate", "low", "high",
     "smallest_effect", "sd_seed", "seeds", "images", "blocks", "levels", "seeds_to_settle", "rule", "missing", "runs",
@@ -31,23 +28,13 @@ def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(("seeds", "images", "blocks"), "Int64"))
 
 
-def write_claims(profile: str, readme: Path | None = None) -> Path:
-    """Write claims.csv and, for the published profile, the README table; no difference if nothing changed.
-
-    readme: the file to update; by default the repository's README.md for PUBLISHED, and none for other
-    profiles.
-    """
-    verdicts = evaluate_claims(profile)
+def write_claims(profile: str, verdicts: Sequence[Verdict] | None = None) -> Path:
+    """Write claims.csv; no difference if nothing changed. verdicts: those of the runs unless given."""
     path = results_dir() / profile / "claims.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = claims_frame(verdicts).to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    frame = claims_frame(evaluate_claims(profile) if verdicts is None else verdicts)
+    text = frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
     write_atomically(path, lambda temporary: temporary.write_text(text))
-    if readme is None and profile == PUBLISHED and results_dir() == root() / "results":
-        readme = root() / "README.md"
-    if readme is not None:
-        before, _, after = split_readme(readme)
-        whole = f"{before}{BEGIN}\n{markdown(verdicts, profile)}\n{END}{after}"
-        write_atomically(readme, lambda temporary: temporary.write_text(whole))
     return path
 
 
@@ -122,13 +109,3 @@ def _settle(verdict: Verdict) -> str:
     elif needed:
         reasons.append(f"about {max(needed):.0f} seeds")
     return f": {' and '.join(reasons)} would settle it" if reasons else ""
-
-
-def split_readme(readme: Path) -> tuple[str, str, str]:
-    """The text before the claims table, the table, and the text after it. ValueError without the markers."""
-    text = readme.read_text()
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{readme} needs {BEGIN} and {END} once each")
-    before, _, rest = text.partition(BEGIN)
-    block, _, after = rest.partition(END)
-    return before, block, after

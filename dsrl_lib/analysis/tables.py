@@ -8,9 +8,9 @@ import pandas as pd
 
 from dsrl_lib.analysis.comparisons import Pair, Study, total_epochs
 from dsrl_lib.analysis.stats import Difference
-from dsrl_lib.metrics import iou
+from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.presets import ARMS, FA_ARMS
+from dsrl_lib.presets import ARMS, FA_ARMS, SEARCH_SEED
 from dsrl_lib.runs import write_atomically
 
 STEPS: tuple[Pair, ...] = (
@@ -97,7 +97,38 @@ def frames(study: Study, a: str, b: str) -> pd.DataFrame:
     return table.assign(difference=by_arm[a] - by_arm[b]).sort_values("difference", ignore_index=True)
 
 
-TABLES = {"main": main, "factorial": factorial, "differences": differences, "classes": classes, "cost": cost}
+def search(study: Study) -> pd.DataFrame:
+    """The runs that chose the recipe, a row each: arm, what was changed, epochs in total, val mIoU in points."""
+    rows = {}
+    for run in sorted(study.runs, key=lambda run: (list(ARMS).index(run.arm), total_epochs(run), run.run_id)):
+        if run.seed == SEARCH_SEED:
+            rows[run.run_id] = {
+                "arm": run.arm,
+                "changed": ", ".join(run.overrides or ("?",)) if run.overrides != () else "nothing",
+                "epochs in total": total_epochs(run),
+                "val mIoU": 100 * miou(run.counts("val").counts),
+            }  # fmt: skip
+    return _frame(rows, "run")
+
+
+def compute(study: Study) -> pd.DataFrame:
+    """What the runs took, a row an arm: runs, device, hours of training, largest resident memory."""
+    rows = {}
+    for arm in [arm for arm in ARMS if any(run.arm == arm for run in study.runs)]:
+        runs = [run for run in study.runs if run.arm == arm]
+        rows[arm] = {
+            "runs": len(runs),
+            "device": "; ".join(sorted({str(run.env.get("device")) for run in runs})),
+            "hours of training": sum(run.env.get("train_seconds", np.nan) for run in runs) / 3600,
+            "peak memory (MiB)": max(run.env.get("peak_memory_mib", np.nan) for run in runs),
+        }
+    total = {"runs": len(study.runs), "device": "", "peak memory (MiB)": ""}
+    rows["all"] = total | {"hours of training": sum(row["hours of training"] for row in rows.values())}
+    return _frame(rows, "arm")
+
+
+TABLES = {"main": main, "factorial": factorial, "differences": differences, "classes": classes, "cost": cost,
+          "search": search, "compute": compute}  # fmt: skip
 
 
 def files(study: Study) -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""Gradients of PReLU and of the depth-wise convolution on the CPU, each in one fused pass, compiled at first use.
+"""Batch norm with PReLU, and gradients of PReLU and of the depth-wise convolution, in few passes on the CPU.
+
+Compiled at first use.
 
 Maps are (N, H, W, C) in memory, as channels_last keeps them, so the innermost loop runs over channels and becomes
 vector instructions. bfloat16, which numba does not know, is read and written as its bits (uint16). Sums over pixels
@@ -121,3 +123,65 @@ def depthwise_backward(
                 for j in range(3):
                     for c in range(channels):
                         grad_weight[i, j, c] += part[i, j, c]
+
+
+@_compiled
+def moments(x: Any, near: Any, mean: Any, square: Any) -> None:
+    """Adds the sums over pixels of x - near and of its square. x: (P, C). near: (C,). mean, square: (C,) float64."""
+    count, channels = x.shape
+    first, second = np.empty(channels, near.dtype), np.empty(channels, near.dtype)
+    for start in range(0, count, BLOCK):
+        first[:] = 0
+        second[:] = 0
+        for p in range(start, min(start + BLOCK, count)):
+            for c in range(channels):
+                value = _wide(x[p, c]) - near[c]
+                first[c] += value
+                second[c] += value * value
+        for c in range(channels):
+            mean[c] += first[c]
+            square[c] += second[c]
+
+
+@_compiled
+def scaled_prelu(x: Any, scale: Any, shift: Any, slope: Any, y: Any) -> None:
+    """y = prelu(scale * x + shift). x, y: (P, C). scale, shift, slope: (C,)."""
+    count, channels = x.shape
+    for p in range(count):
+        for c in range(channels):
+            z = _wide(x[p, c]) * scale[c] + shift[c]
+            y[p, c] = _narrow(z if z > 0 else z * slope[c], x[p, c])
+
+
+@_compiled
+def scaled_prelu_sums(x: Any, grad: Any, scale: Any, shift: Any, slope: Any, mean: Any, sums: Any) -> None:
+    """Adds to sums (3, C), float64: of the gradient dz, of dz * (x - mean), and of the slope's gradient, over pixels."""
+    count, channels = x.shape
+    part = np.empty((3, channels), scale.dtype)
+    for start in range(0, count, BLOCK):
+        part[:] = 0
+        for p in range(start, min(start + BLOCK, count)):
+            for c in range(channels):
+                value, flow = _wide(x[p, c]), _wide(grad[p, c])
+                z = value * scale[c] + shift[c]
+                part[2, c] += np.float32(0) if z > 0 else z * flow
+                flow = flow if z > 0 else flow * slope[c]
+                part[0, c] += flow
+                part[1, c] += flow * (value - mean[c])
+        for i in range(3):
+            for c in range(channels):
+                sums[i, c] += part[i, c]
+
+
+@_compiled
+def scaled_prelu_backward(
+    x: Any, grad: Any, scale: Any, shift: Any, slope: Any, mean: Any, constant: Any, linear: Any, grad_x: Any
+) -> None:
+    """grad_x = scale * dz - constant - linear * (x - mean), where dz is the gradient before the PReLU."""
+    count, channels = x.shape
+    for p in range(count):
+        for c in range(channels):
+            value, flow = _wide(x[p, c]), _wide(grad[p, c])
+            z = value * scale[c] + shift[c]
+            flow = flow if z > 0 else flow * slope[c]
+            grad_x[p, c] = _narrow(scale[c] * flow - constant[c] - linear[c] * (value - mean[c]), x[p, c])

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cpu_gradients import DepthwiseConv2d, PReLU
+from .cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
 from .hosts import Features, initialise, replaced_classifier
 
 CLASSES = 20  # 19 Cityscapes classes and a "background" that no label ever holds
@@ -34,7 +34,7 @@ def named(**modules: nn.Module) -> nn.Sequential:
 
 def encoder_cbr(inputs: int, outputs: int, kernel: int, groups: int = 1, stride: int = 1) -> nn.Sequential:
     layer = conv(inputs, outputs, kernel, groups, stride)
-    return named(conv=layer, bn=nn.BatchNorm2d(outputs), act=PReLU(outputs))
+    return BatchNormPReLU(OrderedDict(conv=layer, bn=nn.BatchNorm2d(outputs), act=PReLU(outputs)))
 
 
 def encoder_cb(inputs: int, outputs: int, groups: int = 1) -> nn.Sequential:
@@ -42,11 +42,11 @@ def encoder_cb(inputs: int, outputs: int, groups: int = 1) -> nn.Sequential:
 
 
 def br(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm2d(channels), PReLU(channels))
+    return BatchNormPReLU(nn.BatchNorm2d(channels), PReLU(channels))
 
 
 def decoder_cbr(layer: nn.Conv2d) -> nn.Sequential:
-    return named(cbr=nn.Sequential(layer, *br(layer.out_channels)))
+    return named(cbr=BatchNormPReLU(layer, *br(layer.out_channels)))
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -69,7 +69,7 @@ class EESP(nn.Module):
         self.stride = stride
         self.proj_1x1 = encoder_cbr(inputs, width, 1, groups=4)
         self.spp_dw = nn.ModuleList(named(conv=DepthwiseConv2d(width, stride, d)) for d in dilations)
-        self.br_after_cat = named(bn=nn.BatchNorm2d(outputs), act=PReLU(outputs))
+        self.br_after_cat = BatchNormPReLU(OrderedDict(bn=nn.BatchNorm2d(outputs), act=PReLU(outputs)))
         self.conv_1x1_exp = encoder_cb(outputs, outputs, groups=4)
         self.module_act = PReLU(outputs)
         # The published strided units own this activation but never apply it.

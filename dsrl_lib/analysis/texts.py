@@ -1,0 +1,111 @@
+"""README.md and REPORT.md are written by hand, except for their tables and numbers, which are made from the runs.
+
+A table stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, NAME of TABLES. A number stands in a mark such as
+`<!-- miou: dsrl - lr -->+1.25<!-- end -->`: test mIoU of an arm, or a sum and difference of arms, in points; `, low` or
+`, high` after it is an end of the 95 % interval, `, smallest` the smallest effect that the design could see. It keeps
+the sign and the decimals that it is shown with.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from dsrl_lib.analysis import tables
+from dsrl_lib.analysis.claims_table import markdown
+from dsrl_lib.analysis.comparisons import Study
+from dsrl_lib.analysis.departures import departures
+from dsrl_lib.analysis.stats import contrast
+from dsrl_lib.paths import results_dir, root
+from dsrl_lib.runs import write_atomically
+
+PUBLISHED = "camvid"
+"""The profile whose results the README shows."""
+
+_TABLE = re.compile(r"(<!-- (\w+):begin -->\n)(.*?)(<!-- \2:end -->)", re.DOTALL)
+_NUMBER = re.compile(r"(<!-- miou: ([^>]+?)(?:, (low|high|smallest))? -->)([^<]*)(<!-- end -->)")
+_TERM = re.compile(r"([+−-]?)\s*([\w@]+)")
+_FIELD = {"": "estimate", "smallest": "smallest_effect"}
+
+
+def _readable(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], str]:
+    return lambda study: tables.readable(make(study)).to_markdown(disable_numparse=True)
+
+
+TABLES: dict[str, Callable[[Study], str]] = {
+    "claims": lambda study: markdown(list(study.verdicts.values()), study.profile),
+    "main": _readable(tables.main),
+    "differences": _readable(tables.differences),
+    "factorial": _readable(tables.factorial),
+    "search": _readable(tables.search),
+    "compute": _readable(tables.compute),
+    "departures": lambda study: departures(),
+}
+
+
+def published(profile: str) -> list[Path]:
+    """The texts that show results of a profile: none but for PUBLISHED, in the repository itself."""
+    if profile != PUBLISHED or results_dir() != root() / "results":
+        return []
+    return [path for path in (root() / "README.md", results_dir() / profile / "REPORT.md") if path.exists()]
+
+
+def refreshed(text: str, study: Study) -> str:
+    """`text` with every table and number as the runs give them; "not run" for a number whose arms share no seed.
+
+    ValueError for an unknown table.
+    """
+
+    def table(match: re.Match) -> str:
+        begin, name, _, end = match.groups()
+        if name not in TABLES:
+            raise ValueError(f"table {name!r} is unknown; allowed: {', '.join(TABLES)}")
+        return f"{begin}{TABLES[name](study)}\n{end}"
+
+    def number(match: re.Match) -> str:
+        begin, expression, field, shown, end = match.groups()
+        return f"{begin}{_number(study, expression, field or '', shown)}{end}"
+
+    return _NUMBER.sub(number, _TABLE.sub(table, text))
+
+
+def write_texts(study: Study, paths: Sequence[Path] | None = None) -> list[Path]:
+    """Refresh the published texts (or `paths`) and return them; no difference if nothing changed."""
+    paths = published(study.profile) if paths is None else list(paths)
+    for path in paths:
+        text = refreshed(path.read_text(), study)
+        write_atomically(path, lambda temporary, text=text: temporary.write_text(text))
+    return paths
+
+
+def wrong_lines(study: Study, path: Path) -> list[tuple[str, str]]:
+    """Lines of a text that the runs do not give: (line number, what is shown and what is right)."""
+    old, new = path.read_text(), refreshed(path.read_text(), study)
+    pairs = side_by_side(old, new)
+    return [
+        (f"line {number}", f"{_cut(a, b)!r} is shown, {_cut(b, a)!r} is right")
+        for number, (a, b) in enumerate(pairs, 1) if a != b
+    ]  # fmt: skip
+
+
+def side_by_side(old: str, new: str) -> list[tuple[str, str]]:
+    """Lines of two texts side by side, "" where one is shorter."""
+    a, b = old.splitlines(), new.splitlines()
+    size = max(len(a), len(b))
+    return list(zip([*a, *[""] * (size - len(a))], [*b, *[""] * (size - len(b))], strict=True))
+
+
+def _number(study: Study, expression: str, field: str, shown: str) -> str:
+    terms = [(-1.0 if sign in ("-", "−") else 1.0, arm) for sign, arm in _TERM.findall(expression)]
+    if not study.evidence.seeds([arm for _, arm in terms]):
+        return "not run"
+    value = contrast([(weight, study.scores(arm)) for weight, arm in terms])
+    decimals, sign = len(shown.partition(".")[2]) or 2, "+" if shown[:1] in ("+", "−") else ""
+    return f"{getattr(value, _FIELD.get(field, field)):{sign}.{decimals}f}".replace("-", "−")
+
+
+def _cut(line: str, other: str, around: int = 30) -> str:
+    """The part of a line that differs from another line, with a little around it."""
+    same = next((i for i, (a, b) in enumerate(zip(line, other, strict=False)) if a != b), min(len(line), len(other)))
+    return line[max(0, same - around) : same + around]
