@@ -30,7 +30,7 @@ _NOISE = {"loss.sisr_target": "noise"}
 STAGES = 3
 
 # All arms that a claim compares end at the same total of 3 x optim.epochs, with one schedule over all of them, so at
-# the same learning rate at every step; `sssr` and `sssr_sisr` are the stages of `dsrl`, cut off at a third and two thirds.
+# the same learning rate at every step; `sssr` and `sssr_sisr` are the stages of `dsrl`, one and two thirds of it.
 ARMS: dict[str, Arm] = {
     "lr": Arm("the paper's baseline", {"loss.train_labels": "lr"}, updates=3),
     "bilinear": Arm("HR labels, without any new layer", updates=3),
@@ -128,7 +128,7 @@ PROFILES: dict[str, Profile] = {
             profile="camvid",
             data=Data("camvid", height=360, width=480, crop_height=360, crop_width=480, scale_max=1.67),
             model=Model(host="espnetv2_s1.0", pretrained="cityscapes_512x256"),
-            optim=Optim(epochs=4, validate_every=4),
+            optim=Optim(epochs=5),
         ),
         hosts=("espnetv2_s1.0",),
         arm_seeds=_seeds(main=5, long=5, control=3, factorial=2) | {"dsrl_joint": (0, 1), "hr": (0,)},

@@ -155,7 +155,7 @@ def scaled_prelu(x: Any, scale: Any, shift: Any, slope: Any, y: Any) -> None:
 
 @_compiled
 def scaled_prelu_sums(x: Any, grad: Any, scale: Any, shift: Any, slope: Any, mean: Any, sums: Any) -> None:
-    """Adds to sums (3, C), float64: of the gradient dz, of dz * (x - mean), and of the slope's gradient, over pixels."""
+    """Adds to sums (3, C), float64, over pixels: the gradient dz, dz * (x - mean), and the slope's gradient."""
     count, channels = x.shape
     part = np.empty((3, channels), scale.dtype)
     for start in range(0, count, BLOCK):
