@@ -1,9 +1,12 @@
 """Command line: ``python -m dsrl_lib COMMAND --help``. Every command is one function call; imports are lazy."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+from dsrl_lib.view import View
 
 app = tyro.extras.SubcommandApp()
 Repeated = tyro.conf.UseAppendAction
@@ -37,6 +40,160 @@ def train(
     from dsrl_lib.train import train
 
     print(train(config, device=device, workers=workers))
+
+
+@app.command
+def resume(
+    run: tyro.conf.Positional[str],
+    set_: Annotated[Repeated[tuple[str, ...]], tyro.conf.arg(name="set", metavar="SECTION.KEY=VALUE")] = (),
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    workers: int = 0,
+) -> None:
+    """Go on with a run that was cut off: exactly, or with changed settings as a new run that says so.
+
+    Args:
+        run: Directory or id of the run.
+        set_: Another value for one setting of the schedule or the loss; may be repeated.
+        device: Where to train.
+        workers: Processes that load samples; results do not depend on them.
+    """
+    from dsrl_lib.manage import find_run, resume
+
+    print(resume(find_run(run), set_, device=device, workers=workers))
+
+
+@app.command
+def runs(
+    profile: str = "smoke",
+    compare: tuple[str, str] | None = None,
+    delete: str | None = None,
+    yes: bool = False,
+) -> None:
+    """List the runs of a profile, compare two, or delete one.
+
+    Args:
+        profile: smoke, camvid or cityscapes.
+        compare: Two runs (directory or id): the settings in which they differ, and their scores.
+        delete: A run to delete; asks first.
+        yes: Delete without asking.
+    """
+    from dsrl_lib import manage
+
+    if compare:
+        print(manage.compare(*map(manage.find_run, compare)))
+    elif delete:
+        directory = manage.find_run(delete)
+        if yes or input(f"delete {directory}? [y/N] ").strip().lower() in ("y", "yes"):
+            manage.delete(directory)
+            print(f"deleted {directory.name}")
+        else:
+            raise ValueError("nothing was deleted")
+    else:
+        print(manage.table(profile))
+
+
+@app.command
+def predict(
+    sources: tyro.conf.Positional[tuple[str, ...]],
+    weights: Path,
+    out: Path,
+    host: str | None = None,
+    view: Annotated[View, tyro.conf.arg(name="")] = View(),  # noqa: B008
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
+    """Predict images into DIR/{rgb,pred,compose,diff,sr}; a bad image is reported at the end (exit status 1).
+
+    Args:
+        sources: Images, folders, patterns, or dataset:split such as camvid:test.
+        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
+        out: The folder to write.
+        host: The network of a .pth file, such as espnetv2_s2.0.
+        view: How each image is looked at.
+        device: Where to run.
+    """
+    from dsrl_lib.predict import predict
+    from dsrl_lib.train import pick_device
+    from dsrl_lib.weights import open_weights
+
+    model, config = open_weights(weights, host)
+    done = predict(model.to(pick_device(device)), config, sources, out, view)
+    speed = done.written / max(done.seconds, 1e-9)
+    print(f"{done.written} images in {done.seconds:.1f} s, {speed:.1f} images/s: {out}")
+    if done.failed:
+        raise ValueError("\n  ".join([f"{len(done.failed)} images could not be predicted:", *done.failed]))
+
+
+@app.command
+def evaluate(
+    weights: Path,
+    data: str,
+    split: str = "val",
+    out: Path | None = None,
+    host: str | None = None,
+    view: Annotated[View, tyro.conf.arg(name="")] = View(),  # noqa: B008
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
+    """Score weights on a split: IoU, precision and recall by class, mIoU, fwIoU, accuracy, cross entropy, trimap.
+
+    Args:
+        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
+        data: The data set: streets, camvid or cityscapes.
+        split: train, val or test.
+        out: A folder for scores.json, scores.csv, scores.txt and counts.npz.
+        host: The network of a .pth file, such as espnetv2_s2.0.
+        view: How each image is looked at.
+        device: Where to run.
+    """
+    from tempfile import TemporaryDirectory
+
+    from dsrl_lib.scoring import score_split, write_scores
+    from dsrl_lib.train import pick_device
+    from dsrl_lib.weights import open_weights
+
+    model, config = open_weights(weights, host)
+    scored = score_split(model.to(pick_device(device)), config, data, split, view)
+    source = {"weights": str(weights), "run": config.run_id, "data": data, "split": split}
+    with TemporaryDirectory() as nowhere:
+        print(write_scores(scored, out or Path(nowhere), source, view), end="")
+
+
+@app.command
+def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path], fold: bool = False) -> None:
+    """Write what inference needs: no SISR head, no feature transform. Says sizes and MACs before and after.
+
+    Args:
+        source: A run directory or a file of weights.
+        target: The .safetensors file to write.
+        fold: Also fold batch norms into convolutions; logits then agree up to rounding instead of bit by bit.
+    """
+    from dsrl_lib.weights import prune
+
+    for name, size in zip(("before", "after"), prune(source, target, fold), strict=True):
+        print(f"{name:7}{size.megabytes:8.2f} MB {size.parameters:>12,} parameters {size.macs / 1e6:>10.1f} M MACs")
+
+
+@app.command
+def inspect(file: tyro.conf.Positional[Path]) -> None:
+    """Print what a file of weights (or a run directory) holds: configuration, classes, tensors, provenance."""
+    from dsrl_lib.weights import describe
+
+    print(describe(file))
+
+
+@app.command
+def summary(weights: tyro.conf.Positional[Path], host: str | None = None, depth: int = 3) -> None:
+    """Print the module tree with parameters and MACs of one frame.
+
+    Args:
+        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
+        host: The network of a .pth file, such as espnetv2_s2.0.
+        depth: Levels of the tree to show.
+    """
+    from dsrl_lib import cost
+    from dsrl_lib.weights import open_weights, summary
+
+    model, config = open_weights(weights, host)
+    print(summary(model.eval(), cost.example_input(config), depth))
 
 
 @app.command

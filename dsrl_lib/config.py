@@ -112,6 +112,8 @@ class Config:
     optim: Optim = field(default_factory=Optim)
     warm_start: str | None = None
     """run_id of the run whose final weights this one starts from."""
+    continues: str | None = None
+    """run_id@step of the run whose checkpoint this one went on from, with other settings (`manage.resume`)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionary, ready for JSON."""

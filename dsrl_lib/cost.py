@@ -59,6 +59,16 @@ def macs(model: nn.Module, x: Tensor) -> int:
 
 
 @torch.inference_mode()
+def macs_by_module(model: nn.Module, x: Tensor) -> dict[str, int]:
+    """Multiply-accumulates of one forward pass on x, by the name of the module; "" is the whole."""
+    with FlopCounterMode(display=False, depth=None) as counter:
+        model(x)
+    counts = {name: sum(flops.values()) // 2 for name, flops in counter.get_flop_counts().items()}
+    prefix = type(model).__name__
+    return {name.removeprefix(prefix).removeprefix("."): n for name, n in counts.items() if name != "Global"}
+
+
+@torch.inference_mode()
 def latency_ms(models: Sequence[nn.Module], x: Tensor, config: Config) -> list[float]:
     """Median milliseconds from the input to class ids at HR size, after warm-up.
 

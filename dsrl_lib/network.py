@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dsrl_lib import runs
@@ -12,6 +12,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.normalise import MEAN, STD
 from dsrl_lib.labels import class_table
 from dsrl_lib.models import DSRL, build_host
+from dsrl_lib.models.folding import fold_batch_norms
 
 
 def build(config: Config) -> DSRL:
@@ -55,13 +56,17 @@ def published_weights(config: Config) -> Path:
     return espnetv2_weights(scale, config.model.pretrained.removeprefix("cityscapes_"))
 
 
-def save(network: DSRL, config: Config, path: Path) -> None:
-    """Write safetensors with the configuration, class table and normalisation in the metadata."""
+def save(network: DSRL, config: Config, path: Path, folded: bool = False) -> None:
+    """Write safetensors with the configuration, class table and normalisation in the metadata.
+
+    folded: batch norms were folded into convolutions (`models.folding`), which a reader must know.
+    """
     table = class_table(config.data.dataset)
     metadata = {
         "config": json.dumps(config.to_dict(), sort_keys=True),
         "classes": json.dumps(table.classes),
         "normalisation": json.dumps({"mean": MEAN, "std": STD}),
+        **({"folded": "true"} if folded else {}),
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     runs.write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
@@ -71,6 +76,8 @@ def load(path: Path) -> tuple[DSRL, Config]:
     """The network and configuration that `save` wrote, on the CPU. ValueError if the file does not fit itself."""
     tensors, config = read(path)
     network = build(_without_download(config))
+    if "folded" in metadata(path):
+        fold_batch_norms(network)
     own = network.state_dict()
     different = sorted(set(own) ^ set(tensors))
     if different:
@@ -86,9 +93,21 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], Config]:
             f"{path} does not exist: weights are not kept in git. Delete {path.parent.name} and ask for that run again "
             "to train it here."
         )
+    config = Config.from_dict(json.loads(metadata(path)["config"]))
     with safe_open(path, framework="pt") as file:
-        config = Config.from_dict(json.loads(file.metadata()["config"]))
         return {key: file.get_tensor(key) for key in file.keys()}, config  # noqa: SIM118
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """What `save` wrote beside the tensors. ValueError for a file that is damaged or was not written by `save`."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file, or is damaged: {error}") from None
+    if "config" not in found:
+        raise ValueError(f"{path} holds no configuration: it was not written by this library")
+    return found
 
 
 def warm_start(network: DSRL, path: Path) -> None:

@@ -126,8 +126,12 @@ def test_dirty_run_is_a_warning_in_smoke_alone(results, profile, fatal):
 
 
 def test_mixed_devices_and_data(directory):
-    edit(directory / "env.json", "device", value="CPU, another")
-    assert audit.mixed(Study("camvid")) == []
+    both = [folder(preset("camvid", arm, seed=1)) for arm in ("lr", "dsrl")]
+    for one in both:
+        edit(one / "env.json", "device", value="CPU, another")
+    assert audit.mixed(Study("camvid")) == []  # seed 1 on another CPU than seed 0
+    edit(directory / "env.json", "device", value="CPU, a third")
+    assert ("C1, any gain", "devices mixed in seed 1: CPU, a third; CPU, another") in audit.mixed(Study("camvid"))
     edit(directory / "env.json", "device", value="A GPU")
     edit(directory / "env.json", "data", "train", value="b")
     found = audit.mixed(Study("camvid"))

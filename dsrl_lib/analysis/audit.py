@@ -55,22 +55,31 @@ def problems(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def mixed(study: Study) -> list[tuple[str, str]]:
-    """Comparisons whose runs come from different kinds of device or different data: (claim and part, problem)."""
-    by_id = {run.run_id: run.env for run in study.runs}
+    """Comparisons that mix devices or data: (claim and part, problem).
+
+    Runs of one seed are subtracted from each other, so they must come from the very same model of device. Seeds are
+    averaged: they may come from several models of CPU, but not from a CPU and a GPU, nor from two models of GPU.
+    """
+    by_id = {run.run_id: run for run in study.runs}
     found = []
     for verdict in study.verdicts.values():
         for finding in verdict.findings:
             where = f"{verdict.claim.id}, {finding.part.name}"
-            # One model of CPU or another is one kind of device; each GPU is a kind of its own.
-            devices = {str(by_id[name].get("device", "unknown")).partition(",")[0] for name in finding.runs}
+            runs = [by_id[name] for name in finding.runs]
+            devices = {run.run_id: str(run.env.get("device", "unknown")) for run in runs}
+            for seed in sorted({run.seed for run in runs}):
+                models = {devices[run.run_id] for run in runs if run.seed == seed}
+                if len(models) > 1:
+                    found.append((where, f"devices mixed in seed {seed}: {'; '.join(sorted(models))}"))
+            kinds = {device.partition(",")[0] for device in devices.values()}
+            if len(kinds) > 1:
+                found.append((where, f"devices mixed: {', '.join(sorted(kinds))}"))
             # By split: a run need not name every split, but those that name one must agree on it.
             seen: dict[str, set[str]] = {}
-            for name in finding.runs:
-                for split, digest in by_id[name].get("data", {}).items():
+            for run in runs:
+                for split, digest in run.env.get("data", {}).items():
                     seen.setdefault(split, set()).add(digest)
             data = max((len(digests) for digests in seen.values()), default=1)
-            if len(devices) > 1:
-                found.append((where, f"devices mixed: {', '.join(sorted(devices))}"))
             if data > 1:
                 found.append((where, f"{data} versions of the data mixed"))
     return found

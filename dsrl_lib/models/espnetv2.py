@@ -132,7 +132,8 @@ class ShuffledConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         pairs = zip(x.split(PYRAMID, 1), self.weight.split(1, 1), strict=True)
-        return sum(F.conv2d(branch, weight, padding=1, groups=PYRAMID) for branch, weight in pairs)
+        total = sum(F.conv2d(branch, weight, padding=1, groups=PYRAMID) for branch, weight in pairs)
+        return total if self.bias is None else total + self.bias[:, None, None]  # a bias comes from folding alone
 
 
 class PyramidPooling(nn.Module):

@@ -1,0 +1,92 @@
+"""Pictures of any kind, as people have them: found in folders and patterns, read as 8-bit RGB."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from dsrl_lib.data.frames import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file to read, and the name under which what is made of it is written."""
+
+    path: Path
+    name: str
+    """Path below the source it was found in, without its suffix."""
+
+
+def find_pictures(sources: Sequence[str]) -> list[Picture]:
+    """Files, folders (searched through) and patterns -> pictures, each once, in the order of the sources.
+
+    DataError for a source that does not exist or holds no picture, and for two pictures that would share a name.
+    """
+    found: dict[Path, Picture] = {}
+    for source in sources:
+        pictures = list(_pictures(source))
+        if not pictures:
+            raise DataError(f"no pictures in {source!r}: looked for files that end in {', '.join(SUFFIXES)}")
+        for picture in pictures:
+            found.setdefault(picture.path.absolute(), picture)
+    names: dict[str, Path] = {}
+    for picture in found.values():
+        if picture.name in names:
+            raise DataError(
+                f"{names[picture.name]} and {picture.path} would both be written as {picture.name!r}: "
+                "predict them into different folders"
+            )
+        names[picture.name] = picture.path
+    return list(found.values())
+
+
+def _pictures(source: str) -> Iterator[Picture]:
+    path = Path(source)
+    if path.is_dir():
+        for folder, below, files in os.walk(path):  # follows no links, so no loops
+            below.sort()
+            for file in sorted(files):
+                picture = Path(folder, file)
+                if picture.suffix.lower() in SUFFIXES:
+                    yield Picture(picture, str(picture.relative_to(path).with_suffix("")))
+    elif path.exists() or path.is_symlink():
+        yield Picture(path, path.stem)
+    elif any(sign in source for sign in "*?["):
+        for name in sorted(glob(source, recursive=True)):
+            if Path(name).is_file():
+                yield Picture(Path(name), Path(name).stem)
+    else:
+        raise DataError(f"{source} does not exist; give an image, a folder, a pattern such as 'frames/*.png', or "
+                        "dataset:split such as camvid:test")  # fmt: skip
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """uint8 (H, W, 3) RGB, upright as its EXIF data says; alpha is dropped, 16-bit grey is scaled to 8 bit.
+
+    DataError that names the file where it cannot be read, is truncated, or is too large to be a picture.
+    """
+    try:
+        with Image.open(path) as image:
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith(("I", "F")):
+                return _from_deep(image, path)
+            return np.asarray(image.convert("RGB"))
+    except Image.DecompressionBombError as error:
+        raise DataError(f"cannot read image {path}: {error}") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise DataError(f"cannot read image {path}: {error}") from error
+
+
+def _from_deep(image: Image.Image, path: Path) -> np.ndarray:
+    """Grey of 16 bits; other deep formats have no agreed range."""
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise DataError(f"cannot read image {path}: mode {image.mode}; allowed: 8 bits a channel, or 16-bit grey")
+    grey = np.round(values / 257).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)  # (H, W, 3)

@@ -1,0 +1,46 @@
+"""Fold batch norms into the convolutions before them: fewer layers at inference, the same function up to rounding."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def fold_batch_norms(network: nn.Module) -> int:
+    """Fold every batch norm that reads the output of a convolution, in place; return how many.
+
+    Which one reads what is seen in a forward pass. Batch norms after a sum or a concatenation stay: there is no one
+    convolution to take them. The network must not train afterwards.
+    """
+    pairs = _pairs(network.eval())
+    for conv, norm in pairs:
+        _set(network, conv, fuse_conv_bn_eval(network.get_submodule(conv), network.get_submodule(norm)))
+        _set(network, norm, nn.Identity())
+    return len(pairs)
+
+
+@torch.inference_mode()
+def _pairs(network: nn.Module) -> list[tuple[str, str]]:
+    """Names of the convolutions and of the batch norms that read them."""
+    made: dict[int, tuple[str, Tensor]] = {}  # the tensors are kept, so that no address is used twice
+    pairs: list[tuple[str, str]] = []
+
+    def after_convolution(name: str):
+        return lambda module, inputs, output: made.update({id(output): (name, output)})
+
+    def before_norm(name: str):
+        return lambda module, inputs: pairs.extend((made[id(x)][0], name) for x in inputs if id(x) in made)
+
+    hooks = [m.register_forward_hook(after_convolution(n)) for n, m in network.named_modules()
+             if isinstance(m, nn.Conv2d)]  # fmt: skip
+    # Exactly this class: a subclass may do more, such as timm's batch norm with an activation in it.
+    hooks += [m.register_forward_pre_hook(before_norm(n)) for n, m in network.named_modules()
+              if type(m) is nn.BatchNorm2d]  # fmt: skip
+    network(torch.zeros(1, 3, 64, 64))
+    for hook in hooks:
+        hook.remove()
+    return pairs
+
+
+def _set(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, module)

@@ -1,0 +1,137 @@
+"""Predictions of a trained network as files, for any pictures: colours, ids, overlay, errors, reconstruction."""
+
+import errno
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from dsrl_lib.config import Config
+from dsrl_lib.data import evaluation_input, load_split
+from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.normalise import denormalise
+from dsrl_lib.data.pictures import find_pictures, read_picture
+from dsrl_lib.data.split import SPLITS
+from dsrl_lib.evaluate import forward
+from dsrl_lib.inference import hr_size, scores
+from dsrl_lib.labels import CITYSCAPES_LABEL_ID, VOID, ClassTable, class_table, colourise
+from dsrl_lib.models import DSRL
+from dsrl_lib.runs import write_atomically
+from dsrl_lib.view import View
+
+KINDS = {
+    "rgb": "classes in their colours",
+    "pred": "class ids; official label ids for the Cityscapes classes",
+    "compose": "the colours over the image",
+    "diff": "errors in the colour of what was predicted, where the truth is known",
+    "sr": "the reconstruction, where the network has a SISR branch",
+}
+BLEND = 0.5
+FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR)
+"""Errors of writing that the next picture would meet too."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to predict, read when its turn comes."""
+
+    name: str
+    path: Path | None = None
+    image: np.ndarray | None = None
+    truth: np.ndarray | None = None
+    """(H, W) class ids, 255 is void; None where it is not known."""
+
+    def read(self) -> np.ndarray:
+        return read_picture(self.path) if self.image is None else np.asarray(self.image)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `predict` did."""
+
+    written: int
+    failed: tuple[str, ...]
+    """One message for each picture that could not be predicted."""
+    seconds: float
+
+
+def predict(
+    model: DSRL, config: Config, sources: Sequence[str], out: Path, view: View | None = None, progress: bool = True
+) -> Summary:
+    """Predict pictures into the folders KINDS of `out`; a bad picture is reported at the end and stops nothing.
+
+    sources: images, folders, patterns, or `dataset:split` (with truth). Every file is written by rename, so a call that
+    is cut off leaves only whole files. DataError for a source without pictures, OSError where `out` cannot be written.
+    """
+    table, begin = class_table(config.data.dataset), time.perf_counter()
+    jobs, written, failed = list(_jobs(sources, table)), 0, []
+    for job in tqdm(jobs, "predict", unit=" images", disable=not progress, mininterval=0.5):
+        try:
+            for kind, pixels in results(model.eval(), config, job, view, table).items():
+                _write(out / kind / f"{job.name}.png", pixels)
+            written += 1
+        except DataError as error:
+            failed.append(str(error))
+        except OSError as error:
+            if error.errno in FATAL:
+                raise OSError(error.errno, f"{error.strerror}; {written} of {len(jobs)} pictures are done") from error
+            failed.append(f"{job.name}: {error}")
+    return Summary(written, tuple(failed), time.perf_counter() - begin)
+
+
+@torch.inference_mode()
+def results(model: DSRL, config: Config, job: Job, view: View | None, table: ClassTable) -> dict[str, np.ndarray]:
+    """The pictures of each of KINDS that there is for one image: uint8 (H, W) or (H, W, 3)."""
+    image = job.read()
+    classes = scores(model, image, config, view).argmax(0).numpy().astype(np.uint8)  # (H, W)
+    colours = colourise(classes, table)
+    made = {
+        "rgb": colours,
+        "pred": label_ids(classes, table),
+        "compose": np.round((1 - BLEND) * image + BLEND * colours).astype(np.uint8),
+    }
+    if job.truth is not None:
+        wrong = (classes != job.truth) & (job.truth != VOID)
+        made["diff"] = np.where(wrong[..., None], colours, np.uint8(0))
+    if model.sisr is not None:
+        made["sr"] = reconstruction(model, image, config)
+    return made
+
+
+def reconstruction(model: DSRL, image: np.ndarray, config: Config) -> np.ndarray:
+    """What the SISR branch makes of the reduced image, uint8 (H, W, 3) at HR size."""
+    device = next(model.parameters()).device
+    frame = evaluation_input(image, *hr_size(image.shape[:2], config), config.model.input_scale)
+    made = denormalise(forward(model, frame.to(device), config)["image"])[0].clamp(0, 1)
+    return (255 * made).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
+def label_ids(classes: np.ndarray, table: ClassTable) -> np.ndarray:
+    """Ids as the data set's server wants them: official label ids for Cityscapes, class ids elsewhere."""
+    return CITYSCAPES_LABEL_ID[classes] if table.name == "cityscapes" else classes
+
+
+def _jobs(sources: Sequence[str], table: ClassTable) -> Iterator[Job]:
+    files = []
+    for source in sources:
+        dataset, colon, split = source.partition(":")
+        if colon and split in SPLITS and not Path(source).exists():
+            if class_table(dataset).classes != table.classes:
+                raise DataError(f"{source} has the classes of {dataset}, the network those of {table.name}")
+            loaded = load_split(dataset, split)
+            for name, image, truth in zip(loaded.names, loaded.images, loaded.labels, strict=True):
+                yield Job(name, image=image, truth=truth)
+        else:
+            files.append(source)
+    for picture in find_pictures(files) if files else ():
+        yield Job(picture.name, picture.path)
+
+
+def _write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda temporary: Image.fromarray(pixels).save(temporary, format="png"))

@@ -1,0 +1,294 @@
+"""Predictions as files, and files of weights: through the command line, with good pictures and with bad ones."""
+
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from dsrl_lib import manage, network, runs, weights
+from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.pictures import find_pictures, read_picture
+from dsrl_lib.labels import CITYSCAPES, CITYSCAPES_LABEL_ID, colourise
+from dsrl_lib.predict import predict
+from dsrl_lib.presets import preset
+from dsrl_lib.train import train
+from dsrl_lib.weights import open_weights
+
+SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1")
+
+
+def dsrl(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "dsrl_lib", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> Path:
+    """Weights of an untrained DSRL network."""
+    path = tmp_path_factory.mktemp("weights") / "dsrl.safetensors"
+    config = preset("smoke", "dsrl", overrides=(*SMALL, "optim.precision=fp32"))
+    network.save(network.build(config), config, path)
+    return path
+
+
+def noise(height: int, width: int, *channels: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, *channels)).astype(np.uint8)
+
+
+def png(path: Path, height: int = 20, width: int = 30) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(noise(height, width, 3)).save(path)
+    return path
+
+
+def huge_header(path: Path) -> None:
+    """A PNG of a few bytes that claims 100,000 x 100,000 pixels."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    side = (100_000).to_bytes(4, "big")
+    header = chunk(b"IHDR", side + side + b"\x08\x02\x00\x00\x00")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
+
+
+BAD = {
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("not a picture"),
+    "header_only": lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n"),
+    "huge": huge_header,
+    "truncated": lambda path: path.write_bytes(png(path).read_bytes()[:900]),
+    "zeros": lambda path: path.write_bytes(bytes(5000)),
+    "negative": lambda path: Image.fromarray(np.full((4, 4), -1.0, np.float32)).save(path, format="tiff"),
+    "deep": lambda path: Image.fromarray(np.full((4, 4), 70000, np.int32)).save(path, format="tiff"),
+    "dangling": lambda path: path.symlink_to(path.parent / "nowhere.png"),
+    "loop": lambda path: path.symlink_to(path),
+    "html": lambda path: path.write_text("<!doctype html><title>404</title>"),
+    "swapped": lambda path: path.write_bytes(png(path).read_bytes()[::-1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_picture_is_an_error_that_names_the_file(tmp_path, kind):
+    path = tmp_path / f"{kind}.png"
+    BAD[kind](path)
+    with pytest.raises(DataError, match=rf"cannot read image .*{kind}\.png: ."):
+        read_picture(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("grey.png", Image.fromarray(noise(5, 7))),
+        ("grey16.png", Image.fromarray(noise(5, 7).astype(np.uint16) * 257)),
+        ("palette.png", Image.fromarray(noise(5, 7, 3)).quantize(16)),
+        ("alpha.png", Image.fromarray(noise(5, 7, 4))),
+        ("grey_alpha.png", Image.fromarray(noise(5, 7, 2))),
+        ("bits.png", Image.fromarray(noise(5, 7) > 127)),
+        ("cmyk.jpg", Image.new("CMYK", (7, 5), (9, 80, 7, 1))),
+    ],
+)
+def test_every_kind_of_picture_becomes_rgb(tmp_path, name, image):
+    image.save(tmp_path / name)
+    got = read_picture(tmp_path / name)
+    assert got.shape == (5, 7, 3) and got.dtype == np.uint8
+    if name.startswith("grey"):
+        np.testing.assert_array_equal(got[..., 0], noise(5, 7) if name != "grey_alpha.png" else noise(5, 7, 2)[..., 0])
+
+
+def test_a_picture_is_upright(tmp_path):
+    image, exif = Image.fromarray(noise(5, 7, 3)), Image.Exif()
+    exif[0x0112] = 6  # the camera was turned
+    image.save(tmp_path / "turned.png", exif=exif)
+    assert read_picture(tmp_path / "turned.png").shape == (7, 5, 3)
+
+
+def test_sources(tmp_path, monkeypatch):
+    for name in ("a.png", "deep/b.jpg", "deep/er/c.png", "deep/note.txt"):
+        png(tmp_path / name) if not name.endswith("txt") else (tmp_path / name).write_text("no")
+    (tmp_path / "deep" / "up").symlink_to(tmp_path)  # a loop
+    assert [p.name for p in find_pictures([str(tmp_path)])] == ["a", "deep/b", "deep/er/c"]
+    assert [p.name for p in find_pictures([str(tmp_path / "deep" / "*.jpg"), str(tmp_path / "a.png")])] == ["b", "a"]
+    with pytest.raises(DataError, match="does not exist; give an image, a folder, a pattern"):
+        find_pictures([str(tmp_path / "nothing")])
+    with pytest.raises(DataError, match="no pictures in"):
+        find_pictures([str(tmp_path / "*.bmp")])
+    png(tmp_path / "deep" / "a.png")
+    with pytest.raises(DataError, match="would both be written as 'a'"):
+        find_pictures([str(tmp_path / "a.png"), str(tmp_path / "deep" / "a.png")])
+
+
+def test_prediction_through_the_command_line(file, tmp_path):
+    frames, out = tmp_path / "frames", tmp_path / "out"
+    png(frames / "one.png", 40, 60)
+    png(frames / "city" / "two.png", 33, 21)
+    (frames / "bad.png").write_text("no picture")
+    done = dsrl("predict", frames, "--weights", file, "--out", out, "--device", "cpu", "--flip")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "1 images could not be predicted" in done.stderr and "bad.png" in done.stderr
+    assert "2 images in" in done.stdout and "images/s" in done.stdout
+    kinds = {str(path.relative_to(out)) for path in out.rglob("*.png")}
+    assert kinds == {f"{kind}/{name}.png" for kind in ("rgb", "pred", "compose", "sr") for name in ("one", "city/two")}
+    ids = read_picture(out / "pred" / "one.png")[..., 0]
+    assert ids.shape == (40, 60) and set(np.unique(ids)) <= {7, 8, 11, 12, 13, 17, 19, *range(20, 29), 31, 32, 33}
+    colours = read_picture(out / "rgb" / "one.png")
+    lookup = {label: train for train, label in enumerate(CITYSCAPES_LABEL_ID.tolist())}
+    expected = colourise(np.vectorize(lookup.get)(ids).astype(np.uint8), CITYSCAPES)
+    np.testing.assert_array_equal(colours, expected)
+    assert read_picture(out / "sr" / "city" / "two.png").shape[0] == 32  # HR height of the run, the aspect kept
+
+
+def test_a_split_is_predicted_with_its_errors(file, tmp_path):
+    model, config = open_weights(file)
+    done = predict(model, config, ["streets:val"], tmp_path, progress=False)
+    assert done.failed == () and len(list((tmp_path / "diff").rglob("*.png"))) == done.written > 0
+    with pytest.raises(DataError, match="camvid:test has the classes of camvid, the network those of cityscapes"):
+        predict(model, config, ["camvid:test"], tmp_path, progress=False)
+
+
+def test_a_full_disk_ends_with_what_is_done(file, tmp_path, monkeypatch):
+    model, config = open_weights(file)
+    names = [str(png(tmp_path / f"{n}.png")) for n in range(3)]
+    real, calls = runs.os.replace, []
+
+    def replace(source, target):
+        calls.append(target)
+        if len(calls) > 5:
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(runs.os, "replace", replace)
+    with pytest.raises(OSError, match="1 of 3 pictures are done"):
+        predict(model, config, names, tmp_path / "out", progress=False)
+    assert len(list((tmp_path / "out" / "pred").glob("*.png"))) >= 1
+    assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_pruning_keeps_the_answer(file, tmp_path, fold):
+    target = tmp_path / "pruned.safetensors"
+    before, after = weights.prune(file, target, fold)
+    assert after.parameters < before.parameters and after.macs < before.macs
+    assert after.megabytes < before.megabytes
+    full, pruned = open_weights(file)[0], open_weights(target)[0]
+    assert pruned.sisr is None and pruned.ftm is None
+    x = torch.randn(1, 3, 16, 32)
+    with torch.inference_mode():
+        pair = [model.eval()(x)["logits"] for model in (full, pruned)]
+    if fold:
+        torch.testing.assert_close(*pair, rtol=1e-3, atol=1e-4)
+        assert sum(isinstance(m, torch.nn.BatchNorm2d) for m in pruned.modules()) < 40
+    else:
+        assert torch.equal(*pair)
+
+
+@pytest.mark.parametrize("name", ["ddrnet23_slim", "deeplabv3plus_mobilenetv2"])
+def test_folding_keeps_the_answer_of_other_hosts(tmp_path, name):
+    config = preset("smoke", "lr", name, overrides=(*SMALL, "optim.precision=fp32"))
+    model = network.build(config)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+    network.save(model, config, tmp_path / "full.safetensors")
+    weights.prune(tmp_path / "full.safetensors", tmp_path / "folded.safetensors", fold=True)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        pair = [open_weights(tmp_path / f"{n}.safetensors")[0].eval()(x)["logits"] for n in ("full", "folded")]
+    torch.testing.assert_close(*pair, rtol=1e-3, atol=1e-3)
+
+
+def test_what_a_file_holds(file):
+    text = weights.describe(file)
+    for part in ("arm: dsrl", "classes: road, sidewalk", "normalisation:", "sssr.steps.0.weight  (19, 19, 3, 3)"):
+        assert part in text
+    model = open_weights(file)[0]
+    tree = weights.summary(model.eval(), torch.zeros(1, 3, 16, 32))
+    assert "network" in tree and "sisr" in tree and f"{sum(p.numel() for p in model.parameters()):,}" in tree
+
+
+def broken(path: Path, kind: str) -> None:
+    if kind == "text":
+        path.write_text("weights")
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "foreign":
+        save_file({"a": torch.zeros(2)}, path)
+    elif kind == "pickle":
+        torch.save({"model": os.system}, path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix", "host", "message"),
+    [
+        ("text", ".safetensors", None, "is not a safetensors file, or is damaged"),
+        ("empty", ".safetensors", None, "is not a safetensors file, or is damaged"),
+        ("foreign", ".safetensors", None, "holds no configuration"),
+        ("absent", ".safetensors", None, "do not exist"),
+        ("text", ".pth", None, "say which network it is with --host"),
+        ("text", ".pth", "espnetv2_s2.0", "is not a state dict that can be read safely"),
+        ("pickle", ".pth", "espnetv2_s2.0", "is not a state dict that can be read safely"),
+    ],
+)
+def test_bad_weights_are_explained(tmp_path, kind, suffix, host, message):
+    path = tmp_path / f"w{suffix}"
+    broken(path, kind)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        open_weights(path, host)
+
+
+@pytest.fixture
+def cut_off(results) -> Path:
+    """A run that was stopped after its first epoch."""
+    config = preset("smoke", "lr", overrides=SMALL)
+    directory = runs.folder(config)
+
+    class StopError(Exception):
+        pass
+
+    import dsrl_lib.train as training
+
+    original = training.Training.checkpoint
+
+    def checkpoint(self):
+        original(self)
+        raise StopError
+
+    training.Training.checkpoint = checkpoint
+    try:
+        with pytest.raises(StopError):
+            train(config, device="cpu", progress=False)
+    finally:
+        training.Training.checkpoint = original
+    return directory
+
+
+def test_runs_are_listed_compared_resumed_and_deleted(cut_off):
+    assert "cut off" in manage.table("smoke") and "1/3" in manage.table("smoke")
+    other = manage.resume(cut_off, ["optim.lr=0.001"], device="cpu")
+    content = runs.read_json(other / "config.json")
+    assert other != cut_off and content["continues"].startswith(f"{cut_off.name}@") and content["optim"]["lr"] == 0.001
+    same = manage.resume(cut_off, device="cpu")
+    assert same == cut_off and runs.is_complete(cut_off)
+    text = manage.compare(cut_off, other)
+    assert "optim.lr" in text and "0.004  |  0.001" in text and "optim.epochs" not in text
+    with pytest.raises(ValueError, match="is complete: there is nothing to resume"):
+        manage.resume(cut_off)
+    assert manage.find_run(cut_off.name) == cut_off
+    with pytest.raises(ValueError, match="could be any of"):
+        manage.find_run("smoke-")
+    done = dsrl("runs", "--delete", other.name, "--yes")
+    assert done.returncode == 0 and not other.exists() and cut_off.exists()
+    done = dsrl("runs", "--delete", "smoke-nothing", "--yes")
+    assert done.returncode == 1 and "there is no run 'smoke-nothing'" in done.stderr
+
+
+@pytest.mark.parametrize("change", ["data.height=64", "model.host=ddrnet39", "optim.batch_size=4"])
+def test_what_cannot_change_in_the_middle_of_a_run(cut_off, change):
+    with pytest.raises(ValueError, match="cannot change in the middle of a run"):
+        manage.resume(cut_off, [change])
