@@ -49,8 +49,8 @@ def before_run(wildcards):
 
 
 def unseen():
-    """Notebooks of runs that were trained without one, by `python -m dsrl_lib train`."""
-    complete = [run_id for run_id, run in RUNS.items() if run.is_complete]
+    """Notebooks of runs that were trained without one, by `python -m dsrl_lib train`: those of one seed are enough."""
+    complete = [run_id for run_id, run in RUNS.items() if run.is_complete and run.config.seed == 0]
     return [path for path in expand(RUN_NOTEBOOK, run_id=complete) if not Path(path).exists()]
 
 

@@ -158,6 +158,33 @@ def evaluate(
 
 
 @app.command
+def submit(
+    images: tyro.conf.Positional[Path],
+    weights: Path,
+    out: Path,
+    host: str | None = None,
+    view: Annotated[View, tyro.conf.arg(name="")] = View(),  # noqa: B008
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
+    """Write the zip for the Cityscapes server: label ids of all 1525 test images, checked before it appears.
+
+    Args:
+        images: The folder leftImg8bit/test.
+        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
+        out: The zip to write.
+        host: The network of a .pth file, such as espnetv2_s2.0.
+        view: How each image is looked at.
+        device: Where to run.
+    """
+    from dsrl_lib.submit import submit
+    from dsrl_lib.train import pick_device
+    from dsrl_lib.weights import open_weights
+
+    model, config = open_weights(weights, host)
+    print(f"{submit(model.to(pick_device(device)), config, images, out, view)} label maps: {out}")
+
+
+@app.command
 def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path], fold: bool = False) -> None:
     """Write what inference needs: no SISR head, no feature transform. Says sizes and MACs before and after.
 
@@ -194,6 +221,47 @@ def summary(weights: tyro.conf.Positional[Path], host: str | None = None, depth:
 
     model, config = open_weights(weights, host)
     print(summary(model.eval(), cost.example_input(config), depth))
+
+
+@app.command
+def speed(
+    weights: tyro.conf.Positional[Path],
+    sizes: tuple[str, ...] = (),
+    batch: int = 8,
+    seconds: float = 3.0,
+    trace: Path | None = None,
+    host: str | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: int | None = None,
+) -> None:
+    """Measure latency, throughput and peak memory by input size on this device.
+
+    Args:
+        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
+        sizes: Input sizes, height first, such as 180x240; the input of the run unless given.
+        batch: Images at once for the throughput.
+        seconds: How long each number is measured.
+        trace: Also write a chrome trace of one frame (open it in chrome://tracing or Perfetto).
+        host: The network of a .pth file, such as espnetv2_s2.0.
+        device: Where to run.
+        threads: Threads of PyTorch on the CPU.
+    """
+    import torch
+
+    from dsrl_lib.bench.speed import parse_size, speed
+    from dsrl_lib.cost import device_name, example_input
+    from dsrl_lib.train import pick_device
+    from dsrl_lib.weights import open_weights
+
+    wanted = [parse_size(size) for size in sizes]
+    if threads:
+        torch.set_num_threads(threads)
+    model, config = open_weights(weights, host)
+    wanted = wanted or [tuple(example_input(config).shape[2:])]
+    model = model.eval().prune().to(pick_device(device), memory_format=torch.channels_last)
+    print(f"{config.model.host}, {config.arm}, pruned, {config.optim.precision}; {device_name(pick_device(device))}, "
+          f"{torch.get_num_threads()} threads")  # fmt: skip
+    print(speed(model, config, wanted, batch, seconds, trace).to_string(float_format=lambda value: f"{value:.2f}"))
 
 
 @app.command

@@ -65,6 +65,9 @@ def write_atomically(path: Path, write: Any) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise OSError(error.errno, f"cannot write {path}: {error.strerror}; what was there before is kept") from error
+    except BaseException:  # what was to be written could not be made
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

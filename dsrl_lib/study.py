@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="only list the runs with estimated time and memory")
     parser.add_argument("--arms", type=_list_of(str), metavar="A,B", help="only these arms and what they start from")
     parser.add_argument("--seeds", type=_list_of(int), metavar="0,1", help="only these seeds")
-    parser.add_argument("--hosts", type=_list_of(str), metavar="H", help="only these host networks")
+    parser.add_argument("--hosts", type=_list_of(str), metavar="H", help="only these hosts, at the main input size")
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--cores", type=int, default=cores, metavar="N", help=f"CPU cores to use (default: {cores})")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="where to train (default: cuda where there is one)")

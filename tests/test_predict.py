@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dsrl_lib.data.pictures import find_pictures, read_picture
 from dsrl_lib.labels import CITYSCAPES, CITYSCAPES_LABEL_ID, colourise
 from dsrl_lib.predict import predict
 from dsrl_lib.presets import preset
+from dsrl_lib.submit import submit
 from dsrl_lib.train import train
 from dsrl_lib.weights import open_weights
 
@@ -292,3 +294,36 @@ def test_runs_are_listed_compared_resumed_and_deleted(cut_off):
 def test_what_cannot_change_in_the_middle_of_a_run(cut_off, change):
     with pytest.raises(ValueError, match="cannot change in the middle of a run"):
         manage.resume(cut_off, [change])
+
+
+def test_speed_through_the_command_line(file, tmp_path):
+    trace = tmp_path / "trace.json"
+    done = dsrl("speed", file, "--sizes", "16x32", "20x40", "--seconds", 0.2, "--batch", 2, "--device", "cpu",
+                "--trace", trace, "--threads", 1)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "16x32" in done.stdout and "20x40" in done.stdout and "latency p99 (ms)" in done.stdout
+    assert "traceEvents" in trace.read_text()
+    done = dsrl("speed", file, "--sizes", "16by32")
+    assert done.returncode == 1 and "size '16by32'; expected HEIGHTxWIDTH" in done.stderr
+
+
+def test_a_submission_is_checked_before_it_is_written(file, tmp_path):
+    model, config = open_weights(file)
+    images, target = tmp_path / "test", tmp_path / "out.zip"
+    png(images / "berlin" / "berlin_000000_000019_leftImg8bit.png", 1024, 2048)
+    png(images / "bonn" / "bonn_000001_000019_leftImg8bit.png", 1024, 2048)
+    with pytest.raises(DataError, match=r"holds 2 images that end in _leftImg8bit\.png, the test split has 1525"):
+        submit(model, config, images, target, progress=False)
+    assert submit(model, config, images, target, progress=False, expected=2) == 2
+    with zipfile.ZipFile(target) as archive:
+        assert archive.namelist() == ["berlin_000000_000019_pred_labelIds.png", "bonn_000001_000019_pred_labelIds.png"]
+        with Image.open(archive.open(archive.namelist()[0])) as ids:
+            assert ids.size == (2048, 1024) and set(np.unique(ids)) <= set(CITYSCAPES_LABEL_ID)
+    target.unlink()
+    png(images / "bonn" / "bonn_000001_000019_leftImg8bit.png", 512, 1024)
+    with pytest.raises(DataError, match="is 512 x 1024, not 1024 x 2048"):
+        submit(model, config, images, target, progress=False, expected=2)
+    (images / "bonn" / "bonn_000001_000019_leftImg8bit.png").rename(images / "bonn" / "bonn_1_leftImg8bit.png")
+    with pytest.raises(DataError, match="is not named <city>_<sequence>_<frame>"):
+        submit(model, config, images, target, progress=False, expected=2)
+    assert not target.exists() and not list(tmp_path.glob(".*.partial"))

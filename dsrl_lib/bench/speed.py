@@ -1,0 +1,96 @@
+"""How fast one network is on this device, by input size: latency with percentiles, throughput, peak memory."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dsrl_lib import cost
+from dsrl_lib.config import Config
+from dsrl_lib.evaluate import autocast
+from dsrl_lib.models import DSRL
+
+PERCENTILES = (50, 90, 99)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """ "180x240" -> (180, 240), height first. ValueError for anything else."""
+    height, cross, width = text.partition("x")
+    if not cross or not (height.isdigit() and width.isdigit()) or min(int(height), int(width)) < 1:
+        raise ValueError(f"size {text!r}; expected HEIGHTxWIDTH of the input in pixels, such as 180x240")
+    return int(height), int(width)
+
+
+@torch.inference_mode()
+def speed(
+    model: DSRL,
+    config: Config,
+    sizes: Sequence[tuple[int, int]],
+    batch: int = 8,
+    seconds: float = 3.0,
+    trace: Path | None = None,
+) -> pd.DataFrame:
+    """A row an input size: latency of one frame in ms (percentiles), images/s in batches, peak memory in MiB.
+
+    Latency is from the normalised input to class ids at the size of the output, after a warm-up of a tenth of
+    `seconds`; it and the throughput are each measured for `seconds`. Peak memory is that of the device's allocator, or
+    on the CPU the largest sum of live activations. trace: also write a chrome trace of one frame of the first size.
+    ValueError for a batch below 1.
+    """
+    if batch < 1:
+        raise ValueError(f"batch = {batch}; allowed: 1 or more")
+    device = next(model.parameters()).device
+    rows = {}
+    for size in sizes:
+        frame = torch.randn(1, 3, *size, device=device).contiguous(memory_format=torch.channels_last)
+        times = _times(model, config, frame, seconds)
+        many = _times(model, config, frame.repeat(batch, 1, 1, 1), seconds)
+        rows["x".join(map(str, size))] = {
+            **{f"latency p{p} (ms)": 1e3 * float(np.percentile(times, p)) for p in PERCENTILES},
+            f"images/s in batches of {batch}": batch / float(np.mean(many)),
+            "peak memory (MiB)": _peak_mib(model, config, frame),
+        }
+    if trace is not None:
+        _trace(model, config, sizes[0], trace)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("input")
+
+
+def _infer(model: DSRL, config: Config, frames: Tensor) -> Tensor:
+    with autocast(frames.device, config.optim.precision):
+        logits = model(frames)["logits"]
+    return logits.argmax(1).to(torch.uint8).cpu()  # the copy waits for the device
+
+
+def _times(model: DSRL, config: Config, frames: Tensor, seconds: float) -> list[float]:
+    begin, times = time.perf_counter(), []
+    while not times or time.perf_counter() - begin < 1.1 * seconds:
+        start = time.perf_counter()
+        _infer(model, config, frames)
+        now = time.perf_counter()
+        if now - begin > 0.1 * seconds and start > begin:  # warm by now
+            times.append(now - start)
+    return times
+
+
+def _peak_mib(model: DSRL, config: Config, frame: Tensor) -> float:
+    if frame.device.type != "cuda":
+        return cost.activation_peak_mib(model, frame, config)
+    torch.cuda.reset_peak_memory_stats()
+    _infer(model, config, frame)
+    return torch.cuda.max_memory_allocated() / 2**20
+
+
+def _trace(model: DSRL, config: Config, size: tuple[int, int], path: Path) -> None:
+    from torch.profiler import ProfilerActivity, profile
+
+    device = next(model.parameters()).device
+    kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
+    frame = torch.randn(1, 3, *size, device=device)
+    with profile(activities=kinds) as profiler:
+        _infer(model, config, frame)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profiler.export_chrome_trace(str(path))

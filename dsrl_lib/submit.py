@@ -1,0 +1,68 @@
+"""The archive that the Cityscapes benchmark server takes: one map of official label ids for each test image."""
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from dsrl_lib.config import Config
+from dsrl_lib.data.cityscapes import IMAGE
+from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.pictures import find_pictures, read_picture
+from dsrl_lib.inference import scores
+from dsrl_lib.labels import CITYSCAPES, CITYSCAPES_LABEL_ID, class_table
+from dsrl_lib.models import DSRL
+from dsrl_lib.runs import write_atomically
+from dsrl_lib.view import View
+
+SIZE = (1024, 2048)
+TEST_IMAGES = 1525
+
+
+def submit(
+    model: DSRL, config: Config, images: Path, target: Path, view: View | None = None, progress: bool = True,
+    expected: int = TEST_IMAGES,
+) -> int:
+    """Predict every `<city>_<sequence>_<frame>_leftImg8bit.png` below `images` into the zip `target`; return how many.
+
+    Everything is checked before the zip appears: the classes, the number and names of the images, their size, and the
+    ids of each map. DataError with what is wrong; nothing is written then.
+    """
+    if class_table(config.data.dataset).classes != CITYSCAPES.classes:
+        raise DataError(f"the network has the classes of {config.data.dataset}; the server takes those of cityscapes")
+    found = [picture for picture in find_pictures([str(images)]) if picture.path.name.endswith(IMAGE)]
+    if len(found) != expected:
+        raise DataError(f"{images} holds {len(found)} images that end in {IMAGE}, the test split has {expected}")
+    names = [picture.path.name.removesuffix(IMAGE) for picture in found]
+    bad = [name for name in names if not re.fullmatch(r"[A-Za-z-]+_\d{6}_\d{6}", name)]
+    if bad:
+        raise DataError(f"{bad[0]}{IMAGE} is not named <city>_<sequence>_<frame>{IMAGE}")
+    if len(set(names)) != len(names):
+        raise DataError(f"{images} holds two images of one name")
+
+    def write(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
+            maps = _maps(model, config, [picture.path for picture in found], view)
+            for name, content in zip(names, tqdm(maps, "submit", len(names), disable=not progress), strict=True):
+                archive.writestr(f"{name}_pred_labelIds.png", content)
+
+    write_atomically(target, write)
+    return len(found)
+
+
+def _maps(model: DSRL, config: Config, paths: list[Path], view: View | None) -> Iterator[bytes]:
+    """PNG files of official label ids."""
+    for path in paths:
+        image = read_picture(path)
+        if image.shape[:2] != SIZE:
+            sizes = (f"{height} x {width}" for height, width in (image.shape[:2], SIZE))
+            raise DataError(f"{path} is {', not '.join(sizes)} (height x width)")
+        ids = CITYSCAPES_LABEL_ID[scores(model.eval(), image, config, view).argmax(0).numpy()]
+        buffer = io.BytesIO()
+        Image.fromarray(ids.astype(np.uint8)).save(buffer, format="png")
+        yield buffer.getvalue()
