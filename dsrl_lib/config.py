@@ -60,6 +60,8 @@ class Model:
     fa: bool = False
     fa_placement: Literal["features", "output"] = "features"
     ftm: Literal["keep", "to3", "none"] = "keep"
+    frozen_bn: bool = False
+    """Batch norms keep the statistics, scales and shifts that they start with."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,20 @@ class Loss:
     fa_stride: int = 8
     """FA tokens are averages over fa_stride x fa_stride HR pixels."""
     sisr_target: Literal["image", "noise"] = "image"
+    segmentation: Literal["ce", "focal", "ohem"] = "ce"
+    """Cross entropy, focal loss, or cross entropy over hard examples alone."""
     class_weights: Literal["none", "frequency"] = "none"
+    """Of the cross entropy."""
 
 
 @dataclass(frozen=True)
 class Optim:
-    """One optimiser, one polynomial schedule per iteration over all stages of the method."""
+    """One optimiser, one schedule per iteration over all stages of the method."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = 1e-3
+    schedule: Literal["poly", "cosine", "step"] = "poly"
+    """How lr falls: (1 - t)^power, half a cosine, or to a tenth after each third of the schedule."""
     weight_decay: float = 1e-2
     momentum: float = 0.9
     """SGD only."""

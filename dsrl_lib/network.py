@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from dsrl_lib import runs
 from dsrl_lib.config import Config
@@ -36,11 +37,19 @@ def build(config: Config) -> DSRL:
         ftm=model.ftm,
         seed=config.seed,
     )
+    if model.frozen_bn:
+        for norm in batch_norms(network):
+            norm.requires_grad_(False)
     if model.sisr_frozen:
         for part in (network.sisr, network.ftm):
             if part is not None:
                 part.requires_grad_(False)
     return network
+
+
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    """The batch norms of a network, those of libraries too."""
+    return [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 def published_weights(config: Config) -> Path:

@@ -8,7 +8,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.data import Split, reduce_labels
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.evaluate import autocast
-from dsrl_lib.losses import cross_entropy, feature_affinity, image_mse
+from dsrl_lib.losses import cross_entropy, feature_affinity, focal, hard_examples, image_mse
 
 AUX_WEIGHT = 0.4
 """Weight of a host's auxiliary head (DDRNet, Hong et al. 2021, Sec. 4)."""
@@ -27,9 +27,9 @@ def loss_terms(
     labels = batch["labels"]
     if config.loss.train_labels == "lr":
         labels = reduce_labels(labels, tuple(batch["input"].shape[2:]))
-    terms = {"ce": cross_entropy(out["logits"], labels, class_weights=weights)}
+    terms = {"ce": segmentation_loss(out["logits"], labels, config, weights)}
     if "aux" in out:
-        terms["aux"] = AUX_WEIGHT * cross_entropy(out["aux"], labels, class_weights=weights)
+        terms["aux"] = AUX_WEIGHT * segmentation_loss(out["aux"], labels, config, weights)
     if "image" in out:
         target = batch["noise"] if "noise" in batch else normalise(batch["hr"])
         terms["mse"] = config.loss.w1 * image_mse(out["image"], target)
@@ -40,6 +40,16 @@ def loss_terms(
         )
         terms["fa"] = config.loss.w2 * affinity
     return terms
+
+
+def segmentation_loss(logits: Tensor, labels: Tensor, config: Config, weights: Tensor | None) -> Tensor:
+    """The first term of the loss: cross entropy unless `loss.segmentation` says otherwise."""
+    kind = config.loss.segmentation
+    if kind != "ce" and weights is not None:
+        raise ValueError(f"loss.segmentation = {kind} takes no class weights; allowed: loss.class_weights = none")
+    if kind == "ce":
+        return cross_entropy(logits, labels, class_weights=weights)
+    return focal(logits, labels) if kind == "focal" else hard_examples(logits, labels)
 
 
 def class_weights(config: Config, split: Split, classes: int) -> Tensor | None:

@@ -1,4 +1,6 @@
-"""The optimiser and how its learning rate runs: one polynomial schedule over all stages of the method."""
+"""The optimiser and how its learning rate runs: one schedule over all stages of the method."""
+
+import math
 
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from dsrl_lib.presets import parent_of
 
 
 def learning_rate(config: Config, step: int, epoch_steps: int) -> float:
-    """Polynomial decay at a step of a run, over the whole schedule: a stage goes on where the one before it ended.
+    """The learning rate at a step of a run, over the whole schedule: a stage goes on where the one before it ended.
 
     ValueError for a schedule that ends before the run does.
     """
@@ -19,7 +21,16 @@ def learning_rate(config: Config, step: int, epoch_steps: int) -> float:
             f"optim.schedule_epochs = {epochs}, but arm {config.arm!r} ends after {before + config.optim.epochs} epochs"
         )
     done = (before * epoch_steps + step) / (epochs * epoch_steps)
-    return config.optim.lr * (1 - done) ** config.optim.power
+    return config.optim.lr * decay(done, config)
+
+
+def decay(done: float, config: Config) -> float:
+    """The factor of lr when the share `done` of the schedule, in [0, 1), is behind."""
+    if config.optim.schedule == "poly":
+        return (1 - done) ** config.optim.power
+    if config.optim.schedule == "cosine":
+        return (1 + math.cos(math.pi * done)) / 2
+    return 0.1 ** int(3 * done)
 
 
 def epochs_before(config: Config) -> int:

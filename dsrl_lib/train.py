@@ -135,6 +135,8 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step, self.epoch_steps)
         self.network.train()
+        for norm in network.batch_norms(self.network) if self.config.model.frozen_bn else ():
+            norm.eval()
         batch = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
         terms = loss_terms(self.network, batch, self.config, self.class_weights)
         values = {name: term.detach().item() for name, term in terms.items()}

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dsrl_lib.losses import cross_entropy, image_mse
+from dsrl_lib.losses import cross_entropy, focal, hard_examples, image_mse
 
 
 def example(batch=2, classes=5, h=6, w=7, void=0.2, seed=0):
@@ -92,3 +92,37 @@ def test_shapes_are_checked():
 
 def test_image_mse_by_hand():
     assert image_mse(torch.tensor([1.0, 2.0]).bfloat16(), torch.tensor([0.0, 4.0])).item() == 2.5
+
+
+def probabilities(logits, labels):
+    """Of each label that is not void, by a loop, in float64."""
+    found = []
+    for scores, label in zip(logits.detach().double().numpy(), labels.numpy(), strict=True):
+        for i, j in np.argwhere(label != 255):
+            found.append(np.exp(scores[label[i, j], i, j]) / np.exp(scores[:, i, j]).sum())
+    return np.array(found)
+
+
+def test_focal_loss_is_that_of_the_loop():
+    logits, labels = example()
+    p = probabilities(logits, labels)
+    assert focal(logits, labels).item() == pytest.approx(float(np.mean(-((1 - p) ** 2) * np.log(p))), rel=1e-5)
+    assert focal(logits, labels, gamma=0).item() == pytest.approx(cross_entropy(logits, labels).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("threshold", "kept"), [(0.5, 0.01), (0.05, 0.5), (0.9999, 0.1)])
+def test_hard_examples_are_those_of_the_loop(threshold, kept):
+    logits, labels = example()
+    p = np.sort(probabilities(logits, labels))
+    limit = max(threshold, p[int(kept * len(p)) - 1] if int(kept * len(p)) else p[0])
+    expected = -np.log(p[p <= limit]).mean()
+    got = hard_examples(logits, labels, threshold=threshold, kept=kept)
+    assert got.item() == pytest.approx(float(expected), rel=1e-4)
+    got.backward()
+    assert logits.grad.isfinite().all() and (logits.grad != 0).any()
+
+
+def test_only_void_is_no_hard_example():
+    logits, labels = example()
+    for loss in (focal, hard_examples):
+        assert loss(logits, torch.full_like(labels, 255)).item() == 0

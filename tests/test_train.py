@@ -19,7 +19,7 @@ import torch
 import dsrl_lib.train as training
 from dsrl_lib import network, objective, runs
 from dsrl_lib.presets import preset
-from dsrl_lib.schedule import learning_rate
+from dsrl_lib.schedule import decay, learning_rate
 from dsrl_lib.train import NonFiniteLossError, train
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64")
@@ -200,6 +200,25 @@ def test_the_schedule_is_polynomial_over_all_stages(results):
     last = preset("smoke", "dsrl", overrides=["optim.epochs=2", "optim.lr=0.002"])
     rates = [learning_rate(last, step, 10) for step in (0, 10, 19)]
     assert rates == pytest.approx([2e-3 * part**0.9 for part in (1 / 3, 1 / 6, 1 / 60)])
+
+
+def test_other_schedules_by_hand():
+    cosine, step = (tiny("lr", f"optim.schedule={name}") for name in ("cosine", "step"))
+    assert [decay(done, cosine) for done in (0, 0.5)] == pytest.approx([1, 0.5])
+    assert [decay(done, step) for done in (0, 0.32, 0.34, 0.67, 0.99)] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
+
+
+@pytest.mark.parametrize("loss", ["focal", "ohem"])
+def test_other_losses_train(results, loss):
+    history = pd.read_csv(train(tiny("sssr", f"loss.segmentation={loss}"), progress=False) / "history.csv")
+    assert np.isfinite(history["ce"]).all()
+
+
+def test_frozen_batch_norms_stay_as_they_start(results):
+    config = tiny("sssr", "model.frozen_bn=true")
+    start = {k: v for k, v in network.build(config).state_dict().items() if ".bn." in k}
+    end, _ = network.read(train(config, progress=False) / "final.safetensors")
+    assert start and all(torch.equal(value, end[name]) for name, value in start.items())
 
 
 def test_a_schedule_that_ends_too_early_is_explained(results):

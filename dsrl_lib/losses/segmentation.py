@@ -1,5 +1,7 @@
 """The supervised loss terms: cross entropy of the class map, and mean squared error of the image."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,9 +19,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, class_weights: Tensor | Non
 
     Raises ValueError for other shapes, IndexError (on the CPU) for other labels.
     """
-    if logits.dim() != 4 or labels.dim() != 3 or logits.shape[0] != labels.shape[0]:
-        shapes = f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}"
-        raise ValueError(f"cross_entropy: logits must be (B, K, h, w) and labels (B, H, W); got {shapes}")
+    _check(logits, labels)
     with torch.autocast(logits.device.type, enabled=False):
         weights = None if class_weights is None else class_weights.to(logits.device, torch.float32)
         sum_of = _BySample.apply if logits.is_cpu and torch.is_grad_enabled() else _sum
@@ -29,6 +29,46 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, class_weights: Tensor | Non
             return total / valid.sum().clamp_min(1)
         mass = (weights[labels.long().clamp_max(len(weights) - 1)] * valid).sum()
         return total / torch.where(mass > 0, mass, 1)
+
+
+def focal(logits: Tensor, labels: Tensor, *, gamma: float = 2.0) -> Tensor:
+    """Mean of (1 - p)^gamma times the cross entropy, p the probability of the label (Lin et al., 2017, Eq. 4).
+
+    Shapes, void and errors as in `cross_entropy`, which is this with gamma = 0.
+    """
+    loss = _by_pixel(logits, labels)  # (B, H, W), 0 at void
+    weighted = (1 - torch.exp(-loss)) ** gamma * loss
+    return weighted.sum() / (labels != VOID).sum().clamp_min(1)
+
+
+def hard_examples(logits: Tensor, labels: Tensor, *, threshold: float = 0.9, kept: float = 1 / 16) -> Tensor:
+    """Cross entropy over the hard pixels of the batch alone: online hard example mining, as DDRNet is trained.
+
+    Hard is a label of probability below `threshold`; at least the share `kept` of the labelled pixels counts, the
+    hardest first. Shapes, void and errors as in `cross_entropy`.
+    """
+    loss = _by_pixel(logits, labels)[labels != VOID]  # (P,)
+    if loss.numel() == 0:
+        return logits.sum() * 0
+    least = max(1, int(kept * loss.numel()))
+    limit = min(-math.log(threshold), torch.topk(loss.detach(), least).values[-1].item())
+    return loss[loss >= limit].mean()
+
+
+def _by_pixel(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy of every pixel, float32 (B, H, W); 0 at void."""
+    _check(logits, labels)
+    with torch.autocast(logits.device.type, enabled=False):
+        logits = logits.contiguous().float()
+        if logits.shape[2:] != labels.shape[1:]:
+            logits = F.interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
+        return F.cross_entropy(logits, labels.long(), ignore_index=VOID, reduction="none")
+
+
+def _check(logits: Tensor, labels: Tensor) -> None:
+    if logits.dim() != 4 or labels.dim() != 3 or logits.shape[0] != labels.shape[0]:
+        shapes = f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}"
+        raise ValueError(f"logits must be (B, K, h, w) and labels (B, H, W); got {shapes}")
 
 
 def _sum(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
