@@ -63,7 +63,9 @@ for _placement, _ftm, _norm in product(FA_PLACEMENTS, FTMS, FA_NORMALISATIONS):
 
 MAIN_ARMS = ("lr", "bilinear", "sssr", "sssr_sisr", "dsrl")
 FA_ARMS = tuple(arm for arm in ARMS if arm.startswith("fa_"))
-CONTROL_ARMS = tuple(arm for arm in ARMS if arm not in MAIN_ARMS + FA_ARMS)
+STAGE_ARMS = ("sssr_sisr_frozen", "sssr_sisr_noise")
+"""Stages of controls: they have had fewer updates, and no comparison shows them."""
+CONTROL_ARMS = tuple(arm for arm in ARMS if arm not in MAIN_ARMS + FA_ARMS + STAGE_ARMS)
 
 # Input side / HR side at which the host alone costs the MACs of host + SSSR head at LR; a test recomputes them.
 MAC_MATCHED_SCALE = {
@@ -102,7 +104,8 @@ SEARCH_SEED = 9
 
 def _seeds(main: int, long: int, control: int, factorial: int) -> dict[str, tuple[int, ...]]:
     """Seeds by arm. long: the stages trained on to the full length, which `dsrl` is compared with."""
-    seeds = dict.fromkeys(MAIN_ARMS, main) | dict.fromkeys(CONTROL_ARMS, control) | dict.fromkeys(FA_ARMS, factorial)
+    groups = ((MAIN_ARMS, main), (CONTROL_ARMS + STAGE_ARMS, control), (FA_ARMS, factorial))
+    seeds = {arm: number for arms, number in groups for arm in arms}
     seeds |= dict.fromkeys(("sssr_long", "sssr_sisr_long"), long)
     return {arm: tuple(range(seeds[arm])) for arm in ARMS}
 

@@ -162,3 +162,10 @@ def test_what_the_repository_publishes(monkeypatch):
     monkeypatch.undo()  # all resamples
     monkeypatch.delenv("DSRL_RESULTS", raising=False)
     assert audit.audit("camvid").query("fatal").empty
+
+
+def test_the_history_of_a_stage_follows_those_before_it(results):
+    for arm in ("sssr", "sssr_sisr", "dsrl"):
+        write_run(arm, 0)
+    (history,) = Study("camvid").histories("dsrl")
+    assert history["epoch"].tolist() == [1, 6, 11]  # five epochs a stage

@@ -73,6 +73,22 @@ class Study:
             self._scores[arm, kind] = score(counts, self._resamples[sequences], statistic)
         return self._scores[arm, kind]
 
+    def histories(self, arm: str) -> list[pd.DataFrame]:
+        """history.csv of each seed of an arm, after those of the stages that it started from; epochs count on."""
+        by_id = {run.run_id: run for run in self.runs}
+        found = []
+        for run in self.select(arm):
+            stages = [run]
+            while (parent := by_id.get(stages[0].config["warm_start"])) is not None:
+                stages.insert(0, parent)
+            before = total_epochs(run) - sum(stage.config["optim"]["epochs"] for stage in stages)
+            pieces = []
+            for stage in stages:
+                pieces.append(stage.history.assign(epoch=stage.history["epoch"] + before))
+                before += stage.config["optim"]["epochs"]
+            found.append(pd.concat(pieces, ignore_index=True))
+        return found
+
     def single(self, arm: str, kind: str = "miou") -> Difference | None:
         """An arm's score with its interval; None without runs."""
         return single(self.scores(arm, kind)) if self.select(arm) else None

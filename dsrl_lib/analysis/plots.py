@@ -57,17 +57,16 @@ def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
 
 @styled
 def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
-    """Validation mIoU by arm: every seed thin, their mean thick. Epochs are relative to each run's end."""
+    """Validation mIoU by arm: every seed thin, their mean thick. histories: as from `Study.histories`."""
     figure = chart(6.4, 3.6)
     axes = figure.subplots()
     for arm, seeds in histories.items():
         curves = [history.dropna(subset="val_miou").set_index("epoch")["val_miou"] * 100 for history in seeds]
-        curves = [curve.set_axis(curve.index - curve.index.max()) for curve in curves]
         for curve in curves:
             axes.plot(curve.index, curve, color=colour(arm), linewidth=0.7, alpha=0.45)
         mean = pd.concat(curves, axis=1).mean(axis=1)
         axes.plot(mean.index, mean, color=colour(arm), label=arm, marker="o", markersize=3.5)
-    axes.set(xlabel="epochs from the end of the run", ylabel="validation mIoU (points)")
+    axes.set(xlabel="epochs since the start of the first stage", ylabel="validation mIoU (points)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

@@ -52,6 +52,7 @@ ARM_COLOURS = {
     "sssr_sisr": "#66C2A5",
     "sssr_sisr_long": "#009E73",
     "dsrl": "#D55E00",
+    "dsrl_joint": "#7F2704",
     "sisr_frozen": "#CC79A7",
     "sisr_noise": "#A6761D",
     "mac_matched": "#B8A900",

@@ -10,7 +10,7 @@ from dsrl_lib.analysis.comparisons import Pair, Study, total_epochs
 from dsrl_lib.analysis.stats import Difference
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.presets import ARMS, FA_ARMS, SEARCH_SEED
+from dsrl_lib.presets import ARMS, FA_ARMS, SEARCH_SEED, STAGE_ARMS
 from dsrl_lib.runs import write_atomically
 
 STEPS: tuple[Pair, ...] = (
@@ -31,7 +31,7 @@ VARIANTS = ("host", "pruned", "full")
 
 def main(study: Study) -> pd.DataFrame:
     """One row an arm: input, epochs in total, test mIoU by seed, mean with interval, differences to baselines."""
-    return _arms([arm for arm in study.arms if arm not in FA_ARMS], study, BASELINES)
+    return _arms([arm for arm in study.arms if arm not in FA_ARMS + STAGE_ARMS], study, BASELINES)
 
 
 def factorial(study: Study) -> pd.DataFrame:
