@@ -140,6 +140,7 @@ PROFILES: dict[str, Profile] = {
         settings={
             "small_input": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1)), overrides=_size(180, 240, 180, 240)),
             "second_host": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1)), host="ddrnet23_slim"),
+            "twice_as_long": Setting(dict.fromkeys(("lr", "bilinear", "dsrl"), (0, 1)), overrides=("optim.epochs=10",)),
         },
     ),
     "cityscapes": Profile(

@@ -128,7 +128,7 @@ def test_dry_run_lists_runs_and_starts_nothing(results, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("GiB")[1].split()[1] for line in lines[:3]] == ["sssr", "sssr_sisr", "dsrl"]
     assert sum("data.height=180" in line for line in lines) == 3  # the same arms at the smaller input
-    assert "9 runs, 9 to do in about" in lines[-1]
+    assert "12 runs, 12 to do in about" in lines[-1]
     assert not results.exists()
 
 

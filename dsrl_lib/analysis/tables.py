@@ -21,7 +21,10 @@ STEPS: tuple[Pair, ...] = (
 )
 """From the baseline to the method, one part at a time and at equal updates; they add up to dsrl - lr."""
 
-MAIN_PAIRS: tuple[Pair, ...] = (("dsrl", "lr"), ("dsrl", "bilinear"), *STEPS)
+MAIN_PAIRS: tuple[Pair, ...] = (
+    ("dsrl", "lr"), ("dsrl", "bilinear"), *STEPS,
+    ("dsrl@twice_as_long", "lr@twice_as_long"), ("dsrl@twice_as_long", "bilinear@twice_as_long"),
+)  # fmt: skip
 BASELINES = ("lr", "bilinear")
 COSTS = {"params": ("params (k)", 1e3), "macs": ("MACs (M)", 1e6), "latency_ms": ("latency (ms)", 1.0),
          "peak_mib": ("peak memory (MiB)", 1.0)}  # fmt: skip
