@@ -9,7 +9,7 @@ import resource
 import statistics
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -60,12 +60,30 @@ def macs(model: nn.Module, x: Tensor) -> int:
 
 @torch.inference_mode()
 def macs_by_module(model: nn.Module, x: Tensor) -> dict[str, int]:
-    """Multiply-accumulates of one forward pass on x, by the name of the module; "" is the whole."""
-    with FlopCounterMode(display=False, depth=None) as counter:
-        model(x)
-    counts = {name: sum(flops.values()) // 2 for name, flops in counter.get_flop_counts().items()}
-    prefix = type(model).__name__
-    return {name.removeprefix(prefix).removeprefix("."): n for name, n in counts.items() if name != "Global"}
+    """Multiply-accumulates of the convolutions of one forward pass on x, by the name of the module; "" is the whole.
+
+    Counted where the convolutions are and added up along their names: a module need not be called itself, such as a
+    host of which only the features are asked.
+    """
+    counts = {name: 0 for name, _ in model.named_modules()}
+
+    def counter(name: str) -> Callable:
+        parts = name.split(".")
+        above = ["", *(".".join(parts[: end + 1]) for end in range(len(parts)))]
+
+        def count(module: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
+            pixels = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
+            for place in above:
+                counts[place] += pixels.numel() * module.weight[0].numel()
+
+        return count
+
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    hooks = [m.register_forward_hook(counter(name)) for name, m in model.named_modules() if isinstance(m, kinds)]
+    model(x)
+    for hook in hooks:
+        hook.remove()
+    return counts
 
 
 @torch.inference_mode()

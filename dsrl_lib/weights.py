@@ -111,7 +111,7 @@ def summary(model: nn.Module, x: torch.Tensor, depth: int = 3) -> str:
         if level <= depth:
             label = "  " * level + (name.rpartition(".")[2] or "network")
             parameters = sum(p.numel() for p in module.parameters())
-            macs = counts.get(name, 0) / 1e6
+            macs = counts[name] / 1e6
             lines.append(f"{label:44}{type(module).__name__:22}{parameters:>12,}{macs:>10.2f}")
     return "\n".join(lines)
 

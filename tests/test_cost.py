@@ -77,3 +77,13 @@ def test_peak_memory_of_a_chain_by_hand():
     config = preset("smoke", "lr", overrides=["data.height=1024", "data.width=1024", "optim.precision=fp32"])
     peak = cost.activation_peak_mib(Chain(), torch.zeros(1, 3, 1024, 1024), config)
     assert peak == pytest.approx(24, abs=0.1)
+
+
+@pytest.mark.parametrize("host", ["espnetv2_s0.5", "ddrnet23_slim"])
+def test_macs_of_the_parts_add_up_to_the_whole(host):
+    config = preset("smoke", "dsrl", host)
+    model, x = network.build(config).eval(), torch.zeros(1, 3, 32, 64)
+    parts = cost.macs_by_module(model, x)
+    assert parts[""] == cost.macs(model, x)
+    assert parts[""] == sum(parts[name] for name, _ in model.named_children())
+    assert parts["host"] == cost.macs(DSRL(model.host, sssr=False).eval(), x)

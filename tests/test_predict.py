@@ -211,7 +211,9 @@ def test_what_a_file_holds(file):
         assert part in text
     model = open_weights(file)[0]
     tree = weights.summary(model.eval(), torch.zeros(1, 3, 16, 32))
-    assert "network" in tree and "sisr" in tree and f"{sum(p.numel() for p in model.parameters()):,}" in tree
+    parts = {line.split()[0]: float(line.split()[-1]) for line in tree.splitlines()[1:] if not line.startswith("   ")}
+    assert parts["network"] == pytest.approx(sum(parts[name] for name in ("host", "sssr", "sisr", "ftm")), abs=0.05)
+    assert parts["host"] > 0.5 and f"{sum(p.numel() for p in model.parameters()):,}" in tree
 
 
 def broken(path: Path, kind: str) -> None:
