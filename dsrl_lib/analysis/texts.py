@@ -74,14 +74,14 @@ def write_texts(study: Study, paths: Sequence[Path] | None = None) -> list[Path]
     """Refresh the published texts (or `paths`) and return them; no difference if nothing changed."""
     paths = published(study.profile) if paths is None else list(paths)
     for path in paths:
-        text = refreshed(path.read_text(), study)
+        text = _linked(refreshed(path.read_text(), study), study, path)
         write_atomically(path, lambda temporary, text=text: temporary.write_text(text))
     return paths
 
 
 def wrong_lines(study: Study, path: Path) -> list[tuple[str, str]]:
     """Lines of a text that the runs do not give: (line number, what is shown and what is right)."""
-    old, new = path.read_text(), refreshed(path.read_text(), study)
+    old, new = path.read_text(), _linked(refreshed(path.read_text(), study), study, path)
     pairs = side_by_side(old, new)
     return [
         (f"line {number}", f"{_cut(a, b)!r} is shown, {_cut(b, a)!r} is right")
@@ -94,6 +94,12 @@ def side_by_side(old: str, new: str) -> list[tuple[str, str]]:
     a, b = old.splitlines(), new.splitlines()
     size = max(len(a), len(b))
     return list(zip([*a, *[""] * (size - len(a))], [*b, *[""] * (size - len(b))], strict=True))
+
+
+def _linked(text: str, study: Study, path: Path) -> str:
+    """The tables' links start at the repository; a text in results/<profile> needs them from there."""
+    below = f"results/{study.profile}"
+    return text.replace(f"]({below}/", "](") if path.parent == root() / below else text
 
 
 def _number(study: Study, expression: str, field: str, shown: str) -> str:
