@@ -1,12 +1,11 @@
 """Command line: ``python -m dsrl_lib COMMAND --help``. Every command is one function call; imports are lazy."""
 
 import sys
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from dsrl_lib.view import View
+from dsrl_lib import weights_commands
 
 app = tyro.extras.SubcommandApp()
 Repeated = tyro.conf.UseAppendAction
@@ -92,176 +91,8 @@ def runs(
         print(manage.table(profile))
 
 
-@app.command
-def predict(
-    sources: tyro.conf.Positional[tuple[str, ...]],
-    weights: Path,
-    out: Path,
-    host: str | None = None,
-    view: Annotated[View, tyro.conf.arg(name="")] = View(),  # noqa: B008
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-) -> None:
-    """Predict images into DIR/{rgb,pred,compose,diff,sr}; a bad image is reported at the end (exit status 1).
-
-    Args:
-        sources: Images, folders, patterns, or dataset:split such as camvid:test.
-        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
-        out: The folder to write.
-        host: The network of a .pth file, such as espnetv2_s2.0.
-        view: How each image is looked at.
-        device: Where to run.
-    """
-    from dsrl_lib.predict import predict
-    from dsrl_lib.train import pick_device
-    from dsrl_lib.weights import open_weights
-
-    model, config = open_weights(weights, host)
-    done = predict(model.to(pick_device(device)), config, sources, out, view)
-    speed = done.written / max(done.seconds, 1e-9)
-    print(f"{done.written} images in {done.seconds:.1f} s, {speed:.1f} images/s: {out}")
-    if done.failed:
-        raise ValueError("\n  ".join([f"{len(done.failed)} images could not be predicted:", *done.failed]))
-
-
-@app.command
-def evaluate(
-    weights: Path,
-    data: str,
-    split: str = "val",
-    out: Path | None = None,
-    host: str | None = None,
-    view: Annotated[View, tyro.conf.arg(name="")] = View(),  # noqa: B008
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-) -> None:
-    """Score weights on a split: IoU, precision and recall by class, mIoU, fwIoU, accuracy, cross entropy, trimap.
-
-    Args:
-        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
-        data: The data set: streets, camvid or cityscapes.
-        split: train, val or test.
-        out: A folder for scores.json, scores.csv, scores.txt and counts.npz.
-        host: The network of a .pth file, such as espnetv2_s2.0.
-        view: How each image is looked at.
-        device: Where to run.
-    """
-    from tempfile import TemporaryDirectory
-
-    from dsrl_lib.scoring import score_split, write_scores
-    from dsrl_lib.train import pick_device
-    from dsrl_lib.weights import open_weights
-
-    model, config = open_weights(weights, host)
-    scored = score_split(model.to(pick_device(device)), config, data, split, view)
-    source = {"weights": str(weights), "run": config.run_id, "data": data, "split": split}
-    with TemporaryDirectory() as nowhere:
-        print(write_scores(scored, out or Path(nowhere), source, view), end="")
-
-
-@app.command
-def submit(
-    images: tyro.conf.Positional[Path],
-    weights: Path,
-    out: Path,
-    host: str | None = None,
-    view: Annotated[View, tyro.conf.arg(name="")] = View(),  # noqa: B008
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-) -> None:
-    """Write the zip for the Cityscapes server: label ids of all 1525 test images, checked before it appears.
-
-    Args:
-        images: The folder leftImg8bit/test.
-        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
-        out: The zip to write.
-        host: The network of a .pth file, such as espnetv2_s2.0.
-        view: How each image is looked at.
-        device: Where to run.
-    """
-    from dsrl_lib.submit import submit
-    from dsrl_lib.train import pick_device
-    from dsrl_lib.weights import open_weights
-
-    model, config = open_weights(weights, host)
-    print(f"{submit(model.to(pick_device(device)), config, images, out, view)} label maps: {out}")
-
-
-@app.command
-def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path], fold: bool = False) -> None:
-    """Write what inference needs: no SISR head, no feature transform. Says sizes and MACs before and after.
-
-    Args:
-        source: A run directory or a file of weights.
-        target: The .safetensors file to write.
-        fold: Also fold batch norms into convolutions; logits then agree up to rounding instead of bit by bit.
-    """
-    from dsrl_lib.weights import prune
-
-    for name, size in zip(("before", "after"), prune(source, target, fold), strict=True):
-        print(f"{name:7}{size.megabytes:8.2f} MB {size.parameters:>12,} parameters {size.macs / 1e6:>10.1f} M MACs")
-
-
-@app.command
-def inspect(file: tyro.conf.Positional[Path]) -> None:
-    """Print what a file of weights (or a run directory) holds: configuration, classes, tensors, provenance."""
-    from dsrl_lib.weights import describe
-
-    print(describe(file))
-
-
-@app.command
-def summary(weights: tyro.conf.Positional[Path], host: str | None = None, depth: int = 3) -> None:
-    """Print the module tree with parameters and MACs of one frame.
-
-    Args:
-        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
-        host: The network of a .pth file, such as espnetv2_s2.0.
-        depth: Levels of the tree to show.
-    """
-    from dsrl_lib import cost
-    from dsrl_lib.weights import open_weights, summary
-
-    model, config = open_weights(weights, host)
-    print(summary(model.eval(), cost.example_input(config), depth))
-
-
-@app.command
-def speed(
-    weights: tyro.conf.Positional[Path],
-    sizes: tuple[str, ...] = (),
-    batch: int = 8,
-    seconds: float = 3.0,
-    trace: Path | None = None,
-    host: str | None = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    threads: int | None = None,
-) -> None:
-    """Measure latency, throughput and peak memory by input size on this device.
-
-    Args:
-        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
-        sizes: Input sizes, height first, such as 180x240; the input of the run unless given.
-        batch: Images at once for the throughput.
-        seconds: How long each number is measured.
-        trace: Also write a chrome trace of one frame (open it in chrome://tracing or Perfetto).
-        host: The network of a .pth file, such as espnetv2_s2.0.
-        device: Where to run.
-        threads: Threads of PyTorch on the CPU.
-    """
-    import torch
-
-    from dsrl_lib.bench.speed import parse_size, speed
-    from dsrl_lib.cost import device_name, example_input
-    from dsrl_lib.train import pick_device
-    from dsrl_lib.weights import open_weights
-
-    wanted = [parse_size(size) for size in sizes]
-    if threads:
-        torch.set_num_threads(threads)
-    model, config = open_weights(weights, host)
-    wanted = wanted or [tuple(example_input(config).shape[2:])]
-    model = model.eval().prune().to(pick_device(device), memory_format=torch.channels_last)
-    print(f"{config.model.host}, {config.arm}, pruned, {config.optim.precision}; {device_name(pick_device(device))}, "
-          f"{torch.get_num_threads()} threads")  # fmt: skip
-    print(speed(model, config, wanted, batch, seconds, trace).to_string(float_format=lambda value: f"{value:.2f}"))
+for _command in weights_commands.COMMANDS:
+    app.command(_command)
 
 
 @app.command

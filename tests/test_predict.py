@@ -298,6 +298,19 @@ def test_what_cannot_change_in_the_middle_of_a_run(cut_off, change):
         manage.resume(cut_off, [change])
 
 
+def test_files_of_weights_through_the_command_line(file, tmp_path):
+    target = tmp_path / "small.safetensors"
+    done = dsrl("prune", file, target, "--fold")
+    assert done.returncode == 0 and "before" in done.stdout and "M MACs" in done.stdout
+    done = dsrl("inspect", target)
+    assert done.returncode == 0 and "batch norms folded: yes" in done.stdout
+    done = dsrl("evaluate", "--weights", target, "--data", "streets", "--out", tmp_path / "scores", "--device", "cpu")
+    assert done.returncode == 0 and "fwIoU" in done.stdout and (tmp_path / "scores" / "scores.json").exists()
+    done = dsrl("evaluate", "--weights", target, "--data", "camvid", "--device", "cpu")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the network has the 19 classes of cityscapes, not those of camvid" in done.stderr
+
+
 def test_speed_through_the_command_line(file, tmp_path):
     trace = tmp_path / "trace.json"
     done = dsrl("speed", file, "--sizes", "16x32", "20x40", "--seconds", 0.2, "--batch", 2, "--device", "cpu",
