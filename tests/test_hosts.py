@@ -1,5 +1,6 @@
 """Every host keeps the common interface, at any input size, and loads weights strictly."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -8,7 +9,7 @@ from dsrl_lib.models.cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
 from dsrl_lib.models.ddrnet import ddrnet
 from dsrl_lib.models.deeplabv3plus import DeepLabV3Plus
 from dsrl_lib.models.espnetv2 import ESPNetv2, ShuffledConv2d
-from dsrl_lib.models.hosts import HOSTS, build_host
+from dsrl_lib.models.hosts import HOSTS, build_host, read_state_dict
 
 SMALL = ("espnetv2_s0.5", "ddrnet23_slim", "deeplabv3plus_resnet18", "deeplabv3plus_mobilenetv2")
 # A strided EESP unit of the published ESPNetv2 owns this activation and never applies it.
@@ -105,6 +106,18 @@ def test_wrapped_ddrnet_file_loads_with_chosen_rows(saved, tmp_path):
     torch.testing.assert_close(host.conv1[0].weight, state["model.conv1.0.weight"], rtol=0, atol=0)
     fresh = build_host("ddrnet23_slim", 2, tmp_path / "wrapped.pth")
     assert not torch.equal(fresh.final_layer.conv2.weight, host.final_layer.conv2.weight)
+
+
+@pytest.mark.parametrize("numpy_name", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
+def test_checkpoint_of_a_training_script_loads(saved, tmp_path, numpy_name):
+    state = {key.replace("model.", "module.", 1): value for key, value in torch.load(saved).items()}
+    extra = {"epoch": 3, "mean_iu": np.float64(0.8), "optimizer": {"state": {}}, "command": "--lr 0.1"}
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"state_dict": state, **extra}, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"numpy._core.multiarray", numpy_name))
+    assert read_state_dict(path).keys() == state.keys()
+    host = build_host("ddrnet23_slim", 19, path)
+    torch.testing.assert_close(host.conv1[0].weight, state["module.conv1.0.weight"], rtol=0, atol=0)
 
 
 def test_state_dict_that_does_not_fit_is_described(saved, tmp_path):

@@ -13,12 +13,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dsrl_lib.config import Host
 
 HOSTS: tuple[str, ...] = get_args(Host)
+
+# What a number of numpy is made with, under its present and its old name. Training scripts save one beside the weights,
+# their best score, and a file that may name nothing else still runs no code of its own.
+_scalar = np.float64().__reduce__()[0]
+NUMPY_SCALARS = [_scalar, (_scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Float64DType]
 
 
 class Features(NamedTuple):
@@ -95,10 +101,12 @@ def replaced_classifier(layer: nn.Conv2d, classes: int, rows: Sequence[int] | No
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read a plain state dict, legacy or zipped, onto the CPU."""
+    """Read a state dict onto the CPU, plain or under the key `state_dict` of a training script's checkpoint."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"weights {str(path)!r} not found")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with torch.serialization.safe_globals(NUMPY_SCALARS):
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    return content.get("state_dict", content)
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
