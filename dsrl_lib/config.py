@@ -15,6 +15,7 @@ Host = Literal[
     "espnetv2_s0.5", "espnetv2_s1.0", "espnetv2_s1.5", "espnetv2_s2.0",
     "ddrnet23_slim", "ddrnet23", "ddrnet39",
     "deeplabv3plus_resnet18", "deeplabv3plus_resnet50", "deeplabv3plus_resnet101", "deeplabv3plus_mobilenetv2",
+    "deeplabv3plus_seresnext50", "deeplabv3plus_drn_d_54", "deeplabv3plus_xception",
 ]  # fmt: skip
 """Names of the host networks that `models.build_host` knows."""
 

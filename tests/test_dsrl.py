@@ -133,6 +133,20 @@ def test_pruned_logits_are_bit_equal_and_have_twice_the_size(host, head):
     assert model.sisr is not None and model.fa  # the training network is left as it was
 
 
+@pytest.mark.parametrize(
+    "host", ["deeplabv3plus_seresnext50", "deeplabv3plus_drn_d_54", "deeplabv3plus_xception"]
+)
+def test_large_hosts_train_with_every_branch(host):
+    model = DSRL(build_host(host, 11), sisr=True, fa=True).train()
+    out = model(torch.randn(2, 3, 35, 50))
+    assert out["logits"].shape == (2, 11, 70, 100)
+    assert out["image"].shape == (2, 3, 70, 100)
+    sum(result.square().mean() for result in out.values()).backward()
+    for tap in (model.sisr.low, model.sisr.deep, model.ftm):
+        assert tap[0].weight.grad.abs().sum() > 0
+    assert next(model.host.parameters()).grad.abs().sum() > 0
+
+
 @pytest.mark.parametrize("size", [(37, 51), (45, 60), (17, 33)])
 def test_any_input_size_gives_twice_the_size(size):
     model = DSRL(build_host("espnetv2_s0.5", 11), sisr=True, fa=True).eval()

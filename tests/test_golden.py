@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from dsrl_lib import paths
+from dsrl_lib.models.aligned_xception import AlignedXception
 from dsrl_lib.models.ddrnet import ddrnet
+from dsrl_lib.models.drn import DRN
 from dsrl_lib.models.hosts import build_host
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -126,6 +128,38 @@ def test_ddrnet_sizes(variant, with_aux, without, entries):
     assert sum(p.numel() for p in host.parameters()) == with_aux
     assert sum(p.numel() for p in ddrnet(variant).parameters()) == without
     assert len(host.state_dict()) == entries
+
+
+def assert_golden(own, reference):
+    np.testing.assert_allclose(own[0].numpy(), reference, rtol=0, atol=1e-4 * reference.std())
+
+
+BACKBONES = {
+    "drn_d_54": DRN,
+    "aligned_xception_os16": lambda: AlignedXception(16),
+    "aligned_xception_os8": lambda: AlignedXception(8),
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbones_reproduce_the_earlier_systems(name):
+    reference = golden(f"{name}_fill0_64x128")
+    backbone = fill_by_name(BACKBONES[name]()).eval()
+    with torch.no_grad():
+        low, out = backbone(wave_input(64, 128))
+    assert (low.shape[1], out.shape[1]) == backbone.channels
+    assert_golden(low, reference["low"])
+    assert_golden(out, reference["out"])
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "entries"), [("drn_d_54", 35_296_176, 342), ("aligned_xception_os16", 37_867_312, 792)]
+)
+def test_backbone_sizes(name, parameters, entries):
+    with torch.device("meta"):
+        backbone = BACKBONES[name]()
+    assert sum(p.numel() for p in backbone.parameters()) == parameters
+    assert len(backbone.state_dict()) == entries
 
 
 @pytest.mark.parametrize(

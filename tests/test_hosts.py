@@ -1,5 +1,7 @@
 """Every host keeps the common interface, at any input size, and loads weights strictly."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,19 @@ from dsrl_lib.models.cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
 from dsrl_lib.models.ddrnet import ddrnet
 from dsrl_lib.models.deeplabv3plus import DeepLabV3Plus
 from dsrl_lib.models.espnetv2 import ESPNetv2, ShuffledConv2d
+from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.models.hosts import HOSTS, build_host, read_state_dict
 
-SMALL = ("espnetv2_s0.5", "ddrnet23_slim", "deeplabv3plus_resnet18", "deeplabv3plus_mobilenetv2")
+# Strides of the maps `low`, `deep` and `last`.
+SMALL = {
+    "espnetv2_s0.5": [4, 16, 2],
+    "ddrnet23_slim": [4, 8, 8],
+    "deeplabv3plus_resnet18": [4, 16, 4],
+    "deeplabv3plus_mobilenetv2": [4, 16, 4],
+    "deeplabv3plus_seresnext50": [4, 16, 4],
+    "deeplabv3plus_drn_d_54": [4, 8, 4],
+    "deeplabv3plus_xception": [4, 16, 4],
+}
 # A strided EESP unit of the published ESPNetv2 owns this activation and never applies it.
 UNUSED = {f"base_net.level{i}_0.eesp.module_act.weight" for i in (2, 3, 4)}
 
@@ -42,18 +54,11 @@ def test_interface_at_any_size(host, size):
     assert features.low.shape[2:] == tuple(-(-side // 4) for side in size)
 
 
-def test_strides(host):
-    x = torch.randn(1, 3, 128, 256)
+def test_strides(host, request):
+    x = torch.randn(1, 3, 64, 128)
     with torch.no_grad():
         found = strides(host.eval().features(x)[:3], x)
-    assert (
-        found
-        == {
-            "ESPNetv2": [4, 16, 2],
-            "DDRNet": [4, 8, 8],
-            "DeepLabV3Plus": [4, 16, 4],
-        }[type(host).__name__]
-    )
+    assert found == SMALL[request.node.callspec.params["host"]]
 
 
 def test_training_reaches_every_parameter(host):
@@ -67,6 +72,20 @@ def test_training_reaches_every_parameter(host):
     assert {name for name, p in host.named_parameters() if not p.requires_grad} == without
 
 
+def test_folding_keeps_the_logits(host):
+    folded = copy.deepcopy(host).eval()
+    torch.manual_seed(2)
+    for module in folded.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    x = torch.randn(1, 3, 33, 49)
+    with torch.no_grad():
+        before = folded(x)
+        assert fold_batch_norms(folded) > 0
+        torch.testing.assert_close(folded(x), before, rtol=0, atol=1e-4 * before.abs().max().item())
+
+
 def test_ddrnet_auxiliary_head_is_trained():
     host = ddrnet("ddrnet23_slim", 11, aux=True).train()
     features = host.features(torch.randn(2, 3, 64, 64))
@@ -77,8 +96,9 @@ def test_ddrnet_auxiliary_head_is_trained():
     assert host.features(torch.randn(2, 3, 64, 64)).aux.shape[1] == 4
 
 
-def test_deeplab_output_stride_8():
-    host = DeepLabV3Plus("resnet18", 3, output_stride=8).eval()
+@pytest.mark.parametrize("backbone", ["resnet18", "xception"])
+def test_deeplab_output_stride_8(backbone):
+    host = DeepLabV3Plus(backbone, 3, output_stride=8).eval()
     x = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert strides(host.features(x)[:3], x) == [4, 8, 4]
@@ -139,6 +159,10 @@ def test_bad_requests_name_what_is_allowed(saved):
         build_host("ddrnet23_slim", 2, saved, rows=(0, 19))
     with pytest.raises(ValueError, match="need 2 indices"):
         build_host("ddrnet23_slim", 2, saved, rows=(0,))
+    with pytest.raises(ValueError, match=r"output_stride 16 of backbone 'drn_d_54'; allowed: 8$"):
+        DeepLabV3Plus("drn_d_54", 2, output_stride=16)
+    with pytest.raises(ValueError, match=r"output_stride 4 of backbone 'xception'; allowed: 16, 8$"):
+        DeepLabV3Plus("xception", 2, output_stride=4)
     with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
         build_host("ddrnet23_slim", 2, "absent.pth")
 

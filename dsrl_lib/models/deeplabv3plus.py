@@ -1,4 +1,4 @@
-"""DeepLabv3+ on a timm backbone.
+"""DeepLabv3+ on backbones of timm and of the earlier PyTorch systems.
 
 Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation", ECCV 2018.
 """
@@ -12,14 +12,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .aligned_xception import AlignedXception
+from .drn import DRN
 from .hosts import Features, initialise, replaced_classifier
 
-BACKBONES = {
+TIMM = {
     "resnet18": "resnet18",
     "resnet50": "resnet50",
     "resnet101": "resnet101",
     "mobilenetv2": "mobilenetv2_100",
+    # DEVIATION: SE-ResNeXt-50 is timm's, with padded max-pooling and output stride 16; Zhu et al. (CVPR 2019) pad
+    # nothing there and use output stride 8.
+    "seresnext50": "seresnext50_32x4d",
 }
+# Output strides by backbone, the usual one first.
+BACKBONES = {**dict.fromkeys((*TIMM, "xception"), (16, 8)), "drn_d_54": (8,)}
 RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
 WIDTH, LOW_WIDTH = 256, 48
 
@@ -32,6 +39,15 @@ def conv_bn_relu(inputs: int, outputs: int, kernel: int = 1, rate: int = 1) -> n
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, tuple(like.shape[2:]), mode="bilinear", align_corners=True)
+
+
+def build_backbone(name: str, output_stride: int) -> tuple[nn.Module, tuple[int, int]]:
+    """A network that turns an image into its maps at strides 4 and `output_stride`, and the channels of both."""
+    if name in TIMM:
+        network = timm.create_model(TIMM[name], features_only=True, out_indices=(1, 4), output_stride=output_stride)
+        return network, tuple(network.feature_info.channels())
+    network = DRN() if name == "drn_d_54" else AlignedXception(output_stride)
+    return network, network.channels
 
 
 class ASPP(nn.Module):
@@ -53,20 +69,23 @@ class ASPP(nn.Module):
 
 
 class DeepLabV3Plus(nn.Module):
-    """DeepLabv3+ with `output_stride` 16 or 8. Raises ValueError for another one or an unknown backbone."""
+    """DeepLabv3+ with `output_stride` 16 or 8, by default 16, or 8 where the backbone has no other.
+
+    Raises ValueError for an unknown backbone, or an output stride that it does not have.
+    """
 
     align_corners = True  # of the common implementation's interpolation
 
-    def __init__(self, backbone: str, classes: int, output_stride: int = 16) -> None:
+    def __init__(self, backbone: str, classes: int, output_stride: int | None = None) -> None:
         super().__init__()
         if backbone not in BACKBONES:
             raise ValueError(f"DeepLabv3+ backbone {backbone!r}; allowed: {', '.join(BACKBONES)}")
-        if output_stride not in RATES:
-            raise ValueError(f"output_stride {output_stride}; allowed: {', '.join(map(str, RATES))}")
-        self.backbone = timm.create_model(
-            BACKBONES[backbone], features_only=True, out_indices=(1, 4), output_stride=output_stride
-        )
-        low, high = self.backbone.feature_info.channels()
+        allowed = BACKBONES[backbone]
+        output_stride = allowed[0] if output_stride is None else output_stride
+        if output_stride not in allowed:
+            strides = ", ".join(map(str, allowed))
+            raise ValueError(f"output_stride {output_stride} of backbone {backbone!r}; allowed: {strides}")
+        self.backbone, (low, high) = build_backbone(backbone, output_stride)
         self.classes, self.low_channels, self.deep_channels, self.last_channels = classes, low, WIDTH, WIDTH
         self.aspp = ASPP(high, RATES[output_stride])
         self.low = conv_bn_relu(low, LOW_WIDTH)
