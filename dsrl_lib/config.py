@@ -16,6 +16,7 @@ Host = Literal[
     "ddrnet23_slim", "ddrnet23", "ddrnet39",
     "deeplabv3plus_resnet18", "deeplabv3plus_resnet50", "deeplabv3plus_resnet101", "deeplabv3plus_mobilenetv2",
     "deeplabv3plus_seresnext50", "deeplabv3plus_drn_d_54", "deeplabv3plus_xception",
+    "deepwv3plus",
 ]  # fmt: skip
 """Names of the host networks that `models.build_host` knows."""
 

@@ -134,7 +134,7 @@ def test_pruned_logits_are_bit_equal_and_have_twice_the_size(host, head):
 
 
 @pytest.mark.parametrize(
-    "host", ["deeplabv3plus_seresnext50", "deeplabv3plus_drn_d_54", "deeplabv3plus_xception"]
+    "host", ["deeplabv3plus_seresnext50", "deeplabv3plus_drn_d_54", "deeplabv3plus_xception", "deepwv3plus"]
 )
 def test_large_hosts_train_with_every_branch(host):
     model = DSRL(build_host(host, 11), sisr=True, fa=True).train()

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dsrl_lib import paths
 from dsrl_lib.models.aligned_xception import AlignedXception
 from dsrl_lib.models.ddrnet import ddrnet
+from dsrl_lib.models.deepwv3plus import DeepWV3Plus
 from dsrl_lib.models.drn import DRN
 from dsrl_lib.models.hosts import build_host
 
@@ -160,6 +161,25 @@ def test_backbone_sizes(name, parameters, entries):
         backbone = BACKBONES[name]()
     assert sum(p.numel() for p in backbone.parameters()) == parameters
     assert len(backbone.state_dict()) == entries
+
+
+def test_deepwv3plus_reproduces_the_network_of_label_relaxation():
+    reference = golden("deepwv3plus_fill0_64x128")
+    host = fill_by_name(DeepWV3Plus(19)).eval()
+    class_maps = []
+    host.final[-1].register_forward_hook(lambda *args: class_maps.append(args[2]))
+    with torch.no_grad():
+        logits = host(wave_input(64, 128))
+    assert_golden(class_maps[0], reference["final"])
+    assert_golden(logits[:, :, ::4, ::4], reference["out_sub4"])
+
+
+def test_deepwv3plus_sizes():
+    with torch.device("meta"):
+        host = DeepWV3Plus(19)
+    assert sum(p.numel() for p in host.parameters()) == 137_103_936
+    assert sum(p.numel() for name, p in host.named_parameters() if name.startswith("mod")) == 105_062_720
+    assert len(host.state_dict()) == 268
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from torch import nn
 from dsrl_lib.models.cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
 from dsrl_lib.models.ddrnet import ddrnet
 from dsrl_lib.models.deeplabv3plus import DeepLabV3Plus
+from dsrl_lib.models.deepwv3plus import DeepWV3Plus
 from dsrl_lib.models.espnetv2 import ESPNetv2, ShuffledConv2d
 from dsrl_lib.models.folding import fold_batch_norms
-from dsrl_lib.models.hosts import HOSTS, build_host, read_state_dict
+from dsrl_lib.models.hosts import HOSTS, build_host, load_strictly, read_state_dict
 
 # Strides of the maps `low`, `deep` and `last`.
 SMALL = {
@@ -40,6 +41,10 @@ def strides(maps, x):
 
 @pytest.mark.parametrize("size", [(17, 33), (45, 60), (64, 128)])
 def test_interface_at_any_size(host, size):
+    assert_interface(host, size)
+
+
+def assert_interface(host, size):
     x = torch.randn(2, 3, *size)
     host.eval()
     with torch.no_grad():
@@ -62,9 +67,13 @@ def test_strides(host, request):
 
 
 def test_training_reaches_every_parameter(host):
+    assert_training_reaches_every_parameter(host, (65, 97))
+
+
+def assert_training_reaches_every_parameter(host, size):
     torch.manual_seed(1)
     host.train().zero_grad()
-    logits = host(torch.randn(2, 3, 65, 97))
+    logits = host(torch.randn(2, 3, *size))
     logits.square().mean().backward()
     assert logits.isfinite().all()
     without = {name for name, p in host.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
@@ -73,6 +82,11 @@ def test_training_reaches_every_parameter(host):
 
 
 def test_folding_keeps_the_logits(host):
+    assert_folding_keeps_the_logits(host)
+
+
+def assert_folding_keeps_the_logits(host):
+    """Returns the folded copy."""
     folded = copy.deepcopy(host).eval()
     torch.manual_seed(2)
     for module in folded.modules():
@@ -84,6 +98,24 @@ def test_folding_keeps_the_logits(host):
         before = folded(x)
         assert fold_batch_norms(folded) > 0
         torch.testing.assert_close(folded(x), before, rtol=0, atol=1e-4 * before.abs().max().item())
+    return folded
+
+
+def test_deepwv3plus_is_a_host_like_the_others():
+    torch.manual_seed(0)
+    host = build_host("deepwv3plus", 11)
+    assert_interface(host, (17, 33))
+    assert_training_reaches_every_parameter(host, (17, 33))
+    folded = assert_folding_keeps_the_logits(host)
+    left = {name for name, module in folded.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    # The first batch norm of a block reads a sum or a pooled map: there is no one convolution before it.
+    assert left == {name for name, _ in host.named_modules() if name.endswith("bn1.0")}
+    x = torch.randn(1, 3, 32, 64)
+    with torch.no_grad():
+        assert strides(host.eval().features(x)[:3], x) == [4, 8, 2]
+        before = host(x)
+        host.set_classes(2, rows=(5, 0))
+        torch.testing.assert_close(host(x), before[:, [5, 0]], rtol=0, atol=1e-4 * before.abs().max().item())
 
 
 def test_ddrnet_auxiliary_head_is_trained():
@@ -138,6 +170,16 @@ def test_checkpoint_of_a_training_script_loads(saved, tmp_path, numpy_name):
     assert read_state_dict(path).keys() == state.keys()
     host = build_host("ddrnet23_slim", 19, path)
     torch.testing.assert_close(host.conv1[0].weight, state["module.conv1.0.weight"], rtol=0, atol=0)
+
+
+def test_published_names_of_deepwv3plus_fit():
+    with torch.device("meta"):
+        host = DeepWV3Plus(3)
+    published = {f"module.{key}": value for key, value in host.state_dict().items()}
+    load_strictly(host, published, "file")
+    del published["module.mod2.block1.bn1.0.weight"]
+    with pytest.raises(ValueError, match=r"missing mod2\.block1\.bn1\.0\.weight$"):
+        load_strictly(host, published, "file")
 
 
 def test_state_dict_that_does_not_fit_is_described(saved, tmp_path):

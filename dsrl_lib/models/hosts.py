@@ -69,6 +69,10 @@ def _construct(name: str, classes: int) -> nn.Module:
         from .deeplabv3plus import DeepLabV3Plus
 
         return DeepLabV3Plus(variant, classes)
+    if family == "deepwv3plus":
+        from .deepwv3plus import DeepWV3Plus
+
+        return DeepWV3Plus(classes)
     from .ddrnet import ddrnet
 
     return ddrnet(name, classes)
@@ -89,14 +93,15 @@ def initialise(network: nn.Module) -> None:
 
 def replaced_classifier(layer: nn.Conv2d, classes: int, rows: Sequence[int] | None) -> nn.Conv2d:
     """A 1x1 prediction layer like `layer` with `classes` outputs: copied `rows` of `layer`, or fresh."""
-    new = nn.Conv2d(layer.in_channels, classes, 1)
+    new = nn.Conv2d(layer.in_channels, classes, 1, bias=layer.bias is not None)
     initialise(new)
     if rows is not None:
         if len(rows) != classes or not all(0 <= row < layer.out_channels for row in rows):
             raise ValueError(f"rows {tuple(rows)}: need {classes} indices from 0 to {layer.out_channels - 1}")
         with torch.no_grad():
             new.weight.copy_(layer.weight[list(rows)])
-            new.bias.copy_(layer.bias[list(rows)])
+            if layer.bias is not None:
+                new.bias.copy_(layer.bias[list(rows)])
     return new
 
 
