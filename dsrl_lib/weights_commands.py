@@ -1,4 +1,4 @@
-"""The commands that use trained weights: predict, evaluate, submit, prune, inspect, summary, speed.
+"""The commands that use trained weights: predict, evaluate, submit, prune, inspect, summary, export, speed.
 
 Each is one function call of the library; imports are lazy, so that help is quick.
 """
@@ -136,6 +136,34 @@ def summary(weights: tyro.conf.Positional[Path], host: str | None = None, depth:
     print(summary(model.eval(), cost.example_input(config), depth))
 
 
+def export(
+    weights: tyro.conf.Positional[Path],
+    out: tyro.conf.Positional[Path],
+    format: Literal["onnx", "torchscript", "pt2"] = "onnx",
+    normalised: bool = False,
+    host: str | None = None,
+) -> None:
+    """Write a file for other programs: images of any number and size in, logits out, compared with PyTorch's.
+
+    Args:
+        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
+        out: The file to write: .onnx, .pt (TorchScript) or .pt2.
+        format: Of the file.
+        normalised: The file takes normalised float32 images; else uint8 RGB, and normalises them itself.
+        host: The network of a .pth file, such as espnetv2_s2.0.
+    """
+    from dsrl_lib.export import OPSET, SHAPES, SMALLEST, export
+    from dsrl_lib.weights import open_weights
+
+    model, config = open_weights(weights, host)
+    made = export(model, config, out, format, normalised)
+    shapes = " and ".join("x".join(map(str, size)) for size in SHAPES)
+    print(f"{out}: {format}{f', opset {OPSET}' if format == 'onnx' else ''}, {made.megabytes:.2f} MB\n"
+          f"{made.inputs}, sides from {SMALLEST} pixels\n"
+          f"logits: (B, K, rH, rW) float32; up to {made.difference:.1e} of the largest one from PyTorch's, "
+          f"at {shapes}")  # fmt: skip
+
+
 def speed(
     weights: tyro.conf.Positional[Path],
     sizes: tuple[str, ...] = (),
@@ -176,4 +204,4 @@ def speed(
     print(speed(model, config, wanted, batch, seconds, trace).to_string(float_format=lambda value: f"{value:.2f}"))
 
 
-COMMANDS = (predict, evaluate, submit, prune, inspect, summary, speed)
+COMMANDS = (predict, evaluate, submit, prune, inspect, summary, export, speed)

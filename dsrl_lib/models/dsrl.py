@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .sisr import SISRHead
+from .sizes import ceil_div, fit
 from .sssr import DeconvHead, SubpixelHead
 
 HEADS = {"deconv": DeconvHead, "subpixel": SubpixelHead}
@@ -71,7 +72,7 @@ class DSRL(nn.Module):
             out["aux"] = features.aux
         if self.sisr:
             sr_features = self.sisr.features(features.low, features.deep)
-            out["image"] = _fit(self.sisr(sr_features), size)
+            out["image"] = fit(self.sisr(sr_features), size)
         if self.fa:
             pair = (features.last, sr_features) if self.placement == "features" else (out["logits"], out["image"])
             out["seg_map"], out["sr_map"] = (self.ftm(pair[0]) if self.ftm else pair[0]), pair[1]
@@ -80,12 +81,11 @@ class DSRL(nn.Module):
     def _upsample(self, class_map: Tensor, size: tuple[int, int]) -> Tensor:
         if self.sssr is None:
             return F.interpolate(class_map, size, mode="bilinear", align_corners=self.host.align_corners)
-        half = tuple(-(-side // 4) for side in size)  # half the input, rounded up as strided convolutions do
+        half = tuple(ceil_div(side, 4) for side in size)  # half the input, rounded up as strided convolutions do
         # DEVIATION: a host whose class map is coarser than ESPNetv2's is first interpolated to half the input, so
         # that every host has the released head.
-        if tuple(class_map.shape[2:]) != half:
-            class_map = F.interpolate(class_map, half, mode="bilinear", align_corners=False)
-        return _fit(self.sssr(class_map), size)
+        # Odd inputs: the decoders' output is a few pixels larger than 2x the input.
+        return fit(self.sssr(fit(class_map, half)), size)
 
     def prune(self) -> "DSRL":
         """The network for inference, sharing this one's weights: SISR head and feature transform are gone."""
@@ -101,11 +101,6 @@ class FeatureTransform(nn.Sequential):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
         nn.init.kaiming_normal_(self[0].weight, mode="fan_out", nonlinearity="relu")
-
-
-def _fit(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Odd inputs: the decoders' output is a few pixels larger than 2x the input."""
-    return x if tuple(x.shape[2:]) == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
 def _seeded(seed: int, part: int, build):

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from .cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
 from .hosts import Features, initialise, replaced_classifier
+from .sizes import adaptive_average, at_least, ceil_div
 
 CLASSES = 20  # 19 Cityscapes classes and a "background" that no label ever holds
 PYRAMID = 10  # width of the pyramid-pooling blocks, min(CLASSES // 2, 16)
-PYRAMID_SCALES = (2.0, 1.5, 1.0, 0.5, 0.1)
+PYRAMID_SCALES = ((2, 1), (3, 2), (1, 1), (1, 2), (1, 10))  # numerator and denominator
 SMALLEST_BRANCH = 5
 LEVEL1_CHANNELS = {0.5: 16, 1.0: 32, 1.5: 32, 2.0: 32}
 
@@ -151,14 +152,14 @@ class PyramidPooling(nn.Module):
         )
         self.br = nn.Identity() if last else named(br=br(outputs))
 
-    def branch(self, x: Tensor, scale: float, stage: nn.Module) -> Tensor:
-        full = x.shape[2:]
-        size = tuple(max(SMALLEST_BRANCH, math.ceil(length * scale)) for length in full)
-        if scale == 1:
+    def branch(self, x: Tensor, scale: tuple[int, int], stage: nn.Module) -> Tensor:
+        full, (up, down) = x.shape[2:], scale
+        size = tuple(at_least(ceil_div(length * up, down), SMALLEST_BRANCH) for length in full)
+        if up == down:
             return stage(x)
-        if scale > 1:
-            return F.adaptive_avg_pool2d(stage(resize(x, size)), tuple(full))
-        return resize(stage(F.adaptive_avg_pool2d(x, size)), full)
+        if up > down:
+            return adaptive_average(stage(resize(x, size)), tuple(full))
+        return resize(stage(adaptive_average(x, size)), full)
 
     def features(self, x: Tensor) -> Tensor:
         """The ten channels that the last 1x1 convolution sees."""

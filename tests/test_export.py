@@ -1,0 +1,134 @@
+"""Exported files: run by other programs, at sizes they were not recorded at, they give the network's logits."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+import torch.nn.functional as F
+
+from dsrl_lib import export as exporting
+from dsrl_lib import network
+from dsrl_lib.data.normalise import normalise
+from dsrl_lib.export import export
+from dsrl_lib.models import sizes
+from dsrl_lib.presets import preset
+
+SMALL = ("data.height=64", "data.width=96", "data.crop_height=64", "data.crop_width=96", "optim.precision=fp32")
+
+
+def dsrl(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "dsrl_lib", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+
+
+def untrained(arm: str, host: str | None = None):
+    """A network whose batch norms do something, and its configuration."""
+    config = preset("smoke", arm, host, overrides=SMALL)
+    model = network.build(config)
+    for norm in network.batch_norms(model):
+        torch.nn.init.uniform_(norm.running_mean, -0.2, 0.2)
+        torch.nn.init.uniform_(norm.running_var, 0.5, 1.5)
+    return model.eval(), config
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "dsrl.safetensors"
+    model, config = untrained("dsrl")
+    network.save(model, config, path)
+    return path
+
+
+def frames(*shape: int) -> torch.Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+def logits(path: Path, images: torch.Tensor) -> torch.Tensor:
+    return network.load(path)[0].eval()(normalise(images))["logits"]
+
+
+def test_onnx_runs_at_any_size_elsewhere(saved, tmp_path):
+    out = tmp_path / "dsrl.onnx"
+    done = dsrl("export", saved, out)
+    assert done.returncode == 0, done.stderr
+    assert "onnx, opset 18" in done.stdout and "uint8 RGB images, (B, 3, H, W)" in done.stdout
+    assert done.stderr == ""
+    model = onnx.load(out)
+    onnx.checker.check_model(model)
+    dims = [[d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+            for value in (*model.graph.input, *model.graph.output)]  # fmt: skip
+    assert dims == [["batch", 3, "height", "width"], ["batch", 19, "2*height", "2*width"]]
+    about = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    assert about["config"]["arm"] == "dsrl" and about["classes"][0] == "road" and about["normalisation"]["inside"]
+    assert b".py" not in out.read_bytes()  # says nothing of the machine that wrote it
+    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    for shape in ((1, 3, 48, 33), (3, 3, 71, 90), (1, 3, 160, 240)):
+        got = torch.from_numpy(session.run(["logits"], {"images": frames(*shape).numpy()})[0])
+        expected = logits(saved, frames(*shape))
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
+
+
+def test_torchscript_runs_at_any_size(saved, tmp_path):
+    out = tmp_path / "dsrl.pt"
+    done = dsrl("export", saved, out, "--format", "torchscript", "--normalised")
+    assert done.returncode == 0 and "float32 images, normalised" in done.stdout and done.stderr == ""
+    about = {"classes": ""}
+    with pytest.warns(DeprecationWarning, match="torch.jit.load"):
+        module = torch.jit.load(str(out), _extra_files=about)
+    assert json.loads(about["classes"])[0] == "road"
+    for shape in ((1, 3, 48, 33), (3, 3, 71, 90)):
+        with torch.no_grad():
+            got = module(normalise(frames(*shape)))
+        torch.testing.assert_close(got, logits(saved, frames(*shape)), rtol=0, atol=1e-3)
+
+
+def test_an_exported_program_runs_at_any_size(tmp_path):
+    model, config = untrained("lr", "ddrnet23_slim")
+    weights, out = tmp_path / "lr.safetensors", tmp_path / "lr.pt2"
+    network.save(model, config, weights)
+    done = dsrl("export", weights, out, "--format", "pt2")
+    assert done.returncode == 0 and "pt2" in done.stdout, done.stderr
+    with out.open("rb") as file:
+        module = torch.export.load(file).module()
+    for shape in ((1, 3, 80, 64), (2, 3, 71, 90)):
+        got = module(frames(*shape))
+        expected = logits(weights, frames(*shape))
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
+
+
+def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch):
+    model, config = untrained("lr")
+    out = tmp_path / "lr.onnx"
+
+    def writer(wrapped, images, path, metadata):
+        path.write_bytes(b"file")
+        return lambda x: wrapped(x) + 0.01 * wrapped(x).abs().max()
+
+    monkeypatch.setitem(exporting._WRITERS, "onnx", writer)
+    with pytest.raises(RuntimeError, match=r"differs from the network by 0\.01 of the largest logit"):
+        export(model, config, out, "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_suffix_says_the_format(saved, tmp_path):
+    done = dsrl("export", saved, tmp_path / "a.pt", "--format", "onnx")
+    assert done.returncode == 1 and "a file of format onnx ends in .onnx" in done.stderr
+    model, config = untrained("lr")
+    with pytest.raises(ValueError, match="format = 'tflite'; allowed: onnx, torchscript, pt2"):
+        export(model, config, tmp_path / "a.tflite", "tflite")
+
+
+@pytest.mark.parametrize("size", [(5, 7), (16, 9), (33, 64)])
+@pytest.mark.parametrize("cells", [(1, 1), (3, 5), (4, 4), (5, 9), (7, 13)])
+def test_pooling_for_files_is_adaptive_pooling(monkeypatch, size, cells):
+    x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(sizes, "exporting", lambda: True)
+    torch.testing.assert_close(sizes.adaptive_average(x, cells), F.adaptive_avg_pool2d(x, cells), rtol=1e-5, atol=1e-5)
