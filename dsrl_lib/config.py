@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from dsrl_lib.paths import own_datasets
+
 Host = Literal[
     "espnetv2_s0.5", "espnetv2_s1.0", "espnetv2_s1.5", "espnetv2_s2.0",
     "ddrnet23_slim", "ddrnet23", "ddrnet39",
@@ -20,15 +22,29 @@ Host = Literal[
 ]  # fmt: skip
 """Names of the host networks that `models.build_host` knows."""
 
+ONE_SIZE = ("streets", "camvid", "cityscapes", "cityscapes_cv1", "cityscapes_cv2", "cityscapes_coarse")
+"""Data sets whose frames all have one size."""
+
+PUBLISHED = (*ONE_SIZE, "kitti", "kitti_cv1", "kitti_cv2", "mapillary", "voc", "voc_sbd", "coco")
+"""Data sets that `data.list_frames` reads in their published layout."""
+
+
+def datasets() -> tuple[str, ...]:
+    """Names of all data sets: the published ones, and those of one's own that are there."""
+    return tuple(dict.fromkeys((*PUBLISHED, *own_datasets())))
+
 
 @dataclass(frozen=True)
 class Data:
     """Which frames, and the one geometry that makes LR input, HR image and HR labels from them."""
 
-    dataset: Literal["streets", "camvid", "cityscapes"] = "streets"
+    dataset: str = "streets"
+    """One of `datasets()`."""
     height: int = 128
-    """HR height in pixels: frames are brought to height x width before anything else."""
+    """HR height in pixels: frames are brought to height x width before anything else. Those of a data set that is not
+    in ONE_SIZE keep their aspect instead: they are brought to the height, whatever their width becomes."""
     width: int = 256
+    """HR width in pixels; of a data set that is not in ONE_SIZE, the width at which costs are measured."""
     crop_height: int = 128
     """Training crop in HR pixels."""
     crop_width: int = 256
@@ -158,6 +174,9 @@ def override(config: Config, key: str, value: Any) -> Config:
         raise ValueError(f"unknown setting {key!r}; valid settings: {', '.join(valid)}")
     section = getattr(config, section_name)
     parsed = _parse(key, value, get_type_hints(type(section))[name])
+    if key == "data.dataset" and parsed not in datasets():
+        raise ValueError(f"{key} = {value!r}; allowed: {', '.join(datasets())}, or a folder of your own with a "
+                         "classes.txt (see data/README.md)")  # fmt: skip
     return replace(config, **{section_name: replace(section, **{name: parsed})})
 
 

@@ -1,12 +1,13 @@
 """Class tables: names, colours and the matching Cityscapes classes. Void is 255 everywhere in the library."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dsrl_lib.class_files import Colour, mapillary_classes, own_classes, voc_colours
+from dsrl_lib.config import PUBLISHED, datasets
 from dsrl_lib.metrics import VOID as VOID
-
-Colour = tuple[int, int, int]
 
 VOID_COLOUR: Colour = (0, 0, 0)
 
@@ -18,8 +19,8 @@ class ClassTable:
     name: str
     classes: tuple[str, ...]
     colours: tuple[Colour, ...]
-    cityscapes_rows: tuple[int, ...]
-    """The Cityscapes train id matching each class: the rows of a Cityscapes prediction layer to keep."""
+    cityscapes_rows: tuple[int | None, ...]
+    """The Cityscapes train id matching each class, or None: the rows of a Cityscapes prediction layer to keep."""
 
     def __post_init__(self) -> None:
         lengths = [len(self.classes), len(self.colours), len(self.cityscapes_rows)]
@@ -79,14 +80,36 @@ CAMVID = ClassTable(
     cityscapes_rows=(10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 18),
 )  # fmt: skip
 
-_TABLES = {"camvid": CAMVID, "cityscapes": CITYSCAPES, "streets": CITYSCAPES}
+_CITYSCAPES_ROW = {name: train_id for train_id, (_, name, _) in enumerate(_CITYSCAPES)}
+
+
+def same_named(classes: Sequence[str]) -> tuple[int | None, ...]:
+    """The Cityscapes train id of the class of the same name, or None, for each class."""
+    return tuple(_CITYSCAPES_ROW.get(name.lower()) for name in classes)
+
+
+# Ids and names: the development kit of Pascal VOC 2012 (Everingham et al., IJCV 2015). COCO is read with these classes.
+_VOC = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+VOC = ClassTable("voc", _VOC, voc_colours(len(_VOC)), same_named(_VOC))
+
+_TABLES = {"camvid": CAMVID, "voc": VOC, "voc_sbd": VOC, "coco": VOC}
 
 
 def class_table(dataset: str) -> ClassTable:
-    """The class table of a dataset; `streets` shares that of `cityscapes`. ValueError for an unknown name."""
-    if dataset not in _TABLES:
-        raise ValueError(f"dataset {dataset!r}: choose one of {', '.join(sorted(_TABLES))}")
-    return _TABLES[dataset]
+    """The class table of a dataset: `streets`, `cityscapes*` and `kitti*` share one, so do `voc*` and `coco`.
+
+    ValueError for an unknown name. `mapillary` and one's own data sets bring a file with their classes: DataError where
+    that is missing or wrong.
+    """
+    if dataset not in datasets():
+        raise ValueError(f"dataset {dataset!r}: choose one of {', '.join(sorted(datasets()))}")
+    if dataset == "mapillary" or dataset not in PUBLISHED:
+        found = mapillary_classes() if dataset == "mapillary" else own_classes(dataset)
+        return ClassTable(dataset, found.names, found.colours, same_named(found.names))
+    return _TABLES.get(dataset, CITYSCAPES)
 
 
 def colourise(label: np.ndarray, table: ClassTable) -> np.ndarray:

@@ -3,6 +3,13 @@
 import os
 from pathlib import Path
 
+CLASSES = "classes.txt"
+"""The file that makes a folder of `data_dir()` a data set of one's own (see `class_files`)."""
+
+
+class DataError(RuntimeError):
+    """Data is missing or bad. The message names the file or folder, and what to do."""
+
 
 def root() -> Path:
     """The repository."""
@@ -12,6 +19,11 @@ def root() -> Path:
 def data_dir() -> Path:
     """Data sets as published: ``$DSRL_DATA``, else ``data/``. Read only for the library."""
     return _folder("DSRL_DATA", root() / "data")
+
+
+def own_datasets() -> list[str]:
+    """Names of the data sets of one's own: the folders of `data_dir()` with a classes.txt."""
+    return sorted(path.parent.name for path in data_dir().glob(f"*/{CLASSES}"))
 
 
 def weights_dir() -> Path:

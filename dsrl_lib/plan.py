@@ -15,8 +15,13 @@ from dsrl_lib.presets import PROFILES, Profile, overrides_for, parent_of, preset
 NOTEBOOK_OF_ARM = {"sssr": "11_stage1_sssr", "sssr_sisr": "12_stage2_sisr", "dsrl": "13_stage3_fa"}
 OTHER_ARMS = "19_train_arm"
 
-# Training images, and images evaluated at the end, by data set.
-IMAGES = {"streets": (64, 40), "camvid": (367, 334), "cityscapes": (2975, 500)}
+# Training images, and images evaluated at the end, by data set; a data set of one's own is taken for one as CamVid.
+IMAGES = {
+    "streets": (64, 40), "camvid": (367, 334), "cityscapes": (2975, 500), "cityscapes_cv1": (3060, 415),
+    "cityscapes_cv2": (2820, 655), "cityscapes_coarse": (19997, 500), "kitti": (180, 20), "kitti_cv1": (180, 20),
+    "kitti_cv2": (180, 20), "mapillary": (18000, 2000), "voc": (1464, 1449), "voc_sbd": (10582, 1449),
+    "coco": (92500, 5000),
+}  # fmt: skip
 
 # Input megapixels a second in training, by device and host, and GiB a megapixel of a training batch. On the CPU
 # s1.0 is measured on one thread of a small server (2026-11) and the others follow from its ratio to them in `bench`;
@@ -152,7 +157,7 @@ def _planned(config: Config, overrides: tuple[str, ...], device: str) -> Planned
 
 def _seconds(config: Config, device: str) -> float:
     data, model = config.data, config.model
-    train_images, evaluated_images = IMAGES[data.dataset]
+    train_images, evaluated_images = IMAGES.get(data.dataset, IMAGES["camvid"])
     scale = model.input_scale**2 / 1e6
     trained = config.optim.epochs * train_images * data.crop_height * data.crop_width * scale
     evaluated = evaluated_images * data.height * data.width * scale

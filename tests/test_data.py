@@ -111,8 +111,8 @@ def test_missing_data_says_what_to_get_from_where(root: Path) -> None:
     (root / "cityscapes/leftImg8bit/train").mkdir(parents=True)
     with pytest.raises(DataError, match=r"looked for .*gtFine/train.*gtFine_trainvaltest.zip"):
         load_split("cityscapes", "train")
-    with pytest.raises(ValueError, match=r"'kitti'.*streets"):
-        load_split("kitti", "train")
+    with pytest.raises(ValueError, match=r"'kity'.*streets"):
+        load_split("kity", "train")
     with pytest.raises(ValueError, match=r"'trainval': choose one of train, val, test"):
         load_split("camvid", "trainval")
 

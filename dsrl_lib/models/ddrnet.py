@@ -145,7 +145,7 @@ class DDRNet(nn.Module):
         self.final_layer = Head(4 * c, width, classes)
         initialise(self)
 
-    def set_classes(self, classes: int, rows: Sequence[int] | None = None) -> None:
+    def set_classes(self, classes: int, rows: Sequence[int | None] | None = None) -> None:
         """Replace the prediction layers by ones of `classes` outputs: the present `rows`, or fresh ones."""
         for head in filter(None, (self.final_layer, self.seghead_extra)):
             head.conv2 = replaced_classifier(head.conv2, classes, rows)

@@ -96,7 +96,7 @@ class DeepLabV3Plus(nn.Module):
         self.classifier = nn.Conv2d(WIDTH, classes, 1)
         initialise(self)
 
-    def set_classes(self, classes: int, rows: Sequence[int] | None = None) -> None:
+    def set_classes(self, classes: int, rows: Sequence[int | None] | None = None) -> None:
         """Replace the prediction layer by one of `classes` outputs: the present `rows`, or fresh ones."""
         self.classifier = replaced_classifier(self.classifier, classes, rows)
         self.classes = classes

@@ -105,7 +105,7 @@ class DeepWV3Plus(nn.Module):
         self.classes, self.low_channels, self.deep_channels, self.last_channels = classes, 256, WIDTH, WIDTH
         initialise(self)
 
-    def set_classes(self, classes: int, rows: Sequence[int] | None = None) -> None:
+    def set_classes(self, classes: int, rows: Sequence[int | None] | None = None) -> None:
         """Replace the prediction layer by one of `classes` outputs: the present `rows`, or fresh ones."""
         self.final[-1] = replaced_classifier(self.final[-1], classes, rows)
         self.classes = classes

@@ -208,7 +208,7 @@ class ESPNetv2(nn.Module):
         self.bu_dec_l4 = PyramidPooling(32, CLASSES, last=True)
         initialise(self)
 
-    def set_classes(self, classes: int, rows: Sequence[int] | None = None) -> None:
+    def set_classes(self, classes: int, rows: Sequence[int | None] | None = None) -> None:
         """Replace the prediction layer by one of `classes` outputs: the present `rows`, or fresh ones."""
         self.bu_dec_l4.merge_layer[3] = replaced_classifier(self.bu_dec_l4.merge_layer[3], classes, rows)
         self.classes = classes

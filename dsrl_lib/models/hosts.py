@@ -37,13 +37,13 @@ class Features(NamedTuple):
 
 
 def build_host(
-    name: str, classes: int, weights: str | Path | None = None, *, rows: Sequence[int] | None = None
+    name: str, classes: int, weights: str | Path | None = None, *, rows: Sequence[int | None] | None = None
 ) -> nn.Module:
     """Build the host `name` with `classes` outputs, from scratch or from a published state dict.
 
     Published files hold Cityscapes classes: 20 in ESPNetv2 (19 and a dead "background"), 19 elsewhere. When
     `classes` differs, or `rows` is given, the prediction layer is replaced: by the published `rows`, one row
-    index per class, when `weights` and `rows` are both given, otherwise by a fresh layer.
+    index (or None: fresh) per class, when `weights` and `rows` are both given, otherwise by a fresh layer.
 
     Raises ValueError for an unknown name, rows that do not fit, or a state dict that does not fit strictly,
     and FileNotFoundError for missing weights.
@@ -91,17 +91,19 @@ def initialise(network: nn.Module) -> None:
             nn.init.constant_(module.weight, 0.25)
 
 
-def replaced_classifier(layer: nn.Conv2d, classes: int, rows: Sequence[int] | None) -> nn.Conv2d:
-    """A 1x1 prediction layer like `layer` with `classes` outputs: copied `rows` of `layer`, or fresh."""
+def replaced_classifier(layer: nn.Conv2d, classes: int, rows: Sequence[int | None] | None) -> nn.Conv2d:
+    """A 1x1 prediction layer like `layer` with `classes` outputs: copied `rows` of `layer`, or fresh ones."""
     new = nn.Conv2d(layer.in_channels, classes, 1, bias=layer.bias is not None)
     initialise(new)
     if rows is not None:
-        if len(rows) != classes or not all(0 <= row < layer.out_channels for row in rows):
+        if len(rows) != classes or not all(row is None or 0 <= row < layer.out_channels for row in rows):
             raise ValueError(f"rows {tuple(rows)}: need {classes} indices from 0 to {layer.out_channels - 1}")
         with torch.no_grad():
-            new.weight.copy_(layer.weight[list(rows)])
+            kept = [k for k, row in enumerate(rows) if row is not None]
+            copied = [row for row in rows if row is not None]
+            new.weight[kept] = layer.weight[copied]
             if layer.bias is not None:
-                new.bias.copy_(layer.bias[list(rows)])
+                new.bias[kept] = layer.bias[copied]
     return new
 
 

@@ -1,0 +1,82 @@
+"""Class lists that come with the data: classes.txt of one's own data sets, config.json of Mapillary Vistas."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsrl_lib.metrics import VOID
+from dsrl_lib.paths import CLASSES, DataError, data_dir
+
+Colour = tuple[int, int, int]
+
+MOST_CLASSES = 254
+"""Class ids are 0..253: 255 is void, and 254 marks a wrong id."""
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """The classes of a file; entry k of `names` and `colours` belongs to class id k."""
+
+    names: tuple[str, ...]
+    colours: tuple[Colour, ...]
+    ids: dict[int, int]
+    """Stored label value to class id, or to 255 (void)."""
+
+
+def own_classes(dataset: str) -> ClassList:
+    """classes.txt of a data set of one's own: line k, counted from 0, names what is stored as k.
+
+    A line `void` makes its value void, and 255 always is. DataError where it is missing or is no such list.
+    """
+    path = data_dir() / dataset / CLASSES
+    lines = [line.strip() for line in _read(path, "one class name a line").rstrip().splitlines()]
+    names = [line for line in lines if line != "void"]
+    if "" in lines or len(set(names)) != len(names) or not 2 <= len(names) <= len(lines) <= MOST_CLASSES:
+        raise DataError(f"{path} should name 2 to {MOST_CLASSES} different classes, one a line, without blank lines; "
+                        f"it has the lines {lines[:9]}")  # fmt: skip
+    colours = iter(voc_colours(len(names) + 1)[1:])  # the first is black, as void is
+    rows = ((line, None if line == "void" else next(colours)) for line in lines)
+    found = _numbered(rows)
+    return ClassList(found.names, found.colours, found.ids | {VOID: VOID})
+
+
+def mapillary_classes() -> ClassList:
+    """config.json of Mapillary Vistas 1.2: 66 labels in the order of their ids, of which the 65 evaluated are classes.
+
+    DataError where it is missing or is no such file.
+    """
+    path = data_dir() / "mapillary" / "config.json"
+    text = _read(path, "of Mapillary Vistas 1.2, from https://www.mapillary.com/dataset/vistas")
+    try:
+        labels = json.loads(text)["labels"]
+        rows = [(x["readable"], tuple(x["color"]) if x["evaluate"] else None) for x in labels]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not the list of labels of Mapillary Vistas 1.2: {error!r}") from error
+    return _numbered(rows)
+
+
+def voc_colours(count: int) -> tuple[Colour, ...]:
+    """The colours of Pascal VOC (VOCdevkit, VOClabelcolormap): bits 0, 3, 6 of the id are the upper bits of red, ..."""
+    return tuple(
+        tuple(sum((k >> 3 * place + channel & 1) << 7 - place for place in range(3)) for channel in range(3))
+        for k in range(count)
+    )
+
+
+def _numbered(rows: Iterable[tuple[str, Colour | None]]) -> ClassList:
+    """Names and colours in the order of their stored values; void has no colour."""
+    kept: list[tuple[str, Colour]] = []
+    ids = {}
+    for stored, (name, colour) in enumerate(rows):
+        ids[stored] = VOID if colour is None else len(kept)
+        kept += [] if colour is None else [(name, colour)]
+    return ClassList(tuple(name for name, _ in kept), tuple(colour for _, colour in kept), ids)
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the class list {path} cannot be read ({error}): it should be there, {what}; set DSRL_DATA "
+                        f"to the folder that contains {path.parent.name}/ (see data/README.md)") from error  # fmt: skip
