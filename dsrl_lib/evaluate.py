@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dsrl_lib import metrics
 from dsrl_lib.config import Config
-from dsrl_lib.data import Split, evaluation_input, resize_image
+from dsrl_lib.data import Split, evaluation_input, frame_size, resize_image
 from dsrl_lib.data.normalise import denormalise, normalise
 
 TRIMAP_PX = (1, 2, 4, 8, 16)
@@ -67,7 +67,7 @@ class Evaluation:
 def evaluate(model: nn.Module, split: Split, config: Config, *, details: bool = True, workers: int = 0) -> Evaluation:
     """Run `model` (see `models.DSRL`) over a split.
 
-    Each frame is brought to the HR size of `config`, reduced to the input, and its logits are resized bilinearly
+    Each frame is brought to its HR size (`frame_size`), reduced to the input, and its logits are resized bilinearly
     to the size of the label map before the arg-max. details: also fill trimap and object_recall (they cost time).
     """
     model.eval()
@@ -83,7 +83,7 @@ def evaluate(model: nn.Module, split: Split, config: Config, *, details: bool = 
         if details:
             rows["trimap"].append(trimap_counts(prediction, label, classes))
             recall += object_recall(prediction, label, classes)
-        psnr, ssim = _quality(out["image"], split, index, config) if "image" in out else (np.nan, np.nan)
+        psnr, ssim = _quality(out["image"], split, index) if "image" in out else (np.nan, np.nan)
         rows["psnr"].append(psnr)
         rows["ssim"].append(ssim)
     trimap = np.stack(rows["trimap"]) if details else np.zeros((len(split), 0, classes, 3), np.int32)
@@ -149,11 +149,11 @@ def object_recall(prediction: np.ndarray, label: np.ndarray, classes: int) -> np
     return result
 
 
-def _quality(image: Tensor, split: Split, index: int, config: Config) -> tuple[float, float]:
+def _quality(image: Tensor, split: Split, index: int) -> tuple[float, float]:
     # Lazy: torchmetrics takes seconds to import, and most arms have no image.
     from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-    target = resize_image(split.images[index], config.data.height, config.data.width)[None].to(image.device) / 255
+    target = resize_image(split.images[index], *image.shape[2:])[None].to(image.device) / 255
     restored = denormalise(image).clamp(0, 1)  # (1, 3, H, W)
     psnr = peak_signal_noise_ratio(restored, target, data_range=1.0)
     return float(psnr), float(structural_similarity_index_measure(restored, target, data_range=1.0))
@@ -167,8 +167,8 @@ class _Frames(Dataset):
         return len(self.split)
 
     def __getitem__(self, index: int) -> Tensor:
-        data = self.config.data
-        return evaluation_input(self.split.images[index], data.height, data.width, self.config.model.input_scale)
+        image = self.split.images[index]
+        return evaluation_input(image, *frame_size(image.shape[:2], self.config.data), self.config.model.input_scale)
 
 
 def _inputs(split: Split, config: Config, workers: int) -> Iterator[Tensor]:

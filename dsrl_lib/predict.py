@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dsrl_lib.config import Config
-from dsrl_lib.data import evaluation_input, load_split
+from dsrl_lib.data import Split, evaluation_input, load_split
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.normalise import denormalise
 from dsrl_lib.data.pictures import find_pictures, read_picture
@@ -42,12 +42,17 @@ class Job:
 
     name: str
     path: Path | None = None
-    image: np.ndarray | None = None
-    truth: np.ndarray | None = None
-    """(H, W) class ids, 255 is void; None where it is not known."""
+    split: Split | None = None
+    index: int = 0
+    """Of the frame in `split`."""
 
-    def read(self) -> np.ndarray:
-        return read_picture(self.path) if self.image is None else np.asarray(self.image)
+    def image(self) -> np.ndarray:
+        """uint8 (H, W, 3), RGB."""
+        return read_picture(self.path) if self.split is None else np.asarray(self.split.images[self.index])
+
+    def truth(self) -> np.ndarray | None:
+        """(H, W) class ids, 255 is void; None where it is not known."""
+        return None if self.split is None else self.split.labels[self.index]
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def predict(
 @torch.inference_mode()
 def results(model: DSRL, config: Config, job: Job, view: View | None, table: ClassTable) -> dict[str, np.ndarray]:
     """The pictures of each of KINDS that there is for one image: uint8 (H, W) or (H, W, 3)."""
-    image = job.read()
+    image, truth = job.image(), job.truth()
     classes = scores(model, image, config, view).argmax(0).numpy().astype(np.uint8)  # (H, W)
     colours = colourise(classes, table)
     made = {
@@ -95,8 +100,8 @@ def results(model: DSRL, config: Config, job: Job, view: View | None, table: Cla
         "pred": label_ids(classes, table),
         "compose": np.round((1 - BLEND) * image + BLEND * colours).astype(np.uint8),
     }
-    if job.truth is not None:
-        wrong = (classes != job.truth) & (job.truth != VOID)
+    if truth is not None:
+        wrong = (classes != truth) & (truth != VOID)
         made["diff"] = np.where(wrong[..., None], colours, np.uint8(0))
     if model.sisr is not None:
         made["sr"] = reconstruction(model, image, config)
@@ -124,8 +129,8 @@ def _jobs(sources: Sequence[str], table: ClassTable) -> Iterator[Job]:
             if class_table(dataset).classes != table.classes:
                 raise DataError(f"{source} has the classes of {dataset}, the network those of {table.name}")
             loaded = load_split(dataset, split)
-            for name, image, truth in zip(loaded.names, loaded.images, loaded.labels, strict=True):
-                yield Job(name, image=image, truth=truth)
+            for index, name in enumerate(loaded.names):
+                yield Job(name, split=loaded, index=index)
         else:
             files.append(source)
     for picture in find_pictures(files) if files else ():

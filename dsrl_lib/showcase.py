@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from dsrl_lib import network
 from dsrl_lib.config import Config, override
-from dsrl_lib.data import Split, evaluation_input, load_split, resize_image
+from dsrl_lib.data import Split, evaluation_input, frame_size, load_split, resize_image
 from dsrl_lib.data.normalise import denormalise
 from dsrl_lib.evaluate import forward, predict
 from dsrl_lib.models import DSRL
@@ -71,7 +71,7 @@ def frames(
 
 def _frame(model: DSRL, config: Config, split: Split, index: int, pixel: tuple[float, float]) -> Frame:
     stored, truth = split.images[index], np.array(split.labels[index])
-    height, width = config.data.height, config.data.width
+    height, width = frame_size(stored.shape[:2], config.data)
     image = evaluation_input(stored, height, width, config.model.input_scale)
     out = forward(model, image, config)
     made = _pixels(255 * denormalise(out["image"])[0]) if "image" in out else None

@@ -1,12 +1,15 @@
 """Counts, trimap and object recall against library oracles, loops and examples by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
 from dsrl_lib import metrics
-from dsrl_lib.data import load_split
+from dsrl_lib.data import load_split, resize_image
+from dsrl_lib.data.normalise import normalise
 from dsrl_lib.evaluate import (
     OBJECT_PX,
     TRIMAP_PX,
@@ -54,6 +57,32 @@ def test_counts_refuse_what_they_cannot_count():
         metrics.counts(np.zeros((2, 2)), np.zeros((2, 3)), 3)
     with pytest.raises(ValueError, match=r"label has class ids 7\.\.7; allowed: 0\.\.2"):
         metrics.counts(np.zeros((1, 1), np.uint8), np.full((1, 1), 7, np.uint8), 3)
+
+
+def test_a_frame_that_keeps_its_aspect_is_compared_at_the_size_of_the_reconstruction():
+    """A frame of 33 x 67 at HR height 32 is 32 x 65, its input 16 x 32, and the reconstruction 32 x 64."""
+    image = RNG.integers(0, 256, (33, 67, 3)).astype(np.uint8)
+    split = SimpleNamespace(images=[image], labels=[np.zeros((33, 67), np.uint8)], names=["a"], sequences=["a"])
+    split = type("Split", (), {**vars(split), "__len__": lambda self: 1})()
+
+    class Grey(torch.nn.Module):
+        host = SimpleNamespace(classes=19)
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            assert x.shape == (1, 3, 16, 32)
+            logits = torch.zeros(1, 19, 16, 32)
+            logits[:, 0] = 1
+            return {"logits": logits, "image": normalise(torch.full((1, 3, 32, 64), 128, dtype=torch.uint8))}
+
+    config = preset("smoke", "sssr_sisr", overrides=["data.dataset=kitti", "data.height=32"])
+    result = evaluate(Grey(), split, config)
+    assert result.counts[0, 0].tolist() == [33 * 67, 0, 0]  # at the original size
+    error = (resize_image(image, 32, 64).float() - 128) / 255
+    assert result.psnr[0] == pytest.approx(-10 * np.log10((error**2).mean().item()), abs=1e-3)
 
 
 def test_boundary_distance_agrees_with_a_search_over_all_pixels():

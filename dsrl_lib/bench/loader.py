@@ -16,7 +16,7 @@ def loader_bench(dataset: str, split: str, seconds: float = 1.0) -> list[dict[st
     resized crop at the size of the frame, flip, colour and the LR input.
     """
     frames, loaded = list_frames(dataset, split), load_split(dataset, split)
-    height, width = loaded.labels.shape[1:]
+    height, width = loaded.labels[0].shape
     data = Data(dataset, height, width, height, width)  # type: ignore[arg-type]
     samples = TrainingSet(loaded, data, seed=0, input_scale=0.5)
 

@@ -1,10 +1,10 @@
-"""Datasets: frames on disk -> memory-mapped splits -> training samples and evaluation inputs."""
+"""Datasets: frames on disk -> splits -> training samples and evaluation inputs."""
 
 from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.download import DownloadError, download_camvid, espnetv2_weights
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.split import Split, load_split
-from dsrl_lib.data.transforms import evaluation_input, reduce_image, reduce_labels, resize_image
+from dsrl_lib.data.transforms import evaluation_input, frame_size, reduce_image, reduce_labels, resize_image
 
 __all__ = [
     "DataError",
@@ -14,6 +14,7 @@ __all__ = [
     "download_camvid",
     "espnetv2_weights",
     "evaluation_input",
+    "frame_size",
     "load_split",
     "reduce_image",
     "reduce_labels",

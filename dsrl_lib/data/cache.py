@@ -37,7 +37,7 @@ def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
         if known["listing"] == listing:
             return known["hash"]
     with ThreadPoolExecutor(READERS) as pool:
-        lines = list(pool.map(_line, frames))
+        lines = list(tqdm(pool.map(_line, frames), f"hash {index.stem}", len(frames), leave=False))
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     _write(index, {"listing": listing, "hash": digest})
     return digest

@@ -6,12 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dsrl_lib.paths import DataError as DataError
+
 INVALID = 254
 """Marks, in a label table, a stored value that has no meaning."""
-
-
-class DataError(RuntimeError):
-    """Data is missing or bad. The message names the file or folder, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,15 @@ def label_table(mapping: dict[int, int]) -> bytes:
     return bytes(table)
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width from the head of an image file. DataError where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"cannot read image {path}: {error}") from error
+
+
 def read_image(frame: Frame) -> np.ndarray:
     """uint8 (H, W, 3) RGB. DataError for an unreadable or truncated file."""
     try:
@@ -46,8 +53,7 @@ def read_image(frame: Frame) -> np.ndarray:
 def read_label(frame: Frame) -> np.ndarray:
     """uint8 (H, W), class ids or 255. DataError for an unreadable file or a value outside the class table."""
     try:
-        with Image.open(frame.label) as image:
-            stored = np.asarray(image)
+        stored = _read_mat(frame.label) if frame.label.suffix == ".mat" else _read_ids(frame.label)
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"cannot read label map {frame.label}: {error}") from error
     if stored.ndim != 2 or stored.dtype != np.uint8:
@@ -68,6 +74,21 @@ def read_pair(frame: Frame, size: tuple[int, int] | None = None) -> tuple[np.nda
         if found != size:
             raise DataError(f"{path} is {found[0]} x {found[1]}, not {size[0]} x {size[1]} (height x width)")
     return image, label
+
+
+def _read_ids(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)  # ids too where the file has a palette
+
+
+def _read_mat(path: Path) -> np.ndarray:
+    """A label map of the Semantic Boundaries Dataset (Hariharan et al., ICCV 2011)."""
+    from scipy.io import loadmat  # lazy: only this data set needs it
+
+    try:
+        return loadmat(path)["GTcls"][0]["Segmentation"][0]  # (H, W)
+    except Exception as error:  # a damaged file ends in errors of many kinds
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def _ranges(values: list[int]) -> str:

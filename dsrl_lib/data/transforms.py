@@ -1,6 +1,6 @@
 """Joint transforms: one geometry for the LR input, the HR image and the HR labels.
 
-A frame is thought of as resized to (height, width) and scaled by a factor; a crop is cut from that. Both
+A frame is thought of as resized to its `frame_size` and scaled by a factor; a crop is cut from that. Both
 happen in one resized crop of the stored frame, whose box is in whole source pixels and is the same for image
 and labels. Reduction is anti-aliased, labels take the nearest pixel centre, padding is void.
 align_corners=False throughout.
@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from dsrl_lib.config import Data
+from dsrl_lib.config import ONE_SIZE, Data
 from dsrl_lib.labels import VOID
 
 MEAN_COLOUR = (124, 116, 104)
@@ -38,14 +38,25 @@ class Geometry:
     flip: bool
 
 
+def frame_size(stored: tuple[int, int], data: Data) -> tuple[int, int]:
+    """HR size of a frame stored as (H0, W0): height x width, or the height alone where frames differ in size.
+
+    Such a frame keeps its aspect; what of it is larger than a crop is cut, and the rest of a crop is padding.
+    """
+    if data.dataset in ONE_SIZE:
+        return data.height, data.width
+    return data.height, max(1, round(stored[1] / stored[0] * data.height))
+
+
 def draw_geometry(rng: np.random.Generator, stored: tuple[int, int], data: Data) -> Geometry:
     """Scale uniform in [scale_min, scale_max], position uniform over all whole positions, flip.
 
     stored: (H0, W0) of the frame as stored.
     """
     scale = rng.uniform(data.scale_min, data.scale_max)
-    top, height, to_top, to_height = _axis(rng, stored[0], data.height * scale, data.crop_height)
-    left, width, to_left, to_width = _axis(rng, stored[1], data.width * scale, data.crop_width)
+    hr_height, hr_width = frame_size(stored, data)
+    top, height, to_top, to_height = _axis(rng, stored[0], hr_height * scale, data.crop_height)
+    left, width, to_left, to_width = _axis(rng, stored[1], hr_width * scale, data.crop_width)
     flip = bool(rng.random() < data.flip)
     return Geometry((top, left, height, width), (to_top, to_left, to_height, to_width), flip)
 
