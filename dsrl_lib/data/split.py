@@ -1,74 +1,105 @@
-"""`load_split`: a split of a dataset as two memory-mapped arrays, whatever its layout on disk."""
+"""`load_split`: the images and label maps of a split of a dataset, whatever its layout on disk."""
 
 import hashlib
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 
-from dsrl_lib.data import camvid, cityscapes
+from dsrl_lib.config import ONE_SIZE, PUBLISHED
+from dsrl_lib.data import camvid, cityscapes, coco, folders, lazy, voc
 from dsrl_lib.data.cache import build_cache, manifest_hash, open_cache
 from dsrl_lib.data.download import download_camvid
-from dsrl_lib.data.frames import Frame
+from dsrl_lib.data.frames import DataError, Frame, image_size
 from dsrl_lib.labels import class_table
 from dsrl_lib.paths import cache_dir, data_dir
 
 SPLITS = ("train", "val", "test")
+LARGEST_CACHE = 64e9
+"""Bytes of decoded frames. A split that would take more is read from its files, as frames of many sizes are."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A decoded split. A copy sent to another process opens the files again, it carries no pixels."""
+    """A split, decoded or read as it is asked for. A copy sent to another process opens the files again."""
 
     names: list[str]
     sequences: list[str]
     """The video sequence of each frame: frames of one sequence are not independent."""
-    images: np.memmap
-    """uint8 (N, H, W, 3), RGB."""
-    labels: np.memmap
-    """uint8 (N, H, W), class ids 0..K-1, or 255 for void."""
+    images: Sequence[np.ndarray]
+    """uint8 (H, W, 3) by index, RGB; one array (N, H, W, 3) where the frames are decoded in the cache."""
+    labels: Sequence[np.ndarray]
+    """uint8 (H, W) by index, class ids 0..K-1, or 255 for void; one array (N, H, W) as above."""
     manifest_hash: str
     """SHA-256 of names, file contents and label tables, equal on every machine."""
-    folder: Path
+    folder: Path | None
+    """Of the cache; None where frames are read as they are asked for."""
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __reduce__(self) -> tuple[Callable, tuple]:
+        if self.folder is None:
+            return Split, (self.names, self.sequences, self.images, self.labels, self.manifest_hash, None)
         return _open, (self.names, self.sequences, self.manifest_hash, self.folder)
 
 
 def load_split(dataset: str, split: str) -> Split:
     """The frames and label maps of `train`, `val` or `test`: decoded at the first call, then opened.
 
-    `streets` is drawn where it is missing; `camvid` is downloaded where it is missing and DSRL_DATA is unset.
-    ValueError for an unknown dataset or split, DataError for missing or bad data (it names the file).
+    Frames of a dataset outside ONE_SIZE, or of a split above LARGEST_CACHE, are decoded each time they are read, and
+    checked then. `streets` is drawn where it is missing; `camvid` is downloaded where it is missing and DSRL_DATA is
+    unset. ValueError for an unknown dataset or split, DataError for missing or bad data (it names the file).
     """
     class_table(dataset)  # names the choices where the dataset is unknown
     if split not in SPLITS:
         raise ValueError(f"split {split!r}: choose one of {', '.join(SPLITS)}")
-    if dataset == "cityscapes" and split == "test":
+    if split == "test" and dataset in PUBLISHED and dataset not in ("streets", "camvid"):
         split = "val"  # the official test labels are withheld
     frames = list_frames(dataset, split)
+    if not frames:
+        raise DataError(f"{dataset} {split} is empty: too few files in {data_dir()} for its rule (see data/README.md)")
     listed = hashlib.sha256(str(frames[0].image.parent).encode()).hexdigest()[:8]
     digest = manifest_hash(frames, cache_dir() / "manifests" / f"{dataset}-{split}-{listed}.json")
+    names, sequences = [frame.name for frame in frames], [frame.sequence for frame in frames]
+    if dataset not in ONE_SIZE or 4 * len(frames) * math.prod(image_size(frames[0].image)) > LARGEST_CACHE:
+        return Split(names, sequences, lazy.Images(frames), lazy.Labels(frames), digest, None)
     folder = cache_dir() / f"{dataset}-{split}-{digest[:12]}"
     build_cache(folder, frames)
-    return _open([frame.name for frame in frames], [frame.sequence for frame in frames], digest, folder)
+    return _open(names, sequences, digest, folder)
 
 
 def list_frames(dataset: str, split: str) -> list[Frame]:
     """The files of a split, not yet read."""
-    if dataset == "camvid":
-        root = data_dir() / "camvid"
-        if not root.exists() and not os.environ.get("DSRL_DATA"):
-            download_camvid(root)
-        return camvid.frames(root, split)
-    root = streets_root() if dataset == "streets" else data_dir() / "cityscapes"
-    return cityscapes.frames(root, split)
+    if dataset not in PUBLISHED:
+        return folders.own_frames(data_dir() / dataset, split)
+    name, _, variant = dataset.partition("_")
+    root = data_dir() / name
+    match name, variant:
+        case "streets", _:
+            return cityscapes.frames(streets_root(), split)
+        case "camvid", _:
+            if not root.exists() and not os.environ.get("DSRL_DATA"):
+                download_camvid(root)
+            return camvid.frames(root, split)
+        case "cityscapes", "coarse":
+            return cityscapes.coarse_frames(root, split)
+        case "cityscapes", "cv1" | "cv2":
+            return cityscapes.fold_frames(root, split, int(variant[-1]))
+        case "cityscapes", _:
+            return cityscapes.frames(root, split)
+        case "kitti", _:
+            return folders.kitti_frames(root, split, int(variant[-1:] or 0))
+        case "mapillary", _:
+            return folders.mapillary_frames(root, split)
+        case "voc", _:
+            return voc.frames(root, split, sbd=data_dir() / "sbd" if variant == "sbd" else None)
+        case _:
+            return coco.frames(root, split)
 
 
 def streets_root() -> Path:

@@ -1,0 +1,113 @@
+"""COCO 2017 with the classes of Pascal VOC: objects of other classes are background.
+
+Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014.
+    coco/{train,val}2017/<image>.jpg and coco/annotations/instances_{train,val}2017.json
+The label maps are drawn once, as PNG files in the cache: the annotations alone would fill some GB of memory in every
+process. torchvision's CocoDetection needs pycocotools, which this library does without.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from PIL import Image
+from tqdm import tqdm
+
+from dsrl_lib.data.frames import DataError, Frame
+from dsrl_lib.data.polygons import polygon_mask, run_length_mask
+from dsrl_lib.data.voc import TABLE
+from dsrl_lib.paths import cache_dir
+
+CATEGORIES = (
+    "airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dining table", "dog",
+    "horse", "motorcycle", "person", "potted plant", "sheep", "couch", "train", "tv",
+)  # fmt: skip
+"""COCO's names of the VOC classes 1 to 20."""
+
+LEAST_PIXELS = 1000
+"""A training image has more pixels of these classes than this, as in the earlier systems (pytorch-deeplab-xception)."""
+
+
+def frames(root: Path, split: str) -> list[Frame]:
+    """The frames of `train` or `val`, sorted. DataError for missing folders and files, and for bad annotations."""
+    images, annotations = root / f"{split}2017", root / "annotations" / f"instances_{split}2017.json"
+    for wanted in (images, annotations):
+        if not wanted.exists():
+            raise DataError(f"COCO is not complete: looked for {wanted}. Get {split}2017.zip and "
+                            f"annotations_trainval2017.zip from https://cocodataset.org/#download and unpack both in "
+                            f"{root}, or set DSRL_DATA to the folder that contains {root.name}/")  # fmt: skip
+    stat = annotations.stat()
+    key = hashlib.sha256(f"{annotations} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:12]
+    folder = cache_dir() / f"coco-{split}-{key}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # a second process waits instead of drawing the same label maps
+        if not folder.is_dir():
+            # DEVIATION: of COCO every val image is scored; the earlier systems leave out those with few pixels.
+            _write(folder, annotations, LEAST_PIXELS if split == "train" else -1)
+    found = [Frame(x.stem, x.stem, images / f"{x.stem}.jpg", x, TABLE) for x in sorted(folder.glob("*.png"))]
+    for frame in found:
+        if not frame.image.is_file():
+            raise DataError(f"{frame.image} is missing, but {annotations} names it: unpack {split}2017.zip again")
+    if not found:
+        raise DataError(f"{annotations} names no image with more than {LEAST_PIXELS} pixels of the VOC classes")
+    return found
+
+
+def _write(folder: Path, path: Path, least: int) -> None:
+    """A label map for each image of the annotation file with more than `least` pixels of the classes."""
+    try:
+        content = json.loads(path.read_text())
+        ids = {category["name"]: category["id"] for category in content["categories"]}
+        classes = {ids[name]: k for k, name in enumerate(CATEGORIES, 1)}
+        objects = defaultdict(list)
+        for item in content["annotations"]:
+            objects[item["image_id"]].append(item)
+        listed = [
+            (item["id"], Path(item["file_name"]).stem, item["height"], item["width"]) for item in content["images"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not a file of COCO object annotations: {error!r}") from error
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for number, stem, height, width in tqdm(listed, f"draw {folder.name}", leave=False):
+            try:
+                label = label_map(objects[number], classes, height, width)
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(f"{path} has a region that cannot be drawn, in image {stem}: {error!r}") from error
+            if np.count_nonzero(label) > least:
+                Image.fromarray(label).save(temporary / f"{stem}.png", compress_level=3)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def label_map(objects: Sequence[dict[str, Any]], classes: dict[int, int], height: int, width: int) -> np.ndarray:
+    """uint8 (H, W): 0 is background; where objects overlap, the first one is on top.
+
+    objects: annotations of one image. classes: category id to class id; other categories are background.
+    ValueError where a region is neither polygons nor uncompressed run lengths, the two that COCO's own files have.
+    """
+    label = np.zeros((height, width), np.uint8)
+    for item in objects:
+        if item["category_id"] in classes:
+            label[_region(item["segmentation"], height, width) & (label == 0)] = classes[item["category_id"]]
+    return label
+
+
+def _region(shape: Any, height: int, width: int) -> np.ndarray:
+    """bool (H, W): one or several polygons of an object, or the run lengths of a crowd."""
+    if isinstance(shape, list):
+        return np.any([np.zeros((height, width), bool), *(polygon_mask(p, height, width) for p in shape)], axis=0)
+    if not isinstance(shape["counts"], list):
+        raise ValueError("its run lengths are compressed; write them as a list of numbers")
+    if tuple(shape["size"]) != (height, width):
+        raise ValueError(f"its region is of size {shape['size']}, the image is {[height, width]}")
+    return run_length_mask(shape["counts"], height, width)
