@@ -54,7 +54,7 @@ def evaluate(
 
     Args:
         weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
-        data: The data set: streets, camvid or cityscapes.
+        data: The data set: streets, camvid, cityscapes, kitti, voc, ... or one of your own (see data/README.md).
         split: train, val or test.
         out: A folder for scores.json, scores.csv, scores.txt and counts.npz.
         host: The network of a .pth file, such as espnetv2_s2.0.

@@ -1,0 +1,87 @@
+"""A data set of one's own, as README.md shows it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsrl_lib.config import datasets
+from dsrl_lib.data import DataError, load_split
+from dsrl_lib.labels import class_table
+from dsrl_lib.paths import root as repository
+from dsrl_lib.presets import preset
+from dsrl_lib.runs import read_json
+
+
+@pytest.fixture
+def orchard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """16 images to train on and two to validate on, of two sizes, in an otherwise empty data folder."""
+    monkeypatch.setenv("DSRL_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("DSRL_CACHE", str(tmp_path / "cache"))
+    folder, rng = tmp_path / "data/orchard", np.random.default_rng(0)
+    for split, count in (("train", 16), ("val", 2)):
+        for kind in ("images", "labels"):
+            (folder / split / kind).mkdir(parents=True)
+        for k in range(count):
+            ids = rng.integers(0, 3, (32 + k % 2, 64)).astype(np.uint8)
+            ids[:, :8] = 255
+            Image.fromarray(80 * (ids % 4)).convert("RGB").save(folder / split / f"images/{k}.{('jpg', 'png')[k % 2]}")
+            Image.fromarray(ids).save(folder / split / f"labels/{k}.png")
+    return folder
+
+
+def test_the_example_of_the_readme_runs(orchard: Path, results: Path, capsys: pytest.CaptureFixture) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (repository() / "README.md").read_text(), re.S)
+    (block,) = (block for block in blocks if "classes.txt" in block)
+    assert len(block.strip().splitlines()) <= 12  # ten lines of code, a blank one and a comment
+    space: dict = {}
+    exec(compile(block, "README.md", "exec"), space)
+    printed = eval(capsys.readouterr().out, {"nan": np.nan})
+    metrics = read_json(space["run"] / "metrics.json")
+    assert len(metrics["val"]["iou"]) == 3
+    assert printed["mIoU"] == pytest.approx(metrics["val"]["miou"], abs=1e-3)  # ties in bf16
+    with np.load(space["run"] / "counts_val.npz") as counts:
+        assert counts["counts"][:, :, [0, 2]].sum((1, 2)).tolist() == [32 * 56, 33 * 56]  # at the original size
+
+
+def test_classes_by_name(orchard: Path) -> None:
+    with pytest.raises(ValueError, match=r"data.dataset = 'orchard'; allowed: streets, .*classes.txt"):
+        preset("smoke", "lr", overrides=["data.dataset=orchard"])
+    (orchard / "classes.txt").write_text("soil\nvoid\nRoad\n")
+    assert "orchard" in datasets()
+    assert preset("smoke", "lr", overrides=["data.dataset=orchard"]).data.dataset == "orchard"
+    table = class_table("orchard")
+    assert table.classes == ("soil", "Road") and table.colours == ((128, 0, 0), (0, 128, 0))
+    assert table.cityscapes_rows == (None, 0)
+    loaded = load_split("orchard", "test")  # there is no folder test/
+    assert loaded.names == ["0", "1"] and [image.shape for image in loaded.images] == [(32, 64, 3), (33, 64, 3)]
+    with Image.open(orchard / "val/labels/1.png") as image:
+        stored = np.asarray(image)
+    expected = np.full(stored.shape, 255)
+    expected[stored == 0], expected[stored == 2] = 0, 1
+    assert (loaded.labels[1] == expected).all()
+
+
+@pytest.mark.parametrize(
+    "text", ["soil\n", "soil\n\ntree\n", "soil\ntree\nsoil\n", "", "\n".join(map(str, range(255)))]
+)
+def test_a_list_that_is_none_is_refused(orchard: Path, text: str) -> None:
+    (orchard / "classes.txt").write_text(text)
+    with pytest.raises(DataError, match=r"orchard/classes.txt should name 2 to 254 different classes, one a line"):
+        load_split("orchard", "train")
+
+
+def test_what_is_wrong_with_the_files_is_said(orchard: Path) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\n")
+    with pytest.raises(DataError, match=r"train/labels/0.png has unknown ids \[2\]; known ids are 0-1, 255"):
+        _ = load_split("orchard", "train").labels[0]
+    (orchard / "val/labels/1.png").unlink()
+    with pytest.raises(DataError, match=r"image .*val/images/1.png has no label map: looked for .*val/labels/1.png"):
+        load_split("orchard", "val")
+    (orchard / "val").rename(orchard / "validation")
+    with pytest.raises(
+        DataError, match=r"looked for .*orchard/val/images. A data set of your own has orchard/{train,val}"
+    ):
+        load_split("orchard", "val")
