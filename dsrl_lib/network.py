@@ -14,6 +14,7 @@ from dsrl_lib.data.normalise import MEAN, STD
 from dsrl_lib.labels import class_table
 from dsrl_lib.models import DSRL, build_host
 from dsrl_lib.models.folding import fold_batch_norms
+from dsrl_lib.models.hosts import load_strictly
 
 
 def build(config: Config) -> DSRL:
@@ -87,11 +88,7 @@ def load(path: Path) -> tuple[DSRL, Config]:
     network = build(_without_download(config))
     if "folded" in metadata(path):
         fold_batch_norms(network)
-    own = network.state_dict()
-    different = sorted(set(own) ^ set(tensors))
-    if different:
-        raise ValueError(f"{path} does not fit its own configuration; keys that differ: {', '.join(different)}")
-    network.load_state_dict(tensors)
+    load_strictly(network, tensors, str(path))
     return network, config
 
 
@@ -102,7 +99,11 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], Config]:
             f"{path} does not exist: weights are not kept in git. Delete {path.parent.name} and ask for that run again "
             "to train it here."
         )
-    config = Config.from_dict(json.loads(metadata(path)["config"]))
+    found = metadata(path)
+    try:
+        config = Config.from_dict(json.loads(found["config"]))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"the configuration in {path} cannot be read: {error}") from None
     with safe_open(path, framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}, config  # noqa: SIM118
 

@@ -71,6 +71,8 @@ def read_picture(path: Path) -> np.ndarray:
 
     DataError that names the file where it cannot be read, is truncated, or is too large to be a picture.
     """
+    if path.exists() and not path.is_file():
+        raise DataError(f"cannot read image {path}: it is not a file")  # reading a pipe would wait for ever
     try:
         with Image.open(path) as image:
             image = ImageOps.exif_transpose(image)

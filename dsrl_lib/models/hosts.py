@@ -113,11 +113,13 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"weights {str(path)!r} not found")
     with torch.serialization.safe_globals(NUMPY_SCALARS):
         content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, Mapping):
+        raise ValueError(f"weights {str(path)!r} hold a {type(content).__name__}, not a state dict")
     return content.get("state_dict", content)
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Load `state`, or raise ValueError that lists every missing and unexpected key and every wrong shape.
+    """Load `state`, or raise ValueError that lists every missing and unexpected key, wrong shape, and NaN.
 
     A network whose published files need translation offers `published_state(state)`, which is applied first.
     """
@@ -126,11 +128,13 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) 
     own = network.state_dict()
     problems = [f"missing {key}" for key in own if key not in state]
     problems += [f"unexpected {key}" for key in state if key not in own]
-    problems += [
-        f"shape of {key}: {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
+    for key in (key for key in own if key in state):
+        if not isinstance(state[key], Tensor):
+            problems.append(f"{key} is a {type(state[key]).__name__}")
+        elif state[key].shape != own[key].shape:
+            problems.append(f"shape of {key}: {tuple(state[key].shape)} instead of {tuple(own[key].shape)}")
+        elif not state[key].isfinite().all():
+            problems.append(f"{key} holds NaN or infinite values")
     if problems:
         listing = "\n  ".join(problems)
         raise ValueError(f"weights {source!r} do not fit {type(network).__name__}:\n  {listing}")

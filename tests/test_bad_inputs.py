@@ -1,0 +1,262 @@
+"""What people give by mistake, through the command line: a clear error each, no traceback, and no lost output."""
+
+import json
+import os
+import socket
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from dsrl_lib import network, runs
+from dsrl_lib.__main__ import main
+from dsrl_lib.config import override
+from dsrl_lib.data.pictures import read_picture
+from dsrl_lib.presets import preset
+
+SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "sssr.safetensors"
+    config = preset("smoke", "sssr", overrides=SMALL)
+    network.save(network.build(config), config, path)
+    return path
+
+
+@pytest.fixture
+def dsrl(monkeypatch, capsys):
+    """dsrl(*arguments) -> exit status, what was printed, and the errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dsrl", *map(str, arguments)])
+        try:
+            status = main()
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def pixels(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+
+
+def saved(path: Path, kind: str, image: np.ndarray | None = None) -> bytes:
+    Image.fromarray(pixels(40, 60, 3) if image is None else image).save(path, format=kind)
+    return path.read_bytes()
+
+
+def png_of(path: Path, width: int, height: int, colour: int = 2, depth: int = 8, data: bytes = b"") -> None:
+    """A PNG that says what it likes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + body)
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def bound_socket(path: Path) -> None:
+    here = os.getcwd()
+    os.chdir(path.parent)  # the whole path may be longer than a socket's name can be
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+PICTURES = {
+    "empty.png": lambda p: p.write_bytes(b""),
+    "text.png": lambda p: p.write_text("not a picture"),
+    "page.jpg": lambda p: p.write_text("<!doctype html><title>404</title>"),
+    "drawing.png": lambda p: p.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>"),
+    "archive.png": lambda p: p.write_bytes(b"PK\x03\x04" + bytes(200)),
+    "zeros.jpg": lambda p: p.write_bytes(bytes(5000)),
+    "signature.png": lambda p: p.write_bytes(b"\x89PNG\r\n\x1a\n"),
+    "cut_png.png": lambda p: p.write_bytes(saved(p, "PNG")[:900]),
+    "cut_jpg.jpg": lambda p: p.write_bytes(saved(p, "JPEG")[:700]),
+    "cut_bmp.bmp": lambda p: p.write_bytes(saved(p, "BMP")[:300]),
+    "cut_tif.tif": lambda p: p.write_bytes(saved(p, "TIFF")[:200]),
+    "cut_webp.webp": lambda p: p.write_bytes(saved(p, "WEBP")[:200]),
+    "cut_ppm.ppm": lambda p: p.write_bytes(saved(p, "PPM")[:200]),
+    "header.jpg": lambda p: p.write_bytes(saved(p, "JPEG")[:4]),
+    "reversed.png": lambda p: p.write_bytes(saved(p, "PNG")[::-1]),
+    "crc.png": lambda p: p.write_bytes(saved(p, "PNG").replace(b"IHDR", b"IHDX")),
+    "huge.png": lambda p: png_of(p, 100_000, 100_000),
+    "no_pixels.png": lambda p: png_of(p, 0, 0),
+    "no_data.png": lambda p: png_of(p, 8, 8),
+    "odd_depth.png": lambda p: png_of(p, 8, 8, depth=3),
+    "negative.tif": lambda p: saved(p, "TIFF", np.full((4, 4), -1.0, np.float32)),
+    "nan.tif": lambda p: saved(p, "TIFF", np.full((4, 4), np.nan, np.float32)),
+    "deep.tif": lambda p: saved(p, "TIFF", np.full((4, 4), 70000, np.int32)),
+    "dangling.png": lambda p: p.symlink_to(p.parent / "nowhere.png"),
+    "loop.png": lambda p: p.symlink_to(p),
+    "pipe.png": pipe,
+    "socket.png": bound_socket,
+}  # fmt: skip
+
+
+def test_bad_pictures_stop_no_good_one(dsrl, weights, tmp_path):
+    frames, out = tmp_path / "frames", tmp_path / "out"
+    frames.mkdir()
+    for name, make in PICTURES.items():
+        make(frames / name)
+    good = {"a": pixels(20, 30, 3), "m": pixels(33, 21), "z": pixels(1, 1, 4)}
+    for name, image in good.items():
+        Image.fromarray(image).save(frames / f"{name}.png")
+    status, printed, errors = dsrl("predict", frames, "--weights", weights, "--out", out, "--device", "cpu")
+    assert status == 1 and "3 images in" in printed
+    assert f"{len(PICTURES)} images could not be predicted" in errors and "Traceback" not in errors
+    for name in PICTURES:
+        assert f"cannot read image {frames / name}: " in errors
+    for name, image in good.items():
+        assert read_picture(out / "pred" / f"{name}.png").shape[:2] == image.shape[:2]
+    assert not list(out.rglob("*.partial"))
+
+
+def cut(path: Path, weights: Path) -> None:
+    path.write_bytes(weights.read_bytes()[:-100])
+
+
+def changed(path: Path, weights: Path, change, **metadata: str) -> None:
+    tensors = load_file(weights)
+    change(tensors)
+    save_file(tensors, path, network.metadata(weights) | metadata)
+
+
+def nothing(tensors) -> None:
+    pass
+
+
+def unknown_setting(path: Path, weights: Path) -> None:
+    config = json.loads(network.metadata(weights)["config"])
+    changed(path, weights, nothing, config=json.dumps(config | {"colour": 3}))
+
+
+FIRST = "host.base_net.level1.conv.weight"
+WEIGHTS = {
+    "absent.safetensors": (lambda p, w: None, "do not exist"),
+    "empty.safetensors": (lambda p, w: p.write_bytes(b""), "is not a safetensors file, or is damaged"),
+    "text.safetensors": (lambda p, w: p.write_text("weights"), "is not a safetensors file, or is damaged"),
+    "cut.safetensors": (cut, "is not a safetensors file, or is damaged"),
+    "foreign.safetensors": (lambda p, w: save_file({"a": torch.zeros(2)}, p), "holds no configuration"),
+    "no_json.safetensors": (lambda p, w: changed(p, w, nothing, config="{"), "cannot be read: Expecting"),
+    "a_list.safetensors": (lambda p, w: changed(p, w, nothing, config="[3]"), "cannot be read"),
+    "setting.safetensors": (unknown_setting, "unknown settings: colour"),
+    "less.safetensors": (lambda p, w: changed(p, w, lambda t: t.pop(FIRST)), f"missing {FIRST}"),
+    "more.safetensors": (lambda p, w: changed(p, w, lambda t: t.update(novel=torch.ones(1))), "unexpected novel"),
+    "shape.safetensors": (lambda p, w: changed(p, w, lambda t: t.update({FIRST: torch.ones(2)})),
+                          f"shape of {FIRST}: (2,) instead of (16, 3, 3, 3)"),
+    "nan.safetensors": (lambda p, w: changed(p, w, lambda t: t[FIRST].fill_(torch.nan)),
+                        f"{FIRST} holds NaN or infinite values"),
+    "no_run": (lambda p, w: p.mkdir(), "final.safetensors do not exist"),
+    "code.pth": (lambda p, w: torch.save({"model": os.system}, p), "can be read safely"),
+    "text.pth": (lambda p, w: p.write_text("weights"), "can be read safely"),
+    "empty.pth": (lambda p, w: p.write_bytes(b""), "can be read safely"),
+    "list.pth": (lambda p, w: torch.save([1, 2], p), "hold a list, not a state dict"),
+    "other.pth": (lambda p, w: torch.save({"epoch": 3}, p), "missing base_net.level1.conv.weight"),
+    "number.pth": (lambda p, w: torch.save({"base_net.level1.conv.weight": 3}, p), "level1.conv.weight is a int"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_bad_weights_are_refused(dsrl, weights, tmp_path, name):
+    make, message = WEIGHTS[name]
+    path = tmp_path / name
+    make(path, weights)
+    host = ["--host", "espnetv2_s0.5"] if path.suffix == ".pth" else []
+    status, printed, errors = dsrl("summary", path, *host)
+    assert status == 1 and errors.startswith("error: ") and printed == ""
+    assert message in errors and name in errors
+
+
+def test_weights_of_other_classes_or_an_unnamed_network(dsrl, weights, tmp_path):
+    status, _, errors = dsrl("evaluate", "--weights", weights, "--data", "camvid", "--device", "cpu")
+    assert status == 1 and "19 classes of cityscapes, not those of camvid" in errors
+    torch.save({}, tmp_path / "w.pth")
+    status, _, errors = dsrl("summary", tmp_path / "w.pth")
+    assert status == 1 and "say which network it is with --host" in errors
+    status, _, errors = dsrl("summary", tmp_path / "w.pth", "--host", "vgg")
+    assert status == 1 and "model.host = 'vgg'; allowed: espnetv2_s0.5" in errors
+
+
+def test_sources_and_targets(dsrl, weights, tmp_path):
+    frame = tmp_path / "a.png"
+    saved(frame, "PNG")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    (tmp_path / "file").write_text("taken")
+    for source, target, message in (
+        (tmp_path / "absent.png", "out", "absent.png does not exist; give an image, a folder, a pattern"),
+        (tmp_path / "none", "out", "no pictures in"),
+        (tmp_path / "*.bmp", "out", "no pictures in"),
+        (tmp_path / "circle", "out", "cannot read image"),
+        ("camvid:test", "out", "camvid:test has the classes of camvid, the network those of cityscapes"),
+        ("camvid:night", "out", "camvid:night does not exist"),
+        (frame, "file", "Not a directory"),
+        (frame, "file/below", "Not a directory"),
+    ):
+        status, _, errors = dsrl("predict", source, "--weights", weights, "--out", tmp_path / target, "--device", "cpu")
+        assert status == 1 and message in errors and "Traceback" not in errors, errors
+    assert (tmp_path / "file").read_text() == "taken"
+
+
+def test_a_full_disk_loses_no_finished_picture(dsrl, weights, tmp_path, monkeypatch):
+    names = [tmp_path / f"{n}.png" for n in range(3)]
+    for name in names:
+        saved(name, "PNG")
+    real, calls = runs.os.replace, []
+
+    def replace(source, target):
+        calls.append(target)
+        if len(calls) > 4:
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(runs.os, "replace", replace)
+    status, _, errors = dsrl("predict", *names, "--weights", weights, "--out", tmp_path / "out", "--device", "cpu")
+    assert status == 1 and "No space left on device" in errors and "1 of 3 pictures are done" in errors
+    assert {p.name for p in (tmp_path / "out").rglob("*.png")} == {"0.png", "1.png"}
+    assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--scales", "0"], 1, "scales = (0.0,); allowed: one or more numbers above 0"),
+        (["--overlap", "1"], 1, "overlap = 1.0; allowed: from 0 to below 1"),
+        (["--mode", "tiles"], 2, "tiles"),
+        (["--split", "night"], 1, "split 'night': choose one of train, val, test"),
+        (["--device", "tpu"], 2, "tpu"),
+    ],
+)
+def test_wrong_options(dsrl, weights, options, status, message):
+    found, _, errors = dsrl("evaluate", "--weights", weights, "--data", "streets", *options)
+    assert found == status and message in errors and "Traceback" not in errors
+
+
+def test_a_damaged_run_names_its_file(dsrl, results):
+    config = override(preset("smoke", "lr", overrides=SMALL), "optim.epochs", 1)
+    directory = runs.folder(config)
+    directory.mkdir(parents=True)
+    (directory / "config.json").write_text("{")
+    for command in (["resume", directory], ["runs"], ["collect"]):
+        status, _, errors = dsrl(*command)
+        assert status in (0, 1) and "Traceback" not in errors
+        if status:
+            assert directory.name in errors
