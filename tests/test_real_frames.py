@@ -73,7 +73,7 @@ def test_a_split_is_scored_and_predicted(dsrl, weights, tmp_path):
     assert 0.4 < overall["mIoU"] < 0.6 and f"{100 * overall['mIoU']:.2f}" in printed
     with np.load(tmp_path / "s" / "counts.npz") as file:
         tp, fp, fn = np.moveaxis(file["counts"].sum(0, dtype=np.int64), -1, 0)
-    np.testing.assert_allclose(table["IoU"], tp / (tp + fp + fn), rtol=1e-6)
+    np.testing.assert_allclose(table["IoU"], tp / (tp + fp + fn), atol=1e-6)
 
     dsrl("predict", "camvid:val", "--weights", weights, "--out", tmp_path / "p", "--device", "cpu")
     split = load_split("camvid", "val")
