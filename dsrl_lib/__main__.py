@@ -20,6 +20,7 @@ def train(
     set_: Annotated[Repeated[tuple[str, ...]], tyro.conf.arg(name="set", metavar="SECTION.KEY=VALUE")] = (),
     device: Literal["auto", "cpu", "cuda"] = "auto",
     workers: int = 0,
+    devices: int = 1,
 ) -> None:
     """Train one arm to a complete run directory and print it; a complete run is returned at once.
 
@@ -31,6 +32,7 @@ def train(
         set_: Another value for one setting; may be repeated.
         device: Where to train.
         workers: Processes that load samples; results do not depend on them.
+        devices: Processes, each with a device of its own, that share the run.
     """
     from dsrl_lib.presets import preset
 
@@ -38,7 +40,7 @@ def train(
 
     from dsrl_lib.train import train
 
-    print(train(config, device=device, workers=workers))
+    print(train(config, device=device, workers=workers, devices=devices))
 
 
 @app.command
@@ -47,6 +49,7 @@ def resume(
     set_: Annotated[Repeated[tuple[str, ...]], tyro.conf.arg(name="set", metavar="SECTION.KEY=VALUE")] = (),
     device: Literal["auto", "cpu", "cuda"] = "auto",
     workers: int = 0,
+    devices: int = 1,
 ) -> None:
     """Go on with a run that was cut off: exactly, or with changed settings as a new run that says so.
 
@@ -55,10 +58,11 @@ def resume(
         set_: Another value for one setting of the schedule or the loss; may be repeated.
         device: Where to train.
         workers: Processes that load samples; results do not depend on them.
+        devices: Processes, each with a device of its own, that share the run.
     """
     from dsrl_lib.manage import find_run, resume
 
-    print(resume(find_run(run), set_, device=device, workers=workers))
+    print(resume(find_run(run), set_, device=device, workers=workers, devices=devices))
 
 
 @app.command

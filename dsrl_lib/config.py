@@ -80,6 +80,8 @@ class Model:
     ftm: Literal["keep", "to3", "none"] = "keep"
     frozen_bn: bool = False
     """Batch norms keep the statistics, scales and shifts that they start with."""
+    sync_bn: bool = False
+    """Batch norms over the samples of all processes, where several train one run."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Evaluation of a split at the ORIGINAL label size, one image at a time, with integer counts per image kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from dsrl_lib import metrics
+from dsrl_lib import distributed, metrics
 from dsrl_lib.config import Config
 from dsrl_lib.data import Split, evaluation_input, frame_size, resize_image
 from dsrl_lib.data.normalise import denormalise, normalise
@@ -69,13 +69,15 @@ def evaluate(model: nn.Module, split: Split, config: Config, *, details: bool = 
 
     Each frame is brought to its HR size (`frame_size`), reduced to the input, and its logits are resized bilinearly
     to the size of the label map before the arg-max. details: also fill trimap and object_recall (they cost time).
+    Several processes share the frames, each once, and all of them get the whole result.
     """
     model.eval()
     device = next(model.parameters()).device
     classes = model.host.classes
     rows: dict[str, list] = {"counts": [], "trimap": [], "psnr": [], "ssim": []}
     recall = np.zeros((classes, len(OBJECT_PX) + 1, 2), np.int64)
-    for index, frame in enumerate(_inputs(split, config, workers)):
+    mine = range(distributed.rank(), len(split), distributed.size())
+    for index, frame in zip(mine, _inputs(split, mine, config, workers), strict=True):
         out = forward(model, frame.to(device), config)
         label = split.labels[index]
         prediction = predict(out["logits"], label.shape)
@@ -86,6 +88,9 @@ def evaluate(model: nn.Module, split: Split, config: Config, *, details: bool = 
         psnr, ssim = _quality(out["image"], split, index) if "image" in out else (np.nan, np.nan)
         rows["psnr"].append(psnr)
         rows["ssim"].append(ssim)
+    shares = distributed.gather((rows, recall))
+    rows = {name: _in_order([share[name] for share, _ in shares]) for name in rows}
+    recall = sum(found for _, found in shares)
     trimap = np.stack(rows["trimap"]) if details else np.zeros((len(split), 0, classes, 3), np.int32)
     return Evaluation(
         list(split.names), list(split.sequences), np.stack(rows["counts"]), trimap, recall,
@@ -171,8 +176,13 @@ class _Frames(Dataset):
         return evaluation_input(image, *frame_size(image.shape[:2], self.config.data), self.config.model.input_scale)
 
 
-def _inputs(split: Split, config: Config, workers: int) -> Iterator[Tensor]:
-    return iter(DataLoader(_Frames(split, config), batch_size=None, num_workers=workers))
+def _inputs(split: Split, indices: Sequence[int], config: Config, workers: int) -> Iterator[Tensor]:
+    return iter(DataLoader(_Frames(split, config), sampler=indices, batch_size=None, num_workers=workers))
+
+
+def _in_order(shares: Sequence[list]) -> list:
+    """Shares of processes, of which number r has the items r, r + n, ... -> all items in their order."""
+    return [shares[index % len(shares)][index // len(shares)] for index in range(sum(map(len, shares)))]
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -73,7 +73,9 @@ def delete(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def resume(directory: Path, changes: Sequence[str] = (), *, device: str = "auto", workers: int = 0) -> Path:
+def resume(
+    directory: Path, changes: Sequence[str] = (), *, device: str = "auto", workers: int = 0, devices: int = 1
+) -> Path:
     """Go on with a run that was cut off, exactly as it was, or with some settings changed; return its directory.
 
     changes: "optim.lr=0.005" and the like, of the schedule and the loss weights. A changed run is a new one, whose
@@ -86,14 +88,14 @@ def resume(directory: Path, changes: Sequence[str] = (), *, device: str = "auto"
         raise ValueError(f"{directory.name} is complete: there is nothing to resume")
     if changes:
         config = _branch(directory, config, changes)
-    return train(config, device=device, workers=workers)
+    return train(config, device=device, workers=workers, devices=devices)
 
 
 def _branch(directory: Path, config: Config, changes: Sequence[str]) -> Config:
     """Copy the checkpoint into the directory of the changed configuration."""
-    import torch
+    from dsrl_lib import checkpoint
 
-    if not (directory / "last.pt").exists():
+    if not checkpoint.exists(directory):
         raise ValueError(f"{directory.name} has no checkpoint yet: train it with the changed settings instead")
     changed = config
     for item in changes:
@@ -102,14 +104,13 @@ def _branch(directory: Path, config: Config, changes: Sequence[str]) -> Config:
             raise ValueError(f"{key} cannot change in the middle of a run; allowed: settings of optim and loss but "
                              f"{', '.join(FIXED)}")  # fmt: skip
         changed = override(changed, key, value)
-    state = torch.load(directory / "last.pt", map_location="cpu", weights_only=True)
+    state = checkpoint.load(directory, "cpu")
     changed = replace(changed, continues=f"{config.run_id}@{state['step']}")
     target = runs.folder(changed)
-    if not (target / "last.pt").exists() and not runs.is_complete(target):
+    if not checkpoint.exists(target) and not runs.is_complete(target):
         with runs.acquire(target):
-            state["config"] = changed.to_dict()
-            runs.write_json(target / "config.json", changed.to_dict())
-            runs.write_atomically(target / "last.pt", lambda temporary: torch.save(state, temporary))
+            runs.prepare(target, changed)
+            checkpoint.save(target, state | {"config": changed.to_dict()})
     return changed
 
 

@@ -15,6 +15,7 @@ from dsrl_lib.labels import class_table
 from dsrl_lib.models import DSRL, build_host
 from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.models.hosts import load_strictly
+from dsrl_lib.models.sync_batch_norm import synchronise
 
 
 def build(config: Config) -> DSRL:
@@ -38,6 +39,8 @@ def build(config: Config) -> DSRL:
         ftm=model.ftm,
         seed=config.seed,
     )
+    if model.sync_bn:
+        synchronise(network)
     if model.frozen_bn:
         for norm in batch_norms(network):
             norm.requires_grad_(False)

@@ -4,11 +4,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dsrl_lib import distributed
 from dsrl_lib.config import Config
 from dsrl_lib.data import Split, reduce_labels
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.evaluate import autocast
-from dsrl_lib.losses import cross_entropy, feature_affinity, focal, hard_examples, image_mse
+from dsrl_lib.losses import cross_entropy, feature_affinity, focal, hard_examples, image_mse, mass
 
 AUX_WEIGHT = 0.4
 """Weight of a host's auxiliary head (DDRNet, Hong et al. 2021, Sec. 4)."""
@@ -43,13 +44,17 @@ def loss_terms(
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor, config: Config, weights: Tensor | None) -> Tensor:
-    """The first term of the loss: cross entropy unless `loss.segmentation` says otherwise."""
+    """The first term of the loss: cross entropy unless `loss.segmentation` says otherwise.
+
+    In several processes, the part of this one in the mean over the pixels of the whole batch.
+    """
     kind = config.loss.segmentation
     if kind != "ce" and weights is not None:
         raise ValueError(f"loss.segmentation = {kind} takes no class weights; allowed: loss.class_weights = none")
-    if kind == "ce":
-        return cross_entropy(logits, labels, class_weights=weights)
-    return focal(logits, labels) if kind == "focal" else hard_examples(logits, labels)
+    if kind == "ohem":
+        return hard_examples(logits, labels)  # each process picks the hard pixels of its own samples
+    loss = cross_entropy(logits, labels, class_weights=weights) if kind == "ce" else focal(logits, labels)
+    return loss if distributed.size() == 1 else loss * distributed.weight(mass(labels, weights))
 
 
 def class_weights(config: Config, split: Split, classes: int) -> Tensor | None:

@@ -44,6 +44,12 @@ def lock(directory: Path) -> FileLock:
     return FileLock(directory / ".lock", timeout=0)
 
 
+def prepare(directory: Path, config: Config) -> None:
+    """Write config.json, by which another process can take up the run."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / "config.json", config.to_dict())
+
+
 def acquire(directory: Path) -> FileLock:
     """Take the run's lock, or raise RunBusyError."""
     held = lock(directory)
@@ -54,13 +60,18 @@ def acquire(directory: Path) -> FileLock:
     return held
 
 
-def write_atomically(path: Path, write: Any) -> None:
-    """Call write(temporary path), flush it to disk and rename it to `path`: a reader never sees half a file."""
+def write_atomically(path: Path, write: Any, keep: Path | None = None) -> None:
+    """Call write(temporary path), flush it to disk and rename it to `path`: a reader never sees half a file.
+
+    keep: a name for what was at `path` before.
+    """
     temporary = path.with_name(f".{path.name}.partial")
     try:
         write(temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            os.replace(path, keep)
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -171,7 +171,7 @@ def cut_off(results) -> Path:
     class StopError(Exception):
         pass
 
-    import dsrl_lib.train as training
+    import dsrl_lib.loop as training
 
     original = training.Training.checkpoint
 

@@ -16,11 +16,12 @@ import pandas as pd
 import pytest
 import torch
 
-import dsrl_lib.train as training
+import dsrl_lib.loop as training
 from dsrl_lib import network, objective, runs
+from dsrl_lib.loop import NonFiniteLossError
 from dsrl_lib.presets import preset
 from dsrl_lib.schedule import decay, learning_rate
-from dsrl_lib.train import NonFiniteLossError, train
+from dsrl_lib.train import pick_device, train
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64")
 
@@ -82,9 +83,9 @@ def test_a_run_killed_at_any_moment_ends_bit_identical(tmp_path, monkeypatch):
     monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "killed"))
     directory = runs.folder(config)
     program = (
-        "import sys, dsrl_lib.train as t; from dsrl_lib.presets import preset\n"
-        "t.CHECKPOINT_SECONDS = 0  # after every step\n"
-        "t.train(preset('smoke', 'sssr', overrides=sys.argv[1:]), progress=False)"
+        "import sys, dsrl_lib.loop; from dsrl_lib.presets import preset; from dsrl_lib.train import train\n"
+        "dsrl_lib.loop.CHECKPOINT_SECONDS = 0  # after every step\n"
+        "train(preset('smoke', 'sssr', overrides=sys.argv[1:]), progress=False)"
     )
     command = [sys.executable, "-c", program, *TINY, "optim.epochs=2"]
     moments, rng = [], random.Random(0)
@@ -188,7 +189,7 @@ def test_impossible_settings_are_explained(results, overrides, message):
 
 def test_an_unknown_device_is_explained():
     with pytest.raises(ValueError, match="device = 'tpu'; allowed: auto, cpu, cuda"):
-        training.pick_device("tpu")
+        pick_device("tpu")
 
 
 def test_the_schedule_is_polynomial_over_all_stages(results):

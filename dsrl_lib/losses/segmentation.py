@@ -23,12 +23,16 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, class_weights: Tensor | Non
     with torch.autocast(logits.device.type, enabled=False):
         weights = None if class_weights is None else class_weights.to(logits.device, torch.float32)
         sum_of = _BySample.apply if logits.is_cpu and torch.is_grad_enabled() else _sum
-        total = sum_of(logits, labels, weights)
-        valid = labels != VOID  # (B, H, W)
-        if weights is None:
-            return total / valid.sum().clamp_min(1)
-        mass = (weights[labels.long().clamp_max(len(weights) - 1)] * valid).sum()
-        return total / torch.where(mass > 0, mass, 1)
+        total, divisor = sum_of(logits, labels, weights), mass(labels, weights)
+        return total / torch.where(divisor > 0, divisor, 1)
+
+
+def mass(labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """What `cross_entropy` divides by: the number of pixels that are not void, or the sum of their weights."""
+    valid = labels != VOID  # (B, H, W)
+    if class_weights is None:
+        return valid.sum()
+    return (class_weights.to(labels.device)[labels.long().clamp_max(len(class_weights) - 1)] * valid).sum()
 
 
 def focal(logits: Tensor, labels: Tensor, *, gamma: float = 2.0) -> Tensor:

@@ -50,7 +50,7 @@ class BatchNormPReLU(nn.Sequential):
         *before, norm, act = self
         for layer in before:
             x = layer(x)
-        if x.is_cpu and norm.training and torch.is_grad_enabled():
+        if x.is_cpu and norm.training and torch.is_grad_enabled() and type(norm) is nn.BatchNorm2d:
             norm.num_batches_tracked.add_(1)
             return _BatchNormPReLU.apply(x, norm.weight, norm.bias, act.weight, norm)
         return act(norm(x))

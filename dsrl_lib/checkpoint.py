@@ -1,0 +1,40 @@
+"""Checkpoints of a run: last.pt, written by rename, and the one before it in case that cannot be read."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dsrl_lib import runs
+
+NAMES = ("last.pt", "previous.pt")
+"""Newest first."""
+
+
+def exists(directory: Path) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return any((directory / name).exists() for name in NAMES)
+
+
+def save(directory: Path, state: dict[str, Any]) -> None:
+    """Write last.pt; what it was before becomes previous.pt."""
+    last, previous = (directory / name for name in NAMES)
+    runs.write_atomically(last, lambda temporary: torch.save(state, temporary), keep=previous)
+
+
+def load(directory: Path, device: torch.device | str) -> dict[str, Any]:
+    """The newest checkpoint that can be read; nothing in it is run. ValueError where none can."""
+    problems = []
+    for path in (directory / name for name in NAMES):
+        if path.exists():
+            try:
+                return torch.load(path, map_location=device, weights_only=True)
+            except Exception as error:  # a damaged archive fails in many ways
+                problems.append(f"{path} is damaged ({error})")
+    raise ValueError(f"{'; '.join(problems)}; delete it to start the run again")
+
+
+def delete(directory: Path) -> None:
+    """Remove all checkpoints."""
+    for name in NAMES:
+        (directory / name).unlink(missing_ok=True)

@@ -1,0 +1,111 @@
+"""Several processes for one run, as torchrun starts them: each takes its share of every batch and of every split.
+
+Of n processes, number r takes the samples r, r + n, r + 2n, ... of a batch or a split. Batch, learning rate, order and
+augmentation are those of one process, and means are over all samples: so are losses and counts, up to rounding.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from dsrl_lib.interruption import passed_on
+
+
+def size() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process; 0 is the one that writes."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+@contextmanager
+def group(device: torch.device) -> Iterator[None]:
+    """Join the processes that torchrun started together with this one. Without torchrun, or joined already: nothing."""
+    if dist.is_initialized() or not dist.is_torchelastic_launched():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def launch(arguments: Sequence[str], processes: int, show: bool = True) -> None:
+    """`python -m dsrl_lib ARGUMENTS` in so many processes. RuntimeError, with its message, where one fails.
+
+    show: pass on what they write to stderr, their progress above all.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    handled = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+    environment = {"OMP_NUM_THREADS": "1", **os.environ, "TORCHELASTIC_SIGNALS_TO_HANDLE": handled}
+    tail = ""
+    with (
+        subprocess.Popen(
+            [*command, "-m", "dsrl_lib", *arguments],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        ) as torchrun,
+        passed_on(torchrun),
+    ):
+        try:
+            while block := torchrun.stderr.read1():  # in a notebook, what a child writes itself is not seen
+                text = block.decode(errors="replace")
+                tail = (tail + text)[-10_000:]
+                if show:
+                    sys.stderr.write(text)
+                    sys.stderr.flush()
+        except BaseException:
+            torchrun.terminate()  # the processes write a checkpoint first
+            raise
+    if torchrun.returncode:
+        errors = re.findall(r"^error: (.*)$", tail, re.MULTILINE)
+        raise RuntimeError(errors[0] if errors else f"torchrun ended with status {torchrun.returncode}:\n{tail}")
+
+
+def means(values: Sequence[Tensor]) -> list[float]:
+    """The mean over processes of each scalar."""
+    if size() == 1:
+        return [value.item() for value in values]
+    together = torch.stack([value.detach().double() for value in values])
+    dist.all_reduce(together)
+    return (together / size()).tolist()
+
+
+def weight(count: Tensor) -> Tensor:
+    """What turns a mean over `count` things here into this process's part of the mean over those of all processes."""
+    total = count.clone()
+    dist.all_reduce(total)
+    return count * size() / total.clamp_min(torch.finfo(torch.float32).tiny if total.is_floating_point() else 1)
+
+
+def gather(value: Any) -> list[Any]:
+    """The value of every process, in order."""
+    if size() == 1:
+        return [value]
+    values: list[Any] = [None] * size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def from_first(value: Any) -> Any:
+    """The value of process 0. Every process waits for it."""
+    if size() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]

@@ -1,0 +1,182 @@
+"""Two processes on one run: the same losses and counts as one; stops, damaged checkpoints and failures lose nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dsrl_lib import checkpoint, loop, network, runs
+from dsrl_lib.interruption import StoppedError
+from dsrl_lib.presets import preset
+from dsrl_lib.train import train
+
+TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1",
+        "optim.precision=fp32")  # fmt: skip
+CHAIN = ("sssr", "sssr_sisr", "dsrl")
+
+
+def tiny(arm: str, *overrides: str):
+    return preset("smoke", arm, overrides=(*TINY, *overrides))
+
+
+PROGRAM = """
+import sys, torch
+from torch.nn.parallel import DistributedDataParallel
+from dsrl_lib import distributed, network, objective
+from dsrl_lib.data import TrainingSet, load_split
+from dsrl_lib.evaluate import evaluate
+from dsrl_lib.presets import preset
+
+normalise = objective.normalise
+objective.normalise = lambda images: normalise(images).double()  # so that rounding hides nothing
+with distributed.group(torch.device("cpu")):
+    config = preset("smoke", sys.argv[2], overrides=sys.argv[3:])
+    model = network.build(config).double().train()
+    samples = TrainingSet(load_split("streets", "train"), config.data, 0, 0.5)
+    every = [samples[0, index] for index in range(6)]
+    for index, sample in enumerate(every):
+        sample["labels"][6 * index + 1 :] = 255  # unequal shares of void
+    mine = every[distributed.rank() :: distributed.size()]
+    batch = {name: torch.stack([sample[name] for sample in mine]) for name in mine[0]}
+    shared = model if distributed.size() == 1 else DistributedDataParallel(model)
+    terms = objective.loss_terms(shared, batch, config)
+    sum(terms.values()).backward()
+    result = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    result |= {name: b.clone() for name, b in model.named_buffers() if b.is_floating_point()}
+    result |= dict(zip(terms, map(torch.tensor, distributed.means(list(terms.values())))))
+    evaluation = evaluate(model.float(), load_split("streets", "val"), config)
+    result |= {name: torch.from_numpy(a) for name, a in evaluation.arrays().items() if a.dtype.kind in "if"}
+    if distributed.rank() == 0:
+        torch.save(result, sys.argv[1])
+"""
+
+
+def together(folder: Path, processes: int, *arguments: str) -> dict[str, torch.Tensor]:
+    """What PROGRAM finds in so many processes."""
+    (folder / "program.py").write_text(PROGRAM)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    start = torchrun if processes > 1 else []
+    command = [sys.executable, *start, str(folder / "program.py"), str(folder / f"{processes}.pt"), *arguments]
+    environment = os.environ | {"PYTHONPATH": str(Path(loop.__file__).parents[1])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return torch.load(folder / f"{processes}.pt")
+
+
+def test_a_batch_in_two_parts_has_the_gradient_of_the_whole(tmp_path):
+    """The parts differ in their share of void, and 40 frames are evaluated, each once."""
+    one, two = (together(tmp_path, processes, "dsrl", *TINY, "model.sync_bn=true") for processes in (1, 2))
+    assert one.keys() == two.keys() and len(one) > 100
+    for name, expected in one.items():
+        scale = max(expected.abs().double().max().item(), 1e-6)
+        torch.testing.assert_close(two[name], expected, rtol=0, atol=1e-5 * scale, equal_nan=True)
+
+
+def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
+    """A chain of all three stages, so all loss terms, optimiser restarts, warm starts and validations."""
+    found = []
+    settings = ("model.sync_bn=true", "optim.optimizer=sgd", "optim.lr=0.002")  # Adam would enlarge what is rounded
+    for name, devices in (("one", 1), ("two", 2)):
+        monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / name))
+        train(tiny("dsrl", *settings), device="cpu", devices=devices, progress=False)
+        found.append([runs.folder(tiny(arm, *settings)) for arm in CHAIN])
+    for one, two in zip(*found, strict=True):
+        histories = [pd.read_csv(directory / "history.csv") for directory in (one, two)]
+        terms = [name for name in ("loss", "ce", "mse", "fa") if histories[0][name].notna().any()]
+        np.testing.assert_allclose(histories[1][terms], histories[0][terms], rtol=2e-3)
+    environments = [json.loads((directories[0] / "env.json").read_text()) for directories in found]
+    assert environments[1]["device"] == f"2 x {environments[0]['device']}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_run_that_is_asked_to_stop_goes_on_from_that_step(tmp_path, monkeypatch, number):
+    config = tiny("lr")
+    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "undisturbed"))
+    undisturbed = train(config, device="cpu", progress=False)
+
+    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "stopped"))
+    real, calls = loop.loss_terms, []
+
+    def counted(*arguments):
+        calls.append(None)
+        if len(calls) == 3:
+            os.kill(os.getpid(), number)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "loss_terms", counted)
+    with pytest.raises(StoppedError, match="asked to stop after step 3 of 12; the same command goes on from there"):
+        train(config, device="cpu", progress=False)
+    assert checkpoint.load(runs.folder(config), "cpu")["step"] == 3
+    assert signal.getsignal(number) is signal.SIG_DFL
+    assert_same(train(config, device="cpu", progress=False), undisturbed)
+    assert len(calls) == 12  # no step was done twice
+
+
+def assert_same(one: Path, two: Path) -> None:
+    pair = [network.read(directory / "final.safetensors")[0] for directory in (one, two)]
+    assert all(torch.equal(pair[0][key], pair[1][key]) for key in pair[0])
+    assert (one / "counts_test.npz").read_bytes() == (two / "counts_test.npz").read_bytes()
+
+
+def test_a_truncated_checkpoint_falls_back_to_the_one_before(tmp_path, monkeypatch):
+    config = tiny("lr")
+    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "undisturbed"))
+    undisturbed = train(config, device="cpu", progress=False)
+
+    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "damaged"))
+    real, calls = loop.loss_terms, []
+
+    def poisoned(*arguments):
+        calls.append(None)
+        terms = real(*arguments)
+        return terms if len(calls) < 6 else terms | {"ce": terms["ce"] * float("nan")}
+
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
+    monkeypatch.setattr(loop, "loss_terms", poisoned)
+    with pytest.raises(loop.NonFiniteLossError):
+        train(config, device="cpu", progress=False)
+    directory = runs.folder(config)
+    last, previous = (directory / name for name in checkpoint.NAMES)
+    last.write_bytes(last.read_bytes()[:-2000])
+    assert checkpoint.load(directory, "cpu")["step"] == 4
+    monkeypatch.setattr(loop, "loss_terms", real)
+    assert_same(train(config, device="cpu", progress=False), undisturbed)
+    previous.write_bytes(b"")
+    last.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"last\.pt is damaged .*; .*previous\.pt is damaged .*; delete it"):
+        checkpoint.load(directory, "cpu")
+
+
+def test_two_processes_stop_together_and_go_on(results):
+    settings = [word for item in (*TINY, "model.frozen_bn=true", "optim.epochs=3") for word in ("--set", item)]
+    command = [sys.executable, "-m", "dsrl_lib", "train", "--arm", "lr", "--device", "cpu", "--devices", "2", *settings]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    directory = runs.folder(tiny("lr", "model.frozen_bn=true", "optim.epochs=3"))
+    while process.poll() is None and not (directory / "last.pt").exists():
+        time.sleep(0.05)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and "asked to stop after step" in errors, errors
+    assert not runs.is_complete(directory) and checkpoint.exists(directory)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and runs.is_complete(directory), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "devices", "message"),
+    [
+        (("optim.batch_size=15",), 2, "optim.batch_size = 15 cannot be shared by 2 processes"),
+        (("model.sync_bn=true", "model.host=deeplabv3plus_mobilenetv2"), 1, "which has no such form"),
+    ],
+)
+def test_impossible_settings_are_explained(results, overrides, devices, message):
+    with pytest.raises((RuntimeError, ValueError), match=message):
+        train(tiny("lr", *overrides), device="cpu", devices=devices, progress=False)
