@@ -18,6 +18,8 @@ def listed(name, convert=str):
 
 PROFILE = config.get("profile", "smoke")
 DEVICE = config.get("device", "cpu")
+GPUS = int(config.get("gpus", DEVICE == "cuda"))
+HOURS = float(config.get("hours", 0))  # a run may take; 0: by the estimate
 RUNS = {
     run.run_id: run
     for run in plan.runs(PROFILE, listed("arms"), listed("seeds", int), listed("hosts"), device=DEVICE)
@@ -30,7 +32,7 @@ RUN_NOTEBOOK = f"{RESULTS}/notebooks/runs/{{run_id}}.ipynb"
 RUN_SHELL = (
     "OMP_NUM_THREADS={threads} {EXECUTE} notebooks/{params.run.notebook}.ipynb {params.executed}"
     " -p profile {PROFILE} -p arm {params.run.config.arm} -p host {params.run.config.model.host}"
-    " -p seed {params.run.config.seed} -p device {DEVICE} -p overrides '{params.overrides}' > {log} 2>&1"
+    " -p seed {params.run.config.seed} -p device {DEVICE} -p devices {params.devices} -p overrides '{params.overrides}' > {log} 2>&1"
 )
 
 TRAINING = {plan.OTHER_ARMS, *plan.NOTEBOOK_OF_ARM.values()}
@@ -67,6 +69,8 @@ wildcard_constraints:
 
 localrules:
     all,
+    table,
+    verdicts,
 
 
 rule all:
@@ -88,12 +92,15 @@ rule train:
     params:
         run=lambda wildcards: RUNS[wildcards.run_id],
         overrides=lambda wildcards: ",".join(RUNS[wildcards.run_id].overrides),
+        devices=max(1, GPUS),
         executed=RUN_NOTEBOOK,
     message:
         "{params.run.label}"
     threads: int(config.get("threads", 1))
     resources:
-        gpu=int(DEVICE == "cuda"),
+        gpu=GPUS,
+        mem_mb=lambda wildcards: RUNS[wildcards.run_id].limits()["mem_mb"],
+        runtime=lambda wildcards: RUNS[wildcards.run_id].limits(HOURS)["runtime"],
     shell:
         RUN_SHELL
 
@@ -106,6 +113,7 @@ rule show:
     params:
         run=lambda wildcards: RUNS[wildcards.run_id],
         overrides=lambda wildcards: ",".join(RUNS[wildcards.run_id].overrides),
+        devices=max(1, GPUS),
         executed=RUN_NOTEBOOK,
     message:
         "{params.run.label}, trained before"

@@ -37,6 +37,7 @@ SPEED = {
 }  # fmt: skip
 MEMORY = {"espnetv2_s0.5": 2.0, "espnetv2_s1.0": 3.0, "espnetv2_s2.0": 5.0, "deepwv3plus": 10.0}
 SLOWEST_SPEED, LARGEST_MEMORY = {"cpu": 0.1, "cuda": 8.0}, 6.0  # for hosts that were not measured
+MEASURED_ON = {"cpu": "one thread of a small server", "cuda": "a GPU (a guess: not measured yet)"}
 START_SECONDS, START_GIB = 20.0, 1.0
 SISR_FACTOR, FA_FACTOR = 1.2, 1.15  # what the auxiliary branches add to a step
 
@@ -57,6 +58,11 @@ class PlannedRun:
     @property
     def run_id(self) -> str:
         return self.config.run_id
+
+    def limits(self, hours: float | None = None) -> dict[str, int]:
+        """What to ask a scheduler for: minutes, and MB of memory. hours: the time limit; else from the estimate."""
+        minutes = 60 * hours if hours else 3 * self.seconds / 60 + 10
+        return {"runtime": round(minutes), "mem_mb": round(1.5 * 1024 * self.memory_gib) + 1000}
 
     @property
     def label(self) -> str:

@@ -50,11 +50,11 @@ def prepare(directory: Path, config: Config) -> None:
     write_json(directory / "config.json", config.to_dict())
 
 
-def acquire(directory: Path) -> FileLock:
-    """Take the run's lock, or raise RunBusyError."""
+def acquire(directory: Path, wait: bool = False) -> FileLock:
+    """Take the run's lock. Where another process has it: wait for it, or raise RunBusyError."""
     held = lock(directory)
     try:
-        held.acquire()
+        held.acquire(timeout=-1 if wait else 0)
     except Timeout:
         raise RunBusyError(f"{directory.name} is being written by another process; wait for it or stop it") from None
     return held

@@ -3,6 +3,8 @@
 import argparse
 import io
 import os
+import re
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
@@ -12,6 +14,7 @@ from dsrl_lib import plan
 from dsrl_lib.paths import results_dir, root
 from dsrl_lib.presets import PROFILES
 
+SLURM_ONLY = ("partition", "account", "gpus_per_run", "time")
 TO_READ = (
     "notebooks/00_start_here.ipynb",
     "notebooks/41_main_results.ipynb",
@@ -28,7 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _lab(arguments[1:])
     parser = _parser()
     options = parser.parse_args(arguments)
-    options.device = options.device or ("cuda" if Path("/dev/nvidiactl").exists() else "cpu")
+    if not options.slurm and (alone := [name for name in SLURM_ONLY if getattr(options, name) is not None]):
+        parser.error(f"--{alone[0].replace('_', '-')} goes with --slurm")
+    options.gpus = _gpus(options)
+    options.device = options.device or ("cuda" if options.gpus else "cpu")
     try:
         runs = plan.runs(options.profile, options.arms, options.seeds, options.hosts, options.device)
     except ValueError as error:
@@ -40,12 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> str:
-    """The runs with their estimated time and memory, and what is left to do in total."""
+    """The runs with their estimated time, memory and GPUs, and what is left to do in total."""
     left = [run for run in runs if not run.is_complete]
+    needs = f" {options.gpus} GPU" if options.gpus else ""
     lines = [
-        f"{_duration(run.seconds):>10} {run.memory_gib:5.1f} GiB  {run.label}" + " (complete)" * run.is_complete
+        f"{_duration(run.seconds):>10} {run.memory_gib:5.1f} GiB{needs}  {run.label}" + " (complete)" * run.is_complete
         for run in runs
     ]
+    if options.slurm:
+        hours = sum(run.seconds for run in left) / 3600
+        lines.append(
+            f"{options.profile} on Slurm: {len(runs)} jobs, {len(left)} to do in about {hours:.1f} hours of "
+            f"{plan.MEASURED_ON[options.device]}, at least {_duration(_longest_chain(left))} one after the other"
+        )
+        return "\n".join(lines)
     at_once = 1 if options.device == "cuda" else options.cores
     total = max(sum(run.seconds for run in left) / at_once, _longest_chain(left))
     memory = max(run.memory_gib for run in runs)
@@ -65,6 +79,9 @@ def _study(options: argparse.Namespace) -> int:
     try:
         with FileLock(results / ".lock", timeout=0):
             success = _snakemake(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except Timeout:
         print(f"error: another ./run_all.sh {options.profile} is at work in {results}", file=sys.stderr)
         return 1
@@ -86,18 +103,40 @@ def _snakemake(options: argparse.Namespace) -> bool:
     from dsrl_lib import progress
 
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_study", progress)
-    threads = options.cores if options.device == "cuda" else 1
-    config = [f"profile={options.profile}", f"device={options.device}", f"threads={threads}"]
+    threads = options.cores if options.device == "cuda" and not options.slurm else 1
+    config = [f"profile={options.profile}", f"device={options.device}", f"threads={threads}", f"gpus={options.gpus}"]
+    config += [f"hours={options.time}"] if options.time else []
     for name in ("arms", "seeds", "hosts"):
         chosen = getattr(options, name)
         config += [f"{name}={','.join(map(str, chosen))}"] if chosen else []
     os.chdir(root())
+    where = _slurm(options) if options.slurm else ["--workflow-profile=profiles/local", "--resources=gpu=1"]
     with redirect_stderr(io.StringIO()):  # it says which profile it uses
-        parser, parsed = parse_args(
-            ["--logger=study", "--workflow-profile=profiles/local", "--resources=gpu=1"]
-            + [f"--cores={options.cores}", "--config", *config]
-        )
+        parser, parsed = parse_args(["--logger=study", *where, f"--cores={options.cores}", "--config", *config])
     return args_to_api(parsed, parser)
+
+
+def _gpus(options: argparse.Namespace) -> int:
+    """GPUs of one run."""
+    if options.slurm:
+        return 1 if options.gpus_per_run is None else options.gpus_per_run
+    return int(options.device == "cuda" or (options.device is None and Path("/dev/nvidiactl").exists()))
+
+
+def _slurm(options: argparse.Namespace) -> list[str]:
+    """Options of Snakemake for this cluster. ValueError where there is none."""
+    try:
+        shown = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ValueError(f"--slurm: there is no working Slurm here (scontrol show config: {error})") from None
+    resources = {"slurm_partition": options.partition, "slurm_account": options.account}
+    chosen = [f"{name}={value}" for name, value in resources.items() if value]
+    accounting = not re.search(r"AccountingStorageType\s*=\s*(accounting_storage/none|\(null\))", shown)
+    return [
+        "--workflow-profile=profiles/slurm",
+        *(["--default-resources", "mem_mb=4000", "runtime=30", *chosen] if chosen else []),
+        *([] if accounting else ["--slurm-status-command=squeue", "--slurm-no-account"]),
+    ]
 
 
 def _lab(arguments: Sequence[str]) -> int:
@@ -139,6 +178,12 @@ def _parser() -> argparse.ArgumentParser:
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--cores", type=int, default=cores, metavar="N", help=f"CPU cores to use (default: {cores})")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="where to train (default: cuda where there is one)")
+    cluster = parser.add_argument_group("on a cluster (profiles/slurm/README.md)")
+    cluster.add_argument("--slurm", action="store_true", help="submit one job a run")
+    cluster.add_argument("--partition", metavar="P", help="partition of the jobs (default: the cluster's)")
+    cluster.add_argument("--account", metavar="A", help="account of the jobs (default: yours)")
+    cluster.add_argument("--gpus-per-run", type=int, metavar="N", help="0: train on CPUs; more than 1 share a run")
+    cluster.add_argument("--time", type=float, metavar="H", help="hours a run may take (default: by the estimate)")
     return parser
 
 

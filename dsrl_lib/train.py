@@ -19,8 +19,9 @@ def train(config: Config, *, device: str = "auto", workers: int = 0, devices: in
     A complete run is returned at once; one that was cut off continues. The run it warm-starts from is trained first
     if it is missing. device: "auto", "cpu" or "cuda". workers: processes that load samples; results do not depend on
     them. devices: processes, each with a device of its own, that share the run; they are started with torchrun.
-    Raises RunBusyError where another process writes the run, NonFiniteLossError with the step and the terms,
-    StoppedError after SIGTERM or SIGUSR1 (a checkpoint is written), and RuntimeError where a process of several fails.
+    Raises RunBusyError where another process writes the run (one that it starts from is waited for),
+    NonFiniteLossError with the step and the terms, StoppedError after SIGTERM or SIGUSR1 (a checkpoint is written),
+    and RuntimeError where a process of several fails.
     """
     directory = runs.folder(config)
     if devices > 1 and not runs.is_complete(directory):
@@ -29,18 +30,19 @@ def train(config: Config, *, device: str = "auto", workers: int = 0, devices: in
         options = ["--device", device, "--workers", str(workers)]
         distributed.launch(["resume", str(directory), *options], devices, show=progress)
     with distributed.group(pick_device(device)):
-        return _train(config, pick_device(device), workers, progress)
+        return _train(config, pick_device(device), workers, progress, wait=False)
 
 
-def _train(config: Config, device: torch.device, workers: int, progress: bool) -> Path:
+def _train(config: Config, device: torch.device, workers: int, progress: bool, wait: bool) -> Path:
+    """wait: until another process that writes this run has done so."""
     directory = runs.folder(config)
     if distributed.from_first(runs.is_complete(directory)):
         return directory
     keep_freed_memory()
     parent = parent_of(config)
-    start = _train(parent, device, workers, progress) if parent else None
+    start = _train(parent, device, workers, progress, wait=True) if parent else None
     writes = distributed.rank() == 0
-    with runs.acquire(directory) if writes else nullcontext(), requests() as asked_to_stop:
+    with runs.acquire(directory, wait) if writes else nullcontext(), requests() as asked_to_stop:
         if not distributed.from_first(runs.is_complete(directory)):
             Training(config, directory, device, workers, progress and writes, asked_to_stop).run(start)
     return directory

@@ -1,0 +1,78 @@
+"""A copy of the repository whose notebooks only leave a line in a journal: for tests of the graph."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from dsrl_lib.paths import root
+
+STAND_IN = """
+import sys
+from pathlib import Path
+from dsrl_lib import runs
+from dsrl_lib.presets import preset
+
+def main(command, *words):
+    values = dict(zip(words[3::3], words[4::3]))
+    if command in ("collect", "claims"):
+        step, output = command, Path("results/smoke", {"collect": "results.csv", "claims": "claims.csv"}[command])
+    elif "BROKEN" in Path(words[0]).read_text():
+        sys.exit(f"{words[0]}, In [3]: ValueError: broken on purpose")
+    elif "arm" in values:
+        config = preset(values["profile"], values["arm"], values["host"], int(values["seed"]))
+        step, output = f"{values['arm']} s{values['seed']}", runs.folder(config) / "metrics.json"
+        Path(words[1]).parent.mkdir(parents=True, exist_ok=True)
+        Path(words[1]).write_text(step)
+        if output.exists():
+            step, output = f"show {step}", Path(words[1])
+    else:
+        step, output = Path(words[0]).stem, Path(words[1])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(step)
+    with open("journal", "a") as journal:
+        print(step, file=journal)
+
+main(*sys.argv[1:])
+"""
+NOTEBOOKS = (
+    "01_data_prep",
+    "11_stage1_sssr",
+    "12_stage2_sisr",
+    "13_stage3_fa",
+    "41_main_results",
+    "90_audit",
+)
+
+
+class Copy:
+    """A copy of the repository that runs the study and remembers what was done."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(root() / "dsrl_lib", folder / "dsrl_lib", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(root() / "profiles", folder / "profiles")
+        for name in ("Snakefile", "claims.toml"):
+            shutil.copy(root() / name, folder)
+        (folder / "dsrl_lib" / "__main__.py").write_text(STAND_IN)
+        (folder / "notebooks").mkdir()
+        for name in NOTEBOOKS:
+            (folder / "notebooks" / f"{name}.ipynb").write_text("")
+
+    def notebook(self, name: str) -> Path:
+        return self.folder / "notebooks" / f"{name}.ipynb"
+
+    def run(self, *options: str) -> tuple[int, str, list[str]]:
+        """Exit status, text and the steps done."""
+        journal = self.folder / "journal"
+        journal.write_text("")
+        without = {name: value for name, value in os.environ.items() if not name.startswith("DSRL_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "dsrl_lib.study", *options],
+            cwd=self.folder,
+            env=without | {"PYTHONPATH": str(self.folder)},
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stdout + done.stderr, journal.read_text().splitlines()
