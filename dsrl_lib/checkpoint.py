@@ -1,5 +1,6 @@
 """Checkpoints of a run: last.pt, written by rename, and the one before it in case that cannot be read."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ def exists(directory: Path) -> bool:
 def save(directory: Path, state: dict[str, Any]) -> None:
     """Write last.pt; what it was before becomes previous.pt."""
     last, previous = (directory / name for name in NAMES)
-    runs.write_atomically(last, lambda temporary: torch.save(state, temporary), keep=previous)
+    content = io.BytesIO()  # written by torch itself, a full disk would not be an OSError
+    torch.save(state, content)
+    runs.write_atomically(last, lambda temporary: temporary.write_bytes(content.getbuffer()), keep=previous)
 
 
 def load(directory: Path, device: torch.device | str) -> dict[str, Any]:

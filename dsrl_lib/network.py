@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 from torch import nn
 
 from dsrl_lib import runs
@@ -82,7 +82,8 @@ def save(network: DSRL, config: Config, path: Path, folded: bool = False) -> Non
         **({"folded": "true"} if folded else {}),
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    runs.write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+    content = serialised(tensors, metadata)  # written by safetensors itself, a full disk would not be an OSError
+    runs.write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def load(path: Path) -> tuple[DSRL, Config]:

@@ -6,6 +6,7 @@ last.pt      everything needed to resume      metrics.json    written last: it e
 """
 
 import csv
+import errno
 import json
 import os
 import subprocess
@@ -75,7 +76,10 @@ def write_atomically(path: Path, write: Any, keep: Path | None = None) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write {path}: {error.strerror}; what was there before is kept") from error
+        room = "; make room and give the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise OSError(
+            error.errno, f"cannot write {path}: {error.strerror}; what was there before is kept{room}"
+        ) from error
     except BaseException:  # what was to be written could not be made
         temporary.unlink(missing_ok=True)
         raise

@@ -143,6 +143,33 @@ def test_a_damaged_or_foreign_checkpoint_is_explained(results):
         train(config, progress=False)
 
 
+@pytest.fixture
+def small_disk(tmp_path, monkeypatch):
+    """A results folder on a file system of 5 MB; the function that it gives makes it larger."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a file system here: {mounted.stderr.strip()}")
+    monkeypatch.setenv("DSRL_RESULTS", str(folder))
+    yield lambda: subprocess.run(["mount", "-o", "remount,size=50m", folder], check=True)
+    subprocess.run(["umount", "--lazy", folder], check=True)  # a board of TensorBoard may still be open
+
+
+def test_a_disk_that_fills_up_loses_no_finished_run(small_disk, tmp_path):
+    finished = train(tiny("lr"), device="cpu", progress=False)
+    before = content(finished)
+    with pytest.raises(OSError, match="No space left on device; what was there before is kept; make room and give"):
+        for seed in range(1, 9):
+            config = preset("smoke", "lr", seed=seed, overrides=(*TINY, "optim.epochs=1"))
+            train(config, device="cpu", progress=False)
+    after = content(finished)
+    assert before["counts"] == after["counts"] and before["history"] == after["history"]
+    assert not runs.is_complete(runs.folder(config)) and not list(runs.folder(config).glob("*.partial"))
+    small_disk()
+    assert runs.is_complete(train(config, device="cpu", progress=False))
+
+
 def test_noise_targets_are_fixed_per_sample(results):
     first, again, other = (objective.noise_image(index, (3, 8, 8)) for index in (4, 4, 5))
     assert torch.equal(first, again) and not torch.equal(first, other)
