@@ -20,6 +20,8 @@ PROFILE = config.get("profile", "smoke")
 DEVICE = config.get("device", "cpu")
 GPUS = int(config.get("gpus", DEVICE == "cuda"))
 HOURS = float(config.get("hours", 0))  # a run may take; 0: by the estimate
+THREADS = int(config.get("threads", 1))
+WORKERS = max(0, THREADS // max(1, GPUS) - 1)  # of each process, to load samples
 RUNS = {
     run.run_id: run
     for run in plan.runs(PROFILE, listed("arms"), listed("seeds", int), listed("hosts"), device=DEVICE)
@@ -32,7 +34,7 @@ RUN_NOTEBOOK = f"{RESULTS}/notebooks/runs/{{run_id}}.ipynb"
 RUN_SHELL = (
     "OMP_NUM_THREADS={threads} {EXECUTE} notebooks/{params.run.notebook}.ipynb {params.executed}"
     " -p profile {PROFILE} -p arm {params.run.config.arm} -p host {params.run.config.model.host}"
-    " -p seed {params.run.config.seed} -p device {DEVICE} -p devices {params.devices} -p overrides '{params.overrides}' > {log} 2>&1"
+    " -p seed {params.run.config.seed} -p device {DEVICE} -p devices {params.devices} -p workers {params.workers} -p overrides '{params.overrides}' > {log} 2>&1"
 )
 
 TRAINING = {plan.OTHER_ARMS, *plan.NOTEBOOK_OF_ARM.values()}
@@ -93,14 +95,16 @@ rule train:
         run=lambda wildcards: RUNS[wildcards.run_id],
         overrides=lambda wildcards: ",".join(RUNS[wildcards.run_id].overrides),
         devices=max(1, GPUS),
+        workers=WORKERS,
         executed=RUN_NOTEBOOK,
     message:
         "{params.run.label}"
-    threads: int(config.get("threads", 1))
+    threads: THREADS
     resources:
+        nodes=1,
         gpu=GPUS,
-        mem_mb=lambda wildcards: RUNS[wildcards.run_id].limits()["mem_mb"],
-        runtime=lambda wildcards: RUNS[wildcards.run_id].limits(HOURS)["runtime"],
+        mem_mb=lambda wildcards: RUNS[wildcards.run_id].limits(GPUS)["mem_mb"],
+        runtime=lambda wildcards: RUNS[wildcards.run_id].limits(GPUS, HOURS)["runtime"],
     shell:
         RUN_SHELL
 
@@ -114,6 +118,7 @@ rule show:
         run=lambda wildcards: RUNS[wildcards.run_id],
         overrides=lambda wildcards: ",".join(RUNS[wildcards.run_id].overrides),
         devices=max(1, GPUS),
+        workers=WORKERS,
         executed=RUN_NOTEBOOK,
     message:
         "{params.run.label}, trained before"

@@ -25,13 +25,15 @@ def save(directory: Path, state: dict[str, Any]) -> None:
     runs.write_atomically(last, lambda temporary: temporary.write_bytes(content.getbuffer()), keep=previous)
 
 
-def load(directory: Path, device: torch.device | str) -> dict[str, Any]:
-    """The newest checkpoint that can be read; nothing in it is run. ValueError where none can."""
+def load(directory: Path) -> dict[str, Any]:
+    """The newest checkpoint that can be read, on the CPU; nothing in it is run. ValueError where none can."""
     problems = []
     for path in (directory / name for name in NAMES):
         if path.exists():
             try:
-                return torch.load(path, map_location=device, weights_only=True)
+                return torch.load(path, map_location="cpu", weights_only=True)
+            except (OSError, MemoryError):  # says nothing about the file
+                raise
             except Exception as error:  # a damaged archive fails in many ways
                 problems.append(f"{path} is damaged ({error})")
     raise ValueError(f"{'; '.join(problems)}; delete it to start the run again")

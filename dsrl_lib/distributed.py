@@ -1,22 +1,28 @@
 """Several processes for one run, as torchrun starts them: each takes its share of every batch and of every split.
 
 Of n processes, number r takes the samples r, r + n, r + 2n, ... of a batch or a split. Batch, learning rate, order and
-augmentation are those of one process, and means are over all samples: so are losses and counts, up to rounding.
+augmentation are those of one process, and means are over all samples: so are losses and counts, up to rounding, except
+where a layer or loss sees the samples of its own process alone: batch norm without model.sync_bn, OHEM, and dropout.
 """
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from dsrl_lib.interruption import passed_on
+
+PATIENCE = timedelta(hours=12)
+"""The others wait so long for the first process, which may wait for a run of another job."""
 
 
 def size() -> int:
@@ -29,15 +35,20 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def launched() -> bool:
+    """Whether torchrun started this process."""
+    return dist.is_torchelastic_launched()
+
+
 @contextmanager
 def group(device: torch.device) -> Iterator[None]:
     """Join the processes that torchrun started together with this one. Without torchrun, or joined already: nothing."""
-    if dist.is_initialized() or not dist.is_torchelastic_launched():
+    if dist.is_initialized() or not launched():
         yield
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield
     finally:
@@ -47,34 +58,38 @@ def group(device: torch.device) -> Iterator[None]:
 def launch(arguments: Sequence[str], processes: int, show: bool = True) -> None:
     """`python -m dsrl_lib ARGUMENTS` in so many processes. RuntimeError, with its message, where one fails.
 
-    show: pass on what they write to stderr, their progress above all.
+    show: pass on what they write to stderr, their progress above all. SIGTERM, SIGUSR1 and SIGINT ask them to stop.
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    handled = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
-    environment = {"OMP_NUM_THREADS": "1", **os.environ, "TORCHELASTIC_SIGNALS_TO_HANDLE": handled}
     tail = ""
     with (
         subprocess.Popen(
             [*command, "-m", "dsrl_lib", *arguments],
-            env=environment,
+            env={"OMP_NUM_THREADS": "1", **os.environ},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            start_new_session=True,  # so that a Ctrl-C comes here alone
+            preexec_fn=lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN),  # torchrun would die of it
         ) as torchrun,
         passed_on(torchrun),
     ):
-        try:
-            while block := torchrun.stderr.read1():  # in a notebook, what a child writes itself is not seen
-                text = block.decode(errors="replace")
-                tail = (tail + text)[-10_000:]
-                if show:
-                    sys.stderr.write(text)
-                    sys.stderr.flush()
-        except BaseException:
-            torchrun.terminate()  # the processes write a checkpoint first
-            raise
+        while block := torchrun.stderr.read1():  # in a notebook, what a child writes itself is not seen
+            text = block.decode(errors="replace")
+            tail = (tail + text)[-10_000:]
+            if show:
+                sys.stderr.write(text)
+                sys.stderr.flush()
     if torchrun.returncode:
         errors = re.findall(r"^error: (.*)$", tail, re.MULTILINE)
-        raise RuntimeError(errors[0] if errors else f"torchrun ended with status {torchrun.returncode}:\n{tail}")
+        own = [error for error in errors if "closed by peer" not in error]  # the others complain of the one that failed
+        raise RuntimeError((own or errors or [f"torchrun ended with status {torchrun.returncode}:\n{tail}"])[0])
+
+
+def share_buffers(network: nn.Module) -> None:
+    """Give every process the buffers of the first: running statistics differ where each saw samples of its own."""
+    if size() > 1:
+        for buffer in network.buffers():
+            dist.broadcast(buffer, 0)
 
 
 def means(values: Sequence[Tensor]) -> list[float]:

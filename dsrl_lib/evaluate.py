@@ -15,6 +15,7 @@ from dsrl_lib import distributed, metrics
 from dsrl_lib.config import Config
 from dsrl_lib.data import Split, evaluation_input, frame_size, resize_image
 from dsrl_lib.data.normalise import denormalise, normalise
+from dsrl_lib.interruption import ignore_in_worker
 
 TRIMAP_PX = (1, 2, 4, 8, 16)
 """Trimap bands: pixels at most this far from a boundary between two classes (Kohli et al., 2009)."""
@@ -177,7 +178,10 @@ class _Frames(Dataset):
 
 
 def _inputs(split: Split, indices: Sequence[int], config: Config, workers: int) -> Iterator[Tensor]:
-    return iter(DataLoader(_Frames(split, config), sampler=indices, batch_size=None, num_workers=workers))
+    frames = _Frames(split, config)
+    return iter(
+        DataLoader(frames, sampler=indices, batch_size=None, num_workers=workers, worker_init_fn=ignore_in_worker)
+    )
 
 
 def _in_order(shares: Sequence[list]) -> list:

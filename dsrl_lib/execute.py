@@ -9,12 +9,14 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from dsrl_lib.interruption import passed_on_to_children
 from dsrl_lib.portable import clean
 
 
@@ -96,9 +98,11 @@ def _run(notebook: Path, partial: Path, values: Mapping[str, Any]) -> str | None
     from papermill.exceptions import PapermillExecutionError
 
     try:
-        with _neutral_ipython():
+        # In a thread papermill leaves signals alone, and the kernel can end its work before it ends itself.
+        with _neutral_ipython(), passed_on_to_children(), ThreadPoolExecutor(1) as thread:
             folder = notebook.resolve().parent
-            papermill.execute_notebook(
+            thread.submit(
+                papermill.execute_notebook,
                 notebook,
                 partial,
                 values,
@@ -106,7 +110,7 @@ def _run(notebook: Path, partial: Path, values: Mapping[str, Any]) -> str | None
                 kernel_name="python3",
                 language="python",
                 progress_bar=False,
-            )
+            ).result()
     except PapermillExecutionError as error:
         return f"In [{error.exec_count}]: {error.ename}: {error.evalue}"
     except DeadKernelError:

@@ -1,12 +1,14 @@
-"""A request to stop, as a scheduler sends it before it ends a job: work goes on to the next checkpoint, then ends."""
+"""A request to stop, from a scheduler or a keyboard: work goes on to the end of the step, then to a checkpoint."""
 
+import os
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class StoppedError(RuntimeError):
@@ -15,17 +17,44 @@ class StoppedError(RuntimeError):
 
 @contextmanager
 def requests() -> Iterator[Callable[[], bool]]:
-    """Notes SIGTERM and SIGUSR1 instead of dying of them; gives a function that says whether one has come."""
+    """Notes SIGTERM, SIGUSR1 and SIGINT instead of dying of them; gives a function that says whether one has come.
+
+    A second SIGINT is the usual KeyboardInterrupt.
+    """
     came: list[int] = []
-    with _handled(came.append):
+
+    def note(number: int) -> None:
+        if number == signal.SIGINT and number in came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    with _handled(note):
         yield lambda: bool(came)
+
+
+def ignore_in_worker(worker: int) -> None:
+    """For a process that loads samples: the one that it works for decides when to stop."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def passed_on(child: subprocess.Popen) -> Iterator[None]:
-    """Passes SIGTERM and SIGUSR1 on to a child process, as SIGTERM."""
+    """Passes SIGTERM, SIGUSR1 and SIGINT on to a child process, as SIGTERM."""
     with _handled(lambda _: child.terminate()):
         yield
+
+
+@contextmanager
+def passed_on_to_children() -> Iterator[None]:
+    """Passes SIGTERM, SIGUSR1 and SIGINT on to all child processes, as SIGTERM."""
+    with _handled(lambda _: [os.kill(child, signal.SIGTERM) for child in _children()]):
+        yield
+
+
+def _children() -> list[int]:
+    listed = Path("/proc/self/task").glob("*/children")  # a process belongs to the thread that started it
+    return [int(child) for path in listed for child in path.read_text().split()]
 
 
 @contextmanager

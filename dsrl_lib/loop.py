@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from dsrl_lib import checkpoint, cost, distributed, network, runs
 from dsrl_lib.config import Config
-from dsrl_lib.data import TrainingSet, load_split
+from dsrl_lib.data import Split, TrainingSet, load_split
 from dsrl_lib.evaluate import Evaluation, evaluate
-from dsrl_lib.interruption import StoppedError
+from dsrl_lib.interruption import StoppedError, ignore_in_worker
 from dsrl_lib.objective import class_weights, loss_terms, noise_image
 from dsrl_lib.schedule import epochs_before, learning_rate, make_optimizer
 
@@ -54,10 +54,6 @@ class Training:
             raise ValueError(
                 f"optim.batch_size = {config.optim.batch_size}, but {config.data.dataset} train has only "
                 f"{len(self.train_split)} images"
-            )
-        if config.optim.batch_size % distributed.size():
-            raise ValueError(
-                f"optim.batch_size = {config.optim.batch_size} cannot be shared by {distributed.size()} processes"
             )
         self.total_steps = self.epoch_steps * config.optim.epochs
         self.first_epoch = epochs_before(config)
@@ -104,7 +100,13 @@ class Training:
         every = [self._keys(step) for step in range(self.step, self.total_steps)]
         keys = [keys[distributed.rank() :: distributed.size()] for keys in every]
         pinned = self.device.type == "cuda"
-        loader = DataLoader(dataset, batch_sampler=keys, num_workers=self.workers, pin_memory=pinned)
+        loader = DataLoader(
+            dataset,
+            batch_sampler=keys,
+            num_workers=self.workers,
+            pin_memory=pinned,
+            worker_init_fn=ignore_in_worker,
+        )
         for key, batch in zip(keys, loader, strict=True):
             if self.config.loss.sisr_target == "noise":
                 batch["noise"] = torch.stack([noise_image(index, batch["hr"].shape[1:]) for _, index in key])
@@ -162,7 +164,7 @@ class Training:
         row["images_per_s"] = (self.step - begin) * self.config.optim.batch_size / (time.monotonic() - since)
         last = epoch == self.config.optim.epochs
         if epoch % self.config.optim.validate_every == 0 or last:
-            result = evaluate(self.network, self.val_split, self.config, details=last, workers=self.workers)
+            result = self._evaluate(self.val_split, details=last)
             row |= {"val_miou": result.miou}
             if self.config.model.sisr:
                 row |= {"val_psnr": result.summary()["psnr"]}
@@ -174,6 +176,10 @@ class Training:
         bar.set_postfix({k: f"{row[k]:.3f}" for k in ("loss", "val_miou") if k in row})
         for name in row.keys() - {"epoch", "step"} if self.writes else ():
             board.add_scalar(name, row[name], epoch)
+
+    def _evaluate(self, split: Split, details: bool = True) -> Evaluation:
+        distributed.share_buffers(self.network)  # all processes score the network that the first one saves
+        return evaluate(self.network, split, self.config, details=details, workers=self.workers)
 
     def checkpoint(self) -> None:
         """Write the checkpoint and history.csv."""
@@ -195,8 +201,8 @@ class Training:
 
     def resume(self) -> None:
         """Continue from the newest checkpoint that can be read. ValueError if none can, or if it is another run's."""
-        state = checkpoint.load(self.directory, self.device)
-        if state["config"] != self.config.to_dict():
+        state = checkpoint.load(self.directory)
+        if Config.from_dict(state["config"]) != self.config:
             raise ValueError(
                 f"the checkpoint in {self.directory} belongs to another configuration; delete it to start the run again"
             )
@@ -227,7 +233,7 @@ class Training:
             split = load_split(self.config.data.dataset, name)
             manifest[name] = split.manifest_hash
             known = self.final_val if name == "val" else None
-            result = known or evaluate(self.network, split, self.config, workers=self.workers)
+            result = known or self._evaluate(split)
             if self.writes:
                 runs.write_counts(self.directory / f"counts_{name}.npz", result.arrays())
             metrics[name] = result.summary()

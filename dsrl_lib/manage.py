@@ -104,7 +104,7 @@ def _branch(directory: Path, config: Config, changes: Sequence[str]) -> Config:
             raise ValueError(f"{key} cannot change in the middle of a run; allowed: settings of optim and loss but "
                              f"{', '.join(FIXED)}")  # fmt: skip
         changed = override(changed, key, value)
-    state = checkpoint.load(directory, "cpu")
+    state = checkpoint.load(directory)
     changed = replace(changed, continues=f"{config.run_id}@{state['step']}")
     target = runs.folder(changed)
     if not checkpoint.exists(target) and not runs.is_complete(target):

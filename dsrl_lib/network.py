@@ -9,13 +9,14 @@ from safetensors.torch import save as serialised
 from torch import nn
 
 from dsrl_lib import runs
-from dsrl_lib.config import Config
+from dsrl_lib.config import Config, datasets
 from dsrl_lib.data.normalise import MEAN, STD
 from dsrl_lib.labels import class_table
 from dsrl_lib.models import DSRL, build_host
 from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.models.hosts import load_strictly
 from dsrl_lib.models.sync_batch_norm import synchronise
+from dsrl_lib.paths import CLASSES, data_dir
 
 
 def build(config: Config) -> DSRL:
@@ -89,11 +90,25 @@ def save(network: DSRL, config: Config, path: Path, folded: bool = False) -> Non
 def load(path: Path) -> tuple[DSRL, Config]:
     """The network and configuration that `save` wrote, on the CPU. ValueError if the file does not fit itself."""
     tensors, config = read(path)
+    found = metadata(path)
+    _check_classes(config.data.dataset, json.loads(found.get("classes", "null")), path)
     network = build(_without_download(config))
-    if "folded" in metadata(path):
+    if "folded" in found:
         fold_batch_norms(network)
     load_strictly(network, tensors, str(path))
     return network, config
+
+
+def _check_classes(dataset: str, stored: list[str] | None, path: Path) -> None:
+    """A data set of one's own brings its classes: those of the file have to be the ones that are here."""
+    if dataset not in datasets():
+        raise ValueError(
+            f"{path} is of the data set {dataset!r}, which is not here. Its classes suffice to use the weights: write "
+            f"{data_dir() / dataset / CLASSES} with a line for each of {', '.join(stored or ())}"
+        )
+    here = class_table(dataset).classes
+    if stored is not None and tuple(stored) != here:
+        raise ValueError(f"{path} has the classes {', '.join(stored)}; here {dataset} has {', '.join(here)}")
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], Config]:

@@ -59,10 +59,10 @@ class PlannedRun:
     def run_id(self) -> str:
         return self.config.run_id
 
-    def limits(self, hours: float | None = None) -> dict[str, int]:
+    def limits(self, devices: int = 1, hours: float | None = None) -> dict[str, int]:
         """What to ask a scheduler for: minutes, and MB of memory. hours: the time limit; else from the estimate."""
         minutes = 60 * hours if hours else 3 * self.seconds / 60 + 10
-        return {"runtime": round(minutes), "mem_mb": round(1.5 * 1024 * self.memory_gib) + 1000}
+        return {"runtime": round(minutes), "mem_mb": round(1.5 * 1024 * self.memory_gib) + 2000 * max(1, devices)}
 
     @property
     def label(self) -> str:

@@ -209,7 +209,7 @@ def parent_of(config: Config) -> Config | None:
     if child.after is None:
         return None
     parent, base = ARMS[child.after], PROFILES[config.profile].base
-    result = replace(config, arm=child.after, warm_start=None)
+    result = replace(config, arm=child.after, warm_start=None, continues=None)
     for key in child.changes:
         result = override(result, key, setting(base, key))
     result = _without_unused(result, parent)

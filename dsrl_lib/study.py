@@ -14,6 +14,7 @@ from dsrl_lib import plan
 from dsrl_lib.paths import results_dir, root
 from dsrl_lib.presets import PROFILES
 
+CORES_PER_GPU = 4  # to load samples
 SLURM_ONLY = ("partition", "account", "gpus_per_run", "time")
 TO_READ = (
     "notebooks/00_start_here.ipynb",
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.slurm and (alone := [name for name in SLURM_ONLY if getattr(options, name) is not None]):
         parser.error(f"--{alone[0].replace('_', '-')} goes with --slurm")
+    if (options.gpus_per_run or 0) < 0 or (options.time is not None and options.time <= 0):
+        parser.error("--gpus-per-run is 0 or more, --time more than 0 hours")
     options.gpus = _gpus(options)
     options.device = options.device or ("cuda" if options.gpus else "cpu")
     try:
@@ -103,7 +106,8 @@ def _snakemake(options: argparse.Namespace) -> bool:
     from dsrl_lib import progress
 
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_study", progress)
-    threads = options.cores if options.device == "cuda" and not options.slurm else 1
+    threads = CORES_PER_GPU * max(1, options.gpus) if options.slurm else options.cores
+    threads = threads if options.device == "cuda" else 1
     config = [f"profile={options.profile}", f"device={options.device}", f"threads={threads}", f"gpus={options.gpus}"]
     config += [f"hours={options.time}"] if options.time else []
     for name in ("arms", "seeds", "hosts"):
@@ -125,16 +129,19 @@ def _gpus(options: argparse.Namespace) -> int:
 
 def _slurm(options: argparse.Namespace) -> list[str]:
     """Options of Snakemake for this cluster. ValueError where there is none."""
+    import yaml  # lazy: --help needs no environment
+
     try:
         shown = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise ValueError(f"--slurm: there is no working Slurm here (scontrol show config: {error})") from None
     resources = {"slurm_partition": options.partition, "slurm_account": options.account}
     chosen = [f"{name}={value}" for name, value in resources.items() if value]
+    profile = yaml.safe_load(Path("profiles/slurm/config.yaml").read_text())
     accounting = not re.search(r"AccountingStorageType\s*=\s*(accounting_storage/none|\(null\))", shown)
     return [
         "--workflow-profile=profiles/slurm",
-        *(["--default-resources", "mem_mb=4000", "runtime=30", *chosen] if chosen else []),
+        *(["--default-resources", *profile["default-resources"], *chosen] if chosen else []),
         *([] if accounting else ["--slurm-status-command=squeue", "--slurm-no-account"]),
     ]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from dsrl_lib import distributed, runs
+from dsrl_lib import checkpoint, distributed, runs
 from dsrl_lib.allocator import keep_freed_memory
 from dsrl_lib.config import Config
 from dsrl_lib.interruption import requests
@@ -24,8 +24,10 @@ def train(config: Config, *, device: str = "auto", workers: int = 0, devices: in
     and RuntimeError where a process of several fails.
     """
     directory = runs.folder(config)
-    if devices > 1 and not runs.is_complete(directory):
-        _check_devices(devices, pick_device(device))
+    if runs.is_complete(directory) and not distributed.launched():
+        return directory
+    _check_devices(config, devices, pick_device(device))
+    if devices > 1:
         runs.prepare(directory, config)
         options = ["--device", device, "--workers", str(workers)]
         distributed.launch(["resume", str(directory), *options], devices, show=progress)
@@ -40,7 +42,8 @@ def _train(config: Config, device: torch.device, workers: int, progress: bool, w
         return directory
     keep_freed_memory()
     parent = parent_of(config)
-    start = _train(parent, device, workers, progress, wait=True) if parent else None
+    needed = parent and not distributed.from_first(checkpoint.exists(directory))
+    start = _train(parent, device, workers, progress, wait=True) if needed else None
     writes = distributed.rank() == 0
     with runs.acquire(directory, wait) if writes else nullcontext(), requests() as asked_to_stop:
         if not distributed.from_first(runs.is_complete(directory)):
@@ -48,9 +51,13 @@ def _train(config: Config, device: torch.device, workers: int, progress: bool, w
     return directory
 
 
-def _check_devices(devices: int, device: torch.device) -> None:
+def _check_devices(config: Config, devices: int, device: torch.device) -> None:
+    if devices < 1:
+        raise ValueError(f"devices = {devices}; allowed: 1 or more")
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise ValueError(f"devices = {devices}, but torch finds {torch.cuda.device_count()} CUDA devices here")
+    if config.optim.batch_size % devices:
+        raise ValueError(f"optim.batch_size = {config.optim.batch_size} cannot be shared by {devices} processes")
 
 
 def pick_device(name: str) -> torch.device:

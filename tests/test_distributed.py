@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from dsrl_lib import checkpoint, loop, network, runs
+from dsrl_lib.data import load_split
+from dsrl_lib.evaluate import evaluate
 from dsrl_lib.interruption import StoppedError
 from dsrl_lib.presets import preset
 from dsrl_lib.train import train
@@ -96,7 +98,18 @@ def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
     assert environments[1]["device"] == f"2 x {environments[0]['device']}"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_the_scores_of_two_processes_are_those_of_the_saved_network(results):
+    """Without synchronised batch norm each process has running statistics of its own: the first one's count."""
+    directory = train(tiny("lr"), device="cpu", devices=2, progress=False)
+    model, config = network.load(directory / "final.safetensors")
+    for name in ("val", "test"):
+        expected = evaluate(model, load_split("streets", name), config)
+        with np.load(directory / f"counts_{name}.npz") as file:
+            np.testing.assert_array_equal(file["counts"], expected.counts)
+            np.testing.assert_array_equal(file["trimap"], expected.trimap)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_run_that_is_asked_to_stop_goes_on_from_that_step(tmp_path, monkeypatch, number):
     config = tiny("lr")
     monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "undisturbed"))
@@ -114,8 +127,8 @@ def test_a_run_that_is_asked_to_stop_goes_on_from_that_step(tmp_path, monkeypatc
     monkeypatch.setattr(loop, "loss_terms", counted)
     with pytest.raises(StoppedError, match="asked to stop after step 3 of 12; the same command goes on from there"):
         train(config, device="cpu", progress=False)
-    assert checkpoint.load(runs.folder(config), "cpu")["step"] == 3
-    assert signal.getsignal(number) is signal.SIG_DFL
+    assert checkpoint.load(runs.folder(config))["step"] == 3
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
     assert_same(train(config, device="cpu", progress=False), undisturbed)
     assert len(calls) == 12  # no step was done twice
 
@@ -146,13 +159,45 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(tmp_path, monkeypat
     directory = runs.folder(config)
     last, previous = (directory / name for name in checkpoint.NAMES)
     last.write_bytes(last.read_bytes()[:-2000])
-    assert checkpoint.load(directory, "cpu")["step"] == 4
+    assert checkpoint.load(directory)["step"] == 4
     monkeypatch.setattr(loop, "loss_terms", real)
     assert_same(train(config, device="cpu", progress=False), undisturbed)
     previous.write_bytes(b"")
     last.write_bytes(b"")
     with pytest.raises(ValueError, match=r"last\.pt is damaged .*; .*previous\.pt is damaged .*; delete it"):
-        checkpoint.load(directory, "cpu")
+        checkpoint.load(directory)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_notebook_whose_job_ends_leaves_a_checkpoint(results, tmp_path, number):
+    """Signalled is papermill alone, or it and its kernel, as by a scheduler."""
+    settings = (*TINY[:-2], "optim.epochs=40", "optim.precision=fp32")
+    config = preset("smoke", "lr", overrides=settings)
+    notebook = Path(loop.__file__).parents[1] / "notebooks" / "19_train_arm.ipynb"
+    parameters = {"arm": "lr", "device": "cpu", "workers": 1, "overrides": ",".join(settings)}
+    words = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dsrl_lib", "execute", str(notebook), str(tmp_path / "executed.ipynb"), *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    last = runs.folder(config) / "last.pt"
+    while process.poll() is None and not last.exists():
+        time.sleep(0.05)
+    before = checkpoint.load(last.parent)["step"]
+    kernels = kernels_of(process.pid) if number == signal.SIGTERM else []
+    for pid in (process.pid, *kernels):
+        os.kill(pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and "StoppedError" in errors and "asked to stop after step" in errors, errors
+    assert checkpoint.load(last.parent)["step"] >= before
+    assert (tmp_path / "executed.failed.ipynb").exists() and not (tmp_path / "executed.ipynb").exists()
+
+
+def kernels_of(parent: int) -> list[int]:
+    children = subprocess.run(["ps", "--ppid", str(parent), "-o", "pid="], capture_output=True, text=True).stdout
+    return [int(pid) for pid in children.split()]
 
 
 def test_two_processes_stop_together_and_go_on(results):

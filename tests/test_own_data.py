@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dsrl_lib import network
 from dsrl_lib.config import datasets
 from dsrl_lib.data import DataError, load_split
 from dsrl_lib.labels import class_table
@@ -62,6 +63,20 @@ def test_classes_by_name(orchard: Path) -> None:
     expected = np.full(stored.shape, 255)
     expected[stored == 0], expected[stored == 2] = 0, 1
     assert (loaded.labels[1] == expected).all()
+
+
+def test_weights_know_their_classes(orchard: Path, tmp_path: Path) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    config = preset("smoke", "lr", overrides=["data.dataset=orchard"])
+    network.save(network.build(config), config, tmp_path / "w.safetensors")
+    (orchard / "classes.txt").write_text("tree\nsoil\nfruit\n")
+    with pytest.raises(ValueError, match="has the classes soil, tree, fruit; here orchard has tree, soil, fruit"):
+        network.load(tmp_path / "w.safetensors")
+    (orchard / "classes.txt").unlink()
+    with pytest.raises(
+        ValueError, match=r"'orchard', which is not here.*classes.txt with a line for each of soil, tree"
+    ):
+        network.load(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize(

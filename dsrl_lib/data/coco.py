@@ -35,6 +35,10 @@ LEAST_PIXELS = 1000
 """A training image has more pixels of these classes than this, as in the earlier systems (pytorch-deeplab-xception)."""
 
 
+VERSION = 1
+"""Of how label maps are drawn: another number draws them anew."""
+
+
 def frames(root: Path, split: str) -> list[Frame]:
     """The frames of `train` or `val`, sorted. DataError for missing folders and files, and for bad annotations."""
     images, annotations = root / f"{split}2017", root / "annotations" / f"instances_{split}2017.json"
@@ -44,7 +48,7 @@ def frames(root: Path, split: str) -> list[Frame]:
                             f"annotations_trainval2017.zip from https://cocodataset.org/#download and unpack both in "
                             f"{root}, or set DSRL_DATA to the folder that contains {root.name}/")  # fmt: skip
     stat = annotations.stat()
-    key = hashlib.sha256(f"{annotations} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{VERSION} {annotations} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:12]
     folder = cache_dir() / f"coco-{split}-{key}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):  # a second process waits instead of drawing the same label maps

@@ -37,7 +37,7 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read image {path}: {error}") from error
 
 
@@ -46,7 +46,7 @@ def read_image(frame: Frame) -> np.ndarray:
     try:
         with Image.open(frame.image) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read image {frame.image}: {error}") from error
 
 
@@ -54,7 +54,7 @@ def read_label(frame: Frame) -> np.ndarray:
     """uint8 (H, W), class ids or 255. DataError for an unreadable file or a value outside the class table."""
     try:
         stored = _read_mat(frame.label) if frame.label.suffix == ".mat" else _read_ids(frame.label)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read label map {frame.label}: {error}") from error
     if stored.ndim != 2 or stored.dtype != np.uint8:
         raise DataError(f"label map {frame.label} is {stored.dtype} {stored.shape}, not one 8-bit id a pixel")

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .sync_batch_norm import SyncBatchNorm2d
+
 
 def fold_batch_norms(network: nn.Module) -> int:
     """Fold every batch norm that reads the output of a convolution, in place; return how many.
@@ -32,9 +34,9 @@ def _pairs(network: nn.Module) -> list[tuple[str, str]]:
 
     hooks = [m.register_forward_hook(after_convolution(n)) for n, m in network.named_modules()
              if isinstance(m, nn.Conv2d)]  # fmt: skip
-    # Exactly this class: a subclass may do more, such as timm's batch norm with an activation in it.
+    # Exactly these classes: another subclass may do more, such as timm's batch norm with an activation in it.
     hooks += [m.register_forward_pre_hook(before_norm(n)) for n, m in network.named_modules()
-              if type(m) is nn.BatchNorm2d]  # fmt: skip
+              if type(m) in (nn.BatchNorm2d, SyncBatchNorm2d)]  # fmt: skip
     network(torch.zeros(1, 3, 64, 64))
     for hook in hooks:
         hook.remove()
