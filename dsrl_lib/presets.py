@@ -138,8 +138,8 @@ PROFILES: dict[str, Profile] = {
         arm_seeds=_seeds(main=5, long=5, control=3, factorial=2) | {"dsrl_joint": (0, 1), "hr": (0,)},
         expect="CamVid at LR 180x240.",
         settings={
-            "small_input": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1)), overrides=_size(180, 240, 180, 240)),
-            "second_host": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1)), host="ddrnet23_slim"),
+            "small_input": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(180, 240, 180, 240)),
+            "second_host": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
             "twice_as_long": Setting(dict.fromkeys(("lr", "bilinear", "dsrl"), (0, 1)), overrides=("optim.epochs=10",)),
         },
     ),
@@ -163,9 +163,7 @@ PROFILES: dict[str, Profile] = {
 }  # fmt: skip
 
 
-def preset(
-    profile: str, arm: str, host: str | None = None, seed: int = 0, overrides: Sequence[str] = ()
-) -> Config:
+def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overrides: Sequence[str] = ()) -> Config:
     """The configuration of one run.
 
     overrides: "section.key=value" strings, applied to the profile's defaults before the arm's own changes.
@@ -261,5 +259,3 @@ def _mac_matched_scale(config: Config) -> float:
             "dsrl_lib.cost.mac_matched_scale finds it; without it, choose the other arms."
         )
     return MAC_MATCHED_SCALE[pair]
-
-

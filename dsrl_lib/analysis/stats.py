@@ -57,14 +57,15 @@ class Difference:
         )
 
     def seeds_to_settle(self, settled: Callable[["Difference"], bool], most: int = 1000) -> float:
-        """Fewest seeds, of 2 to `most`, at which `settled` holds for `with_seeds`.
+        """Fewest seeds, more than there are and at most `most`, at which `settled` holds for `with_seeds`.
 
         inf: no number of seeds does, because the images alone leave it open (or the estimate lies on the
         boundary): more images are needed. NaN: one seed does not tell how much seeds vary.
         """
         if np.isnan(self.se_seeds):
             return float("nan")
-        return next((float(n) for n in range(2, most + 1) if settled(self.with_seeds(n))), float("inf"))
+        more = range(len(self.seeds) + 1, most + 1)
+        return next((float(n) for n in more if settled(self.with_seeds(n))), float("inf"))
 
 
 Stratum = Sequence[tuple[float, Scores]]
