@@ -5,10 +5,11 @@ is written whole or not at all, and a repeated run reproduces it byte for byte (
 """
 
 import ast
+import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +103,7 @@ def _run(notebook: Path, partial: Path, values: Mapping[str, Any]) -> str | None
         with _neutral_ipython(), passed_on_to_children(), ThreadPoolExecutor(1) as thread:
             folder = notebook.resolve().parent
             thread.submit(
+                _with_its_loop_closed,
                 papermill.execute_notebook,
                 notebook,
                 partial,
@@ -116,6 +118,19 @@ def _run(notebook: Path, partial: Path, values: Mapping[str, Any]) -> str | None
     except DeadKernelError:
         return "the kernel died, perhaps for want of memory"
     return None
+
+
+def _with_its_loop_closed(call: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    """nbclient makes an event loop for each thread and leaves it open."""
+    from nbclient.util import run_sync
+
+    async def loop() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    try:
+        call(*arguments, **options)
+    finally:
+        run_sync(loop)().close()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import dsrl_lib.loop as training
-from dsrl_lib import network, objective, runs
+from dsrl_lib import checkpoint, network, objective, runs
 from dsrl_lib.loop import NonFiniteLossError
 from dsrl_lib.presets import preset
 from dsrl_lib.schedule import decay, learning_rate
@@ -102,7 +102,7 @@ def test_a_run_killed_at_any_moment_ends_bit_identical(tmp_path, monkeypatch):
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         assert before in (None, config.to_dict())
-        moments.append(torch.load(directory / "last.pt", weights_only=True)["step"])
+        moments.append(checkpoint.load(directory)["step"])
     assert 0 < moments[0] < moments[1] < 8
     assert not runs.is_complete(directory)
     assert_same(train(config, progress=False), undisturbed)
