@@ -92,8 +92,10 @@ def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
         found.append([runs.folder(tiny(arm, *settings)) for arm in CHAIN])
     for one, two in zip(*found, strict=True):
         histories = [pd.read_csv(directory / "history.csv") for directory in (one, two)]
-        terms = [name for name in ("loss", "ce", "mse", "fa") if histories[0][name].notna().any()]
-        np.testing.assert_allclose(histories[1][terms], histories[0][terms], rtol=0.05)
+        # FA of untrained maps enlarges what float32 rounds; in double precision, the test above holds to 1e-5.
+        for name, tolerance in {"loss": 2e-3, "ce": 2e-3, "mse": 2e-3, "fa": 0.05}.items():
+            if histories[0][name].notna().any():
+                np.testing.assert_allclose(histories[1][name], histories[0][name], rtol=tolerance)
     environments = [json.loads((directories[0] / "env.json").read_text()) for directories in found]
     assert environments[1]["device"] == f"2 x {environments[0]['device']}"
 
