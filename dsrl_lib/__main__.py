@@ -109,6 +109,15 @@ def plan(profile: str = "smoke") -> None:
 
 
 @app.command
+def latency(profile: str = "camvid", device: Literal["cpu", "cuda"] = "cpu") -> None:
+    """Measure the latencies of all finished runs of a profile again, in turn. Nothing else should run meanwhile."""
+    from dsrl_lib.latency import remeasure
+
+    runs, networks = remeasure(profile, device)
+    print(f"{networks} networks measured for {runs} runs; `collect` and `claims` take the new numbers up")
+
+
+@app.command
 def collect(profile: str = "smoke") -> None:
     """Write results.csv of a profile from its run directories."""
     from dsrl_lib.analysis.results import write_results

@@ -30,17 +30,26 @@ def measure(network: DSRL, config: Config) -> dict[str, Any]:
 
     Also whether the logits of the pruned network equal those of the full one bit by bit.
     """
-    variants = {"full": network, "pruned": network.prune(), "host": DSRL(network.host, sssr=False)}
-    device = next(network.parameters()).device
-    x = example_input(config).to(device)
+    x = example_input(config).to(next(network.parameters()).device)
     result: dict[str, Any] = {"input": list(x.shape[2:]), "prune_bit_equal": prune_is_exact(network, x, config)}
-    for name, variant in variants.items():
-        variant.eval()
+    for name, variant in _variants(network).items():
         result[f"params_{name}"] = sum(p.numel() for p in variant.parameters())
         result[f"macs_{name}"] = macs(variant, x)
         result[f"peak_mib_{name}"] = round(activation_peak_mib(variant, x, config), 2)
-    latencies = latency_ms(list(variants.values()), x, config)
-    return result | {f"latency_ms_{name}": round(ms, 3) for name, ms in zip(variants, latencies, strict=True)}
+    return result | latencies(network, config)
+
+
+def latencies(network: DSRL, config: Config) -> dict[str, float]:
+    """latency_ms_full, latency_ms_pruned and latency_ms_host of one frame, in milliseconds."""
+    variants = _variants(network)
+    x = example_input(config).to(next(network.parameters()).device)
+    times = latency_ms(list(variants.values()), x, config)
+    return {f"latency_ms_{name}": round(ms, 3) for name, ms in zip(variants, times, strict=True)}
+
+
+def _variants(network: DSRL) -> dict[str, DSRL]:
+    network.eval()
+    return {"full": network, "pruned": network.prune().eval(), "host": DSRL(network.host, sssr=False).eval()}
 
 
 def example_input(config: Config) -> Tensor:

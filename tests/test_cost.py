@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from dsrl_lib import cost, network
+from dsrl_lib import cost, network, runs
+from dsrl_lib.latency import remeasure
 from dsrl_lib.models import DSRL, build_host
 from dsrl_lib.presets import MAC_MATCHED_SCALE, preset
 
@@ -87,3 +88,28 @@ def test_macs_of_the_parts_add_up_to_the_whole(host):
     assert parts[""] == cost.macs(model, x)
     assert parts[""] == sum(parts[name] for name, _ in model.named_children())
     assert parts["host"] == cost.macs(DSRL(model.host, sssr=False).eval(), x)
+
+
+def test_latencies_are_measured_again_once_for_all_seeds(tmp_path, monkeypatch):
+    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path))
+    size = ["data.height=64", "data.width=128"]
+    configs = [preset("smoke", *arm, overrides=size) for arm in (("lr", None, 0), ("lr", None, 1), ("sssr", None, 0))]
+    here = cost.device_name(torch.device("cpu"))
+    for config in configs:
+        runs.prepare(runs.folder(config), config)
+        runs.write_json(runs.folder(config) / "env.json", {"device": here, "threads": 1})
+        stored = {"latency_ms_full": -1, "latency_ms_pruned": -1, "latency_ms_host": -1, "macs_full": 7}
+        runs.write_json(runs.folder(config) / "metrics.json", {"cost": stored, "val": {"miou": 0.5}})
+    threads = torch.get_num_threads()
+    assert remeasure("smoke") == (3, 2)
+    assert torch.get_num_threads() == threads
+    first, second, head = (runs.read_json(runs.folder(config) / "metrics.json") for config in configs)
+    assert first == second
+    assert first["val"] == {"miou": 0.5} and first["cost"]["macs_full"] == 7
+    for name in ("host", "pruned", "full"):
+        assert 0 < first["cost"][f"latency_ms_{name}"] != head["cost"][f"latency_ms_{name}"] > 0
+    runs.write_json(runs.folder(configs[2]) / "env.json", {"device": "another", "threads": 1})
+    before = (runs.folder(configs[0]) / "metrics.json").read_bytes()
+    with pytest.raises(ValueError, match="ran on another, and this device is"):
+        remeasure("smoke")
+    assert (runs.folder(configs[0]) / "metrics.json").read_bytes() == before
