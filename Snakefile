@@ -19,6 +19,7 @@ def listed(name, convert=str):
 PROFILE = config.get("profile", "smoke")
 DEVICE = config.get("device", "cpu")
 GPUS = int(config.get("gpus", DEVICE == "cuda"))
+GPU_TYPE = {"gpu_model": config["gpu_type"]} if GPUS and "gpu_type" in config else {}
 HOURS = float(config.get("hours", 0))  # a run may take; 0: by the estimate
 THREADS = int(config.get("threads", 1))
 WORKERS = max(0, THREADS // max(1, GPUS) - 1)  # of each process, to load samples
@@ -105,6 +106,7 @@ rule train:
         gpu=GPUS,
         mem_mb=lambda wildcards: RUNS[wildcards.run_id].limits(GPUS)["mem_mb"],
         runtime=lambda wildcards: RUNS[wildcards.run_id].limits(GPUS, HOURS)["runtime"],
+        **GPU_TYPE,
     shell:
         RUN_SHELL
 

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from dsrl_lib import checkpoint, cost, distributed, network, runs
+from dsrl_lib import checkpoint, distributed, final, network, runs
 from dsrl_lib.config import Config
 from dsrl_lib.data import Split, TrainingSet, load_split
 from dsrl_lib.evaluate import Evaluation, evaluate
@@ -223,36 +223,15 @@ class Training:
         )
 
     def finish(self) -> None:
-        """Weights, counts, environment, costs; metrics.json last."""
+        """Evaluate val and test, and write what the run leaves."""
         seconds = time.monotonic() - self.started
-        metrics: dict[str, Any] = {}
-        manifest = {"train": self.train_split.manifest_hash}
+        test_split = load_split(self.config.data.dataset, "test")
+        splits = {"train": self.train_split, "val": self.val_split, "test": test_split}
+        evaluations = {"val": self.final_val or self._evaluate(self.val_split), "test": self._evaluate(test_split)}
         if self.writes:
-            network.save(self.network, self.config, self.directory / "final.safetensors")
-        for name in ("val", "test"):
-            split = load_split(self.config.data.dataset, name)
-            manifest[name] = split.manifest_hash
-            known = self.final_val if name == "val" else None
-            result = known or self._evaluate(split)
-            if self.writes:
-                runs.write_counts(self.directory / f"counts_{name}.npz", result.arrays())
-            metrics[name] = result.summary()
-        if self.writes:
-            self._write_metrics(metrics, seconds, manifest)
-
-    def _write_metrics(self, metrics: dict[str, Any], seconds: float, manifest: dict[str, str]) -> None:
-        metrics["cost"] = cost.measure(self.network, self.config)
-        device = cost.device_name(self.device)
-        self.environment |= {
-            "device": device if distributed.size() == 1 else f"{distributed.size()} x {device}",
-            "threads": torch.get_num_threads(),
-            "data": manifest,
-            "train_seconds": round(seconds, 1),
-            "peak_memory_mib": cost.peak_memory_mib(self.device),
-        }
-        runs.write_json(self.directory / "env.json", self.environment)
-        runs.write_json(self.directory / "metrics.json", metrics)
-        checkpoint.delete(self.directory)
+            self.environment["data"] = {name: split.manifest_hash for name, split in splits.items()}
+            self.environment["train_seconds"] = round(seconds, 1)
+            final.write(self.directory, self.network, self.config, evaluations, self.environment)
 
     def _bar(self) -> tqdm:
         size = self.config.optim.batch_size

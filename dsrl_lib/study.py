@@ -15,7 +15,7 @@ from dsrl_lib.paths import results_dir, root
 from dsrl_lib.presets import PROFILES
 
 CORES_PER_GPU = 4  # to load samples
-SLURM_ONLY = ("partition", "account", "gpus_per_run", "time")
+SLURM_ONLY = ("partition", "account", "gpus_per_run", "gpu_type", "time")
 TO_READ = (
     "notebooks/00_start_here.ipynb",
     "notebooks/41_main_results.ipynb",
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> str:
     """The runs with their estimated time, memory and GPUs, and what is left to do in total."""
     left = [run for run in runs if not run.is_complete]
-    needs = f" {options.gpus} GPU" if options.gpus else ""
+    needs = f" {options.gpus} {_gpu_type(options)}" if options.gpus else ""
     lines = [
         f"{_duration(run.seconds):>10} {run.memory_gib:5.1f} GiB{needs}  {run.label}" + " (complete)" * run.is_complete
         for run in runs
@@ -110,6 +110,7 @@ def _snakemake(options: argparse.Namespace) -> bool:
     threads = threads if options.device == "cuda" else 1
     config = [f"profile={options.profile}", f"device={options.device}", f"threads={threads}", f"gpus={options.gpus}"]
     config += [f"hours={options.time}"] if options.time else []
+    config += [f"gpu_type={options.gpu_type}"] if options.gpu_type else []
     for name in ("arms", "seeds", "hosts"):
         chosen = getattr(options, name)
         config += [f"{name}={','.join(map(str, chosen))}"] if chosen else []
@@ -125,6 +126,20 @@ def _gpus(options: argparse.Namespace) -> int:
     if options.slurm:
         return 1 if options.gpus_per_run is None else options.gpus_per_run
     return int(options.device == "cuda" or (options.device is None and Path("/dev/nvidiactl").exists()))
+
+
+def _gpu_type(options: argparse.Namespace) -> str:
+    """The GPU that is asked for, or those of the partition, such as "GPU (a100 or h100)"."""
+    if options.gpu_type or not options.slurm:
+        return options.gpu_type or "GPU"
+    partition = [f"--partition={options.partition}"] if options.partition else []
+    try:
+        command = ["sinfo", "--noheader", "--format=%G", *partition]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "GPU"  # a plan can be made where there is no Slurm
+    types = sorted(set(re.findall(r"gpu:([A-Za-z][^:,(\s]*)", shown)))
+    return f"GPU ({' or '.join(types)})" if types else "GPU"
 
 
 def _slurm(options: argparse.Namespace) -> list[str]:
@@ -190,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     cluster.add_argument("--partition", metavar="P", help="partition of the jobs (default: the cluster's)")
     cluster.add_argument("--account", metavar="A", help="account of the jobs (default: yours)")
     cluster.add_argument("--gpus-per-run", type=int, metavar="N", help="0: train on CPUs; more than 1 share a run")
+    cluster.add_argument("--gpu-type", metavar="T", help="such as a100 (default: any of the partition)")
     cluster.add_argument("--time", type=float, metavar="H", help="hours a run may take (default: by the estimate)")
     return parser
 

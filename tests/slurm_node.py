@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CONFIGURATION = Path("/etc/slurm/slurm.conf")  # nowhere else: jobs do not inherit another place
@@ -27,35 +27,81 @@ def missing() -> str | None:
     return None
 
 
-@contextmanager
-def running(folder: Path, cpus: int = 2) -> Iterator[None]:
-    """Slurm with one partition, whose files lie in `folder`."""
-    CONFIGURATION.parent.mkdir(exist_ok=True)
-    CONFIGURATION.write_text(MARK + _configuration(folder, cpus))
-    (CONFIGURATION.parent / "gres.conf").write_text(f"NodeName={_host()} Name=gpu File=/dev/null\n")
-    for name in ("state", "spool"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    Path("/run/munge").mkdir(exist_ok=True)
-    shutil.chown("/run/munge", "munge", "munge")
-    started = []
-    try:
-        for command in (
-            ["setpriv", "--reuid=munge", "--regid=munge", "--clear-groups", "munged", "--foreground"],
-            ["slurmctld", "-D", "-i"],
-            ["slurmd", "-D", "-N", _host()],
-        ):
-            with (folder / f"{Path(command[0]).name}.log").open("w") as log:
-                started.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
-        _wait_until_idle()
-        yield
-    finally:
+class Node:
+    """The daemons of a running Slurm."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: dict[str, subprocess.Popen] = {}
+
+    def start(self, *command: str) -> None:
+        name = "munged" if "munged" in command else command[0]
+        with (self.folder / f"{name}.log").open("a") as log:
+            self.started[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def start_slurmd(self) -> None:
+        self.start("slurmd", "-D", "-N", _host())
+
+    def kill_slurmd(self) -> None:
+        """As `kill -9` does: its jobs live on."""
+        self.started["slurmd"].kill()
+        self.started["slurmd"].wait()
+
+    def stop(self) -> None:
         subprocess.run(["scancel", "--user=root", "--full", "--signal=KILL"], capture_output=True)
-        for process in reversed(started):
+        for process in reversed(self.started.values()):
             process.send_signal(signal.SIGTERM)
             try:
                 process.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def jobs(*options: str) -> dict[str, str]:
+    """Names of jobs by their numbers; options of squeue choose among them."""
+    command = ["squeue", "--noheader", "--format=%A %k", *options]
+    lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def processes(job: str) -> list[int]:
+    """Those that a job has started, without Slurm's own."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            mine = f"SLURM_JOB_ID={job}".encode() in (path / "environ").read_bytes().split(b"\0")
+            if mine and "slurm" not in (path / "comm").read_text():
+                found.append(int(path.name))
+    return found
+
+
+def impatient(profile: Path) -> None:
+    """Change profiles/slurm/config.yaml for jobs of seconds on one machine: ask often, wait for no file."""
+    text = profile.read_text()
+    assert "latency-wait: 60 " in text
+    text = text.replace("latency-wait: 60 ", "latency-wait: 5 ")
+    profile.write_text(text + "slurm-init-seconds-before-status-checks: 2\nseconds-between-status-checks: 2\n")
+
+
+@contextmanager
+def running(folder: Path, cpus: int = 2) -> Iterator[Node]:
+    """Slurm with one partition, whose files lie in `folder`."""
+    CONFIGURATION.parent.mkdir(exist_ok=True)
+    CONFIGURATION.write_text(MARK + _configuration(folder, cpus))
+    (CONFIGURATION.parent / "gres.conf").write_text(f"NodeName={_host()} Name=gpu Type=standin File=/dev/null\n")
+    for name in ("state", "spool"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    Path("/run/munge").mkdir(exist_ok=True)
+    shutil.chown("/run/munge", "munge", "munge")
+    node = Node(folder)
+    try:
+        node.start("setpriv", "--reuid=munge", "--regid=munge", "--clear-groups", "munged", "--foreground")
+        node.start("slurmctld", "-D", "-i")
+        node.start_slurmd()
+        _wait_until_idle()
+        yield node
+    finally:
+        node.stop()
         CONFIGURATION.unlink()
         (CONFIGURATION.parent / "gres.conf").unlink()
 
@@ -98,7 +144,7 @@ def _configuration(folder: Path, cpus: int) -> str:
     }
     lines = [f"{name}={value}" for name, value in settings.items()]
     lines += [
-        f"NodeName={_host()} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=20000 Gres=gpu:1 State=UNKNOWN",
+        f"NodeName={_host()} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=20000 Gres=gpu:standin:1 State=UNKNOWN",
         f"PartitionName=debug Nodes={_host()} Default=YES MaxTime=INFINITE State=UP",
     ]
     return "\n".join(lines) + "\n"

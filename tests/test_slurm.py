@@ -18,18 +18,21 @@ def slurm(tmp_path_factory):
 
 
 def quick(copy: Copy) -> None:
-    """For jobs of seconds on one machine: frequent questions, no waiting for files, one more try."""
+    """For jobs of seconds: one more try."""
     profile = copy.folder / "profiles" / "slurm" / "config.yaml"
-    text = profile.read_text().replace("retries: 5 ", "retries: 1 ").replace("latency-wait: 60 ", "latency-wait: 5 ")
-    assert "retries: 1 " in text and "latency-wait: 5 " in text
-    profile.write_text(text + "slurm-init-seconds-before-status-checks: 2\nseconds-between-status-checks: 2\n")
+    slurm_node.impatient(profile)
+    assert "retries: 5 " in profile.read_text()
+    profile.write_text(profile.read_text().replace("retries: 5 ", "retries: 1 "))
 
 
 def test_a_study_runs_on_slurm_as_it_does_here(tmp_path: Path):
     copy = Copy(tmp_path)
     quick(copy)
     copy.notebook("12_stage2_sisr").write_text("BROKEN")
-    status, text, steps = copy.run(*OPTIONS, "--gpus-per-run", "1", "--device", "cpu", "--time", "0.5")
+    gpus = ("--gpus-per-run", "1", "--device", "cpu")
+    status, text, _ = copy.run(*OPTIONS, *gpus, "--dry-run")
+    assert status == 0 and text.count("1 GPU (standin)") == 2, text
+    status, text, steps = copy.run(*OPTIONS, *gpus, "--gpu-type", "standin", "--time", "0.5")
     assert (status, steps) == (1, ["01_data_prep", "sssr s0"]), text
     assert "FAILED 12_stage2_sisr sssr_sisr" in text and "ValueError: broken on purpose" in text
     copy.notebook("12_stage2_sisr").write_text("mended")

@@ -1,0 +1,37 @@
+"""What a finished run leaves: weights, counts, where and with what it ran, scores and costs; metrics.json last."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dsrl_lib import checkpoint, cost, distributed, network, runs
+from dsrl_lib.config import Config
+from dsrl_lib.evaluate import Evaluation
+from dsrl_lib.models import DSRL
+
+
+def write(
+    directory: Path,
+    model: DSRL,
+    config: Config,
+    evaluations: Mapping[str, Evaluation],
+    environment: Mapping[str, Any],
+) -> None:
+    """Complete a run directory. evaluations: by split. environment: what env.json says beside the device."""
+    network.save(model, config, directory / "final.safetensors")
+    for split, evaluation in evaluations.items():
+        runs.write_counts(directory / f"counts_{split}.npz", evaluation.arrays())
+    metrics: dict[str, Any] = {split: evaluation.summary() for split, evaluation in evaluations.items()}
+    metrics["cost"] = cost.measure(model, config)
+    where = next(model.parameters()).device
+    device = cost.device_name(where)
+    ran_on = {
+        "device": device if distributed.size() == 1 else f"{distributed.size()} x {device}",
+        "threads": torch.get_num_threads(),
+        "peak_memory_mib": cost.peak_memory_mib(where),
+    }
+    runs.write_json(directory / "env.json", {**environment, **ran_on})
+    runs.write_json(directory / "metrics.json", metrics)
+    checkpoint.delete(directory)

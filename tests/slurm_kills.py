@@ -1,0 +1,147 @@
+"""A study on Slurm whose jobs are killed at random moments, against an undisturbed one on this machine.
+
+``python tests/slurm_kills.py --kills 20`` runs the whole smoke study twice, in two copies of the repository.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import slurm_node
+
+from dsrl_lib.paths import root
+
+TIMES = ("train_seconds", "peak_memory_mib", "commit", "dirty")
+"""Columns of results.csv that no repetition gives again."""
+
+
+class Study:
+    """A copy of the repository's tracked files, and the study run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        subprocess.run(["git", "clone", "-q", root(), folder], check=True)
+        self.results = folder / "results" / "smoke"
+        profile = folder / "profiles" / "slurm" / "config.yaml"
+        slurm_node.impatient(profile)
+
+    def run(self, *options: str) -> tuple[int, str]:
+        """Exit status and output of the study."""
+        elsewhere = {"DSRL_RESULTS", "DSRL_CACHE", "PYTHONPATH"}
+        environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
+        done = subprocess.run(
+            [sys.executable, "-m", "dsrl_lib.study", "smoke", *options],
+            cwd=self.folder,
+            env=environment | {"PYTHONPATH": str(self.folder)},
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def scores(self) -> dict[str, object]:
+        """What a repetition must give again: tables without times, counts, histories without speeds."""
+        found: dict[str, object] = {
+            "results.csv": pd.read_csv(self.results / "results.csv").drop(columns=list(TIMES)).to_csv()
+        }
+        claims = pd.read_csv(self.results / "claims.csv")
+        found["claims.csv"] = claims[~claims.part.astype(str).str.contains("latency")].to_csv()
+        for run in sorted((self.results / "runs").glob("*/metrics.json")):
+            name = run.parent.name
+            metrics = json.loads(run.read_text())
+            metrics["cost"] = {key: value for key, value in metrics["cost"].items() if not key.startswith("latency")}
+            found[f"{name}/metrics.json"] = json.dumps(metrics)
+            found[f"{name}/history.csv"] = (
+                pd.read_csv(run.with_name("history.csv")).drop(columns="images_per_s").to_csv()
+            )
+            for split in ("val", "test"):
+                with np.load(run.with_name(f"counts_{split}.npz")) as counts:
+                    found[f"{name}/counts_{split}.npz"] = {key: counts[key].tolist() for key in counts.files}
+        for table in (self.results / "tables").glob("*.md"):
+            if table.stem != "cost":  # it has latencies
+                found[f"tables/{table.name}"] = table.read_text()
+        return found
+
+
+class Killer(threading.Thread):
+    """Kills running jobs, or slurmd, at random moments: each way in turn."""
+
+    WAYS = ("time limit", "scancel", "kill -9 of the job", "kill -9 of slurmd")
+
+    def __init__(self, node: slurm_node.Node, kills: int, seconds: tuple[float, float], seed: int = 0) -> None:
+        super().__init__(daemon=True)
+        self.node, self.kills, self.seconds = node, kills, seconds
+        self.random = random.Random(seed)
+        self.done: list[str] = []
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        while len(self.done) < self.kills and not self.stop.wait(self.random.uniform(*self.seconds)):
+            jobs = slurm_node.jobs("--states=RUNNING")
+            if jobs:
+                job, (way,) = self.random.choice(sorted(jobs)), self.WAYS[len(self.done) % len(self.WAYS) :][:1]
+                if self._kill(way, job):
+                    self.done.append(way)
+                    print(f"{time.strftime('%X')} {way}: job {job}, {jobs[job]}", flush=True)
+
+    def _kill(self, way: str, job: str) -> bool:
+        """Whether there was something to kill."""
+        if way == "kill -9 of slurmd":
+            self.node.kill_slurmd()
+            time.sleep(self.random.uniform(0, 5))
+            self.node.start_slurmd()
+            return True
+        if way == "kill -9 of the job":
+            processes = slurm_node.processes(job)
+            for process in self.random.sample(processes, min(1, len(processes))):
+                os.kill(process, signal.SIGKILL)
+            return bool(processes)
+        command = ["scancel", job] if way == "scancel" else ["scontrol", "update", f"JobId={job}", "EndTime=now"]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def compare(folder: Path, kills: int, seconds: tuple[float, float], options: Sequence[str] = ()) -> list[str]:
+    """What differs between an undisturbed study here and a killed one on Slurm, after the ways of killing it."""
+    undisturbed, killed = Study(folder / "undisturbed"), Study(folder / "killed")
+    status, text = undisturbed.run(*options, "--device", "cpu")
+    assert status == 0, text
+    with slurm_node.running(folder / "slurm") as node:
+        killer = Killer(node, kills, seconds)
+        killer.start()
+        for turn in range(1, kills + 2):  # what a user does when a study ends with a failed step
+            begin = time.monotonic()
+            status, text = killed.run(*options, "--slurm", "--gpus-per-run", "0")
+            print(f"study, turn {turn}: exit {status} after {time.monotonic() - begin:.0f} s, {len(killer.done)} kills")
+            if status == 0:
+                break
+            print(text)
+        killer.stop.set()
+        killer.join()
+    assert status == 0, text
+    first, second = undisturbed.scores(), killed.scores()
+    assert len(first) > 2
+    return killer.done, [name for name in {*first, *second} if first.get(name) != second.get(name)]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seconds", type=float, nargs=2, default=(5.0, 40.0), help="from one kill to the next")
+    parser.add_argument("--arms", help="only these arms")
+    parser.add_argument("--seeds", help="only these seeds")
+    arguments = parser.parse_args()
+    chosen = [f"--{name}={value}" for name, value in vars(arguments).items() if name in ("arms", "seeds") and value]
+    with tempfile.TemporaryDirectory() as place:
+        kills, different = compare(Path(place), arguments.kills, tuple(arguments.seconds), chosen)
+    print(f"{len(kills)} kills; different from the undisturbed study: {', '.join(different) or 'nothing'}")
+    sys.exit(len(kills) < arguments.kills or bool(different))
