@@ -27,27 +27,30 @@ TIMES = ("train_seconds", "peak_memory_mib", "commit", "dirty")
 
 
 class Study:
-    """A copy of the repository's tracked files, and the study run in it."""
+    """A clone of the repository, and the smoke study in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, notebooks: Sequence[str] = ()) -> None:
+        """notebooks: the only ones that it has; all of them where none is named."""
         self.folder = folder
         subprocess.run(["git", "clone", "-q", root(), folder], check=True)
         self.results = folder / "results" / "smoke"
-        profile = folder / "profiles" / "slurm" / "config.yaml"
-        slurm_node.impatient(profile)
+        slurm_node.impatient(folder / "profiles" / "slurm" / "config.yaml")
+        for path in (folder / "notebooks").glob("*.ipynb") if notebooks else ():
+            if path.stem not in notebooks:
+                path.unlink()
 
     def run(self, *options: str) -> tuple[int, str]:
         """Exit status and output of the study."""
-        elsewhere = {"DSRL_RESULTS", "DSRL_CACHE", "PYTHONPATH"}
-        environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
-        done = subprocess.run(
-            [sys.executable, "-m", "dsrl_lib.study", "smoke", *options],
-            cwd=self.folder,
-            env=environment | {"PYTHONPATH": str(self.folder)},
-            capture_output=True,
-            text=True,
-        )
+        command = [sys.executable, "-m", "dsrl_lib.study", "smoke", *options]
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which the clone works in itself alone."""
+        elsewhere = {"DSRL_RESULTS", "DSRL_CACHE", "PYTHONPATH"}
+        kept = {name: value for name, value in os.environ.items() if name not in elsewhere}
+        return kept | {"PYTHONPATH": str(self.folder)}
 
     def scores(self) -> dict[str, object]:
         """What a repetition must give again: tables without times, counts, histories without speeds."""
@@ -110,27 +113,37 @@ class Killer(threading.Thread):
         return subprocess.run(command, capture_output=True).returncode == 0
 
 
-def compare(folder: Path, kills: int, seconds: tuple[float, float], options: Sequence[str] = ()) -> list[str]:
-    """What differs between an undisturbed study here and a killed one on Slurm, after the ways of killing it."""
-    undisturbed, killed = Study(folder / "undisturbed"), Study(folder / "killed")
+def compare(
+    folder: Path,
+    node: slurm_node.Node,
+    kills: int,
+    seconds: tuple[float, float],
+    options: Sequence[str] = (),
+    notebooks: Sequence[str] = (),
+) -> tuple[list[str], list[str]]:
+    """The ways in which jobs were killed, and what differs then between that study and an undisturbed one here.
+
+    kills: how many. seconds: between which times one comes after another. options: of both studies.
+    """
+    undisturbed, killed = Study(folder / "undisturbed", notebooks), Study(folder / "killed", notebooks)
+    begin = time.monotonic()
     status, text = undisturbed.run(*options, "--device", "cpu")
     assert status == 0, text
-    with slurm_node.running(folder / "slurm") as node:
-        killer = Killer(node, kills, seconds)
-        killer.start()
-        for turn in range(1, kills + 2):  # what a user does when a study ends with a failed step
-            begin = time.monotonic()
-            status, text = killed.run(*options, "--slurm", "--gpus-per-run", "0")
-            print(f"study, turn {turn}: exit {status} after {time.monotonic() - begin:.0f} s, {len(killer.done)} kills")
-            if status == 0:
-                break
-            print(text)
-        killer.stop.set()
-        killer.join()
+    print(f"undisturbed: {time.monotonic() - begin:.0f} s", flush=True)
+    killer = Killer(node, kills, seconds)
+    killer.start()
+    for turn in range(1, kills + 2):  # what a user does when a study ends with a failed step
+        begin = time.monotonic()
+        status, text = killed.run(*options, "--slurm", "--gpus-per-run", "0")
+        print(f"on Slurm, turn {turn}: exit {status} after {time.monotonic() - begin:.0f} s", flush=True)
+        if status == 0:
+            break
+        print(text, flush=True)
+    killer.stop.set()
+    killer.join()
     assert status == 0, text
     first, second = undisturbed.scores(), killed.scores()
-    assert len(first) > 2
-    return killer.done, [name for name in {*first, *second} if first.get(name) != second.get(name)]
+    return killer.done, sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
 
 
 if __name__ == "__main__":
@@ -141,7 +154,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", help="only these seeds")
     arguments = parser.parse_args()
     chosen = [f"--{name}={value}" for name, value in vars(arguments).items() if name in ("arms", "seeds") and value]
-    with tempfile.TemporaryDirectory() as place:
-        kills, different = compare(Path(place), arguments.kills, tuple(arguments.seconds), chosen)
+    with tempfile.TemporaryDirectory() as place, slurm_node.running(Path(place, "slurm")) as node:
+        kills, different = compare(Path(place), node, arguments.kills, tuple(arguments.seconds), chosen)
     print(f"{len(kills)} kills; different from the undisturbed study: {', '.join(different) or 'nothing'}")
     sys.exit(len(kills) < arguments.kills or bool(different))

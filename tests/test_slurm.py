@@ -1,10 +1,18 @@
 """The study on a real Slurm of one node: the same steps in the same order, failures named, jobs that die go on."""
 
+import os
+import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import slurm_kills
 import slurm_node
 from study_copy import Copy
+
+from dsrl_lib.paths import root
 
 OPTIONS = ("smoke", "--arms", "sssr_sisr", "--seeds", "0", "--slurm")
 
@@ -13,8 +21,8 @@ OPTIONS = ("smoke", "--arms", "sssr_sisr", "--seeds", "0", "--slurm")
 def slurm(tmp_path_factory):
     if reason := slurm_node.missing():
         pytest.skip(f"no Slurm for tests here: it {reason}")
-    with slurm_node.running(tmp_path_factory.mktemp("slurm")):
-        yield
+    with slurm_node.running(tmp_path_factory.mktemp("slurm")) as node:
+        yield node
 
 
 def quick(copy: Copy) -> None:
@@ -38,3 +46,30 @@ def test_a_study_runs_on_slurm_as_it_does_here(tmp_path: Path):
     copy.notebook("12_stage2_sisr").write_text("mended")
     status, text, steps = copy.run(*OPTIONS, "--gpus-per-run", "0", "--partition", "debug")
     assert (status, steps) == (0, ["sssr_sisr s0", "collect", "claims", "41_main_results", "90_audit"]), text
+
+
+def test_jobs_killed_in_every_way_end_as_undisturbed_ones(tmp_path: Path, slurm: slurm_node.Node):
+    """The whole study and twenty kills take half an hour: python tests/slurm_kills.py."""
+    few = ("01_data_prep", "11_stage1_sssr", "12_stage2_sisr", "41_main_results", "90_audit")
+    options = ("--arms=sssr_sisr", "--seeds=0")
+    kills, different = slurm_kills.compare(tmp_path, slurm, len(slurm_kills.Killer.WAYS), (3, 8), options, few)
+    assert kills == list(slurm_kills.Killer.WAYS)
+    assert different == []
+
+
+def test_the_documented_array_trains_every_run(tmp_path: Path):
+    study = slurm_kills.Study(tmp_path / "clone")
+    page = (root() / "profiles" / "slurm" / "README.md").read_text()
+    (commands,) = re.findall(r"```bash\n(python -m dsrl_lib plan .*?)```", page, re.DOTALL)
+    plan, submit = commands.split("\n", 1)
+    plan = plan.replace("camvid", "smoke").replace(" >", " | head -2 >")
+    submit = submit.replace("--gpus=1 --cpus-per-task=4", "--cpus-per-task=1")
+    assert "head -2" in plan and "--cpus-per-task=1" in submit
+    active = study.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-ec", plan + "\n" + submit], cwd=study.folder, env=active, check=True)
+    end = time.monotonic() + 300
+    while slurm_node.jobs() and time.monotonic() < end:
+        time.sleep(1)
+    done = [path.parent.name for path in (study.results / "runs").glob("*/metrics.json")]
+    wanted = [line for line in (study.folder / "runs.txt").read_text().splitlines() if line]
+    assert len(done) == len(wanted) == 2, [path.read_text() for path in study.folder.glob("slurm-*.out")]
