@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -52,12 +53,16 @@ def prepare(directory: Path, config: Config) -> None:
 
 
 def acquire(directory: Path, wait: bool = False) -> FileLock:
-    """Take the run's lock. Where another process has it: wait for it, or raise RunBusyError."""
+    """Take the run's lock. Where another process has it: say so and wait for it, or raise RunBusyError."""
     held = lock(directory)
     try:
-        held.acquire(timeout=-1 if wait else 0)
+        held.acquire(timeout=0)
     except Timeout:
-        raise RunBusyError(f"{directory.name} is being written by another process; wait for it or stop it") from None
+        busy = f"{directory.name} is being written by another process"
+        if not wait:
+            raise RunBusyError(f"{busy}; wait for it or stop it") from None
+        print(f"{busy}: waiting for it", file=sys.stderr, flush=True)
+        held.acquire(timeout=-1)
     return held
 
 

@@ -19,9 +19,8 @@ def train(config: Config, *, device: str = "auto", workers: int = 0, devices: in
     A complete run is returned at once; one that was cut off continues. The run it warm-starts from is trained first
     if it is missing. device: "auto", "cpu" or "cuda". workers: processes that load samples; results do not depend on
     them. devices: processes, each with a device of its own, that share the run; they are started with torchrun.
-    Raises RunBusyError where another process writes the run (one that it starts from is waited for),
-    NonFiniteLossError with the step and the terms, StoppedError after SIGTERM or SIGUSR1 (a checkpoint is written),
-    and RuntimeError where a process of several fails.
+    A run that another process writes is waited for. Raises NonFiniteLossError with the step and the terms, StoppedError
+    after SIGTERM or SIGUSR1 (a checkpoint is written), and RuntimeError where a process of several fails.
     """
     directory = runs.folder(config)
     if runs.is_complete(directory) and not distributed.launched():
@@ -32,20 +31,19 @@ def train(config: Config, *, device: str = "auto", workers: int = 0, devices: in
         options = ["--device", device, "--workers", str(workers)]
         distributed.launch(["resume", str(directory), *options], devices, show=progress)
     with distributed.group(pick_device(device)):
-        return _train(config, pick_device(device), workers, progress, wait=False)
+        return _train(config, pick_device(device), workers, progress)
 
 
-def _train(config: Config, device: torch.device, workers: int, progress: bool, wait: bool) -> Path:
-    """wait: until another process that writes this run has done so."""
+def _train(config: Config, device: torch.device, workers: int, progress: bool) -> Path:
     directory = runs.folder(config)
     if distributed.from_first(runs.is_complete(directory)):
         return directory
     keep_freed_memory()
     parent = parent_of(config)
     needed = parent and not distributed.from_first(checkpoint.exists(directory))
-    start = _train(parent, device, workers, progress, wait=True) if needed else None
+    start = _train(parent, device, workers, progress) if needed else None
     writes = distributed.rank() == 0
-    with runs.acquire(directory, wait) if writes else nullcontext(), requests() as asked_to_stop:
+    with runs.acquire(directory, wait=True) if writes else nullcontext(), requests() as asked_to_stop:
         if not distributed.from_first(runs.is_complete(directory)):
             Training(config, directory, device, workers, progress and writes, asked_to_stop).run(start)
     return directory

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,10 +109,16 @@ def test_a_run_killed_at_any_moment_ends_bit_identical(tmp_path, monkeypatch):
     assert_same(train(config, progress=False), undisturbed)
 
 
-def test_two_processes_never_write_one_run(results):
+def test_two_processes_never_write_one_run(results, capfd):
     config = tiny("lr")
-    with runs.acquire(runs.folder(config)), pytest.raises(runs.RunBusyError, match="being written by another process"):
-        train(config, progress=False)
+    with ThreadPoolExecutor(1) as thread:
+        with runs.acquire(runs.folder(config)):
+            second = thread.submit(train, config, progress=False)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=3)
+            assert not (runs.folder(config) / "config.json").exists()
+        assert runs.is_complete(second.result(timeout=120))
+    assert f"{config.run_id} is being written by another process: waiting for it" in capfd.readouterr().err
 
 
 def test_a_non_finite_loss_names_step_terms_and_checkpoint(results, monkeypatch):

@@ -23,6 +23,7 @@ STEPS: tuple[Pair, ...] = (
 
 MAIN_PAIRS: tuple[Pair, ...] = (
     ("dsrl", "lr"), ("dsrl", "bilinear"), *STEPS,
+    ("dsrl@small_input", "lr@small_input"), ("dsrl@second_host", "lr@second_host"),
     ("dsrl@twice_as_long", "lr@twice_as_long"), ("dsrl@twice_as_long", "bilinear@twice_as_long"),
 )  # fmt: skip
 BASELINES = ("lr", "bilinear")
