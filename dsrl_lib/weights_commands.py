@@ -10,24 +10,28 @@ import tyro
 
 from dsrl_lib.view import View
 
+Weights = Annotated[
+    Path,
+    tyro.conf.arg(help="A run directory, a .safetensors file of this library, or a published .pth state dict."),
+]
+HostOfWeights = Annotated[str | None, tyro.conf.arg(help="The network of a .pth file, such as espnetv2_s2.0.")]
+HowToLook = Annotated[View, tyro.conf.arg(name="", help="How each image is looked at.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to run.")]
+
 
 def predict(
     sources: tyro.conf.Positional[tuple[str, ...]],
-    weights: Path,
+    weights: Weights,
     out: Path,
-    host: str | None = None,
-    view: Annotated[View, tyro.conf.arg(name="")] = View(),  # noqa: B008
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    host: HostOfWeights = None,
+    view: HowToLook = View(),  # noqa: B008
+    device: Device = "auto",
 ) -> None:
     """Predict images into DIR/{rgb,pred,compose,diff,sr}; a bad image is reported at the end (exit status 1).
 
     Args:
         sources: Images, folders, patterns, or dataset:split such as camvid:test.
-        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
         out: The folder to write.
-        host: The network of a .pth file, such as espnetv2_s2.0.
-        view: How each image is looked at.
-        device: Where to run.
     """
     from dsrl_lib.predict import predict
     from dsrl_lib.train import pick_device
@@ -42,24 +46,20 @@ def predict(
 
 
 def evaluate(
-    weights: Path,
+    weights: Weights,
     data: str,
     split: str = "val",
     out: Path | None = None,
-    host: str | None = None,
-    view: Annotated[View, tyro.conf.arg(name="")] = View(),  # noqa: B008
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    host: HostOfWeights = None,
+    view: HowToLook = View(),  # noqa: B008
+    device: Device = "auto",
 ) -> None:
     """Score weights on a split: IoU, precision and recall by class, mIoU, fwIoU, accuracy, cross entropy, trimap.
 
     Args:
-        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
         data: The data set: streets, camvid, cityscapes, kitti, voc, ... or one of your own (see data/README.md).
         split: train, val or test.
         out: A folder for scores.json, scores.csv, scores.txt and counts.npz.
-        host: The network of a .pth file, such as espnetv2_s2.0.
-        view: How each image is looked at.
-        device: Where to run.
     """
     from tempfile import TemporaryDirectory
 
@@ -76,21 +76,17 @@ def evaluate(
 
 def submit(
     images: tyro.conf.Positional[Path],
-    weights: Path,
+    weights: Weights,
     out: Path,
-    host: str | None = None,
-    view: Annotated[View, tyro.conf.arg(name="")] = View(),  # noqa: B008
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    host: HostOfWeights = None,
+    view: HowToLook = View(),  # noqa: B008
+    device: Device = "auto",
 ) -> None:
     """Write the zip for the Cityscapes server: label ids of all 1525 test images, checked before it appears.
 
     Args:
         images: The folder leftImg8bit/test.
-        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
         out: The zip to write.
-        host: The network of a .pth file, such as espnetv2_s2.0.
-        view: How each image is looked at.
-        device: Where to run.
     """
     from dsrl_lib.submit import submit
     from dsrl_lib.train import pick_device
@@ -121,12 +117,10 @@ def inspect(file: tyro.conf.Positional[Path]) -> None:
     print(describe(file))
 
 
-def summary(weights: tyro.conf.Positional[Path], host: str | None = None, depth: int = 3) -> None:
+def summary(weights: tyro.conf.Positional[Weights], host: HostOfWeights = None, depth: int = 3) -> None:
     """Print the module tree with parameters and MACs of one frame.
 
     Args:
-        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
-        host: The network of a .pth file, such as espnetv2_s2.0.
         depth: Levels of the tree to show.
     """
     from dsrl_lib import cost
@@ -137,20 +131,18 @@ def summary(weights: tyro.conf.Positional[Path], host: str | None = None, depth:
 
 
 def export(
-    weights: tyro.conf.Positional[Path],
+    weights: tyro.conf.Positional[Weights],
     out: tyro.conf.Positional[Path],
     format: Literal["onnx", "torchscript", "pt2"] = "onnx",
     normalised: bool = False,
-    host: str | None = None,
+    host: HostOfWeights = None,
 ) -> None:
     """Write a file for other programs: images of any number and size in, logits out, compared with PyTorch's.
 
     Args:
-        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
         out: The file to write: .onnx, .pt (TorchScript) or .pt2.
         format: Of the file.
         normalised: The file takes normalised float32 images; else uint8 RGB, and normalises them itself.
-        host: The network of a .pth file, such as espnetv2_s2.0.
     """
     from dsrl_lib.export import OPSET, SHAPES, SMALLEST, export
     from dsrl_lib.weights import open_weights
@@ -165,25 +157,22 @@ def export(
 
 
 def speed(
-    weights: tyro.conf.Positional[Path],
+    weights: tyro.conf.Positional[Weights],
     sizes: tuple[str, ...] = (),
     batch: int = 8,
     seconds: float = 3.0,
     trace: Path | None = None,
-    host: str | None = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    host: HostOfWeights = None,
+    device: Device = "auto",
     threads: int | None = None,
 ) -> None:
     """Measure latency, throughput and peak memory by input size on this device.
 
     Args:
-        weights: A run directory, a .safetensors file of this library, or a published .pth state dict.
         sizes: Input sizes, height first, such as 180x240; the input of the run unless given.
         batch: Images at once for the throughput.
         seconds: How long each number is measured.
         trace: Also write a chrome trace of one frame (open it in chrome://tracing or Perfetto).
-        host: The network of a .pth file, such as espnetv2_s2.0.
-        device: Where to run.
         threads: Threads of PyTorch on the CPU.
     """
     import torch
