@@ -128,13 +128,14 @@ class _LiveTensors(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
+        # Those that died since the last operator go first: a new storage may lie at the address of an old one.
+        alive = {a: (n, [r for r in refs if r() is not None]) for a, (n, refs) in self.holders.items()}
+        self.holders = {address: entry for address, entry in alive.items() if entry[1]}
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
                 storage = tensor.untyped_storage()
                 _, holders = self.holders.setdefault(storage.data_ptr(), (storage.nbytes(), []))
                 holders.append(weakref.ref(tensor))
-        alive = {a: (n, [r for r in refs if r() is not None]) for a, (n, refs) in self.holders.items()}
-        self.holders = {address: entry for address, entry in alive.items() if entry[1]}
         self.peak = max(self.peak, sum(size for size, _ in self.holders.values()))
         return result
 

@@ -22,8 +22,9 @@ import slurm_node
 
 from dsrl_lib.paths import root
 
-TIMES = ("train_seconds", "peak_memory_mib", "commit", "dirty")
-"""Columns of results.csv that no repetition gives again."""
+TIMES = r"latency|train_seconds|peak_memory_mib"
+"""Columns of results.csv that no repetition gives again, and tables of them."""
+TIME_TABLES = ("cost", "compute")
 
 
 class Study:
@@ -54,24 +55,22 @@ class Study:
 
     def scores(self) -> dict[str, object]:
         """What a repetition must give again: tables without times, counts, histories without speeds."""
+        results, claims = (pd.read_csv(self.results / f"{name}.csv") for name in ("results", "claims"))
         found: dict[str, object] = {
-            "results.csv": pd.read_csv(self.results / "results.csv").drop(columns=list(TIMES)).to_csv()
+            "results.csv": results.drop(columns=results.filter(regex=TIMES).columns).to_csv(),
+            "claims.csv": claims[~claims.part.astype(str).str.contains("latency")].to_csv(),
         }
-        claims = pd.read_csv(self.results / "claims.csv")
-        found["claims.csv"] = claims[~claims.part.astype(str).str.contains("latency")].to_csv()
-        for run in sorted((self.results / "runs").glob("*/metrics.json")):
-            name = run.parent.name
-            metrics = json.loads(run.read_text())
-            metrics["cost"] = {key: value for key, value in metrics["cost"].items() if not key.startswith("latency")}
-            found[f"{name}/metrics.json"] = json.dumps(metrics)
-            found[f"{name}/history.csv"] = (
-                pd.read_csv(run.with_name("history.csv")).drop(columns="images_per_s").to_csv()
-            )
+        for run in sorted(path.parent for path in (self.results / "runs").glob("*/metrics.json")):
+            metrics = json.loads((run / "metrics.json").read_text())
+            metrics["cost"] = {key: value for key, value in metrics["cost"].items() if "latency" not in key}
+            history = pd.read_csv(run / "history.csv").drop(columns="images_per_s")
+            found |= {f"{run.name}/metrics.json": json.dumps(metrics), f"{run.name}/history.csv": history.to_csv()}
             for split in ("val", "test"):
-                with np.load(run.with_name(f"counts_{split}.npz")) as counts:
-                    found[f"{name}/counts_{split}.npz"] = {key: counts[key].tolist() for key in counts.files}
+                with np.load(run / f"counts_{split}.npz") as counts:
+                    arrays = {key: counts[key].tobytes() for key in counts.files}
+                found[f"{run.name}/counts_{split}.npz"] = arrays
         for table in (self.results / "tables").glob("*.md"):
-            if table.stem != "cost":  # it has latencies
+            if table.stem not in TIME_TABLES:
                 found[f"tables/{table.name}"] = table.read_text()
         return found
 
@@ -143,7 +142,10 @@ def compare(
     killer.join()
     assert status == 0, text
     first, second = undisturbed.scores(), killed.scores()
-    return killer.done, sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
+    different = sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
+    for name in different:
+        print(f"{name}:\n{first.get(name)}\n{second.get(name)}", flush=True)
+    return killer.done, different
 
 
 if __name__ == "__main__":
