@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import nbformat
 
@@ -35,7 +36,8 @@ def execute(notebook: Path | str, output: Path | str, parameters: Mapping[str, A
     notebook, output = Path(notebook), Path(output)
     values = check_parameters(notebook, parameters)
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial, failed = (output.with_suffix(f".{state}.ipynb") for state in ("partial", "failed"))
+    failed = output.with_suffix(".failed.ipynb")
+    partial = output.with_suffix(f".{uuid4().hex}.partial.ipynb")  # its own: two jobs may execute one notebook at once
     try:
         error = _run(notebook, partial, values)
         if partial.exists():

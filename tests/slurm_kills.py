@@ -43,8 +43,16 @@ class Study:
     def run(self, *options: str) -> tuple[int, str]:
         """Exit status and output of the study."""
         command = [sys.executable, "-m", "dsrl_lib.study", "smoke", *options]
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
-        return done.returncode, done.stdout + done.stderr
+        self.process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        text, _ = self.process.communicate()
+        return self.process.returncode, text
 
     @property
     def environment(self) -> dict[str, str]:
@@ -76,14 +84,14 @@ class Study:
 
 
 class Killer(threading.Thread):
-    """Kills running jobs, or slurmd, at random moments: each way in turn."""
+    """Kills running jobs, slurmd or the study itself at random moments: each way in turn."""
 
-    WAYS = ("time limit", "scancel", "kill -9 of the job", "kill -9 of slurmd")
+    WAYS = ("time limit", "scancel", "kill -9 of the job", "kill -9 of slurmd", "kill -9 of the study")
 
-    def __init__(self, node: slurm_node.Node, kills: int, seconds: tuple[float, float], seed: int = 0) -> None:
+    def __init__(self, study: Study, node: slurm_node.Node, kills: int, seconds: tuple[float, float]) -> None:
         super().__init__(daemon=True)
-        self.node, self.kills, self.seconds = node, kills, seconds
-        self.random = random.Random(seed)
+        self.study, self.node, self.kills, self.seconds = study, node, kills, seconds
+        self.random = random.Random(0)
         self.done: list[str] = []
         self.stop = threading.Event()
 
@@ -102,6 +110,9 @@ class Killer(threading.Thread):
             self.node.kill_slurmd()
             time.sleep(self.random.uniform(0, 5))
             self.node.start_slurmd()
+            return True
+        if way == "kill -9 of the study":  # its jobs live on
+            self.study.process.kill()
             return True
         if way == "kill -9 of the job":
             processes = slurm_node.processes(job)
@@ -129,15 +140,15 @@ def compare(
     status, text = undisturbed.run(*options, "--device", "cpu")
     assert status == 0, text
     print(f"undisturbed: {time.monotonic() - begin:.0f} s", flush=True)
-    killer = Killer(node, kills, seconds)
+    killer = Killer(killed, node, kills, seconds)
     killer.start()
-    for turn in range(1, kills + 2):  # what a user does when a study ends with a failed step
+    for turn in range(1, kills + 2):  # what a user does when a study was killed, or ended with a failed step
         begin = time.monotonic()
         status, text = killed.run(*options, "--slurm", "--gpus-per-run", "0")
         print(f"on Slurm, turn {turn}: exit {status} after {time.monotonic() - begin:.0f} s", flush=True)
         if status == 0:
             break
-        print(text, flush=True)
+        print(text, end="", flush=True)
     killer.stop.set()
     killer.join()
     assert status == 0, text
