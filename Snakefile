@@ -32,11 +32,6 @@ EXECUTE = f"{sys.executable} -m dsrl_lib execute"
 METRICS = f"{RESULTS}/runs/{{run_id}}/metrics.json"
 EXECUTED = f"{RESULTS}/notebooks/{{name}}.ipynb"
 RUN_NOTEBOOK = f"{RESULTS}/notebooks/runs/{{run_id}}.ipynb"
-RUN_SHELL = (
-    "OMP_NUM_THREADS={threads} {EXECUTE} notebooks/{params.run.notebook}.ipynb {params.executed}"
-    " -p profile {PROFILE} -p arm {params.run.config.arm} -p host {params.run.config.model.host}"
-    " -p seed {params.run.config.seed} -p device {DEVICE} -p devices {params.devices} -p workers {params.workers} -p overrides '{params.overrides}' > {log} 2>&1"
-)
 
 TRAINING = {plan.OTHER_ARMS, *plan.NOTEBOOK_OF_ARM.values()}
 FIRST = ["01_data_prep", "02_method"]  # they read no run
@@ -44,25 +39,37 @@ LAST = "90_audit"  # it checks what the others wrote
 NAMES = sorted({path.stem for path in Path("notebooks").glob("[0-9][0-9]_*.ipynb")} - TRAINING)
 
 
+def done(run_id):
+    """The file that says that a run is complete.
+
+    A run that is complete already is asked for by its metrics, which no rule makes: Snakemake deletes what a step that it
+    does again has made, and must not be able to have a run trained twice. What it may delete is the notebook.
+    """
+    run = RUNS.get(run_id)
+    return (METRICS if run is None or run.is_complete else RUN_NOTEBOOK).format(run_id=run_id)
+
+
 def before_run(wildcards):
-    """Nothing for a complete run, so that nothing can make Snakemake delete and train it again."""
     run = RUNS[wildcards.run_id]
     if run.is_complete:
         return []
-    data = [EXECUTED.format(name="01_data_prep")]
-    return data + ([METRICS.format(run_id=run.parent)] if run.parent else [])
+    return [EXECUTED.format(name="01_data_prep"), *([done(run.parent)] if run.parent else [])]
 
 
-def unseen():
-    """Notebooks of runs that were trained without one, by `python -m dsrl_lib train`: those of one seed are enough."""
-    complete = [run_id for run_id, run in RUNS.items() if run.is_complete and run.config.seed == 0]
-    return [path for path in expand(RUN_NOTEBOOK, run_id=complete) if not Path(path).exists()]
+def run_notebooks():
+    """Of runs that are to be trained, and of complete ones: those that failed afterwards, and those of one seed."""
+
+    def wanted(path, run):
+        return not run.is_complete or run.config.seed == 0 or path.with_suffix(".failed.ipynb").exists()
+
+    paths = {Path(RUN_NOTEBOOK.format(run_id=run_id)): run for run_id, run in RUNS.items()}
+    return [str(path) for path, run in paths.items() if wanted(path, run)]
 
 
 def every_run():
     """The planned runs, and those that are there already."""
     there = glob_wildcards(METRICS).run_id
-    return [METRICS.format(run_id=run_id) for run_id in sorted({*RUNS, *there})]
+    return [done(run_id) for run_id in sorted({*RUNS, *there})]
 
 
 wildcard_constraints:
@@ -79,8 +86,7 @@ localrules:
 rule all:
     input:
         expand(EXECUTED, name=NAMES),
-        expand(METRICS, run_id=RUNS),
-        unseen(),
+        run_notebooks(),
     message:
         "all results"
 
@@ -89,7 +95,7 @@ rule train:
     input:
         before_run,
     output:
-        METRICS,
+        RUN_NOTEBOOK,
     log:
         f"{RESULTS}/logs/{{run_id}}.log",
     params:
@@ -97,7 +103,6 @@ rule train:
         overrides=lambda wildcards: ",".join(RUNS[wildcards.run_id].overrides),
         devices=max(1, GPUS),
         workers=WORKERS,
-        executed=RUN_NOTEBOOK,
     message:
         "{params.run.label}"
     threads: THREADS
@@ -108,24 +113,10 @@ rule train:
         runtime=lambda wildcards: RUNS[wildcards.run_id].limits(GPUS, HOURS)["runtime"],
         **GPU_TYPE,
     shell:
-        RUN_SHELL
-
-
-rule show:
-    output:
-        RUN_NOTEBOOK,
-    log:
-        f"{RESULTS}/logs/{{run_id}}.show.log",
-    params:
-        run=lambda wildcards: RUNS[wildcards.run_id],
-        overrides=lambda wildcards: ",".join(RUNS[wildcards.run_id].overrides),
-        devices=max(1, GPUS),
-        workers=WORKERS,
-        executed=RUN_NOTEBOOK,
-    message:
-        "{params.run.label}, trained before"
-    shell:
-        RUN_SHELL
+        "OMP_NUM_THREADS={threads} {EXECUTE} notebooks/{params.run.notebook}.ipynb {output}"
+        " -p profile {PROFILE} -p arm {params.run.config.arm} -p host {params.run.config.model.host}"
+        " -p seed {params.run.config.seed} -p device {DEVICE} -p devices {params.devices} -p workers {params.workers}"
+        " -p overrides '{params.overrides}' > {log} 2>&1"
 
 
 rule table:

@@ -88,16 +88,18 @@ class Killer(threading.Thread):
 
     WAYS = ("time limit", "scancel", "kill -9 of the job", "kill -9 of slurmd", "kill -9 of the study")
 
-    def __init__(self, study: Study, node: slurm_node.Node, kills: int, seconds: tuple[float, float]) -> None:
+    def __init__(
+        self, study: Study, node: slurm_node.Node, kills: int, seconds: tuple[float, float], among: str
+    ) -> None:
         super().__init__(daemon=True)
-        self.study, self.node, self.kills, self.seconds = study, node, kills, seconds
+        self.study, self.node, self.kills, self.seconds, self.among = study, node, kills, seconds, among
         self.random = random.Random(0)
         self.done: list[str] = []
         self.stop = threading.Event()
 
     def run(self) -> None:
         while len(self.done) < self.kills and not self.stop.wait(self.random.uniform(*self.seconds)):
-            jobs = slurm_node.jobs("--states=RUNNING")
+            jobs = {job: name for job, name in slurm_node.jobs("--states=RUNNING").items() if self.among in name}
             if jobs:
                 job, (way,) = self.random.choice(sorted(jobs)), self.WAYS[len(self.done) % len(self.WAYS) :][:1]
                 if self._kill(way, job):
@@ -130,17 +132,19 @@ def compare(
     seconds: tuple[float, float],
     options: Sequence[str] = (),
     notebooks: Sequence[str] = (),
+    among: str = "",
 ) -> tuple[list[str], list[str]]:
     """The ways in which jobs were killed, and what differs then between that study and an undisturbed one here.
 
     kills: how many. seconds: between which times one comes after another. options: of both studies.
+    among: what the names of the killed jobs hold.
     """
     undisturbed, killed = Study(folder / "undisturbed", notebooks), Study(folder / "killed", notebooks)
     begin = time.monotonic()
     status, text = undisturbed.run(*options, "--device", "cpu")
     assert status == 0, text
     print(f"undisturbed: {time.monotonic() - begin:.0f} s", flush=True)
-    killer = Killer(killed, node, kills, seconds)
+    killer = Killer(killed, node, kills, seconds, among)
     killer.start()
     for turn in range(1, kills + 2):  # what a user does when a study was killed, or ended with a failed step
         begin = time.monotonic()

@@ -23,10 +23,14 @@ def main(command, *words):
     elif "arm" in values:
         config = preset(values["profile"], values["arm"], values["host"], int(values["seed"]))
         step, output = f"{values['arm']} s{values['seed']}", runs.folder(config) / "metrics.json"
-        Path(words[1]).parent.mkdir(parents=True, exist_ok=True)
-        Path(words[1]).write_text(step)
         if output.exists():
-            step, output = f"show {step}", Path(words[1])
+            step = f"show {step}"
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(step)
+        if "LATER" in Path(words[0]).read_text():
+            print(step, file=open("journal", "a"))
+            sys.exit(f"{words[0]}, In [5]: ValueError: broken after the training")
+        output = Path(words[1])
     else:
         step, output = Path(words[0]).stem, Path(words[1])
     output.parent.mkdir(parents=True, exist_ok=True)

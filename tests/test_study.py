@@ -34,6 +34,18 @@ def test_study_runs_in_order_continues_after_a_failure_and_repeats_nothing(tmp_p
     assert (status, sorted(steps)) == (0, ["41_main_results", "90_audit", "show sssr s0"])
 
 
+def test_a_run_is_not_trained_again_where_its_notebook_fails_afterwards(tmp_path):
+    copy = Copy(tmp_path)
+    options = ("smoke", "--arms", "sssr", "--seeds", "0", "--cores", "2", "--device", "cpu")
+    copy.notebook("11_stage1_sssr").write_text("LATER")
+    status, text, steps = copy.run(*options)
+    assert (status, steps) == (1, ["01_data_prep", "sssr s0"])
+    assert "ValueError: broken after the training" in text
+    copy.notebook("11_stage1_sssr").write_text("mended")
+    status, text, steps = copy.run(*options)
+    assert (status, sorted(steps)) == (0, ["41_main_results", "90_audit", "claims", "collect", "show sssr s0"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
