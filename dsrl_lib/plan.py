@@ -24,18 +24,18 @@ IMAGES = {
 }  # fmt: skip
 
 # Input megapixels a second in training, by device and host, and GiB a megapixel of a training batch. On the CPU
-# s1.0 is measured on one thread of a small server (2026-11) and the others follow from its ratio to them in `bench`;
-# the GPU's speeds, and the memory of all but s1.0, are guesses until they have been measured. DRN and DeepWV3Plus
-# follow from their MACs, the latter's GPU from the 14 hours on eight V100 that its authors report.
+# s1.0 and DDRNet are measured on one thread of a small server (2026-11) and the others follow from their ratio to s1.0
+# in `bench`; the GPU's speeds, and the memory of all but these two, are guesses until they have been measured. DRN and
+# DeepWV3Plus follow from their MACs, the latter's GPU from the 14 hours on eight V100 that its authors report.
 # Evaluation passes run at about three times the speed of training.
 SPEED = {
     "cpu": {
         "espnetv2_s0.5": 0.7, "espnetv2_s1.0": 0.65, "espnetv2_s2.0": 0.5,
-        "deeplabv3plus_drn_d_54": 0.025, "deepwv3plus": 0.005,
+        "ddrnet23_slim": 0.7, "deeplabv3plus_drn_d_54": 0.025, "deepwv3plus": 0.005,
     },
     "cuda": {"espnetv2_s0.5": 40.0, "espnetv2_s1.0": 30.0, "espnetv2_s2.0": 18.0, "deepwv3plus": 2.0},
 }  # fmt: skip
-MEMORY = {"espnetv2_s0.5": 2.0, "espnetv2_s1.0": 3.0, "espnetv2_s2.0": 5.0, "deepwv3plus": 10.0}
+MEMORY = {"espnetv2_s0.5": 2.0, "espnetv2_s1.0": 3.0, "espnetv2_s2.0": 5.0, "ddrnet23_slim": 2.5, "deepwv3plus": 10.0}
 SLOWEST_SPEED, LARGEST_MEMORY = {"cpu": 0.1, "cuda": 8.0}, 6.0  # for hosts that were not measured
 MEASURED_ON = {"cpu": "one thread of a small server", "cuda": "a GPU (a guess: not measured yet)"}
 START_SECONDS, START_GIB = 20.0, 1.0
