@@ -75,7 +75,8 @@ def test_every_imported_package_is_declared():
                     if not owners & {*declared, "dsrl-lib"}:
                         undeclared.add(f"{path.name}: {module}")
     # Parts of pytest, snakemake and torch that are published on their own, and modules of the tests.
-    parts = ("packaging", "snakemake_interface_logger_plugins", "triton", "conftest", "slurm_node", "study_copy")
+    own = {path.stem for path in (root() / "tests").glob("*.py")}
+    parts = ("packaging", "snakemake_interface_logger_plugins", "triton", *own)
     assert {item for item in undeclared if not item.endswith(parts)} == set()
 
 
