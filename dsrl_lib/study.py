@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dsrl_lib import plan
 from dsrl_lib.paths import results_dir, root
-from dsrl_lib.presets import PROFILES
+from dsrl_lib.profiles import PROFILES
 
 CORES_PER_GPU = 4  # to load samples
 SLURM_ONLY = ("partition", "account", "gpus_per_run", "gpu_type", "time")

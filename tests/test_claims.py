@@ -14,7 +14,9 @@ from dsrl_lib.analysis.comparisons import Study
 from dsrl_lib.analysis.results import Counts, Run
 from dsrl_lib.analysis.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
 from dsrl_lib.analysis.scores import Resamples
-from dsrl_lib.presets import ARMS, FA_ARMS, PROFILES, SEARCH_SEED, preset
+from dsrl_lib.arms import ARMS, FA_ARMS
+from dsrl_lib.presets import preset
+from dsrl_lib.profiles import PROFILES, SEARCH_SEED
 
 IMAGES, CLASSES, PIXELS = 60, 4, 10_000
 COST = {"macs_full": 400, "macs_pruned": 187, "macs_host": 100, "prune_bit_equal": True,

@@ -2,8 +2,10 @@
 
 import pytest
 
+from dsrl_lib.arms import ARMS
 from dsrl_lib.config import Config, override
-from dsrl_lib.presets import ARMS, PROFILES, parent_of, preset
+from dsrl_lib.presets import parent_of, preset
+from dsrl_lib.profiles import PROFILES
 
 
 @pytest.mark.parametrize("arm", ARMS)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from dsrl_lib import plan
-from dsrl_lib.presets import PROFILES
+from dsrl_lib.profiles import PROFILES
 
 
 @pytest.mark.parametrize("profile", list(PROFILES))

@@ -11,7 +11,7 @@ from dsrl_lib.analysis.results import Run, counts_by_seed, load_runs, select
 from dsrl_lib.analysis.rules import SHOWN, UNCLEAR, Claim, Part, Rules, load_rules
 from dsrl_lib.analysis.scores import Resamples, Scores, score
 from dsrl_lib.analysis.stats import Difference, contrast
-from dsrl_lib.presets import PROFILES
+from dsrl_lib.profiles import PROFILES
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ from dsrl_lib.analysis.results import Run, counts_by_seed, load_runs
 from dsrl_lib.analysis.rules import load_rules
 from dsrl_lib.analysis.scores import Resamples, Scores, mean_iou, score
 from dsrl_lib.analysis.stats import Difference, difference, single
+from dsrl_lib.arms import ARMS
 from dsrl_lib.config import Config
 from dsrl_lib.labels import class_table
 from dsrl_lib.metrics import iou
-from dsrl_lib.presets import ARMS, PROFILES, parent_of
+from dsrl_lib.presets import parent_of
+from dsrl_lib.profiles import PROFILES
 
 KINDS = {"miou": ("counts", mean_iou), "classes": ("counts", iou), "trimap": ("trimap", mean_iou)}
 """What is scored: which counts, and the statistic of their sum over images."""
@@ -52,7 +54,7 @@ class Study:
 
     @cached_property
     def arms(self) -> list[str]:
-        """Arms of the main host that have runs, in the order of presets.ARMS."""
+        """Arms of the main host that have runs, in the order of arms.ARMS."""
         return [arm for arm in ARMS if self.evidence.select(arm)]
 
     @property

@@ -10,11 +10,13 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from dsrl_lib.arms import ARMS, FA_ARMS
 from dsrl_lib.config import Config
 from dsrl_lib.labels import class_table
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.presets import ARMS, FA_ARMS, PROFILES, SEARCH_SEED, preset
+from dsrl_lib.presets import preset
+from dsrl_lib.profiles import PROFILES, SEARCH_SEED
 from dsrl_lib.runs import is_complete, read_json, write_atomically
 
 SPLITS = ("val", "test")

@@ -9,8 +9,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from dsrl_lib.arms import FA_NORMALISATIONS, FA_PLACEMENTS, FTMS
 from dsrl_lib.paths import root
-from dsrl_lib.presets import FA_NORMALISATIONS, FA_PLACEMENTS, FTMS, PROFILES
+from dsrl_lib.profiles import PROFILES
 
 YES, NO, UNCLEAR, SHOWN = "yes", "no", "unclear", "shown"
 FACTORS = {"placement": FA_PLACEMENTS, "ftm": FTMS, "normalisation": FA_NORMALISATIONS}

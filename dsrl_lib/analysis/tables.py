@@ -8,9 +8,10 @@ import pandas as pd
 
 from dsrl_lib.analysis.comparisons import Pair, Study, total_epochs
 from dsrl_lib.analysis.stats import Difference
+from dsrl_lib.arms import ARMS, FA_ARMS, STAGE_ARMS
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.presets import ARMS, FA_ARMS, SEARCH_SEED, STAGE_ARMS
+from dsrl_lib.profiles import SEARCH_SEED
 from dsrl_lib.runs import write_atomically
 
 STEPS: tuple[Pair, ...] = (

@@ -1,0 +1,66 @@
+"""Arms are small differences against the defaults of a profile: the table of everything that the study compares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A named difference against the profile's defaults."""
+
+    isolates: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    after: str | None = None
+    """The arm whose run this one warm-starts from."""
+    updates: int = 1
+    """Training length in multiples of optim.epochs."""
+
+
+_SSSR = {"model.sssr": True}
+_SISR = _SSSR | {"model.sisr": True}
+_FA = _SISR | {"model.fa": True}
+_RANDOM = {"model.sssr_start": "random"}
+_FROZEN = {"model.sisr_frozen": True}
+_NOISE = {"loss.sisr_target": "noise"}
+
+STAGES = 3
+
+# All arms that a claim compares end at the same total of 3 x optim.epochs, with one schedule over all of them, so at
+# the same learning rate at every step; `sssr` and `sssr_sisr` are the stages of `dsrl`, one and two thirds of it.
+ARMS: dict[str, Arm] = {
+    "lr": Arm("the paper's baseline", {"loss.train_labels": "lr"}, updates=3),
+    "bilinear": Arm("HR labels, without any new layer", updates=3),
+    "sssr": Arm("the learned head (stage 1)", _SSSR),
+    "sssr_sisr": Arm("image reconstruction (stage 2)", _SISR, after="sssr"),
+    "dsrl": Arm("feature affinity (stage 3)", _FA, after="sssr_sisr"),
+    "sssr_long": Arm("stage 1 for the updates of all three stages", _SSSR, after="sssr", updates=2),
+    "sssr_sisr_long": Arm("stage 2 for the updates of stages 2 and 3", _SISR, after="sssr_sisr"),
+    "sssr_random": Arm("the start of the SSSR head", _SSSR | _RANDOM, updates=3),
+    "dsrl_joint": Arm("all parts from the first update instead of stages", _FA, updates=3),
+    "sssr_sisr_frozen": Arm("stage 2 of sisr_frozen", _SISR | _FROZEN, after="sssr"),
+    "sisr_frozen": Arm("the widely copied bug: SISR head and FTM never trained", _FA | _FROZEN,
+                       after="sssr_sisr_frozen"),
+    "sssr_sisr_noise": Arm("stage 2 of sisr_noise", _SISR | _NOISE, after="sssr"),
+    "sisr_noise": Arm("is it the image content?", _FA | _NOISE, after="sssr_sisr_noise"),
+    "mac_matched": Arm("equal cost: a larger input instead of the SSSR head", updates=3),
+    "hr": Arm("upper bound: the host at HR input", {"model.input_scale": 1.0}, updates=3),
+}  # fmt: skip
+
+FA_PLACEMENTS = ("features", "output")
+FTMS = ("keep", "to3", "none")
+FA_NORMALISATIONS = ("norm", "raw")
+for _placement, _ftm, _norm in product(FA_PLACEMENTS, FTMS, FA_NORMALISATIONS):
+    if (_placement, _ftm, _norm) != ("features", "keep", "norm"):  # that cell is `dsrl` itself
+        ARMS[f"fa_{_placement}_{_ftm}_{_norm}"] = Arm(
+            "FA factorial: placement x FTM x normalisation",
+            _FA | {"model.fa_placement": _placement, "model.ftm": _ftm, "loss.fa_normalise": _norm == "norm"},
+            after="sssr_sisr",
+        )
+
+MAIN_ARMS = ("lr", "bilinear", "sssr", "sssr_sisr", "dsrl")
+FA_ARMS = tuple(arm for arm in ARMS if arm.startswith("fa_"))
+STAGE_ARMS = ("sssr_sisr_frozen", "sssr_sisr_noise")
+"""Stages of controls: they have had fewer updates, and no comparison shows them."""
+CONTROL_ARMS = tuple(arm for arm in ARMS if arm not in MAIN_ARMS + FA_ARMS + STAGE_ARMS)

@@ -1,0 +1,93 @@
+"""Profiles: the study at one scale each, with its defaults, hosts, and the seeds that each arm is run with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dsrl_lib.arms import ARMS, CONTROL_ARMS, FA_ARMS, MAIN_ARMS, STAGE_ARMS
+from dsrl_lib.config import Config, Data, Loss, Model, Optim
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Runs beside the profile's own: another host or other overrides, for some arms. A claim names them arm@setting."""
+
+    arm_seeds: Mapping[str, tuple[int, ...]]
+    host: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A study at one scale: defaults, hosts, and the seeds of each arm."""
+
+    base: Config
+    hosts: tuple[str, ...]
+    arm_seeds: Mapping[str, tuple[int, ...]]
+    expect: str
+    """How long it takes, what it needs and what number to expect."""
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+
+SEARCH_SEED = 9
+"""Seed of the runs that chose the recipe, on val: no comparison uses them."""
+
+
+def _seeds(main: int, long: int, control: int, factorial: int) -> dict[str, tuple[int, ...]]:
+    """Seeds by arm. long: the stages trained on to the full length, which `dsrl` is compared with."""
+    groups = ((MAIN_ARMS, main), (CONTROL_ARMS + STAGE_ARMS, control), (FA_ARMS, factorial))
+    seeds = {arm: number for arms, number in groups for arm in arms}
+    seeds |= dict.fromkeys(("sssr_long", "sssr_sisr_long"), long)
+    return {arm: tuple(range(seeds[arm])) for arm in ARMS}
+
+
+def _size(height: int, width: int, crop_height: int, crop_width: int) -> tuple[str, ...]:
+    sides = {"height": height, "width": width, "crop_height": crop_height, "crop_width": crop_width}
+    return tuple(f"data.{name}={side}" for name, side in sides.items())
+
+
+PROFILES: dict[str, Profile] = {
+    "smoke": Profile(
+        base=Config(
+            profile="smoke",
+            data=Data("streets", crop_height=64, crop_width=128, scale_min=0.5, scale_max=1.0),
+            optim=Optim(epochs=2, batch_size=16, lr=4e-3),
+        ),
+        hosts=("espnetv2_s0.5",),
+        arm_seeds=_seeds(main=2, long=1, control=1, factorial=1),
+        expect="Procedural streets, minutes on two CPU cores. It shows that everything runs; its numbers say nothing.",
+    ),
+    "camvid": Profile(
+        base=Config(
+            profile="camvid",
+            data=Data("camvid", height=360, width=480, crop_height=360, crop_width=480, scale_max=1.67),
+            model=Model(host="espnetv2_s1.0", pretrained="cityscapes_512x256"),
+            loss=Loss(w1=1.0, w2=0.1),  # best on val in the search (notebook 20); the paper's are 0.1 and 1
+            optim=Optim(epochs=5),
+        ),
+        hosts=("espnetv2_s1.0",),
+        arm_seeds=_seeds(main=5, long=5, control=3, factorial=3) | {"dsrl_joint": (0, 1), "hr": (0,)},
+        expect="CamVid at LR 180x240.",
+        settings={
+            "small_input": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(180, 240, 180, 240)),
+            "second_host": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
+            "twice_as_long": Setting(dict.fromkeys(("lr", "bilinear", "dsrl"), (0, 1)), overrides=("optim.epochs=10",)),
+        },
+    ),
+    "cityscapes": Profile(
+        base=Config(
+            profile="cityscapes",
+            data=Data(
+                "cityscapes", height=1024, width=2048, crop_height=768, crop_width=1536, scale_min=0.5, scale_max=2.0
+            ),
+            model=Model(host="espnetv2_s2.0", pretrained="cityscapes_1024x512"),
+            optim=Optim(optimizer="sgd", lr=0.01, weight_decay=5e-4, batch_size=16, epochs=60),
+        ),
+        hosts=("espnetv2_s2.0",),
+        arm_seeds=_seeds(main=3, long=3, control=1, factorial=1),
+        expect="Cityscapes at LR 512x1024; needs a GPU. Never run by us; see README.",
+        settings={
+            "small_input": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(512, 1024, 384, 768)),
+            "second_host": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
+        },
+    ),
+}  # fmt: skip
