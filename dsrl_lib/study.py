@@ -3,14 +3,12 @@
 import argparse
 import io
 import os
-import re
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 
-from dsrl_lib import plan
+from dsrl_lib import plan, slurm
 from dsrl_lib.paths import results_dir, root
 from dsrl_lib.profiles import PROFILES
 
@@ -115,7 +113,11 @@ def _snakemake(options: argparse.Namespace) -> bool:
         chosen = getattr(options, name)
         config += [f"{name}={','.join(map(str, chosen))}"] if chosen else []
     os.chdir(root())
-    where = _slurm(options) if options.slurm else ["--workflow-profile=profiles/local", "--resources=gpu=1"]
+    if options.slurm:
+        where = slurm.executor_options(options.partition, options.account)
+        slurm.tell_ended_jobs()
+    else:
+        where = ["--workflow-profile=profiles/local", "--resources=gpu=1"]
     with redirect_stderr(io.StringIO()):  # it says which profile it uses
         parser, parsed = parse_args(["--logger=study", *where, f"--cores={options.cores}", "--config", *config])
     return args_to_api(parsed, parser)
@@ -132,33 +134,8 @@ def _gpu_type(options: argparse.Namespace) -> str:
     """The GPU that is asked for, or those of the partition, such as "GPU (a100 or h100)"."""
     if options.gpu_type or not options.slurm:
         return options.gpu_type or "GPU"
-    partition = [f"--partition={options.partition}"] if options.partition else []
-    try:
-        command = ["sinfo", "--noheader", "--format=%G", *partition]
-        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return "GPU"  # a plan can be made where there is no Slurm
-    types = sorted(set(re.findall(r"gpu:([A-Za-z][^:,(\s]*)", shown)))
+    types = slurm.gpu_types(options.partition)
     return f"GPU ({' or '.join(types)})" if types else "GPU"
-
-
-def _slurm(options: argparse.Namespace) -> list[str]:
-    """Options of Snakemake for this cluster. ValueError where there is none."""
-    import yaml  # lazy: --help needs no environment
-
-    try:
-        shown = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ValueError(f"--slurm: there is no working Slurm here (scontrol show config: {error})") from None
-    resources = {"slurm_partition": options.partition, "slurm_account": options.account}
-    chosen = [f"{name}={value}" for name, value in resources.items() if value]
-    profile = yaml.safe_load(Path("profiles/slurm/config.yaml").read_text())
-    accounting = not re.search(r"AccountingStorageType\s*=\s*(accounting_storage/none|\(null\))", shown)
-    return [
-        "--workflow-profile=profiles/slurm",
-        *(["--default-resources", *profile["default-resources"], *chosen] if chosen else []),
-        *([] if accounting else ["--slurm-status-command=squeue", "--slurm-no-account"]),
-    ]
 
 
 def _lab(arguments: Sequence[str]) -> int:

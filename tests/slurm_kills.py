@@ -86,7 +86,16 @@ class Study:
 class Killer(threading.Thread):
     """Kills running jobs, slurmd or the study itself at random moments: each way in turn."""
 
-    WAYS = ("time limit", "scancel", "kill -9 of the job", "kill -9 of slurmd", "kill -9 of the study")
+    WAYS = (
+        "time limit",
+        "scancel",
+        "kill -9 of the job",
+        "kill -9 of slurmd",
+        "kill -9 of the study",
+        "pre-emption with a place in the queue",
+        "pre-emption without",
+        "loss of the node",
+    )
 
     def __init__(
         self, study: Study, node: slurm_node.Node, kills: int, seconds: tuple[float, float], among: str
@@ -115,6 +124,14 @@ class Killer(threading.Thread):
             return True
         if way == "kill -9 of the study":  # its jobs live on
             self.study.process.kill()
+            return True
+        if way.startswith("pre-emption"):
+            self.node.preempt("CANCEL" if way.endswith("without") else "REQUEUE")
+            slurm_node.hurry()
+            return True
+        if way == "loss of the node":
+            self.node.fail()
+            slurm_node.hurry()
             return True
         if way == "kill -9 of the job":
             processes = slurm_node.processes(job)
@@ -167,11 +184,15 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seconds", type=float, nargs=2, default=(5.0, 40.0), help="from one kill to the next")
+    parser.add_argument("--accounting", action="store_true", help="a Slurm that keeps accounts, asked with sacct")
     parser.add_argument("--arms", help="only these arms")
     parser.add_argument("--seeds", help="only these seeds")
     arguments = parser.parse_args()
     chosen = [f"--{name}={value}" for name, value in vars(arguments).items() if name in ("arms", "seeds") and value]
-    with tempfile.TemporaryDirectory() as place, slurm_node.running(Path(place, "slurm")) as node:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        slurm_node.running(Path(place, "slurm"), accounting=arguments.accounting) as node,
+    ):
         kills, different = compare(Path(place), node, arguments.kills, tuple(arguments.seconds), chosen)
     print(f"{len(kills)} kills; different from the undisturbed study: {', '.join(different) or 'nothing'}")
     sys.exit(len(kills) < arguments.kills or bool(different))

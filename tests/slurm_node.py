@@ -1,4 +1,7 @@
-"""A real Slurm of one node, for tests: munge, slurmctld and slurmd, started by hand as root, and a stand-in GPU."""
+"""A real Slurm of one node, for tests: munge, slurmctld and slurmd, started by hand as root, and a stand-in GPU.
+
+With accounting also slurmdbd and its MariaDB, and one account.
+"""
 
 import os
 import shutil
@@ -6,24 +9,31 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CONFIGURATION = Path("/etc/slurm/slurm.conf")  # nowhere else: jobs do not inherit another place
 MARK = "# of the tests of dsrl_lib\n"
+DATABASE = CONFIGURATION.with_name("slurmdbd.conf")
+DEVICES = CONFIGURATION.with_name("gres.conf")
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "setpriv")
+NEEDED_FOR_ACCOUNTING = ("slurmdbd", "sacctmgr", "mariadbd", "mariadb-install-db")
+ACCOUNT = "tests"
+"""The only account, where there is accounting, and the cluster."""
 
 
-def missing() -> str | None:
+def missing(accounting: bool = False) -> str | None:
     """Why there can be no Slurm for tests here, or None."""
     if os.getuid() != 0:
         return "needs root"
-    absent = [name for name in NEEDED if shutil.which(name) is None]
+    absent = [name for name in NEEDED + accounting * NEEDED_FOR_ACCOUNTING if shutil.which(name) is None]
     if absent:
-        return f"needs {', '.join(absent)} (apt-get install slurmctld slurmd slurm-client slurm-wlm munge)"
-    if CONFIGURATION.exists() and not CONFIGURATION.read_text().startswith(MARK):
-        return f"{CONFIGURATION} is that of another Slurm"
+        packages = "slurmctld slurmd slurm-client slurm-wlm munge" + accounting * " slurmdbd mariadb-server"
+        return f"needs {', '.join(absent)} (apt-get install {packages})"
+    for path in (CONFIGURATION, DATABASE):
+        if path.exists() and not path.read_text().startswith(MARK):
+            return f"{path} is that of another Slurm"
     return None
 
 
@@ -36,8 +46,24 @@ class Node:
 
     def start(self, *command: str) -> None:
         name = "munged" if "munged" in command else command[0]
+        place = os.environ | {"MYSQL_UNIX_PORT": str(self.folder / "socket")}  # where slurmdbd finds its database
         with (self.folder / f"{name}.log").open("a") as log:
-            self.started[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self.started[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=place)
+
+    def start_accounting(self) -> None:
+        data = ("--no-defaults", "--user=root", f"--datadir={self.folder / 'database'}")
+        subprocess.run(["mariadb-install-db", *data, "--skip-test-db"], check=True, capture_output=True)
+        only_here = ("--skip-networking", "--skip-grant-tables", f"--socket={self.folder / 'socket'}")
+        self.start("mariadbd", *data, *only_here, f"--pid-file={self.folder / 'mariadbd.pid'}")
+        _wait_until((self.folder / "socket").exists, "MariaDB runs")
+        DATABASE.touch(mode=0o600)  # slurmdbd reads no other
+        DATABASE.write_text(MARK + _database(self.folder))
+        self.start("slurmdbd", "-D")
+        add = ["sacctmgr", "--immediate", "add"]
+        cluster = [*add, "cluster", ACCOUNT]
+        _wait_until(lambda: subprocess.run(cluster, capture_output=True).returncode == 0, "slurmdbd answers")
+        subprocess.run([*add, "account", ACCOUNT], check=True, capture_output=True)
+        subprocess.run([*add, "user", "root", f"account={ACCOUNT}"], check=True, capture_output=True)
 
     def start_slurmd(self) -> None:
         self.start("slurmd", "-D", "-N", _host())
@@ -46,6 +72,17 @@ class Node:
         """As `kill -9` does: its jobs live on."""
         self.started["slurmd"].kill()
         self.started["slurmd"].wait()
+
+    def preempt(self, mode: str) -> None:
+        """End the running jobs for one of another partition. mode: what Slurm does with them, REQUEUE or CANCEL."""
+        _scontrol("PartitionName=debug", f"PreemptMode={mode}")
+        urgent = ["sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wait", "--wrap=true"]
+        subprocess.run(urgent, check=True, capture_output=True)
+
+    def fail(self) -> None:
+        """As a node does that is lost: its jobs wait in the queue again."""
+        _scontrol(f"NodeName={_host()}", "State=DOWN", "Reason=test")
+        _scontrol(f"NodeName={_host()}", "State=RESUME")
 
     def stop(self) -> None:
         subprocess.run(["scancel", "--user=root", "--full", "--signal=KILL"], capture_output=True)
@@ -62,6 +99,13 @@ def jobs(*options: str) -> dict[str, str]:
     command = ["squeue", "--noheader", "--format=%A %k", *options]
     lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
     return dict(line.split(" ", 1) for line in lines)
+
+
+def hurry() -> None:
+    """Start jobs that Slurm put back into its queue, which it would do after two minutes."""
+    for job in jobs("--states=PENDING"):
+        with suppress(subprocess.CalledProcessError):  # it may have started by itself
+            _scontrol(f"JobId={job}", "StartTime=now")
 
 
 def processes(job: str) -> list[int]:
@@ -84,11 +128,11 @@ def impatient(profile: Path) -> None:
 
 
 @contextmanager
-def running(folder: Path, cpus: int = 2) -> Iterator[Node]:
+def running(folder: Path, cpus: int = 2, accounting: bool = False) -> Iterator[Node]:
     """Slurm with one partition, whose files lie in `folder`."""
     CONFIGURATION.parent.mkdir(exist_ok=True)
-    CONFIGURATION.write_text(MARK + _configuration(folder, cpus))
-    (CONFIGURATION.parent / "gres.conf").write_text(f"NodeName={_host()} Name=gpu Type=standin File=/dev/null\n")
+    CONFIGURATION.write_text(MARK + _configuration(folder, cpus, accounting))
+    DEVICES.write_text(f"NodeName={_host()} Name=gpu Type=standin File=/dev/null\n")
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     Path("/run/munge").mkdir(exist_ok=True)
@@ -96,33 +140,42 @@ def running(folder: Path, cpus: int = 2) -> Iterator[Node]:
     node = Node(folder)
     try:
         node.start("setpriv", "--reuid=munge", "--regid=munge", "--clear-groups", "munged", "--foreground")
+        if accounting:
+            node.start_accounting()
         node.start("slurmctld", "-D", "-i")
         node.start_slurmd()
-        _wait_until_idle()
+        _wait_until(_idle, "Slurm's node is idle")
         yield node
     finally:
         node.stop()
-        CONFIGURATION.unlink()
-        (CONFIGURATION.parent / "gres.conf").unlink()
+        for path in (CONFIGURATION, DEVICES, DATABASE):
+            path.unlink(missing_ok=True)
 
 
-def _wait_until_idle(seconds: float = 30) -> None:
+def _wait_until(true: Callable[[], bool], what: str, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        shown = subprocess.run(["sinfo", "--noheader", "--format=%t"], capture_output=True, text=True).stdout
-        if shown.strip() == "idle":
-            return
+    while not true():
+        if time.monotonic() > end:
+            raise RuntimeError(f"not so after {seconds} s: {what}")
         time.sleep(0.2)
-    raise RuntimeError(f"Slurm's node is not idle after {seconds} s, but {shown.strip()!r}")
+
+
+def _scontrol(*changes: str) -> None:
+    subprocess.run(["scontrol", "update", *changes], check=True, capture_output=True)
+
+
+def _idle() -> bool:
+    shown = subprocess.run(["sinfo", "--noheader", "--format=%t"], capture_output=True, text=True).stdout
+    return shown.strip() == "idle"
 
 
 def _host() -> str:
     return socket.gethostname().partition(".")[0]
 
 
-def _configuration(folder: Path, cpus: int) -> str:
+def _configuration(folder: Path, cpus: int, accounting: bool) -> str:
     settings = {
-        "ClusterName": "tests",
+        "ClusterName": ACCOUNT,
         "SlurmctldHost": f"{_host()}(127.0.0.1)",
         "SlurmUser": "root",
         "AuthType": "auth/munge",
@@ -131,7 +184,7 @@ def _configuration(folder: Path, cpus: int) -> str:
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_Core",
         "ReturnToService": "2",
-        "AccountingStorageType": "accounting_storage/none",
+        "AccountingStorageType": f"accounting_storage/{'slurmdbd' if accounting else 'none'}",
         "JobAcctGatherType": "jobacct_gather/none",
         "SchedulerParameters": "batch_sched_delay=1,sched_interval=2",
         "KillWait": "5",
@@ -140,11 +193,28 @@ def _configuration(folder: Path, cpus: int) -> str:
         "SlurmctldPidFile": folder / "slurmctld.pid",
         "SlurmdPidFile": folder / "slurmd.pid",
         "MpiDefault": "none",
+        "PreemptType": "preempt/partition_prio",
+        "PreemptMode": "REQUEUE",
         "GresTypes": "gpu",
     }
+    if accounting:
+        settings["AccountingStorageEnforce"] = "associations"  # a job without an account is refused
     lines = [f"{name}={value}" for name, value in settings.items()]
     lines += [
         f"NodeName={_host()} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=20000 Gres=gpu:standin:1 State=UNKNOWN",
         f"PartitionName=debug Nodes={_host()} Default=YES MaxTime=INFINITE State=UP",
+        f"PartitionName=urgent Nodes={_host()} PriorityTier=2 MaxTime=INFINITE State=UP",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _database(folder: Path) -> str:
+    settings = {
+        "AuthType": "auth/munge",
+        "DbdHost": "localhost",
+        "SlurmUser": "root",
+        "StorageType": "accounting_storage/mysql",
+        "StorageUser": "root",
+        "PidFile": folder / "slurmdbd.pid",
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())

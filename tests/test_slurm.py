@@ -1,5 +1,6 @@
 """The study on a real Slurm of one node: the same steps in the same order, failures named, jobs that die go on."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -10,18 +11,21 @@ from pathlib import Path
 import pytest
 import slurm_kills
 import slurm_node
+import snakemake_executor_plugin_slurm as executor
 from study_copy import Copy
 
 from dsrl_lib.paths import root
+from dsrl_lib.slurm import tell_ended_jobs
 
 OPTIONS = ("smoke", "--arms", "sssr_sisr", "--seeds", "0", "--slurm")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def slurm(tmp_path_factory):
-    if reason := slurm_node.missing():
+@pytest.fixture(scope="module", params=[False, True], ids=["squeue", "sacct"])
+def slurm(request, tmp_path_factory):
+    """Without and with accounting."""
+    if reason := slurm_node.missing(accounting=request.param):
         pytest.skip(f"no Slurm for tests here: it {reason}")
-    with slurm_node.running(tmp_path_factory.mktemp("slurm")) as node:
+    with slurm_node.running(tmp_path_factory.mktemp("slurm"), accounting=request.param) as node:
         yield node
 
 
@@ -33,7 +37,27 @@ def quick(copy: Copy) -> None:
     profile.write_text(profile.read_text().replace("retries: 5 ", "retries: 1 "))
 
 
-def test_a_study_runs_on_slurm_as_it_does_here(tmp_path: Path):
+def test_every_job_that_will_not_run_again_counts_as_ended(monkeypatch):
+    """What sacct and squeue say of six jobs: see `slurm.tell_ended_jobs`."""
+    said = {
+        "sacct --name run": dict(a="CANCELLED by 0", b="PREEMPTED", c="PREEMPTED", d="NODE_FAIL", e="COMPLETED"),
+        "squeue --name run": dict(b="PENDING", d="RUNNING", f="PENDING"),
+    }
+
+    async def ask(command, logger):
+        return said[command], 0.1
+
+    monkeypatch.setattr(executor, "query_job_status", ask)
+    monkeypatch.setattr(executor, "query_job_status_squeue", lambda run: f"squeue --name {run}")
+    tell_ended_jobs()
+    states, seconds = asyncio.run(executor.query_job_status("sacct --name run", None))
+    assert states == dict(a="CANCELLED", b="PENDING", c="FAILED", d="RUNNING", e="COMPLETED", f="PENDING")
+    assert seconds == 0.1
+    said["squeue --name run"] = None  # squeue does not answer
+    assert asyncio.run(executor.query_job_status("sacct --name run", None)) == (None, None)
+
+
+def test_a_study_runs_on_slurm_as_it_does_here(tmp_path: Path, slurm: slurm_node.Node):
     copy = Copy(tmp_path)
     quick(copy)
     copy.notebook("12_stage2_sisr").write_text("BROKEN")
@@ -44,7 +68,9 @@ def test_a_study_runs_on_slurm_as_it_does_here(tmp_path: Path):
     assert (status, steps) == (1, ["01_data_prep", "sssr s0"]), text
     assert "FAILED 12_stage2_sisr sssr_sisr" in text and "ValueError: broken on purpose" in text
     copy.notebook("12_stage2_sisr").write_text("mended")
-    status, text, steps = copy.run(*OPTIONS, "--gpus-per-run", "0", "--partition", "debug")
+    status, text, steps = copy.run(
+        *OPTIONS, "--gpus-per-run", "0", "--partition", "debug", "--account", slurm_node.ACCOUNT
+    )
     assert (status, steps) == (0, ["sssr_sisr s0", "collect", "claims", "41_main_results", "90_audit"]), text
 
 
@@ -58,7 +84,8 @@ def test_jobs_killed_in_every_way_end_as_undisturbed_ones(tmp_path: Path, slurm:
     assert different == []
 
 
-def test_the_documented_array_trains_every_run(tmp_path: Path):
+@pytest.mark.parametrize("slurm", [False], indirect=True, ids=["squeue"])
+def test_the_documented_array_trains_every_run(tmp_path: Path, slurm: slurm_node.Node):
     study = slurm_kills.Study(tmp_path / "clone")
     page = (root() / "profiles" / "slurm" / "README.md").read_text()
     (commands,) = re.findall(r"```bash\n(python -m dsrl_lib plan .*?)```", page, re.DOTALL)

@@ -1,0 +1,70 @@
+"""Slurm, as Snakemake's executor for it has to be told of it: what the cluster offers, and what states of jobs mean."""
+
+import re
+import subprocess
+from pathlib import Path
+
+NEVER_AGAIN = ("PREEMPTED", "NODE_FAIL")
+"""States of jobs that Slurm has not put back into its queue: it would have called them PENDING."""
+
+
+def executor_options(partition: str | None, account: str | None) -> list[str]:
+    """Options of Snakemake for this cluster. ValueError where there is none."""
+    import yaml  # lazy: --help needs no environment
+
+    try:
+        shown = _answer("scontrol", "show", "config")
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ValueError(f"--slurm: there is no working Slurm here (scontrol show config: {error})") from None
+    resources = {"slurm_partition": partition, "slurm_account": account}
+    chosen = [f"{name}={value}" for name, value in resources.items() if value]
+    profile = yaml.safe_load(Path("profiles/slurm/config.yaml").read_text())
+    accounting = not re.search(r"AccountingStorageType\s*=\s*(accounting_storage/none|\(null\))", shown)
+    return [
+        "--workflow-profile=profiles/slurm",
+        *(["--default-resources", *profile["default-resources"], *chosen] if chosen else []),
+        *([] if accounting else ["--slurm-status-command=squeue", "--slurm-no-account"]),
+    ]
+
+
+def gpu_types(partition: str | None) -> list[str]:
+    """GPUs of a partition, or of all; none where there is no Slurm: a plan can be made elsewhere."""
+    try:
+        shown = _answer("sinfo", "--noheader", "--format=%G", *([f"--partition={partition}"] if partition else []))
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return sorted(set(re.findall(r"gpu:([A-Za-z][^:,(\s]*)", shown)))
+
+
+def tell_ended_jobs() -> None:
+    """Let the executor see every job that has ended.
+
+    On its own (2.8) it waits for ever for a job that sacct calls "CANCELLED by 0", since it knows only CANCELLED, and
+    for one pre-empted or lost with its node, in the belief that Slurm will start it again. sacct cannot tell whether
+    that is so: squeue can, as long as it knows the job.
+    """
+    import snakemake_executor_plugin_slurm as executor
+
+    ask = executor.query_job_status
+
+    async def states_of_jobs(command, logger):
+        states, seconds = await ask(command, logger)
+        if states and command.startswith("sacct"):
+            run = command.rpartition(" ")[2]
+            recent, _ = await ask(executor.query_job_status_squeue(run), logger)
+            if recent is None:  # to be asked again
+                return None, None
+            states |= recent
+        return states and {job: ended(state) for job, state in states.items()}, seconds
+
+    executor.query_job_status = states_of_jobs
+
+
+def ended(state: str) -> str:
+    """A state of Slurm in the words of the executor: FAILED where the job will not run again."""
+    word = state.partition(" ")[0]
+    return "FAILED" if word in NEVER_AGAIN else word
+
+
+def _answer(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
