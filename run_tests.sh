@@ -5,4 +5,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./environment.sh
 
 "$PYTHON" -m ruff check .
-exec "$PYTHON" -m pytest -n 2 --dist loadfile "$@"
+exec "$PYTHON" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
