@@ -80,8 +80,9 @@ class Node:
         subprocess.run(urgent, check=True, capture_output=True)
 
     def fail(self) -> None:
-        """As a node does that is lost: its jobs wait in the queue again."""
+        """As a node does that is lost and found empty: its jobs wait in the queue again."""
         _scontrol(f"NodeName={_host()}", "State=DOWN", "Reason=test")
+        _wait_until(lambda: not _any_job_runs(), "the node's jobs have ended")  # Slurm drains one that has them twice
         _scontrol(f"NodeName={_host()}", "State=RESUME")
 
     def stop(self) -> None:
@@ -162,6 +163,10 @@ def _wait_until(true: Callable[[], bool], what: str, seconds: float = 30) -> Non
 
 def _scontrol(*changes: str) -> None:
     subprocess.run(["scontrol", "update", *changes], check=True, capture_output=True)
+
+
+def _any_job_runs() -> bool:
+    return subprocess.run(["pgrep", "-x", "slurmstepd"], capture_output=True).returncode == 0
 
 
 def _idle() -> bool:

@@ -38,10 +38,10 @@ def quick(copy: Copy) -> None:
 
 
 def test_every_job_that_will_not_run_again_counts_as_ended(monkeypatch):
-    """What sacct and squeue say of six jobs: see `slurm.tell_ended_jobs`."""
+    """What sacct and squeue say of seven jobs: see `slurm.tell_ended_jobs`."""
     said = {
         "sacct --name run": dict(a="CANCELLED by 0", b="PREEMPTED", c="PREEMPTED", d="NODE_FAIL", e="COMPLETED"),
-        "squeue --name run": dict(b="PENDING", d="RUNNING", f="PENDING"),
+        "squeue --name run": dict(b="PENDING", d="RUNNING", f="PENDING", g="PREEMPTED"),
     }
 
     async def ask(command, logger):
@@ -51,8 +51,10 @@ def test_every_job_that_will_not_run_again_counts_as_ended(monkeypatch):
     monkeypatch.setattr(executor, "query_job_status_squeue", lambda run: f"squeue --name {run}")
     tell_ended_jobs()
     states, seconds = asyncio.run(executor.query_job_status("sacct --name run", None))
-    assert states == dict(a="CANCELLED", b="PENDING", c="FAILED", d="RUNNING", e="COMPLETED", f="PENDING")
+    known = dict(b="PENDING", d="RUNNING", f="PENDING", g="FAILED")
+    assert states == dict(a="CANCELLED", c="FAILED", e="COMPLETED", **known)
     assert seconds == 0.1
+    assert asyncio.run(executor.query_job_status("squeue --name run", None)) == (known, 0.1)
     said["squeue --name run"] = None  # squeue does not answer
     assert asyncio.run(executor.query_job_status("sacct --name run", None)) == (None, None)
 
