@@ -51,7 +51,7 @@ class Study:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        text, _ = self.process.communicate()
+        text, _ = self.process.communicate(timeout=3600)  # rather than wait for ever
         return self.process.returncode, text
 
     @property

@@ -81,9 +81,9 @@ class Node:
 
     def fail(self) -> None:
         """As a node does that is lost and found empty: its jobs wait in the queue again."""
-        _scontrol(f"NodeName={_host()}", "State=DOWN", "Reason=test")
-        _wait_until(lambda: not _any_job_runs(), "the node's jobs have ended")  # Slurm drains one that has them twice
-        _scontrol(f"NodeName={_host()}", "State=RESUME")
+        lost = jobs("--states=RUNNING")
+        _scontrol(f"NodeName={_host()}", "State=DOWN", "Reason=test")  # and it comes back by itself
+        _wait_until(lambda: not any(map(_has_steps, lost)), "the jobs of the node have ended")  # or they meet themselves
 
     def stop(self) -> None:
         subprocess.run(["scancel", "--user=root", "--full", "--signal=KILL"], capture_output=True)
@@ -165,8 +165,8 @@ def _scontrol(*changes: str) -> None:
     subprocess.run(["scontrol", "update", *changes], check=True, capture_output=True)
 
 
-def _any_job_runs() -> bool:
-    return subprocess.run(["pgrep", "-x", "slurmstepd"], capture_output=True).returncode == 0
+def _has_steps(job: str) -> bool:
+    return subprocess.run(["pgrep", "-f", rf"slurmstepd: \[{job}\."], capture_output=True).returncode == 0
 
 
 def _idle() -> bool:
