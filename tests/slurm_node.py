@@ -80,10 +80,13 @@ class Node:
         subprocess.run(urgent, check=True, capture_output=True)
 
     def fail(self) -> None:
-        """As a node does that is lost and found empty: its jobs wait in the queue again."""
+        """As a node does that is lost and found empty: its jobs wait in the queue again.
+
+        Slurm drains a node where a job that starts again meets itself.
+        """
         lost = jobs("--states=RUNNING")
         _scontrol(f"NodeName={_host()}", "State=DOWN", "Reason=test")  # and it comes back by itself
-        _wait_until(lambda: not any(map(_has_steps, lost)), "the jobs of the node have ended")  # or they meet themselves
+        _wait_until(lambda: not any(map(_has_steps, lost)), "the jobs of the node have ended")
 
     def stop(self) -> None:
         subprocess.run(["scancel", "--user=root", "--full", "--signal=KILL"], capture_output=True)
