@@ -133,7 +133,7 @@ def impatient(profile: Path) -> None:
 
 @contextmanager
 def running(folder: Path, cpus: int = 2, accounting: bool = False) -> Iterator[Node]:
-    """Slurm with one partition, whose files lie in `folder`."""
+    """Slurm, whose files lie in `folder`: a partition for all jobs, and one that pre-empts them."""
     CONFIGURATION.parent.mkdir(exist_ok=True)
     CONFIGURATION.write_text(MARK + _configuration(folder, cpus, accounting))
     DEVICES.write_text(f"NodeName={_host()} Name=gpu Type=standin File=/dev/null\n")
