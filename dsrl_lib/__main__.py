@@ -146,7 +146,7 @@ def bench(what: Literal["all", "affinity", "training", "loader", "pruning"] = "a
             pruned against full networks.
         threads: Threads of PyTorch.
     """
-    from dsrl_lib.bench.report import report
+    from benchmarks.report import report
 
     report(what, threads)
 

@@ -133,7 +133,7 @@ def environment() -> dict[str, Any]:
 
 
 def _dirty() -> bool | None:
-    changes = _git("status", "--porcelain", "--", "dsrl_lib", "notebooks")
+    changes = _git("status", "--porcelain", "--", "dsrl_lib", "study", "streets", "benchmarks", "notebooks")
     return None if changes is None else bool(changes)
 
 

@@ -292,7 +292,7 @@ def test_streets_is_written_into_the_cache_and_read_as_cityscapes(root: Path, mo
         make_cityscapes(root, "labelTrainIds", ids, "train")
         return (root / "cityscapes").rename(folder) if not folder.exists() else folder
 
-    from dsrl_lib.data import streets
+    import streets
 
     monkeypatch.setattr(streets, "write", write)
     for _ in range(2):

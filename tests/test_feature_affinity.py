@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dsrl_lib.bench import affinity as bench
+from benchmarks import affinity as bench
 from dsrl_lib.losses import feature_affinity, feature_affinity_numba, feature_affinity_tiled
 from dsrl_lib.losses.pooling import average_pool
 

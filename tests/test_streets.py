@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from dsrl_lib.data import streets
+import streets
 from dsrl_lib.labels import CITYSCAPES, VOID
 
 SMALL = {"train": 2, "val": 1, "test": 1}
@@ -114,7 +114,7 @@ def test_write_refuses_a_folder_of_something_else(root: Path, tmp_path: Path) ->
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsrl_lib.data.streets.files.scene", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("streets.files.scene", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         streets.write(tmp_path / "streets", images=SMALL)
     assert list(tmp_path.iterdir()) == []

@@ -104,7 +104,7 @@ def list_frames(dataset: str, split: str) -> list[Frame]:
 
 def streets_root() -> Path:
     """The folder of `streets`, drawn where it is missing. A change of a pixel comes with a new VERSION."""
-    from dsrl_lib.data import streets  # lazy: only this dataset needs it
+    import streets  # lazy: only this dataset needs it
 
     root = cache_dir() / f"streets-v{streets.VERSION}"
     root.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ class _PReLU(torch.autograd.Function):
     @once_differentiable
     @custom_bwd(device_type="cpu")
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        from .cpu_kernels import empty_like, pixels, prelu_backward  # lazy: numba is for training alone
+        from dsrl_lib.models.cpu_kernels import empty_like, pixels, prelu_backward  # lazy: numba is for training alone
 
         x, slope = ctx.saved_tensors
         channels = len(slope)
@@ -62,7 +62,12 @@ class _BatchNormPReLU(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, slope: Tensor, norm: nn.BatchNorm2d
     ) -> Tensor:
-        from .cpu_kernels import empty_like, moments, pixels, scaled_prelu  # lazy: numba is for training alone
+        from dsrl_lib.models.cpu_kernels import (  # lazy: numba is for training alone
+            empty_like,
+            moments,
+            pixels,
+            scaled_prelu,
+        )
 
         channels = len(weight)
         rows = pixels(x).reshape(-1, channels)  # (P, C)
@@ -88,7 +93,7 @@ class _BatchNormPReLU(torch.autograd.Function):
     @once_differentiable
     @custom_bwd(device_type="cpu")
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
-        from .cpu_kernels import empty_like, pixels, scaled_prelu_backward, scaled_prelu_sums
+        from dsrl_lib.models.cpu_kernels import empty_like, pixels, scaled_prelu_backward, scaled_prelu_sums
 
         x, slope = ctx.saved_tensors
         scale, shift, mean, inverse = ctx.arrays
@@ -131,7 +136,7 @@ class _DepthwiseConv2d(torch.autograd.Function):
     @once_differentiable
     @custom_bwd(device_type="cpu")
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        from .cpu_kernels import depthwise_backward, empty_like, pixels
+        from dsrl_lib.models.cpu_kernels import depthwise_backward, empty_like, pixels
 
         x, weight = ctx.saved_tensors
         kernel = weight.detach().permute(2, 3, 1, 0).flatten(2).contiguous()  # (3, 3, C)

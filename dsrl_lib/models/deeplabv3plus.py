@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .aligned_xception import AlignedXception
-from .drn import DRN
-from .hosts import Features, initialise, replaced_classifier
+from dsrl_lib.models.aligned_xception import AlignedXception
+from dsrl_lib.models.drn import DRN
+from dsrl_lib.models.hosts import Features, initialise, replaced_classifier
 
 TIMM = {
     "resnet18": "resnet18",

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .sisr import SISRHead
-from .sizes import ceil_div, fit
-from .sssr import DeconvHead, SubpixelHead
+from dsrl_lib.models.sisr import SISRHead
+from dsrl_lib.models.sizes import ceil_div, fit
+from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
 
 HEADS = {"deconv": DeconvHead, "subpixel": SubpixelHead}
 

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
-from .hosts import Features, initialise, replaced_classifier
-from .sizes import adaptive_average, at_least, ceil_div
+from dsrl_lib.models.cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
+from dsrl_lib.models.hosts import Features, initialise, replaced_classifier
+from dsrl_lib.models.sizes import adaptive_average, at_least, ceil_div
 
 CLASSES = 20  # 19 Cityscapes classes and a "background" that no label ever holds
 PYRAMID = 10  # width of the pyramid-pooling blocks, min(CLASSES // 2, 16)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .sync_batch_norm import SyncBatchNorm2d
+from dsrl_lib.models.sync_batch_norm import SyncBatchNorm2d
 
 
 def fold_batch_norms(network: nn.Module) -> int:

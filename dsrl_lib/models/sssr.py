@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .cpu_gradients import PReLU
+from dsrl_lib.models.cpu_gradients import PReLU
 
 
 class DeconvHead(nn.Module):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dsrl_lib.data.streets.dice import Dice
+from streets.dice import Dice
 
 SIZE = 256
 

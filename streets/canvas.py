@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dsrl_lib.data.streets.dice import RGB
-from dsrl_lib.data.streets.texture import Texture, sample
+from streets.dice import RGB
+from streets.texture import Texture, sample
 
 SUPERSAMPLING = 3  # odd, so that the centre of an output pixel is the centre of a drawn one
 NEAREST = 0.8  # metres; what is closer is cut off

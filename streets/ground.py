@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dsrl_lib.data.streets.canvas import Canvas
-from dsrl_lib.data.streets.dice import RGB, Dice
-from dsrl_lib.data.streets.ids import Id
-from dsrl_lib.data.streets.texture import sample
+from streets.canvas import Canvas
+from streets.dice import RGB, Dice
+from streets.ids import Id
+from streets.texture import sample
 
 ASPHALT: tuple[RGB, ...] = ((88, 88, 92), (112, 110, 110), (134, 130, 126), (74, 76, 82), (122, 122, 130))
 PAVING: tuple[RGB, ...] = (

@@ -51,7 +51,7 @@ def affinity_bench(cases: tuple[Case, ...] = CASES, repeats: int = 3) -> list[di
 
 def extra_memory(form: str, case: Case) -> float:
     """Extra peak memory of one forward and backward on the CPU in MiB, measured in a fresh process."""
-    code = f"from dsrl_lib.bench.affinity import _print_memory; _print_memory({form!r}, {case!r})"
+    code = f"from benchmarks.affinity import _print_memory; _print_memory({form!r}, {case!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from dsrl_lib.data.streets import frontage, furniture, people, vehicles
-from dsrl_lib.data.streets.canvas import Panel
-from dsrl_lib.data.streets.dice import Dice
-from dsrl_lib.data.streets.ground import Ground, Plot
-from dsrl_lib.data.streets.ids import Id
-from dsrl_lib.data.streets.texture import Texture
+from streets import frontage, furniture, people, vehicles
+from streets.canvas import Panel
+from streets.dice import Dice
+from streets.ground import Ground, Plot
+from streets.ids import Id
+from streets.texture import Texture
 
 FAR = 150.0  # metres to the houses across the end of the street
 BEHIND = -12.0  # the street begins behind the camera

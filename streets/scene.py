@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from dsrl_lib.data.streets import photo
-from dsrl_lib.data.streets.canvas import SUPERSAMPLING, Camera, Canvas
-from dsrl_lib.data.streets.dice import Dice
-from dsrl_lib.data.streets.street import SPECIALS, Street
-from dsrl_lib.data.streets.texture import Texture
+from streets import photo
+from streets.canvas import SUPERSAMPLING, Camera, Canvas
+from streets.dice import Dice
+from streets.street import SPECIALS, Street
+from streets.texture import Texture
 
 SPLITS = ("train", "val", "test")
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dsrl_lib.data.streets.canvas import Paint, Panel
-from dsrl_lib.data.streets.dice import RGB, Dice
-from dsrl_lib.data.streets.ids import Id
-from dsrl_lib.data.streets.shapes import figure, limb
-from dsrl_lib.data.streets.texture import Texture, sample
+from streets.canvas import Paint, Panel
+from streets.dice import RGB, Dice
+from streets.ids import Id
+from streets.shapes import figure, limb
+from streets.texture import Texture, sample
 
 WALLS: tuple[RGB, ...] = (
     (172, 160, 140), (146, 138, 128), (128, 82, 66), (152, 108, 82), (196, 190, 178), (112, 112, 114),

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dsrl_lib.data.streets.canvas import SUPERSAMPLING, Canvas
-from dsrl_lib.data.streets.dice import RGB, Dice
-from dsrl_lib.data.streets.ids import Id
-from dsrl_lib.data.streets.texture import sample
+from streets.canvas import SUPERSAMPLING, Canvas
+from streets.dice import RGB, Dice
+from streets.ids import Id
+from streets.texture import sample
 
 
 @dataclass(frozen=True)

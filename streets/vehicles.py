@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from dsrl_lib.data.streets.canvas import Paint, Panel
-from dsrl_lib.data.streets.dice import RGB, Dice
-from dsrl_lib.data.streets.ids import Id
-from dsrl_lib.data.streets.shapes import Shape, box, disc, figure, trapezium
+from streets.canvas import Paint, Panel
+from streets.dice import RGB, Dice
+from streets.ids import Id
+from streets.shapes import Shape, box, disc, figure, trapezium
 
 PAINTS: tuple[RGB, ...] = (
     (32, 33, 36), (58, 60, 64), (96, 99, 104), (142, 146, 150), (196, 198, 200), (228, 228, 226),

@@ -1,9 +1,9 @@
 """Street furniture: lamp posts, signs, traffic lights and the odd bin."""
 
-from dsrl_lib.data.streets.canvas import Panel
-from dsrl_lib.data.streets.dice import RGB, Dice
-from dsrl_lib.data.streets.ids import Id
-from dsrl_lib.data.streets.shapes import box, disc, figure, limb, path, trapezium
+from streets.canvas import Panel
+from streets.dice import RGB, Dice
+from streets.ids import Id
+from streets.shapes import box, disc, figure, limb, path, trapezium
 
 METALS: tuple[RGB, ...] = ((70, 72, 74), (112, 114, 116), (146, 148, 148), (58, 66, 60), (96, 84, 74))
 FACES: tuple[tuple[RGB, RGB], ...] = (  # border and middle of a sign

@@ -1,9 +1,9 @@
 """Pedestrians, riders, bicycles and motorcycles: figures of a few limbs."""
 
-from dsrl_lib.data.streets.canvas import Panel
-from dsrl_lib.data.streets.dice import RGB, Dice
-from dsrl_lib.data.streets.ids import Id
-from dsrl_lib.data.streets.shapes import box, disc, figure, limb, path
+from streets.canvas import Panel
+from streets.dice import RGB, Dice
+from streets.ids import Id
+from streets.shapes import box, disc, figure, limb, path
 
 SKINS: tuple[RGB, ...] = ((224, 182, 152), (198, 150, 116), (150, 105, 78), (96, 66, 50))
 CLOTHES: tuple[RGB, ...] = (

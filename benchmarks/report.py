@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pandas as pd
 import torch
 
+from benchmarks.affinity import affinity_bench
+from benchmarks.loader import loader_bench
+from benchmarks.networks import pruning_bench, training_bench
 from dsrl_lib import cost
-from dsrl_lib.bench.affinity import affinity_bench
-from dsrl_lib.bench.loader import loader_bench
-from dsrl_lib.bench.networks import pruning_bench, training_bench
 from dsrl_lib.train import pick_device
 
 Rows = list[dict[str, str | float]]
