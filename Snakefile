@@ -1,4 +1,4 @@
-# The study as a graph of notebooks. No science here: dsrl_lib/plan.py knows the runs, a notebook does each.
+# The study as a graph of notebooks. No science here: study/plan.py knows the runs, a notebook does each.
 # ./run_all.sh drives it; without that: snakemake --cores 2 --workflow-profile profiles/local --config profile=smoke
 #
 #   01_data_prep -> training notebooks, each after the run it starts from -> results.csv -> claims.csv -> the others
@@ -149,7 +149,7 @@ rule verdicts:
 def before_notebook(wildcards):
     inputs = [f"notebooks/{wildcards.name}.ipynb"]
     if wildcards.name not in FIRST:
-        inputs += [f"{RESULTS}/claims.csv", *map(str, Path("dsrl_lib/analysis").glob("*.py"))]
+        inputs += [f"{RESULTS}/claims.csv", *map(str, Path("study").glob("[!_]*/*.py"))]
     if wildcards.name == LAST:
         inputs += [EXECUTED.format(name=name) for name in NAMES if name != LAST]
     return inputs

@@ -5,9 +5,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 for argument in "$@"; do
     case $argument in
-        -h | --help) python3 -m dsrl_lib.study --help 2>/dev/null && exit ;;  # needs no environment
+        -h | --help) python3 -m study.execution.run_all --help 2>/dev/null && exit ;;  # needs no environment
     esac
 done
 
 source ./environment.sh
-exec "$PYTHON" -m dsrl_lib.study "$@"
+exec "$PYTHON" -m study.execution.run_all "$@"

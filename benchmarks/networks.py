@@ -8,9 +8,9 @@ from dsrl_lib import cost, network
 from dsrl_lib.config import Config
 from dsrl_lib.models import HOSTS
 from dsrl_lib.objective import loss_terms
-from dsrl_lib.presets import preset
 from dsrl_lib.schedule import make_optimizer
 from dsrl_lib.train import pick_device
+from study.presets import preset
 
 RIVAL = "espnetv2_s1.0"
 BENCHED = tuple(host for host in HOSTS if host != "deepwv3plus")  # which is too large for a CPU

@@ -34,7 +34,7 @@ def train(
         workers: Processes that load samples; results do not depend on them.
         devices: Processes, each with a device of its own, that share the run.
     """
-    from dsrl_lib.presets import preset
+    from study.presets import preset
 
     config = preset(profile, arm, host, seed, set_)  # a mistake shows before torch is loaded
 
@@ -60,7 +60,7 @@ def resume(
         workers: Processes that load samples; results do not depend on them.
         devices: Processes, each with a device of its own, that share the run.
     """
-    from dsrl_lib.manage import find_run, resume
+    from study.manage import find_run, resume
 
     print(resume(find_run(run), set_, device=device, workers=workers, devices=devices))
 
@@ -80,7 +80,7 @@ def runs(
         delete: A run to delete; asks first.
         yes: Delete without asking.
     """
-    from dsrl_lib import manage
+    from study import manage
 
     if compare:
         print(manage.compare(*map(manage.find_run, compare)))
@@ -102,7 +102,7 @@ for _command in weights_commands.COMMANDS:
 @app.command
 def plan(profile: str = "smoke") -> None:
     """Print the runs of a profile, one training command a line, each after the run it starts from."""
-    from dsrl_lib import plan
+    from study import plan
 
     for run in plan.runs(profile):
         print(plan.command(run))
@@ -111,7 +111,7 @@ def plan(profile: str = "smoke") -> None:
 @app.command
 def latency(profile: str = "camvid", device: Literal["cpu", "cuda"] = "cpu") -> None:
     """Measure the latencies of all finished runs of a profile again, in turn. Nothing else should run meanwhile."""
-    from dsrl_lib.latency import remeasure
+    from study.latency import remeasure
 
     runs, networks = remeasure(profile, device)
     print(f"{networks} networks measured for {runs} runs; `collect` and `claims` take the new numbers up")
@@ -120,7 +120,7 @@ def latency(profile: str = "camvid", device: Literal["cpu", "cuda"] = "cpu") -> 
 @app.command
 def collect(profile: str = "smoke") -> None:
     """Write results.csv of a profile from its run directories."""
-    from dsrl_lib.analysis.results import write_results
+    from study.catalogue import write_results
 
     print(write_results(profile))
 
@@ -128,9 +128,9 @@ def collect(profile: str = "smoke") -> None:
 @app.command
 def claims(profile: str = "camvid") -> None:
     """Judge every claim by the rules of claims.toml; write claims.csv, and the tables in README.md and REPORT.md."""
-    from dsrl_lib.analysis.claims_table import write_claims
-    from dsrl_lib.analysis.comparisons import Study
-    from dsrl_lib.analysis.texts import write_texts
+    from study.claims.table import write_claims
+    from study.evidence import Study
+    from study.report.texts import write_texts
 
     study = Study(profile)
     for path in (write_claims(profile, list(study.verdicts.values())), *write_texts(study)):
@@ -164,7 +164,7 @@ def execute(
         output: Where the executed notebook goes.
         parameter: Name and value of one parameter; may be repeated.
     """
-    from dsrl_lib.execute import execute
+    from study.execution.notebooks import execute
 
     execute(notebook, output, dict(parameter))
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dsrl_lib.config import Config
-from dsrl_lib.presets import parent_of
+from study.presets import parent_of
 
 
 def learning_rate(config: Config, step: int, epoch_steps: int) -> float:

@@ -10,7 +10,7 @@ from dsrl_lib.allocator import keep_freed_memory
 from dsrl_lib.config import Config
 from dsrl_lib.interruption import requests
 from dsrl_lib.loop import Training
-from dsrl_lib.presets import parent_of
+from study.presets import parent_of
 
 
 def train(config: Config, *, device: str = "auto", workers: int = 0, devices: int = 1, progress: bool = True) -> Path:

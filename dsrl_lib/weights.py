@@ -13,7 +13,7 @@ from dsrl_lib.config import Config, override
 from dsrl_lib.labels import CITYSCAPES
 from dsrl_lib.models import DSRL, build_host
 from dsrl_lib.models.folding import fold_batch_norms
-from dsrl_lib.presets import preset
+from study.presets import preset
 
 FILE = "final.safetensors"
 PUBLISHED_INPUT = {"512x256": (256, 512), "1024x512": (512, 1024)}

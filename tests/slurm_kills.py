@@ -42,7 +42,7 @@ class Study:
 
     def run(self, *options: str) -> tuple[int, str]:
         """Exit status and output of the study."""
-        command = [sys.executable, "-m", "dsrl_lib.study", "smoke", *options]
+        command = [sys.executable, "-m", "study.execution.run_all", "smoke", *options]
         self.process = subprocess.Popen(
             command,
             cwd=self.folder,

@@ -12,7 +12,7 @@ STAND_IN = """
 import sys
 from pathlib import Path
 from dsrl_lib import runs
-from dsrl_lib.presets import preset
+from study.presets import preset
 
 def main(command, *words):
     values = dict(zip(words[3::3], words[4::3]))
@@ -55,7 +55,8 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shutil.copytree(root() / "dsrl_lib", folder / "dsrl_lib", ignore=shutil.ignore_patterns("__pycache__"))
+        for package in ("dsrl_lib", "study", "streets"):
+            shutil.copytree(root() / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(root() / "profiles", folder / "profiles")
         for name in ("Snakefile", "claims.toml"):
             shutil.copy(root() / name, folder)
@@ -73,7 +74,7 @@ class Copy:
         journal.write_text("")
         without = {name: value for name, value in os.environ.items() if not name.startswith("DSRL_")}
         done = subprocess.run(
-            [sys.executable, "-m", "dsrl_lib.study", *options],
+            [sys.executable, "-m", "study.execution.run_all", *options],
             cwd=self.folder,
             env=without | {"PYTHONPATH": str(self.folder)},
             capture_output=True,

@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dsrl_lib.analysis import audit, panels, plots, style
-from dsrl_lib.analysis import results as analysis
-from dsrl_lib.analysis.scores import Resamples, score
-from dsrl_lib.analysis.stats import difference, single
 from dsrl_lib.labels import class_table
 from dsrl_lib.metrics import iou
-from dsrl_lib.presets import preset
 from dsrl_lib.runs import folder, write_counts, write_history, write_json
+from study import catalogue as analysis
+from study.figures import panels, plots, style
+from study.presets import preset
+from study.report import audit
+from study.statistics.bootstrap import difference, single
+from study.statistics.scores import Resamples, score
 
 IMAGES, CLASSES = 12, 11
 TABLE = class_table("camvid")

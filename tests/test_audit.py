@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsrl_lib.analysis import audit, claims_table, tables, texts
-from dsrl_lib.analysis import results as analysis
-from dsrl_lib.analysis.comparisons import Study
-from dsrl_lib.analysis.scores import Resamples
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import root
-from dsrl_lib.presets import preset
 from dsrl_lib.runs import folder, write_counts, write_history, write_json
+from study import catalogue as analysis
+from study.claims import table as claims_table
+from study.evidence import Study
+from study.presets import preset
+from study.report import audit, tables, texts
+from study.statistics.scores import Resamples
 
 IMAGES, CLASSES = 12, 11
 COST = {f"{name}_{variant}": 10 * (1 + i) for name in ("params", "macs", "latency_ms", "peak_mib")

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsrl_lib.analysis import claims_table, texts
-from dsrl_lib.analysis.claims import evaluate_claims
-from dsrl_lib.analysis.comparisons import Study
-from dsrl_lib.analysis.results import Counts, Run
-from dsrl_lib.analysis.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
-from dsrl_lib.analysis.scores import Resamples
-from dsrl_lib.arms import ARMS, FA_ARMS
-from dsrl_lib.presets import preset
-from dsrl_lib.profiles import PROFILES, SEARCH_SEED
+from study.arms import ARMS, FA_ARMS
+from study.catalogue import Counts, Run
+from study.claims import table as claims_table
+from study.claims.judge import evaluate_claims
+from study.claims.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
+from study.evidence import Study
+from study.presets import preset
+from study.profiles import PROFILES, SEARCH_SEED
+from study.report import texts
+from study.statistics.scores import Resamples
 
 IMAGES, CLASSES, PIXELS = 60, 4, 10_000
 COST = {"macs_full": 400, "macs_pruned": 187, "macs_host": 100, "prune_bit_equal": True,
@@ -192,7 +193,7 @@ def test_expressions():
 def test_tables_and_numbers_of_a_text(results, tmp_path, monkeypatch):
     runs = study(seeds=2, dsrl=53.0)
     made_up = Study("camvid", runs)
-    monkeypatch.setattr("dsrl_lib.analysis.claims.load_runs", lambda profile: runs)
+    monkeypatch.setattr("study.claims.judge.load_runs", lambda profile: runs)
     text = tmp_path / "README.md"
     text.write_text("before\n<!-- claims:begin -->\nold\n<!-- claims:end -->\nafter"
                     " <!-- miou: dsrl - lr -->+0.0<!-- end -->\n")  # fmt: skip

@@ -2,10 +2,10 @@
 
 import pytest
 
-from dsrl_lib.arms import ARMS
 from dsrl_lib.config import Config, override
-from dsrl_lib.presets import parent_of, preset
-from dsrl_lib.profiles import PROFILES
+from study.arms import ARMS
+from study.presets import parent_of, preset
+from study.profiles import PROFILES
 
 
 @pytest.mark.parametrize("arm", ARMS)

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from dsrl_lib import cost, network, runs
-from dsrl_lib.latency import remeasure
 from dsrl_lib.models import DSRL, build_host
-from dsrl_lib.presets import MAC_MATCHED_SCALE, preset
+from study.latency import remeasure
+from study.presets import MAC_MATCHED_SCALE, preset
 
 
 def macs_by_hooks(model, x):

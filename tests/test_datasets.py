@@ -20,11 +20,11 @@ from dsrl_lib.evaluate import evaluate
 from dsrl_lib.labels import VOC, class_table
 from dsrl_lib.models.hosts import replaced_classifier
 from dsrl_lib.network import load
-from dsrl_lib.plan import IMAGES
 from dsrl_lib.predict import predict
-from dsrl_lib.presets import preset
 from dsrl_lib.scoring import score_split
 from dsrl_lib.train import train
+from study.plan import IMAGES
+from study.presets import preset
 
 SIZE = (32, 64)
 

@@ -17,8 +17,8 @@ from dsrl_lib import checkpoint, loop, network, runs
 from dsrl_lib.data import load_split
 from dsrl_lib.evaluate import evaluate
 from dsrl_lib.interruption import StoppedError
-from dsrl_lib.presets import preset
 from dsrl_lib.train import train
+from study.presets import preset
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1",
         "optim.precision=fp32")  # fmt: skip
@@ -35,7 +35,7 @@ from torch.nn.parallel import DistributedDataParallel
 from dsrl_lib import distributed, network, objective
 from dsrl_lib.data import TrainingSet, load_split
 from dsrl_lib.evaluate import evaluate
-from dsrl_lib.presets import preset
+from study.presets import preset
 
 normalise = objective.normalise
 objective.normalise = lambda images: normalise(images).double()  # so that rounding hides nothing

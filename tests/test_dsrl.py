@@ -6,12 +6,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from dsrl_lib import network
-from dsrl_lib.arms import ARMS
 from dsrl_lib.models import DSRL, build_host
 from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
 from dsrl_lib.objective import loss_terms
-from dsrl_lib.presets import preset
 from dsrl_lib.schedule import make_optimizer
+from study.arms import ARMS
+from study.presets import preset
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")
 

@@ -19,7 +19,7 @@ from dsrl_lib.evaluate import (
     predict,
     trimap_counts,
 )
-from dsrl_lib.presets import preset
+from study.presets import preset
 
 RNG = np.random.default_rng(0)
 

@@ -9,8 +9,8 @@ import nbformat
 import pytest
 
 from dsrl_lib import paths
-from dsrl_lib.execute import NotebookError, check_parameters, execute
-from dsrl_lib.portable import clean, portable
+from study.execution.notebooks import NotebookError, check_parameters, execute
+from study.execution.portable import clean, portable
 
 RICH = """
 import os, sys, tempfile, time

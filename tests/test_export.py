@@ -17,7 +17,7 @@ from dsrl_lib import network
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.export import export
 from dsrl_lib.models import sizes
-from dsrl_lib.presets import preset
+from study.presets import preset
 
 SMALL = ("data.height=64", "data.width=96", "data.crop_height=64", "data.crop_width=96", "optim.precision=fp32")
 

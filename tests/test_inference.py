@@ -15,8 +15,8 @@ from dsrl_lib.data import evaluation_input, load_split
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.evaluate import evaluate
 from dsrl_lib.inference import hr_size, scores, windows
-from dsrl_lib.presets import preset
 from dsrl_lib.view import View
+from study.presets import preset
 
 SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")
 

@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 import torch
 
-from dsrl_lib import metrics, plan, showcase
+from dsrl_lib import metrics
 from dsrl_lib.data import load_split
-from dsrl_lib.execute import check_parameters, execute
 from dsrl_lib.paths import root
-from dsrl_lib.presets import preset
+from study import plan
+from study.execution.notebooks import check_parameters, execute
+from study.figures import showcase
+from study.presets import preset
 
 NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
 TRAINING = {plan.OTHER_ARMS, *plan.NOTEBOOK_OF_ARM.values()}

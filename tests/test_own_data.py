@@ -12,8 +12,8 @@ from dsrl_lib.config import datasets
 from dsrl_lib.data import DataError, load_split
 from dsrl_lib.labels import class_table
 from dsrl_lib.paths import root as repository
-from dsrl_lib.presets import preset
 from dsrl_lib.runs import read_json
+from study.presets import preset
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from dsrl_lib import plan
-from dsrl_lib.arms import ARMS
 from dsrl_lib.data import load_split
 from dsrl_lib.paths import root
-from dsrl_lib.presets import preset
-from dsrl_lib.profiles import PROFILES
 from dsrl_lib.schedule import epochs_before, learning_rate
+from study import plan
+from study.arms import ARMS
+from study.presets import preset
+from study.profiles import PROFILES
 
 PINNED = json.loads((root() / "tests" / "pinned.json").read_text())
 STEPS, IMAGES = 45, 367

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from dsrl_lib import plan
-from dsrl_lib.profiles import PROFILES
+from study import plan
+from study.profiles import PROFILES
 
 
 @pytest.mark.parametrize("profile", list(PROFILES))

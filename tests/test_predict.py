@@ -11,15 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from dsrl_lib import manage, network, runs, weights
+from dsrl_lib import network, runs, weights
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.pictures import find_pictures, read_picture
 from dsrl_lib.labels import CITYSCAPES, CITYSCAPES_LABEL_ID, colourise
 from dsrl_lib.predict import predict
-from dsrl_lib.presets import preset
 from dsrl_lib.submit import submit
 from dsrl_lib.train import train
 from dsrl_lib.weights import open_weights
+from study import manage
+from study.presets import preset
 
 SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1")
 

@@ -15,7 +15,7 @@ from dsrl_lib.data import espnetv2_weights, load_split
 from dsrl_lib.data.pictures import read_picture
 from dsrl_lib.labels import CAMVID, CITYSCAPES_LABEL_ID
 from dsrl_lib.paths import data_dir
-from dsrl_lib.presets import preset
+from study.presets import preset
 
 ROAD, SKY, CAR = (CAMVID.classes.index(name) for name in ("Road", "Sky", "Car"))
 

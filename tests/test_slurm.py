@@ -15,7 +15,7 @@ import snakemake_executor_plugin_slurm as executor
 from study_copy import Copy
 
 from dsrl_lib.paths import root
-from dsrl_lib.slurm import tell_ended_jobs
+from study.execution.slurm import tell_ended_jobs
 
 OPTIONS = ("smoke", "--arms", "sssr_sisr", "--seeds", "0", "--slurm")
 

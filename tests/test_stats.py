@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from dsrl_lib.analysis.scores import Resamples, Scores, image_blocks, mean_iou, score
-from dsrl_lib.analysis.stats import Z95, contrast, difference, single
 from dsrl_lib.metrics import iou, miou
+from study.statistics.bootstrap import Z95, contrast, difference, single
+from study.statistics.scores import Resamples, Scores, image_blocks, mean_iou, score
 
 SEQUENCES = ["a"] * 7 + ["b"] * 12
 

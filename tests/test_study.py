@@ -5,8 +5,8 @@ import subprocess
 import pytest
 from study_copy import Copy
 
-from dsrl_lib import study
 from dsrl_lib.paths import root
+from study.execution import run_all as study
 
 
 def test_study_runs_in_order_continues_after_a_failure_and_repeats_nothing(tmp_path):
@@ -74,7 +74,7 @@ def test_dry_run_lists_runs_and_starts_nothing(results, capsys):
 
 def test_help_needs_no_environment():
     done = subprocess.run(
-        ["python3", "-S", "-m", "dsrl_lib.study", "--help"], cwd=root(), capture_output=True, text=True
+        ["python3", "-S", "-m", "study.execution.run_all", "--help"], cwd=root(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert "./run_all.sh" in done.stdout and "lab" in done.stdout

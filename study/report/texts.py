@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsrl_lib.analysis import tables
-from dsrl_lib.analysis.claims_table import markdown
-from dsrl_lib.analysis.comparisons import Study
-from dsrl_lib.analysis.departures import departures
-from dsrl_lib.analysis.stats import contrast
 from dsrl_lib.paths import results_dir, root
 from dsrl_lib.runs import write_atomically
+from study.claims.table import markdown
+from study.evidence import Study
+from study.report import tables
+from study.report.departures import departures
+from study.statistics.bootstrap import contrast
 
 PUBLISHED = "camvid"
 """The profile whose results the README shows."""

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
-from dsrl_lib.analysis.style import chart, styled
 from dsrl_lib.labels import VOID, ClassTable, colourise
+from study.figures.style import chart, styled
 
 WRONG = (213, 94, 0)
 UNKNOWN = (140, 140, 140)

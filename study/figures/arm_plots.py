@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from dsrl_lib.analysis.stats import Difference
-from dsrl_lib.analysis.style import INK, chart, colour, styled
+from study.figures.style import INK, chart, colour, styled
+from study.statistics.bootstrap import Difference
 
 PARTS = (("host", "#8a8a8a", "host"), ("pruned", "#0072B2", "SSSR head, kept"), ("full", "#CC79A7", "pruned away"))
 """Each variant of `tables.cost` holds the one before; the colour and the name of what it adds."""

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 
-from dsrl_lib import plan, slurm
 from dsrl_lib.paths import results_dir, root
-from dsrl_lib.profiles import PROFILES
+from study import plan
+from study.execution import slurm
+from study.profiles import PROFILES
 
 CORES_PER_GPU = 4  # to load samples
 SLURM_ONLY = ("partition", "account", "gpus_per_run", "gpu_type", "time")
@@ -101,7 +102,7 @@ def _snakemake(options: argparse.Namespace) -> bool:
     from snakemake.cli import args_to_api, parse_args
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
-    from dsrl_lib import progress
+    from study.execution import progress
 
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_study", progress)
     threads = CORES_PER_GPU * max(1, options.gpus) if options.slurm else options.cores

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dsrl_lib.arms import ARMS, STAGES, Arm
 from dsrl_lib.config import Config, override, setting
-from dsrl_lib.profiles import PROFILES
+from study.arms import ARMS, STAGES, Arm
+from study.profiles import PROFILES
 
 # Input side / HR side at which the host alone costs the MACs of host + SSSR head at LR; a test recomputes them.
 MAC_MATCHED_SCALE = {

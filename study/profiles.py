@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dsrl_lib.arms import ARMS, CONTROL_ARMS, FA_ARMS, MAIN_ARMS, STAGE_ARMS
 from dsrl_lib.config import Config, Data, Loss, Model, Optim
+from study.arms import ARMS, CONTROL_ARMS, FA_ARMS, MAIN_ARMS, STAGE_ARMS
 
 
 @dataclass(frozen=True)

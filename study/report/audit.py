@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dsrl_lib.analysis.claims_table import claims_frame
-from dsrl_lib.analysis.comparisons import Study
-from dsrl_lib.analysis.results import SPLITS, Run, table
-from dsrl_lib.analysis.tables import files
-from dsrl_lib.analysis.texts import published, side_by_side, wrong_lines
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
+from study.catalogue import SPLITS, Run, table
+from study.claims.table import claims_frame
+from study.evidence import Study
+from study.report.tables import files
+from study.report.texts import published, side_by_side, wrong_lines
 
 COLUMNS = ("check", "where", "problem", "fatal")
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from dsrl_lib.analysis.stats import Difference
-from dsrl_lib.analysis.style import INK, chart, colour, styled
+from study.figures.style import INK, chart, colour, styled
+from study.statistics.bootstrap import Difference
 
 TERMS = {
     "ce": ("CE", "#0072B2"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from dsrl_lib.analysis.style import STYLE, styled
+from study.figures.style import STYLE, styled
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.special import stdtrit
 from scipy.stats import norm
 
-from dsrl_lib.analysis.scores import Scores
+from study.statistics.scores import Scores
 
 Z95 = float(norm.ppf(0.975))
 POWER80 = Z95 + float(norm.ppf(0.80))

@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from dsrl_lib.analysis import rules
-from dsrl_lib.analysis.results import Run, counts_by_seed, load_runs, select
-from dsrl_lib.analysis.rules import SHOWN, UNCLEAR, Claim, Part, Rules, load_rules
-from dsrl_lib.analysis.scores import Resamples, Scores, score
-from dsrl_lib.analysis.stats import Difference, contrast
-from dsrl_lib.profiles import PROFILES
+from study.catalogue import Run, counts_by_seed, load_runs, select
+from study.claims import rules
+from study.claims.rules import SHOWN, UNCLEAR, Claim, Part, Rules, load_rules
+from study.profiles import PROFILES
+from study.statistics.bootstrap import Difference, contrast
+from study.statistics.scores import Resamples, Scores, score
 
 
 @dataclass(frozen=True)

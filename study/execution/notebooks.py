@@ -19,7 +19,7 @@ from uuid import uuid4
 import nbformat
 
 from dsrl_lib.interruption import passed_on_to_children
-from dsrl_lib.portable import clean
+from study.execution.portable import clean
 
 
 class NotebookError(RuntimeError):

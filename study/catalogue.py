@@ -10,14 +10,14 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from dsrl_lib.arms import ARMS, FA_ARMS
 from dsrl_lib.config import Config
 from dsrl_lib.labels import class_table
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.presets import preset
-from dsrl_lib.profiles import PROFILES, SEARCH_SEED
 from dsrl_lib.runs import is_complete, read_json, write_atomically
+from study.arms import ARMS, FA_ARMS
+from study.presets import preset
+from study.profiles import PROFILES, SEARCH_SEED
 
 SPLITS = ("val", "test")
 """`test` is what is reported; for Cityscapes it is the official val split, whose labels are public."""

@@ -5,17 +5,17 @@ from functools import cached_property
 
 import pandas as pd
 
-from dsrl_lib.analysis.claims import Evidence, Verdict, evaluate_claims
-from dsrl_lib.analysis.results import Run, counts_by_seed, load_runs
-from dsrl_lib.analysis.rules import load_rules
-from dsrl_lib.analysis.scores import Resamples, Scores, mean_iou, score
-from dsrl_lib.analysis.stats import Difference, difference, single
-from dsrl_lib.arms import ARMS
 from dsrl_lib.config import Config
 from dsrl_lib.labels import class_table
 from dsrl_lib.metrics import iou
-from dsrl_lib.presets import parent_of
-from dsrl_lib.profiles import PROFILES
+from study.arms import ARMS
+from study.catalogue import Run, counts_by_seed, load_runs
+from study.claims.judge import Evidence, Verdict, evaluate_claims
+from study.claims.rules import load_rules
+from study.presets import parent_of
+from study.profiles import PROFILES
+from study.statistics.bootstrap import Difference, difference, single
+from study.statistics.scores import Resamples, Scores, mean_iou, score
 
 KINDS = {"miou": ("counts", mean_iou), "classes": ("counts", iou), "trimap": ("trimap", mean_iou)}
 """What is scored: which counts, and the statistic of their sum over images."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from dsrl_lib.config import Config, Host
-from dsrl_lib.presets import overrides_for, parent_of, preset
-from dsrl_lib.profiles import PROFILES, Profile
+from study.presets import overrides_for, parent_of, preset
+from study.profiles import PROFILES, Profile
 
 # The stages have notebooks of their own; every other arm is trained by 19_train_arm.
 NOTEBOOK_OF_ARM = {"sssr": "11_stage1_sssr", "sssr_sisr": "12_stage2_sisr", "dsrl": "13_stage3_fa"}

@@ -9,9 +9,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dsrl_lib.arms import FA_NORMALISATIONS, FA_PLACEMENTS, FTMS
 from dsrl_lib.paths import root
-from dsrl_lib.profiles import PROFILES
+from study.arms import FA_NORMALISATIONS, FA_PLACEMENTS, FTMS
+from study.profiles import PROFILES
 
 YES, NO, UNCLEAR, SHOWN = "yes", "no", "unclear", "shown"
 FACTORS = {"placement": FA_PLACEMENTS, "ftm": FTMS, "normalisation": FA_NORMALISATIONS}

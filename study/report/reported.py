@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dsrl_lib.analysis.comparisons import Study, words
+from study.evidence import Study, words
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dsrl_lib.analysis.claims import Finding, Verdict, evaluate_claims
-from dsrl_lib.analysis.rules import UNCLEAR
 from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import write_atomically
+from study.claims.judge import Finding, Verdict, evaluate_claims
+from study.claims.rules import UNCLEAR
 
 COLUMNS = (
     "claim", "text", "source", "verdict", "part", "quantity", "outcome", "estimate", "low", "high",

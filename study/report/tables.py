@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dsrl_lib.analysis.comparisons import Pair, Study, total_epochs
-from dsrl_lib.analysis.stats import Difference
-from dsrl_lib.arms import ARMS, FA_ARMS, STAGE_ARMS
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.profiles import SEARCH_SEED
 from dsrl_lib.runs import write_atomically
+from study.arms import ARMS, FA_ARMS, STAGE_ARMS
+from study.evidence import Pair, Study, total_epochs
+from study.profiles import SEARCH_SEED
+from study.statistics.bootstrap import Difference
 
 STEPS: tuple[Pair, ...] = (
     ("bilinear", "lr"),

@@ -1,0 +1,1 @@
+"""Speeds against named rivals."""

@@ -1,1 +1,0 @@
-"""What the runs say: tables, intervals, verdicts and figures, from run directories alone (never torch)."""

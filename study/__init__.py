@@ -1,0 +1,1 @@
+"""The study: what is compared, planned, judged and drawn."""

@@ -1,0 +1,1 @@
+"""Tables, texts and the audit of what is published."""

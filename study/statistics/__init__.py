@@ -1,0 +1,1 @@
+"""Scores on resamples of images and seeds, and the intervals of their differences."""
