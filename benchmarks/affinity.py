@@ -10,7 +10,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from dsrl_lib.losses import feature_affinity
+from dsrl_lib.losses.feature_affinity import feature_affinity
 
 # (batch, channels of a, channels of b, h, w): three channels a side, and the affinity of a CamVid training step.
 CASES = ((2, 3, 3, 64, 128), (8, 3, 32, 45, 60), (8, 10, 32, 45, 60))

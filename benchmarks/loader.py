@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 from dsrl_lib.config import Data
-from dsrl_lib.data import TrainingSet, load_split
+from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.frames import read_pair
-from dsrl_lib.data.split import list_frames
+from dsrl_lib.data.split import list_frames, load_split
 
 
 def loader_bench(dataset: str, split: str, seconds: float = 1.0) -> list[dict[str, str | float]]:

@@ -4,12 +4,13 @@ import time
 
 import torch
 
-from dsrl_lib import cost, network
+from dsrl_lib import network
 from dsrl_lib.config import Config
-from dsrl_lib.models import HOSTS
-from dsrl_lib.objective import loss_terms
-from dsrl_lib.schedule import make_optimizer
-from dsrl_lib.train import pick_device
+from dsrl_lib.evaluation import cost
+from dsrl_lib.losses.criterion import loss_terms
+from dsrl_lib.models.host import HOSTS
+from dsrl_lib.training.fit import pick_device
+from dsrl_lib.training.schedule import make_optimizer
 from study.presets import preset
 
 RIVAL = "espnetv2_s1.0"

@@ -8,8 +8,8 @@ import torch
 from benchmarks.affinity import affinity_bench
 from benchmarks.loader import loader_bench
 from benchmarks.networks import pruning_bench, training_bench
-from dsrl_lib import cost
-from dsrl_lib.train import pick_device
+from dsrl_lib.evaluation import cost
+from dsrl_lib.training.fit import pick_device
 
 Rows = list[dict[str, str | float]]
 

@@ -38,7 +38,7 @@ def train(
 
     config = preset(profile, arm, host, seed, set_)  # a mistake shows before torch is loaded
 
-    from dsrl_lib.train import train
+    from dsrl_lib.training.fit import train
 
     print(train(config, device=device, workers=workers, devices=devices))
 

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dsrl_lib.interruption import passed_on
+from dsrl_lib.training.signals import passed_on
 
 PATIENCE = timedelta(hours=12)
 """The others wait so long for the first process, which may wait for a run of another job."""

@@ -10,11 +10,11 @@ from torch import nn
 
 from dsrl_lib import runs
 from dsrl_lib.config import Config, datasets
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import MEAN, STD
-from dsrl_lib.labels import class_table
-from dsrl_lib.models import DSRL, build_host
+from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
-from dsrl_lib.models.hosts import load_strictly
+from dsrl_lib.models.host import build_host, load_strictly
 from dsrl_lib.models.sync_batch_norm import synchronise
 from dsrl_lib.paths import CLASSES, data_dir
 
@@ -59,7 +59,7 @@ def batch_norms(network: nn.Module) -> list[nn.Module]:
 
 def published_weights(config: Config) -> Path:
     """The Cityscapes weights of an ESPNetv2 host, downloaded where they are missing."""
-    from dsrl_lib.data.download import espnetv2_weights
+    from dsrl_lib.download import espnetv2_weights
 
     family, _, scale = config.model.host.partition("_s")
     if family != "espnetv2":

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from dsrl_lib.view import View
+from dsrl_lib.evaluation.view import View
 
 Weights = Annotated[
     Path,
@@ -33,9 +33,9 @@ def predict(
         sources: Images, folders, patterns, or dataset:split such as camvid:test.
         out: The folder to write.
     """
-    from dsrl_lib.predict import predict
-    from dsrl_lib.train import pick_device
-    from dsrl_lib.weights import open_weights
+    from dsrl_lib.deploy.predict import predict
+    from dsrl_lib.deploy.pretrained import open_weights
+    from dsrl_lib.training.fit import pick_device
 
     model, config = open_weights(weights, host)
     done = predict(model.to(pick_device(device)), config, sources, out, view)
@@ -63,9 +63,9 @@ def evaluate(
     """
     from tempfile import TemporaryDirectory
 
-    from dsrl_lib.scoring import score_split, write_scores
-    from dsrl_lib.train import pick_device
-    from dsrl_lib.weights import open_weights
+    from dsrl_lib.deploy.pretrained import open_weights
+    from dsrl_lib.evaluation.scoring import score_split, write_scores
+    from dsrl_lib.training.fit import pick_device
 
     model, config = open_weights(weights, host)
     scored = score_split(model.to(pick_device(device)), config, data, split, view)
@@ -88,9 +88,9 @@ def submit(
         images: The folder leftImg8bit/test.
         out: The zip to write.
     """
-    from dsrl_lib.submit import submit
-    from dsrl_lib.train import pick_device
-    from dsrl_lib.weights import open_weights
+    from dsrl_lib.deploy.pretrained import open_weights
+    from dsrl_lib.deploy.submit import submit
+    from dsrl_lib.training.fit import pick_device
 
     model, config = open_weights(weights, host)
     print(f"{submit(model.to(pick_device(device)), config, images, out, view)} label maps: {out}")
@@ -104,7 +104,7 @@ def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]
         target: The .safetensors file to write.
         fold: Also fold batch norms into convolutions; logits then agree up to rounding instead of bit by bit.
     """
-    from dsrl_lib.weights import prune
+    from dsrl_lib.deploy.pretrained import prune
 
     for name, size in zip(("before", "after"), prune(source, target, fold), strict=True):
         print(f"{name:7}{size.megabytes:8.2f} MB {size.parameters:>12,} parameters {size.macs / 1e6:>10.1f} M MACs")
@@ -112,7 +112,7 @@ def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]
 
 def inspect(file: tyro.conf.Positional[Path]) -> None:
     """Print what a file of weights (or a run directory) holds: configuration, classes, tensors, provenance."""
-    from dsrl_lib.weights import describe
+    from dsrl_lib.deploy.pretrained import describe
 
     print(describe(file))
 
@@ -123,8 +123,8 @@ def summary(weights: tyro.conf.Positional[Weights], host: HostOfWeights = None, 
     Args:
         depth: Levels of the tree to show.
     """
-    from dsrl_lib import cost
-    from dsrl_lib.weights import open_weights, summary
+    from dsrl_lib.deploy.pretrained import open_weights, summary
+    from dsrl_lib.evaluation import cost
 
     model, config = open_weights(weights, host)
     print(summary(model.eval(), cost.example_input(config), depth))
@@ -144,8 +144,8 @@ def export(
         format: Of the file.
         normalised: The file takes normalised float32 images; else uint8 RGB, and normalises them itself.
     """
-    from dsrl_lib.export import OPSET, SHAPES, SMALLEST, export
-    from dsrl_lib.weights import open_weights
+    from dsrl_lib.deploy.export import OPSET, SHAPES, SMALLEST, export
+    from dsrl_lib.deploy.pretrained import open_weights
 
     model, config = open_weights(weights, host)
     made = export(model, config, out, format, normalised)
@@ -177,10 +177,10 @@ def speed(
     """
     import torch
 
-    from dsrl_lib.bench.speed import parse_size, speed
-    from dsrl_lib.cost import device_name, example_input
-    from dsrl_lib.train import pick_device
-    from dsrl_lib.weights import open_weights
+    from dsrl_lib.deploy.pretrained import open_weights
+    from dsrl_lib.deploy.speed import parse_size, speed
+    from dsrl_lib.evaluation.cost import device_name, example_input
+    from dsrl_lib.training.fit import pick_device
 
     wanted = [parse_size(size) for size in sizes]
     if threads:

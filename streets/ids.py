@@ -4,7 +4,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from dsrl_lib.labels import CITYSCAPES_TRAIN_ID
+from dsrl_lib.data.class_tables import CITYSCAPES_TRAIN_ID
 
 
 class Id(IntEnum):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dsrl_lib.config import Config
-from dsrl_lib.labels import class_table
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import is_complete, read_json, write_atomically

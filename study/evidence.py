@@ -6,7 +6,7 @@ from functools import cached_property
 import pandas as pd
 
 from dsrl_lib.config import Config
-from dsrl_lib.labels import class_table
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
 from study.arms import ARMS
 from study.catalogue import Run, counts_by_seed, load_runs

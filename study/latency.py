@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from dsrl_lib import cost, network, runs
+from dsrl_lib import network, runs
 from dsrl_lib.config import Config, override
-from dsrl_lib.models import DSRL
+from dsrl_lib.evaluation import cost
+from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import results_dir
 
 ROUNDS = 5

@@ -81,7 +81,7 @@ def resume(
     changes: "optim.lr=0.005" and the like, of the schedule and the loss weights. A changed run is a new one, whose
     configuration says from which run and step it went on (`continues`); the old one stays as it is.
     """
-    from dsrl_lib.train import train  # lazy: the other commands of this file do without torch
+    from dsrl_lib.training.fit import train  # lazy: the other commands of this file do without torch
 
     config = Config.from_dict(runs.read_json(directory / "config.json"))
     if runs.is_complete(directory):
@@ -93,7 +93,7 @@ def resume(
 
 def _branch(directory: Path, config: Config, changes: Sequence[str]) -> Config:
     """Copy the checkpoint into the directory of the changed configuration."""
-    from dsrl_lib import checkpoint
+    from dsrl_lib.training import checkpoint
 
     if not checkpoint.exists(directory):
         raise ValueError(f"{directory.name} has no checkpoint yet: train it with the changed settings instead")

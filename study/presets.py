@@ -111,6 +111,6 @@ def _mac_matched_scale(config: Config) -> float:
         known = ", ".join("/".join(p) for p in MAC_MATCHED_SCALE)
         raise ValueError(
             f"mac_matched: no input scale for {'/'.join(pair)}; known: {known}. "
-            "dsrl_lib.cost.mac_matched_scale finds it; without it, choose the other arms."
+            "dsrl_lib.evaluation.cost.mac_matched_scale finds it; without it, choose the other arms."
         )
     return MAC_MATCHED_SCALE[pair]

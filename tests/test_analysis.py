@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dsrl_lib.labels import class_table
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
 from dsrl_lib.runs import folder, write_counts, write_history, write_json
 from study import catalogue as analysis

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from dsrl_lib import network, runs
 from dsrl_lib.__main__ import main
 from dsrl_lib.config import override
-from dsrl_lib.data.pictures import read_picture
+from dsrl_lib.data.images import read_picture
 from study.presets import preset
 
 SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")

@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from dsrl_lib import cost, network, runs
-from dsrl_lib.models import DSRL, build_host
+from dsrl_lib import network, runs
+from dsrl_lib.evaluation import cost
+from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.models.host import build_host
 from study.latency import remeasure
 from study.presets import MAC_MATCHED_SCALE, preset
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsrl_lib.data import DataError, cache, load_split, split
-from dsrl_lib.data.frames import Frame
+from dsrl_lib.data import cache, split
+from dsrl_lib.data.frames import DataError, Frame
+from dsrl_lib.data.split import load_split
 
 HEIGHT, WIDTH = 6, 8
 REAL = Path(os.environ.get("DSRL_DATA") or "/nowhere")

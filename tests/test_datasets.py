@@ -15,14 +15,18 @@ from torchvision.datasets import SBDataset, VOCSegmentation
 
 from dsrl_lib.__main__ import main
 from dsrl_lib.config import PUBLISHED, Config, datasets, override
-from dsrl_lib.data import DataError, TrainingSet, frame_size, load_split, split
-from dsrl_lib.evaluate import evaluate
-from dsrl_lib.labels import VOC, class_table
-from dsrl_lib.models.hosts import replaced_classifier
+from dsrl_lib.data import split
+from dsrl_lib.data.class_tables import VOC, class_table
+from dsrl_lib.data.dataset import TrainingSet
+from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.split import load_split
+from dsrl_lib.data.transforms import frame_size
+from dsrl_lib.deploy.predict import predict
+from dsrl_lib.evaluation.evaluate import evaluate
+from dsrl_lib.evaluation.scoring import score_split
+from dsrl_lib.models.host import replaced_classifier
 from dsrl_lib.network import load
-from dsrl_lib.predict import predict
-from dsrl_lib.scoring import score_split
-from dsrl_lib.train import train
+from dsrl_lib.training.fit import train
 from study.plan import IMAGES
 from study.presets import preset
 

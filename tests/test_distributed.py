@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
-from dsrl_lib import checkpoint, loop, network, runs
-from dsrl_lib.data import load_split
-from dsrl_lib.evaluate import evaluate
-from dsrl_lib.interruption import StoppedError
-from dsrl_lib.train import train
+from dsrl_lib import network, runs
+from dsrl_lib.data.split import load_split
+from dsrl_lib.evaluation.evaluate import evaluate
+from dsrl_lib.training import checkpoint, loop
+from dsrl_lib.training.fit import train
+from dsrl_lib.training.signals import StoppedError
 from study.presets import preset
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1",
@@ -34,7 +35,7 @@ import sys, torch
 from torch.nn.parallel import DistributedDataParallel
 from dsrl_lib import distributed, network, objective
 from dsrl_lib.data import TrainingSet, load_split
-from dsrl_lib.evaluate import evaluate
+from dsrl_lib.evaluation.evaluate import evaluate
 from study.presets import preset
 
 normalise = objective.normalise

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dsrl_lib.data import DataError, DownloadError, download, download_camvid, espnetv2_weights
+from dsrl_lib import download
+from dsrl_lib.data.frames import DataError
+from dsrl_lib.download import DownloadError, download_camvid, espnetv2_weights
 
 CONTENT = bytes(range(256)) * 1000
 SUM = hashlib.sha256(CONTENT).hexdigest()

@@ -8,9 +8,10 @@ import torch
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
 from dsrl_lib import metrics
-from dsrl_lib.data import load_split, resize_image
 from dsrl_lib.data.normalise import normalise
-from dsrl_lib.evaluate import (
+from dsrl_lib.data.split import load_split
+from dsrl_lib.data.transforms import resize_image
+from dsrl_lib.evaluation.evaluate import (
     OBJECT_PX,
     TRIMAP_PX,
     boundary_distance,

@@ -12,10 +12,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dsrl_lib import export as exporting
 from dsrl_lib import network
 from dsrl_lib.data.normalise import normalise
-from dsrl_lib.export import export
+from dsrl_lib.deploy import export as exporting
+from dsrl_lib.deploy.export import export
 from dsrl_lib.models import sizes
 from study.presets import preset
 

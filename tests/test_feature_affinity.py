@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import affinity as bench
-from dsrl_lib.losses import feature_affinity, feature_affinity_numba, feature_affinity_tiled
+from dsrl_lib.losses import feature_affinity_numba, feature_affinity_tiled
+from dsrl_lib.losses.feature_affinity import feature_affinity
 from dsrl_lib.losses.pooling import average_pool
 
 main = import_module("dsrl_lib.losses.feature_affinity")  # the package gives its function the same name

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from dsrl_lib import paths
-from dsrl_lib.models.aligned_xception import AlignedXception
-from dsrl_lib.models.ddrnet import ddrnet
-from dsrl_lib.models.deepwv3plus import DeepWV3Plus
-from dsrl_lib.models.drn import DRN
-from dsrl_lib.models.hosts import build_host
+from dsrl_lib.models.host import build_host
+from dsrl_lib.models.hosts.aligned_xception import AlignedXception
+from dsrl_lib.models.hosts.ddrnet import ddrnet
+from dsrl_lib.models.hosts.deepwv3plus import DeepWV3Plus
+from dsrl_lib.models.hosts.drn import DRN
 
 GOLDEN = Path(__file__).parent / "golden"
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

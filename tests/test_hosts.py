@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from dsrl_lib.models.cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
-from dsrl_lib.models.ddrnet import ddrnet
-from dsrl_lib.models.deeplabv3plus import DeepLabV3Plus
-from dsrl_lib.models.deepwv3plus import DeepWV3Plus
-from dsrl_lib.models.espnetv2 import ESPNetv2, ShuffledConv2d
 from dsrl_lib.models.folding import fold_batch_norms
-from dsrl_lib.models.hosts import HOSTS, build_host, load_strictly, read_state_dict
+from dsrl_lib.models.host import HOSTS, build_host, load_strictly, read_state_dict
+from dsrl_lib.models.hosts.ddrnet import ddrnet
+from dsrl_lib.models.hosts.deeplabv3plus import DeepLabV3Plus
+from dsrl_lib.models.hosts.deepwv3plus import DeepWV3Plus
+from dsrl_lib.models.hosts.espnetv2 import ESPNetv2, ShuffledConv2d
 
 # Strides of the maps `low`, `deep` and `last`.
 SMALL = {

@@ -10,12 +10,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dsrl_lib import network, scoring
-from dsrl_lib.data import evaluation_input, load_split
+from dsrl_lib import network
 from dsrl_lib.data.normalise import normalise
-from dsrl_lib.evaluate import evaluate
-from dsrl_lib.inference import hr_size, scores, windows
-from dsrl_lib.view import View
+from dsrl_lib.data.split import load_split
+from dsrl_lib.data.transforms import evaluation_input
+from dsrl_lib.evaluation import scoring
+from dsrl_lib.evaluation.evaluate import evaluate
+from dsrl_lib.evaluation.tta import hr_size, scores, windows
+from dsrl_lib.evaluation.view import View
 from study.presets import preset
 
 SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")

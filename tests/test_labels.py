@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dsrl_lib.labels import CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_ID, VOID, ClassTable, class_table, colourise
+from dsrl_lib.data.class_tables import CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_ID, VOID, ClassTable, class_table, colourise
 
 
 def test_camvid_rows_point_at_the_cityscapes_classes_of_the_same_thing() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dsrl_lib.losses import cross_entropy, focal, hard_examples, image_mse
+from dsrl_lib.losses.segmentation import cross_entropy, focal, hard_examples, image_mse
 
 
 def example(batch=2, classes=5, h=6, w=7, void=0.2, seed=0):

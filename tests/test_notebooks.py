@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from dsrl_lib import metrics
-from dsrl_lib.data import load_split
+from dsrl_lib.data.split import load_split
 from dsrl_lib.paths import root
 from study import plan
 from study.execution.notebooks import check_parameters, execute

@@ -9,8 +9,9 @@ from PIL import Image
 
 from dsrl_lib import network
 from dsrl_lib.config import datasets
-from dsrl_lib.data import DataError, load_split
-from dsrl_lib.labels import class_table
+from dsrl_lib.data.class_tables import class_table
+from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.split import load_split
 from dsrl_lib.paths import root as repository
 from dsrl_lib.runs import read_json
 from study.presets import preset

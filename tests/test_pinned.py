@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from dsrl_lib.data import load_split
+from dsrl_lib.data.split import load_split
 from dsrl_lib.paths import root
-from dsrl_lib.schedule import epochs_before, learning_rate
+from dsrl_lib.training.schedule import epochs_before, learning_rate
 from study import plan
 from study.arms import ARMS
 from study.presets import preset

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.path import Path
 
-from dsrl_lib.data.polygons import polygon_mask, run_length_mask
+from dsrl_lib.data.readers.polygons import polygon_mask, run_length_mask
 
 
 def drawn(mask: np.ndarray) -> list[str]:

@@ -11,14 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
-from dsrl_lib import network, runs, weights
+from dsrl_lib import network, runs
+from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, colourise
 from dsrl_lib.data.frames import DataError
-from dsrl_lib.data.pictures import find_pictures, read_picture
-from dsrl_lib.labels import CITYSCAPES, CITYSCAPES_LABEL_ID, colourise
-from dsrl_lib.predict import predict
-from dsrl_lib.submit import submit
-from dsrl_lib.train import train
-from dsrl_lib.weights import open_weights
+from dsrl_lib.data.images import find_pictures, read_picture
+from dsrl_lib.deploy import pretrained as weights
+from dsrl_lib.deploy.predict import predict
+from dsrl_lib.deploy.pretrained import open_weights
+from dsrl_lib.deploy.submit import submit
+from dsrl_lib.training.fit import train
 from study import manage
 from study.presets import preset
 
@@ -172,7 +173,7 @@ def cut_off(results) -> Path:
     class StopError(Exception):
         pass
 
-    import dsrl_lib.loop as training
+    import dsrl_lib.training.loop as training
 
     original = training.Training.checkpoint
 

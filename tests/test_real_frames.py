@@ -11,9 +11,10 @@ import pytest
 
 from dsrl_lib import network
 from dsrl_lib.__main__ import main
-from dsrl_lib.data import espnetv2_weights, load_split
-from dsrl_lib.data.pictures import read_picture
-from dsrl_lib.labels import CAMVID, CITYSCAPES_LABEL_ID
+from dsrl_lib.data.class_tables import CAMVID, CITYSCAPES_LABEL_ID
+from dsrl_lib.data.images import read_picture
+from dsrl_lib.data.split import load_split
+from dsrl_lib.download import espnetv2_weights
 from dsrl_lib.paths import data_dir
 from study.presets import preset
 

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 import streets
-from dsrl_lib.labels import CITYSCAPES, VOID
+from dsrl_lib.data.class_tables import CITYSCAPES, VOID
 
 SMALL = {"train": 2, "val": 1, "test": 1}
 # sha256 of the decoded arrays of scene(seed=0, split="train", index=5). Changes with every change of a drawn

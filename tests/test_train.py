@@ -17,11 +17,13 @@ import pandas as pd
 import pytest
 import torch
 
-import dsrl_lib.loop as training
-from dsrl_lib import checkpoint, network, objective, runs
-from dsrl_lib.loop import NonFiniteLossError
-from dsrl_lib.schedule import decay, learning_rate
-from dsrl_lib.train import pick_device, train
+import dsrl_lib.training.loop as training
+from dsrl_lib import network, runs
+from dsrl_lib.losses import criterion as objective
+from dsrl_lib.training import checkpoint
+from dsrl_lib.training.fit import pick_device, train
+from dsrl_lib.training.loop import NonFiniteLossError
+from dsrl_lib.training.schedule import decay, learning_rate
 from study.presets import preset
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64")
@@ -84,8 +86,10 @@ def test_a_run_killed_at_any_moment_ends_bit_identical(tmp_path, monkeypatch):
     monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "killed"))
     directory = runs.folder(config)
     program = (
-        "import sys, dsrl_lib.loop; from study.presets import preset; from dsrl_lib.train import train\n"
-        "dsrl_lib.loop.CHECKPOINT_SECONDS = 0  # after every step\n"
+        "import sys, dsrl_lib.training.loop\n"
+        "from study.presets import preset\n"
+        "from dsrl_lib.training.fit import train\n"
+        "dsrl_lib.training.loop.CHECKPOINT_SECONDS = 0  # after every step\n"
         "train(preset('smoke', 'sssr', overrides=sys.argv[1:]), progress=False)"
     )
     command = [sys.executable, "-c", program, *TINY, "optim.epochs=2"]

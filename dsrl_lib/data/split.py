@@ -11,11 +11,12 @@ import numpy as np
 from filelock import FileLock
 
 from dsrl_lib.config import ONE_SIZE, PUBLISHED
-from dsrl_lib.data import camvid, cityscapes, coco, folders, lazy, voc
+from dsrl_lib.data import lazy
 from dsrl_lib.data.cache import build_cache, manifest_hash, open_cache
-from dsrl_lib.data.download import download_camvid
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.frames import DataError, Frame, image_size
-from dsrl_lib.labels import class_table
+from dsrl_lib.data.readers import camvid, cityscapes, coco, folders, voc
+from dsrl_lib.download import download_camvid
 from dsrl_lib.paths import cache_dir, data_dir
 
 SPLITS = ("train", "val", "test")

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from dsrl_lib.config import ONE_SIZE, Data
-from dsrl_lib.labels import VOID
+from dsrl_lib.data.class_tables import VOID
 
 MEAN_COLOUR = (124, 116, 104)
 """ImageNet mean in RGB, 0..255: padding that is zero after normalisation."""

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import nbformat
 
-from dsrl_lib.interruption import passed_on_to_children
+from dsrl_lib.training.signals import passed_on_to_children
 from study.execution.portable import clean
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
-from dsrl_lib.labels import VOID, ClassTable, colourise
+from dsrl_lib.data.class_tables import VOID, ClassTable, colourise
 from study.figures.style import chart, styled
 
 WRONG = (213, 94, 0)

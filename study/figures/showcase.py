@@ -15,10 +15,11 @@ from torch.nn import functional as F
 
 from dsrl_lib import network
 from dsrl_lib.config import Config, override
-from dsrl_lib.data import Split, evaluation_input, frame_size, load_split, resize_image
 from dsrl_lib.data.normalise import denormalise
-from dsrl_lib.evaluate import forward, predict
-from dsrl_lib.models import DSRL
+from dsrl_lib.data.split import Split, load_split
+from dsrl_lib.data.transforms import evaluation_input, frame_size, resize_image
+from dsrl_lib.evaluation.evaluate import forward, predict
+from dsrl_lib.models.dsrl import DSRL
 
 WEIGHTS = "final.safetensors"
 

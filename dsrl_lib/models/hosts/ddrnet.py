@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsrl_lib.models.hosts import Features, initialise, replaced_classifier
+from dsrl_lib.models.host import Features, initialise, replaced_classifier
 
 # blocks of layers 1, 2, 3 (one entry a part), 4; blocks of each high-resolution layer; planes; head width
 VARIANTS = {

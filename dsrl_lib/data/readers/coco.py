@@ -21,8 +21,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from dsrl_lib.data.frames import DataError, Frame
-from dsrl_lib.data.polygons import polygon_mask, run_length_mask
-from dsrl_lib.data.voc import TABLE
+from dsrl_lib.data.readers.polygons import polygon_mask, run_length_mask
+from dsrl_lib.data.readers.voc import TABLE
 from dsrl_lib.paths import cache_dir
 
 CATEGORIES = (

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dsrl_lib.class_files import Colour, mapillary_classes, own_classes, voc_colours
 from dsrl_lib.config import PUBLISHED, datasets
+from dsrl_lib.data.class_lists import Colour, mapillary_classes, own_classes, voc_colours
 from dsrl_lib.metrics import VOID as VOID
 
 VOID_COLOUR: Colour = (0, 0, 0)

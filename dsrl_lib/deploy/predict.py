@@ -12,17 +12,17 @@ from PIL import Image
 from tqdm import tqdm
 
 from dsrl_lib.config import Config
-from dsrl_lib.data import Split, evaluation_input, load_split
+from dsrl_lib.data.class_tables import CITYSCAPES_LABEL_ID, VOID, ClassTable, class_table, colourise
 from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.normalise import denormalise
-from dsrl_lib.data.pictures import find_pictures, read_picture
-from dsrl_lib.data.split import SPLITS
-from dsrl_lib.evaluate import forward
-from dsrl_lib.inference import hr_size, scores
-from dsrl_lib.labels import CITYSCAPES_LABEL_ID, VOID, ClassTable, class_table, colourise
-from dsrl_lib.models import DSRL
+from dsrl_lib.data.split import SPLITS, Split, load_split
+from dsrl_lib.data.transforms import evaluation_input
+from dsrl_lib.evaluation.evaluate import forward
+from dsrl_lib.evaluation.tta import hr_size, scores
+from dsrl_lib.evaluation.view import View
+from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.runs import write_atomically
-from dsrl_lib.view import View
 
 KINDS = {
     "rgb": "classes in their colours",

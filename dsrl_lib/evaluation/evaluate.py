@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from dsrl_lib import distributed, metrics
 from dsrl_lib.config import Config
-from dsrl_lib.data import Split, evaluation_input, frame_size, resize_image
 from dsrl_lib.data.normalise import denormalise, normalise
-from dsrl_lib.interruption import ignore_in_worker
+from dsrl_lib.data.split import Split
+from dsrl_lib.data.transforms import evaluation_input, frame_size, resize_image
+from dsrl_lib.training.signals import ignore_in_worker
 
 TRIMAP_PX = (1, 2, 4, 8, 16)
 """Trimap bands: pixels at most this far from a boundary between two classes (Kohli et al., 2009)."""

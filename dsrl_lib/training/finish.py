@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 
-from dsrl_lib import checkpoint, cost, distributed, network, runs
+from dsrl_lib import distributed, network, runs
 from dsrl_lib.config import Config
-from dsrl_lib.evaluate import Evaluation
-from dsrl_lib.models import DSRL
+from dsrl_lib.evaluation import cost
+from dsrl_lib.evaluation.evaluate import Evaluation
+from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.training import checkpoint
 
 
 def write(

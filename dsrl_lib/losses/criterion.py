@@ -6,10 +6,12 @@ from torch import Tensor, nn
 
 from dsrl_lib import distributed
 from dsrl_lib.config import Config
-from dsrl_lib.data import Split, reduce_labels
 from dsrl_lib.data.normalise import normalise
-from dsrl_lib.evaluate import autocast
-from dsrl_lib.losses import cross_entropy, feature_affinity, focal, hard_examples, image_mse, mass
+from dsrl_lib.data.split import Split
+from dsrl_lib.data.transforms import reduce_labels
+from dsrl_lib.evaluation.evaluate import autocast
+from dsrl_lib.losses.feature_affinity import feature_affinity
+from dsrl_lib.losses.segmentation import cross_entropy, focal, hard_examples, image_mse, mass
 
 AUX_WEIGHT = 0.4
 """Weight of a host's auxiliary head (DDRNet, Hong et al. 2021, Sec. 4)."""

@@ -11,14 +11,14 @@ from tqdm import tqdm
 
 from dsrl_lib import metrics
 from dsrl_lib.config import Config
-from dsrl_lib.data import Split, load_split
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.frames import DataError
-from dsrl_lib.evaluate import OBJECT_PX, TRIMAP_PX, Evaluation, object_recall, trimap_counts
-from dsrl_lib.inference import scores
-from dsrl_lib.labels import class_table
-from dsrl_lib.models import DSRL
+from dsrl_lib.data.split import Split, load_split
+from dsrl_lib.evaluation.evaluate import OBJECT_PX, TRIMAP_PX, Evaluation, object_recall, trimap_counts
+from dsrl_lib.evaluation.tta import scores
+from dsrl_lib.evaluation.view import View
+from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.runs import write_atomically, write_counts, write_json
-from dsrl_lib.view import View
 
 
 @dataclass(frozen=True)

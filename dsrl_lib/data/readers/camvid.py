@@ -5,8 +5,8 @@ Brostow et al., Pattern Recognition Letters 30 (2009); split and labels by Badri
 
 from pathlib import Path
 
+from dsrl_lib.data.class_tables import CAMVID, VOID
 from dsrl_lib.data.frames import DataError, Frame, label_table
-from dsrl_lib.labels import CAMVID, VOID
 
 SUFFIXES = (".png", ".jpg")
 TABLE = label_table({k: k for k in range(len(CAMVID.classes))} | {len(CAMVID.classes): VOID})

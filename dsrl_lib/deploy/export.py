@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from dsrl_lib import runs
 from dsrl_lib.config import Config
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import MEAN, STD, normalise
-from dsrl_lib.labels import class_table
-from dsrl_lib.models import DSRL
+from dsrl_lib.models.dsrl import DSRL
 
 Format = Literal["onnx", "torchscript", "pt2"]
 SUFFIXES: dict[str, str] = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2"}

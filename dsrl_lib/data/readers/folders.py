@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from dsrl_lib.class_files import mapillary_classes, own_classes
-from dsrl_lib.data.cityscapes import ID_TABLE
+from dsrl_lib.data.class_lists import mapillary_classes, own_classes
 from dsrl_lib.data.frames import DataError, Frame, label_table
-from dsrl_lib.data.pictures import SUFFIXES
+from dsrl_lib.data.images import SUFFIXES
+from dsrl_lib.data.readers.cityscapes import ID_TABLE
 
 KITTI_FOLD = 10
 """Every tenth frame of KITTI is validated on."""

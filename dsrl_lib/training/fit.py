@@ -5,11 +5,12 @@ from pathlib import Path
 
 import torch
 
-from dsrl_lib import checkpoint, distributed, runs
-from dsrl_lib.allocator import keep_freed_memory
+from dsrl_lib import distributed, runs
 from dsrl_lib.config import Config
-from dsrl_lib.interruption import requests
-from dsrl_lib.loop import Training
+from dsrl_lib.device import keep_freed_memory
+from dsrl_lib.training import checkpoint
+from dsrl_lib.training.loop import Training
+from dsrl_lib.training.signals import requests
 from study.presets import parent_of
 
 

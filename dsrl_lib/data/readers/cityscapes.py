@@ -8,8 +8,8 @@ Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Understanding", 
 
 from pathlib import Path
 
+from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_TRAIN_ID, VOID
 from dsrl_lib.data.frames import DataError, Frame, label_table
-from dsrl_lib.labels import CITYSCAPES, CITYSCAPES_TRAIN_ID, VOID
 
 IMAGE = "_leftImg8bit.png"
 # 255 is how the id -1 (licence plate) is stored.

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrl_lib.models.cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
-from dsrl_lib.models.hosts import Features, initialise, replaced_classifier
+from dsrl_lib.models.host import Features, initialise, replaced_classifier
 from dsrl_lib.models.sizes import adaptive_average, at_least, ceil_div
 
 CLASSES = 20  # 19 Cityscapes classes and a "background" that no label ever holds

@@ -8,8 +8,8 @@ Everingham et al., IJCV 2015; Hariharan et al., ICCV 2011.
 from pathlib import Path
 from typing import Any
 
+from dsrl_lib.data.class_tables import VOC, VOID
 from dsrl_lib.data.frames import DataError, Frame, label_table
-from dsrl_lib.labels import VOC, VOID
 
 TABLE = label_table({k: k for k in range(len(VOC.classes))} | {VOID: VOID})
 VOC_SOURCE = "VOCtrainval_11-May-2012.tar from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"

@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dsrl_lib import cost, network
+from dsrl_lib import network
 from dsrl_lib.config import Config, override
-from dsrl_lib.labels import CITYSCAPES
-from dsrl_lib.models import DSRL, build_host
+from dsrl_lib.data.class_tables import CITYSCAPES
+from dsrl_lib.evaluation import cost
+from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
+from dsrl_lib.models.host import build_host
 from study.presets import preset
 
 FILE = "final.safetensors"

@@ -19,8 +19,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from dsrl_lib.config import Config
-from dsrl_lib.evaluate import autocast, predict
-from dsrl_lib.models import DSRL
+from dsrl_lib.evaluation.evaluate import autocast, predict
+from dsrl_lib.models.dsrl import DSRL
 
 WARM_UP, REPEATS = 2, 9
 

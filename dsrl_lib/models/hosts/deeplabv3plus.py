@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsrl_lib.models.aligned_xception import AlignedXception
-from dsrl_lib.models.drn import DRN
-from dsrl_lib.models.hosts import Features, initialise, replaced_classifier
+from dsrl_lib.models.host import Features, initialise, replaced_classifier
+from dsrl_lib.models.hosts.aligned_xception import AlignedXception
+from dsrl_lib.models.hosts.drn import DRN
 
 TIMM = {
     "resnet18": "resnet18",

@@ -62,18 +62,18 @@ def build_host(
 def _construct(name: str, classes: int) -> nn.Module:
     family, _, variant = name.partition("_")
     if family == "espnetv2":
-        from dsrl_lib.models.espnetv2 import ESPNetv2
+        from dsrl_lib.models.hosts.espnetv2 import ESPNetv2
 
         return ESPNetv2(float(variant[1:]))  # always 20 classes: its inner widths depend on their number
     if family == "deeplabv3plus":
-        from dsrl_lib.models.deeplabv3plus import DeepLabV3Plus
+        from dsrl_lib.models.hosts.deeplabv3plus import DeepLabV3Plus
 
         return DeepLabV3Plus(variant, classes)
     if family == "deepwv3plus":
-        from dsrl_lib.models.deepwv3plus import DeepWV3Plus
+        from dsrl_lib.models.hosts.deepwv3plus import DeepWV3Plus
 
         return DeepWV3Plus(classes)
-    from dsrl_lib.models.ddrnet import ddrnet
+    from dsrl_lib.models.hosts.ddrnet import ddrnet
 
     return ddrnet(name, classes)
 

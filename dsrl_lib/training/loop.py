@@ -17,13 +17,15 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from dsrl_lib import checkpoint, distributed, final, network, runs
+from dsrl_lib import distributed, network, runs
 from dsrl_lib.config import Config
-from dsrl_lib.data import Split, TrainingSet, load_split
-from dsrl_lib.evaluate import Evaluation, evaluate
-from dsrl_lib.interruption import StoppedError, ignore_in_worker
-from dsrl_lib.objective import class_weights, loss_terms, noise_image
-from dsrl_lib.schedule import epochs_before, learning_rate, make_optimizer
+from dsrl_lib.data.dataset import TrainingSet
+from dsrl_lib.data.split import Split, load_split
+from dsrl_lib.evaluation.evaluate import Evaluation, evaluate
+from dsrl_lib.losses.criterion import class_weights, loss_terms, noise_image
+from dsrl_lib.training import checkpoint, finish
+from dsrl_lib.training.schedule import epochs_before, learning_rate, make_optimizer
+from dsrl_lib.training.signals import StoppedError, ignore_in_worker
 
 CHECKPOINT_SECONDS = 300
 
@@ -231,7 +233,7 @@ class Training:
         if self.writes:
             self.environment["data"] = {name: split.manifest_hash for name, split in splits.items()}
             self.environment["train_seconds"] = round(seconds, 1)
-            final.write(self.directory, self.network, self.config, evaluations, self.environment)
+            finish.write(self.directory, self.network, self.config, evaluations, self.environment)
 
     def _bar(self) -> tqdm:
         size = self.config.optim.batch_size

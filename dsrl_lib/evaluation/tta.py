@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrl_lib.config import Config
-from dsrl_lib.data import evaluation_input
-from dsrl_lib.evaluate import forward
-from dsrl_lib.view import View
+from dsrl_lib.data.transforms import evaluation_input
+from dsrl_lib.evaluation.evaluate import forward
+from dsrl_lib.evaluation.view import View
 
 
 @torch.inference_mode()

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsrl_lib.models.deeplabv3plus import LOW_WIDTH, RATES, WIDTH, conv_bn_relu, resize
-from dsrl_lib.models.hosts import Features, initialise, replaced_classifier
+from dsrl_lib.models.host import Features, initialise, replaced_classifier
+from dsrl_lib.models.hosts.deeplabv3plus import LOW_WIDTH, RATES, WIDTH, conv_bn_relu, resize
 
 # of mod2 to mod7: blocks, channels of a block's convolutions, stride, dilation, dropout before the last convolution
 STAGES = (

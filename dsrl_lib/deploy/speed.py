@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dsrl_lib import cost
 from dsrl_lib.config import Config
-from dsrl_lib.evaluate import autocast
-from dsrl_lib.models import DSRL
+from dsrl_lib.evaluation import cost
+from dsrl_lib.evaluation.evaluate import autocast
+from dsrl_lib.models.dsrl import DSRL
 
 PERCENTILES = (50, 90, 99)
 

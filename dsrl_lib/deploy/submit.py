@@ -11,14 +11,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from dsrl_lib.config import Config
-from dsrl_lib.data.cityscapes import IMAGE
+from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, class_table
 from dsrl_lib.data.frames import DataError
-from dsrl_lib.data.pictures import find_pictures, read_picture
-from dsrl_lib.inference import scores
-from dsrl_lib.labels import CITYSCAPES, CITYSCAPES_LABEL_ID, class_table
-from dsrl_lib.models import DSRL
+from dsrl_lib.data.images import find_pictures, read_picture
+from dsrl_lib.data.readers.cityscapes import IMAGE
+from dsrl_lib.evaluation.tta import scores
+from dsrl_lib.evaluation.view import View
+from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.runs import write_atomically
-from dsrl_lib.view import View
 
 SIZE = (1024, 2048)
 TEST_IMAGES = 1525

@@ -1,0 +1,1 @@
+"""Host networks, one file each."""
