@@ -8,8 +8,7 @@ import torch
 from benchmarks.affinity import affinity_bench
 from benchmarks.loader import loader_bench
 from benchmarks.networks import pruning_bench, training_bench
-from dsrl_lib.evaluation import cost
-from dsrl_lib.training.fit import pick_device
+from dsrl_lib.device import device_name, pick_device
 
 Rows = list[dict[str, str | float]]
 
@@ -25,7 +24,7 @@ def report(what: str, threads: int) -> None:
     """Run one benchmark of BENCHES, or "all" of them, and print a table each."""
     torch.set_num_threads(threads)
     device = pick_device("auto")
-    print(f"{cost.device_name(device)}, {threads} threads, torch {torch.__version__}")
+    print(f"{device_name(device)}, {threads} threads, torch {torch.__version__}")
     for name, (title, measure) in BENCHES.items():
         if what in (name, "all"):
             table = pd.DataFrame(measure()).to_string(index=False, float_format="{:.3g}".format)

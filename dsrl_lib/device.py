@@ -1,17 +1,52 @@
-"""Ask the C library to keep freed memory: a training step frees and takes hundreds of megabytes, and giving them back
-to the system each time costs a sixth of a step on the CPU in page faults."""
+"""The device of this machine: which one, its name, its precision, and its memory."""
 
 import ctypes
+import platform
 import sys
 from contextlib import suppress
+
+import torch
 
 # Names and numbers of <malloc.h>.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 NEVER = 2**31 - 1
 
 
+def pick_device(name: str) -> torch.device:
+    """The device of that name; "auto" takes CUDA if there is one. ValueError for any but auto, cpu and cuda."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device = {name!r}; allowed: auto, cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device = 'cuda', but torch finds no CUDA device here; allowed: auto, cpu")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo") as file:
+            model = next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.machine()
+    return f"CPU, {model}"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Mixed precision: "fp32", "bf16" or "fp16" (CUDA only)."""
+    if precision == "fp16" and device.type != "cuda":
+        raise ValueError("optim.precision = fp16 needs a CUDA device; allowed on the CPU: fp32, bf16")
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
+
+
 def keep_freed_memory() -> None:
-    """Large blocks come from the heap, and the heap does not shrink. Without effect where there is no glibc."""
+    """Ask the C library to keep freed memory; without effect if it is not glibc.
+
+    A training step frees and takes hundreds of megabytes. Giving them back to the system each time costs a sixth of a
+    step on the CPU in page faults. Afterwards large blocks come from the heap, and the heap does not shrink.
+    """
     if not sys.platform.startswith("linux"):
         return
     with suppress(AttributeError, OSError):

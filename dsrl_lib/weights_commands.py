@@ -35,7 +35,7 @@ def predict(
     """
     from dsrl_lib.deploy.predict import predict
     from dsrl_lib.deploy.pretrained import open_weights
-    from dsrl_lib.training.fit import pick_device
+    from dsrl_lib.device import pick_device
 
     model, config = open_weights(weights, host)
     done = predict(model.to(pick_device(device)), config, sources, out, view)
@@ -64,8 +64,8 @@ def evaluate(
     from tempfile import TemporaryDirectory
 
     from dsrl_lib.deploy.pretrained import open_weights
+    from dsrl_lib.device import pick_device
     from dsrl_lib.evaluation.scoring import score_split, write_scores
-    from dsrl_lib.training.fit import pick_device
 
     model, config = open_weights(weights, host)
     scored = score_split(model.to(pick_device(device)), config, data, split, view)
@@ -90,7 +90,7 @@ def submit(
     """
     from dsrl_lib.deploy.pretrained import open_weights
     from dsrl_lib.deploy.submit import submit
-    from dsrl_lib.training.fit import pick_device
+    from dsrl_lib.device import pick_device
 
     model, config = open_weights(weights, host)
     print(f"{submit(model.to(pick_device(device)), config, images, out, view)} label maps: {out}")
@@ -179,8 +179,8 @@ def speed(
 
     from dsrl_lib.deploy.pretrained import open_weights
     from dsrl_lib.deploy.speed import parse_size, speed
-    from dsrl_lib.evaluation.cost import device_name, example_input
-    from dsrl_lib.training.fit import pick_device
+    from dsrl_lib.device import device_name, pick_device
+    from dsrl_lib.evaluation.cost import example_input
 
     wanted = [parse_size(size) for size in sizes]
     if threads:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from dsrl_lib import network, runs
 from dsrl_lib.config import Config, override
+from dsrl_lib.device import device_name
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import results_dir
@@ -25,7 +26,7 @@ def remeasure(profile: str, device: str = "cpu") -> tuple[int, int]:
     be called where nothing else runs. ValueError where a run comes from another device than this one, before anything
     is written.
     """
-    here = cost.device_name(torch.device(device))
+    here = device_name(torch.device(device))
     networks: dict[Hashable, list[Path]] = defaultdict(list)
     configs: dict[Hashable, Config] = {}
     for path in sorted((results_dir() / profile / "runs").glob("*/metrics.json")):

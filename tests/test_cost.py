@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from dsrl_lib import network, runs
+from dsrl_lib.device import device_name
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.host import build_host
@@ -96,7 +97,7 @@ def test_latencies_are_measured_again_once_for_all_seeds(tmp_path, monkeypatch):
     monkeypatch.setenv("DSRL_RESULTS", str(tmp_path))
     size = ["data.height=64", "data.width=128"]
     configs = [preset("smoke", *arm, overrides=size) for arm in (("lr", None, 0), ("lr", None, 1), ("sssr", None, 0))]
-    here = cost.device_name(torch.device("cpu"))
+    here = device_name(torch.device("cpu"))
     for config in configs:
         runs.prepare(runs.folder(config), config)
         runs.write_json(runs.folder(config) / "env.json", {"device": here, "threads": 1})

@@ -19,9 +19,10 @@ import torch
 
 import dsrl_lib.training.loop as training
 from dsrl_lib import network, runs
+from dsrl_lib.device import pick_device
 from dsrl_lib.losses import criterion as objective
 from dsrl_lib.training import checkpoint
-from dsrl_lib.training.fit import pick_device, train
+from dsrl_lib.training.fit import train
 from dsrl_lib.training.loop import NonFiniteLossError
 from dsrl_lib.training.schedule import decay, learning_rate
 from study.presets import preset

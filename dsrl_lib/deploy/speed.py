@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from dsrl_lib.config import Config
+from dsrl_lib.device import autocast
 from dsrl_lib.evaluation import cost
-from dsrl_lib.evaluation.evaluate import autocast
 from dsrl_lib.models.dsrl import DSRL
 
 PERCENTILES = (50, 90, 99)

@@ -4,7 +4,6 @@ One convention: MACs are multiply-accumulates of convolutions (PyTorch's flop co
 the normalised input to class ids at HR size, so it holds the SSSR head, the last resize and the arg-max.
 """
 
-import platform
 import resource
 import statistics
 import time
@@ -19,7 +18,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from dsrl_lib.config import Config
-from dsrl_lib.evaluation.evaluate import autocast, predict
+from dsrl_lib.device import autocast
+from dsrl_lib.evaluation.evaluate import predict
 from dsrl_lib.models.dsrl import DSRL
 
 WARM_UP, REPEATS = 2, 9
@@ -157,17 +157,6 @@ def mac_matched_scale(config: Config, network: DSRL) -> float:
     ratio = macs(network.prune().eval(), x) / macs(DSRL(network.host, sssr=False).eval(), x)
     return config.model.input_scale * ratio**0.5
 
-
-def device_name(device: torch.device) -> str:
-    """The GPU's name, or the processor's."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        with open("/proc/cpuinfo") as file:
-            model = next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.machine()
-    return f"CPU, {model}"
 
 
 def peak_memory_mib(device: torch.device) -> int:

@@ -16,6 +16,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.normalise import denormalise, normalise
 from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import evaluation_input, frame_size, resize_image
+from dsrl_lib.device import autocast
 from dsrl_lib.training.signals import ignore_in_worker
 
 TRIMAP_PX = (1, 2, 4, 8, 16)
@@ -105,13 +106,6 @@ def forward(model: nn.Module, frame: Tensor, config: Config) -> dict[str, Tensor
     with autocast(frame.device, config.optim.precision):
         return model(normalise(frame[None]).contiguous(memory_format=torch.channels_last))
 
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Mixed precision: "fp32", "bf16" or "fp16" (CUDA only)."""
-    if precision == "fp16" and device.type != "cuda":
-        raise ValueError("optim.precision = fp16 needs a CUDA device; allowed on the CPU: fp32, bf16")
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
 
 
 def predict(logits: Tensor, size: tuple[int, int]) -> np.ndarray:

@@ -9,7 +9,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import reduce_labels
-from dsrl_lib.evaluation.evaluate import autocast
+from dsrl_lib.device import autocast
 from dsrl_lib.losses.feature_affinity import feature_affinity
 from dsrl_lib.losses.segmentation import cross_entropy, focal, hard_examples, image_mse, mass
 

@@ -8,6 +8,7 @@ import torch
 
 from dsrl_lib import distributed, network, runs
 from dsrl_lib.config import Config
+from dsrl_lib.device import device_name
 from dsrl_lib.evaluation import cost
 from dsrl_lib.evaluation.evaluate import Evaluation
 from dsrl_lib.models.dsrl import DSRL
@@ -28,7 +29,7 @@ def write(
     metrics: dict[str, Any] = {split: evaluation.summary() for split, evaluation in evaluations.items()}
     metrics["cost"] = cost.measure(model, config)
     where = next(model.parameters()).device
-    device = cost.device_name(where)
+    device = device_name(where)
     ran_on = {
         "device": device if distributed.size() == 1 else f"{distributed.size()} x {device}",
         "threads": torch.get_num_threads(),

@@ -7,7 +7,7 @@ import torch
 
 from dsrl_lib import distributed, runs
 from dsrl_lib.config import Config
-from dsrl_lib.device import keep_freed_memory
+from dsrl_lib.device import keep_freed_memory, pick_device
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.loop import Training
 from dsrl_lib.training.signals import requests
@@ -57,12 +57,3 @@ def _check_devices(config: Config, devices: int, device: torch.device) -> None:
         raise ValueError(f"devices = {devices}, but torch finds {torch.cuda.device_count()} CUDA devices here")
     if config.optim.batch_size % devices:
         raise ValueError(f"optim.batch_size = {config.optim.batch_size} cannot be shared by {devices} processes")
-
-
-def pick_device(name: str) -> torch.device:
-    """ "auto" takes CUDA where there is one."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device = {name!r}; allowed: auto, cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device = 'cuda', but torch finds no CUDA device here; allowed: auto, cpu")
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
