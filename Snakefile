@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from dsrl_lib import plan
+from study import plan
 from dsrl_lib.paths import results_dir
 
 
@@ -25,7 +25,7 @@ THREADS = int(config.get("threads", 1))
 WORKERS = max(0, THREADS // max(1, GPUS) - 1)  # of each process, to load samples
 RUNS = {
     run.run_id: run
-    for run in plan.runs(PROFILE, listed("arms"), listed("seeds", int), listed("hosts"), device=DEVICE)
+    for run in plan.planned_runs(PROFILE, listed("arms"), listed("seeds", int), listed("hosts"), device=DEVICE)
 }
 RESULTS = os.path.relpath(results_dir() / PROFILE)
 EXECUTE = f"{sys.executable} -m dsrl_lib execute"

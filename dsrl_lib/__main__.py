@@ -104,7 +104,7 @@ def plan(profile: str = "smoke") -> None:
     """Print the runs of a profile, one training command a line, each after the run it starts from."""
     from study import plan
 
-    for run in plan.runs(profile):
+    for run in plan.planned_runs(profile):
         print(plan.command(run))
 
 

@@ -62,7 +62,7 @@ class Study:
         return class_table(PROFILES[self.profile].base.data.dataset).classes
 
     def select(self, arm: str) -> list[Run]:
-        """Runs of an arm (or arm@setting of claims.toml) by seed."""
+        """Runs of an arm (or arm@variant of claims.toml) by seed."""
         return self.evidence.select(arm)
 
     def scores(self, arm: str, kind: str = "miou") -> Scores:

@@ -78,7 +78,7 @@ class PlannedRun:
         return is_complete(folder(self.config))
 
 
-def runs(
+def planned_runs(
     profile: str,
     arms: Collection[str] | None = None,
     seeds: Collection[int] | None = None,
@@ -87,7 +87,7 @@ def runs(
 ) -> list[PlannedRun]:
     """The runs of a profile, each after the run it warm-starts from, each once.
 
-    arms and seeds narrow the profile's own, hosts replace its hosts and leave out its settings; a run that a chosen one
+    arms and seeds narrow the profile's own, hosts replace its hosts and leave out its variants; a run that a chosen one
     starts from is always included.
     device ("cpu" or "cuda") only matters for the estimates. Raises ValueError for a name the profile lacks.
     """
@@ -130,11 +130,11 @@ def _configs(
             for arm in arms:
                 if seed in study.arm_seeds[arm]:
                     yield preset(profile, arm, host, seed), ()
-    for setting in () if narrowed else study.settings.values():
-        for arm, own_seeds in setting.arm_seeds.items():
+    for variant in () if narrowed else study.variants.values():
+        for arm, own_seeds in variant.arm_seeds.items():
             for seed in own_seeds if arm in arms else ():
                 if seeds is None or seed in seeds:
-                    yield preset(profile, arm, setting.host, seed, setting.overrides), setting.overrides
+                    yield preset(profile, arm, variant.host, seed, variant.overrides), variant.overrides
 
 
 def _chosen(kind: str, chosen: Collection[Any] | None, valid: Collection[Any], profile: str) -> list[Any]:

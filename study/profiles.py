@@ -8,8 +8,8 @@ from study.arms import ARMS, CONTROL_ARMS, FA_ARMS, MAIN_ARMS, STAGE_ARMS
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Runs beside the profile's own: another host or other overrides, for some arms. A claim names them arm@setting."""
+class Variant:
+    """Runs beside the profile's own: another host or other overrides, for some arms. A claim names them arm@variant."""
 
     arm_seeds: Mapping[str, tuple[int, ...]]
     host: str | None = None
@@ -25,7 +25,7 @@ class Profile:
     arm_seeds: Mapping[str, tuple[int, ...]]
     expect: str
     """How long it takes, what it needs and what number to expect."""
-    settings: Mapping[str, Setting] = field(default_factory=dict)
+    variants: Mapping[str, Variant] = field(default_factory=dict)
 
 
 SEARCH_SEED = 9
@@ -67,10 +67,10 @@ PROFILES: dict[str, Profile] = {
         hosts=("espnetv2_s1.0",),
         arm_seeds=_seeds(main=5, long=5, control=3, factorial=3) | {"dsrl_joint": (0, 1), "hr": (0,)},
         expect="CamVid at LR 180x240.",
-        settings={
-            "small_input": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(180, 240, 180, 240)),
-            "second_host": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
-            "twice_as_long": Setting(dict.fromkeys(("lr", "bilinear", "dsrl"), (0, 1)), overrides=("optim.epochs=10",)),
+        variants={
+            "small_input": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(180, 240, 180, 240)),
+            "second_host": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
+            "twice_as_long": Variant(dict.fromkeys(("lr", "bilinear", "dsrl"), (0, 1)), overrides=("optim.epochs=10",)),
         },
     ),
     "cityscapes": Profile(
@@ -85,9 +85,9 @@ PROFILES: dict[str, Profile] = {
         hosts=("espnetv2_s2.0",),
         arm_seeds=_seeds(main=3, long=3, control=1, factorial=1),
         expect="Cityscapes at LR 512x1024; needs a GPU. Never run by us; see README.",
-        settings={
-            "small_input": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(512, 1024, 384, 768)),
-            "second_host": Setting(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
+        variants={
+            "small_input": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(512, 1024, 384, 768)),
+            "second_host": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
         },
     ),
 }  # fmt: skip

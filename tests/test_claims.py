@@ -93,7 +93,7 @@ def test_main_effects_recover_what_was_put_in():
 
 
 def test_smaller_input_and_second_host():
-    small = PROFILES["camvid"].settings["small_input"].overrides
+    small = PROFILES["camvid"].variants["small_input"].overrides
     more = [MadeUpRun(arm, seed, level, overrides=small)
             for arm, level in (("lr", 40), ("dsrl", 45)) for seed in range(3)]  # fmt: skip
     runs = study(dsrl=52)

@@ -21,7 +21,7 @@ STEPS, IMAGES = 45, 367
 
 @pytest.mark.parametrize("profile", list(PROFILES))
 def test_planned_runs_keep_their_names(profile):
-    assert [run.run_id for run in plan.runs(profile)] == PINNED["run_ids"][profile]
+    assert [run.run_id for run in plan.planned_runs(profile)] == PINNED["run_ids"][profile]
 
 
 @pytest.mark.parametrize("arm", list(ARMS))

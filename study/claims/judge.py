@@ -55,11 +55,11 @@ class Evidence:
         self._resamples: dict[tuple[str, ...], Resamples] = {}
 
     def select(self, name: str) -> list[Run]:
-        """Runs of "arm" or "arm@setting", by seed; none if the profile does not have the setting."""
-        arm, _, setting = name.partition("@")
-        if not setting:
+        """Runs of "arm" or "arm@variant", by seed; none if the profile does not have the variant."""
+        arm, _, variant = name.partition("@")
+        if not variant:
             return select(self.runs, arm)
-        how = PROFILES[self.profile].settings.get(setting)
+        how = PROFILES[self.profile].variants.get(variant)
         return select(self.runs, arm, how.host, how.overrides) if how else []
 
     def scores(self, name: str) -> Scores:

@@ -39,7 +39,7 @@ class Part:
 
     name: str
     contrast: Mapping[str, float] = field(default_factory=dict)
-    """arm, or arm@setting -> weight of its mIoU."""
+    """arm, or arm@variant -> weight of its mIoU."""
     effect: Mapping[str, Any] = field(default_factory=dict)
     """{factor, levels = [a, b]}: main effect a - b in the FA factorial."""
     cost: Mapping[str, Any] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Part:
 
     @property
     def arms(self) -> list[str]:
-        """Every arm (or arm@setting) that the part needs."""
+        """Every arm (or arm@variant) that the part needs."""
         found = self.cost["arms"] if self.cost else [arm for stratum in self.strata() for arm in stratum]
         return list(dict.fromkeys(found))
 
@@ -101,14 +101,14 @@ class Rules:
 
 
 def load_rules(path: Path | None = None) -> Rules:
-    """Read claims.toml; ValueError for an unknown test, setting, arm level or name in a test."""
+    """Read claims.toml; ValueError for an unknown test, variant, arm level or name in a test."""
     path = path or root() / "claims.toml"
     document = tomllib.loads(path.read_text())
     tests = {name: Criterion(**values) for name, values in document["tests"].items()}
     for test in tests.values():
         for expression in (test.yes, test.no):
             holds(expression, dict.fromkeys(NAMES, 0.0))
-    settings = {name for profile in PROFILES.values() for name in profile.settings}
+    variants = {name for profile in PROFILES.values() for name in profile.variants}
     claims = []
     for entry in document["claims"]:
         parts = []
@@ -116,9 +116,9 @@ def load_rules(path: Path | None = None) -> Rules:
             if "test" in values and values["test"] not in tests:
                 raise ValueError(f"{path}: unknown test {values['test']!r}; there are {', '.join(tests)}")
             part = Part(**values | {"test": tests.get(values.get("test"))})
-            unknown = {arm.partition("@")[2] for arm in part.arms} - {"", *settings}
+            unknown = {arm.partition("@")[2] for arm in part.arms} - {"", *variants}
             if unknown:
-                raise ValueError(f"{path}: unknown settings {sorted(unknown)} in {part.name!r}")
+                raise ValueError(f"{path}: unknown variants {sorted(unknown)} in {part.name!r}")
             parts.append(part)
         claims.append(Claim(**entry | {"parts": tuple(parts)}))
     return Rules(document["interest"], tuple(claims))

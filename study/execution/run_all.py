@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.gpus = _gpus(options)
     options.device = options.device or ("cuda" if options.gpus else "cpu")
     try:
-        runs = plan.runs(options.profile, options.arms, options.seeds, options.hosts, options.device)
+        runs = plan.planned_runs(options.profile, options.arms, options.seeds, options.hosts, options.device)
     except ValueError as error:
         parser.error(str(error))
     if options.dry_run:
