@@ -64,15 +64,16 @@ def test_lock_pairs_torch_with_its_torchvision():
 def test_every_imported_package_is_declared():
     distributions = packages_distributions()
     declared = {canonicalize_name(Requirement(text).name) for text in DECLARED}
+    packages = {"dsrl_lib", "study", "streets", "benchmarks"}
     undeclared = set()
-    for folder in ("dsrl_lib", "tests"):
+    for folder in (*packages, "tests"):
         for path in (root() / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-                for module in {name.split(".")[0] for name in names} - sys.stdlib_module_names - {""}:
+                for module in {name.split(".")[0] for name in names} - sys.stdlib_module_names - packages - {""}:
                     owners = {canonicalize_name(owner) for owner in distributions.get(module, [module])}
-                    if not owners & {*declared, "dsrl-lib"}:
+                    if not owners & declared:
                         undeclared.add(f"{path.name}: {module}")
     # Parts of pytest, snakemake and torch that are published on their own, and modules of the tests.
     own = {path.stem for path in (root() / "tests").glob("*.py")}

@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """One row a part: claim, verdict, quantity, interval, resolution, outcome, what would settle it, runs."""
+    """One row per part: claim, verdict, quantity, interval, resolution, outcome, what would settle it, runs."""
     rows = []
     for verdict in verdicts:
         head = {"claim": verdict.claim.id, "text": verdict.claim.text, "source": verdict.claim.source,
@@ -41,7 +41,7 @@ def write_claims(profile: str, verdicts: Sequence[Verdict] | None = None) -> Pat
 def markdown(verdicts: Sequence[Verdict], profile: str) -> str:
     """The claims as a table: quantities with intervals, resolution, verdict, and links to the evidence."""
     lines = [
-        "| Claim | From | Measured: mIoU points, 95 % interval | Smallest effect visible | Verdict |",
+        "| Claim | From | Measured: mIoU points, 95 % interval | Minimum detectable effect | Verdict |",
         "|---|---|---|---|---|",
     ]
     for verdict in verdicts:
@@ -52,10 +52,10 @@ def markdown(verdicts: Sequence[Verdict], profile: str) -> str:
         where = f"results/{profile}/notebooks/{claim.notebook}.ipynb"
         evidence = f"<br>[evidence]({where}), [runs](results/{profile}/claims.csv)" if claim.notebook else ""
         measured = "<br>".join(map(_sentence, found.values()))
-        visible = "<br>".join(map(_visible, found.values()))
+        detectable = "<br>".join(map(_detectable, found.values()))
         settle = _settle(verdict) if verdict.verdict == "inconclusive" else ""
         lines.append(
-            f"| **{claim.id}** {claim.text} | {claim.source} | {measured} | {visible} "
+            f"| **{claim.id}** {claim.text} | {claim.source} | {measured} | {detectable} "
             f"| **{verdict.verdict}**{settle}{evidence} |"
         )
     return "\n".join(lines)
@@ -91,21 +91,21 @@ def _some(arms: Sequence[str]) -> str:
     return ", ".join(arms[:3]) + more
 
 
-def _visible(finding: Finding) -> str:
+def _detectable(finding: Finding) -> str:
     measured = finding.measured
     return "–" if measured is None or finding.part.cost else f"{measured.smallest_effect:.2f}"
 
 
 def _settle(verdict: Verdict) -> str:
-    """What an inconclusive verdict waits for."""
+    """What an inconclusive verdict needs to be settled."""
     unclear = [f for f in verdict.findings if f.outcome == UNCLEAR and not f.part.weaker]
     missing = list(dict.fromkeys(arm for finding in unclear for arm in finding.missing))
     needed = [finding.settle for finding in unclear if finding.measured is not None]
-    reasons = [f"runs of {_some(missing)}"] if missing else []
+    needs = [f"runs of {_some(missing)}"] if missing else []
     if any(np.isnan(needed)):
-        reasons.append("a second seed, to know how much seeds vary")
+        needs.append("a second seed, to estimate the spread between seeds")
     elif any(np.isinf(needed)):
-        reasons.append("more images than this split has")
+        needs.append("a larger test set")
     elif needed:
-        reasons.append(f"about {max(needed):.0f} seeds")
-    return f": {' and '.join(reasons)} would settle it" if reasons else ""
+        needs.append(f"about {max(needed):.0f} seeds")
+    return f": {' and '.join(needs)} would settle it" if needs else ""
