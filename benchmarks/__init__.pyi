@@ -1,0 +1,1 @@
+from .loader import loader_bench as loader_bench
