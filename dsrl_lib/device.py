@@ -3,9 +3,11 @@
 import ctypes
 import platform
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 import torch
+
+from dsrl_lib import bfloat16
 
 # Names and numbers of <malloc.h>.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
@@ -33,10 +35,12 @@ def device_name(device: torch.device) -> str:
     return f"CPU, {model}"
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Mixed precision: "fp32", "bf16" or "fp16" (CUDA only)."""
     if precision == "fp16" and device.type != "cuda":
         raise ValueError("optim.precision = fp16 needs a CUDA device; allowed on the CPU: fp32, bf16")
+    if precision == "bf16" and device.type == "cpu" and not bfloat16.native():
+        return bfloat16.autocast()
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
 
