@@ -28,7 +28,8 @@ def test_gradients_pass_through_bfloat16_as_under_the_native_autocast():
     gradients = []
     for context in (bfloat16.autocast(), torch.autocast("cpu", torch.bfloat16)):
         torch.manual_seed(0)
-        network = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.PReLU(), nn.ConvTranspose2d(8, 4, 3))
+        first, last = nn.Conv2d(3, 8, 3, bias=False), nn.ConvTranspose2d(8, 4, 3)
+        network = nn.Sequential(first, nn.BatchNorm2d(8), nn.PReLU(), last)
         with context:
             out = network(random(2, 3, 12, 10))
         assert out.dtype == torch.bfloat16
