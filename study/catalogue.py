@@ -1,4 +1,4 @@
-"""Run directories in, tables out. Every score is computed again from the integer counts."""
+"""The complete runs of a profile, as they are on the disk: what is read, selected and refused."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,14 @@ import numpy as np
 import pandas as pd
 
 from dsrl_lib.config import Config
-from dsrl_lib.data.class_tables import class_table
-from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.runs import is_complete, read_json, write_atomically
-from study.arms import ARMS, FA_ARMS
+from dsrl_lib.runs import is_complete, read_json
+from study.arms import ARMS
 from study.presets import preset
 from study.profiles import PROFILES, SEARCH_SEED
 
 SPLITS = ("val", "test")
 """`test` is what is reported; for Cityscapes it is the official val split, whose labels are public."""
-
-
-ENVIRONMENT = ("train_seconds", "peak_memory_mib", "device", "commit", "dirty")
 
 
 class DamagedRunError(ValueError):
@@ -77,7 +72,7 @@ class Run:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """history.csv: one row an epoch."""
+        """history.csv: one row per epoch."""
         path = self.folder / "history.csv"
         try:
             return pd.read_csv(path)
@@ -92,7 +87,7 @@ class Run:
 
     @cached_property
     def overrides(self) -> tuple[str, ...] | None:
-        """What differs from the present preset: () for nothing, None if no preset gives this run any more."""
+        """What differs from the present preset: () for nothing, None if no present preset gives this run."""
         return _overrides(self)
 
     @property
@@ -106,8 +101,19 @@ class Run:
         return "; ".join(reasons)
 
 
+def known_profile(profile: str) -> str:
+    """`profile` itself; ValueError, with the valid names, if there is no such profile."""
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
+    return profile
+
+
 def load_runs(profile: str) -> list[Run]:
-    """Complete runs of a profile by run id, without unfinished ones. DamagedRunError names a bad file."""
+    """Complete runs of a profile by run id, without unfinished ones.
+
+    ValueError for an unknown profile; DamagedRunError names a bad file.
+    """
+    known_profile(profile)
     folders = sorted((results_dir() / profile / "runs").glob("*/"))
     return [_load(folder) for folder in folders if is_complete(folder)]
 
@@ -133,7 +139,7 @@ def select(
 def counts_by_seed(
     runs: Sequence[Run], what: str = "counts", split: str = "test"
 ) -> tuple[dict[int, np.ndarray], tuple[str, ...]]:
-    """Counts of runs that differ in their seed, ready for `stats.score`, and the sequence of each image.
+    """Counts of runs that differ in their seed, ready for `statistics.scores.score`, and the sequence of each image.
 
     what: "counts" for (I, K, 3), "trimap" for (I, bands, K, 3). Raises ValueError if two runs share a seed
     or were evaluated on different images.
@@ -145,60 +151,6 @@ def counts_by_seed(
         raise ValueError(f"runs evaluated on different images: {', '.join(run.run_id for run in runs)}")
     sequences = next((counts.sequences for counts in loaded.values()), ())
     return {seed: getattr(counts, what) for seed, counts in loaded.items()}, sequences
-
-
-def table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run: mIoU and IoU in points from the counts, cost, and what it was made with."""
-    return pd.DataFrame([_row(run) for run in runs])
-
-
-def factorial(runs: Sequence[Run]) -> pd.DataFrame:
-    """The FA factorial, a row a run: placement, ftm, normalisation, seed, test_miou; `dsrl` is a cell too."""
-    rows = []
-    for arm in ("dsrl", *FA_ARMS):
-        for run in select(runs, arm):
-            model, loss = run.config["model"], run.config["loss"]
-            rows.append({
-                "placement": model["fa_placement"],
-                "ftm": model["ftm"],
-                "normalisation": "norm" if loss["fa_normalise"] else "raw",
-                "seed": run.seed,
-                "test_miou": 100 * miou(run.counts("test").counts),
-            })  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def write_results(profile: str) -> Path:
-    """results/<profile>/results.csv; the same runs always give the same bytes."""
-    path = results_dir() / profile / "results.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = table(load_runs(profile)).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_atomically(path, lambda temporary: temporary.write_text(text))
-    return path
-
-
-def _row(run: Run) -> dict[str, Any]:
-    data, model = run.config["data"], run.config["model"]
-    val, test = run.counts("val"), run.counts("test")
-    names = class_table(data["dataset"]).classes
-    by_class = 100 * iou(test.counts.sum(0, dtype=np.int64))  # (K,)
-    scale = model["input_scale"]
-    return {
-        "run_id": run.run_id,
-        "host": run.host,
-        "arm": run.arm,
-        "seed": run.seed,
-        "overrides": None if run.overrides is None else " ".join(run.overrides),
-        "input": f"{round(data['height'] * scale)}x{round(data['width'] * scale)}",
-        "epochs": run.config["optim"]["epochs"],
-        "val_miou": 100 * miou(val.counts),
-        "test_miou": 100 * miou(test.counts),
-        **{f"iou_{name}": value for name, value in zip(names, by_class, strict=True)},
-        **{f"test_{name}": run.metrics["test"].get(name) for name in ("psnr", "ssim")},
-        **{name: value for name, value in sorted(run.metrics["cost"].items()) if name != "input"},
-        **{name: run.env.get(name) for name in ENVIRONMENT},
-        "stale": run.stale,
-    }
 
 
 def _load(folder: Path) -> Run:

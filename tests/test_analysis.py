@@ -12,10 +12,11 @@ from PIL import Image
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
 from dsrl_lib.runs import folder, write_counts, write_history, write_json
-from study import catalogue as analysis
+from study import catalogue
 from study.figures import panels, plots, style
 from study.presets import preset
 from study.report import audit
+from study.report.results import factorial_cells, results_frame, write_results
 from study.statistics.bootstrap import difference, single
 from study.statistics.scores import Resamples, score
 
@@ -52,11 +53,11 @@ def write_run(arm="lr", seed=0, *, dirty=False, host=None, overrides=()):
 
 
 def test_complete_runs_are_loaded_in_order(results):
-    assert analysis.load_runs("camvid") == []
+    assert catalogue.load_runs("camvid") == []
     second, first = write_run("lr", 1), write_run("bilinear", 0)
     unfinished = write_run("lr", 2)
     (unfinished / "metrics.json").unlink()
-    runs = analysis.load_runs("camvid")
+    runs = catalogue.load_runs("camvid")
     assert [run.run_id for run in runs] == [first.name, second.name]
     assert (runs[1].arm, runs[1].seed, runs[1].host, runs[1].profile) == ("lr", 1, "espnetv2_s1.0", "camvid")
     assert len(runs[0].history) == 10 and runs[0].history["val_miou"].iloc[-1] == pytest.approx(0.49)
@@ -64,7 +65,7 @@ def test_complete_runs_are_loaded_in_order(results):
 
 def test_table_recomputes_scores_from_counts(results):
     directory = write_run("lr", 0)
-    row = analysis.table(analysis.load_runs("camvid")).iloc[0]
+    row = results_frame(catalogue.load_runs("camvid")).iloc[0]
     with np.load(directory / "counts_test.npz") as file:
         total = file["counts"].sum(0)
     by_hand = [100 * tp / (tp + fp + fn) for tp, fp, fn in total]
@@ -77,16 +78,16 @@ def test_results_csv_has_no_difference_when_repeated(results):
     for seed in range(2):
         write_run("lr", seed)
         write_run("dsrl", seed)
-    path = analysis.write_results("camvid")
+    path = write_results("camvid")
     first = path.read_bytes()
     assert path == results / "camvid" / "results.csv"
-    assert analysis.write_results("camvid").read_bytes() == first
+    assert write_results("camvid").read_bytes() == first
     assert pd.read_csv(path)["arm"].tolist() == ["dsrl", "dsrl", "lr", "lr"]
 
 
 def test_metrics_that_contradict_the_counts_are_found(results):
     directory = write_run("lr", 0)
-    problems = audit.problems(analysis.load_runs("camvid"))
+    problems = audit.problems(catalogue.load_runs("camvid"))
     assert problems["run_id"].tolist() == [directory.name] * 2
     assert "val mIoU" in problems["problem"][0] and "test mIoU" in problems["problem"][1]
 
@@ -99,22 +100,22 @@ def test_stale_runs(results):
     config = json.loads((odd / "config.json").read_text())
     config["optim"]["epochs"] = 31  # no preset of this arm gives that: it trains three times optim.epochs
     write_json(odd / "config.json", config)
-    runs = {run.seed: run for run in analysis.load_runs("camvid")}
+    runs = {run.seed: run for run in catalogue.load_runs("camvid")}
     assert [runs[seed].stale for seed in range(3)] == ["", "made from uncommitted code", ""]
     assert runs[2].overrides == ("loss.w2=0.5", "optim.epochs=20")
     assert "no present preset" in runs[3].stale and runs[3].overrides is None
-    chosen = analysis.select(runs.values(), "dsrl")
+    chosen = catalogue.select(runs.values(), "dsrl")
     assert [run.seed for run in chosen] == [0]  # an overridden run is no run of the arm itself
-    chosen = analysis.select(runs.values(), "dsrl", overrides=("optim.epochs=20", "loss.w2=0.5"))
+    chosen = catalogue.select(runs.values(), "dsrl", overrides=("optim.epochs=20", "loss.w2=0.5"))
     assert [run.seed for run in chosen] == [2]
 
 
 def test_main_host_unless_another_is_asked_for(results):
     write_run("lr", 0)
     write_run("lr", 1, host="ddrnet23_slim")
-    runs = analysis.load_runs("camvid")
-    assert [run.seed for run in analysis.select(runs, "lr")] == [0]
-    assert [run.seed for run in analysis.select(runs, "lr", host="ddrnet23_slim")] == [1]
+    runs = catalogue.load_runs("camvid")
+    assert [run.seed for run in catalogue.select(runs, "lr")] == [0]
+    assert [run.seed for run in catalogue.select(runs, "lr", host="ddrnet23_slim")] == [1]
 
 
 FILES = ("config.json", "env.json", "metrics.json", "history.csv", "counts_test.npz")
@@ -126,41 +127,41 @@ def test_damage_is_named(results, name, damage):
     path = write_run() / name
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2] if damage == "cut" and name != "history.csv" else b"")
-    with pytest.raises(analysis.DamagedRunError, match=rf"{name} "):
-        runs = analysis.load_runs("camvid")
-        assert len(runs[0].history) and analysis.table(runs) is not None
+    with pytest.raises(catalogue.DamagedRunError, match=rf"{name} "):
+        runs = catalogue.load_runs("camvid")
+        assert len(runs[0].history) and results_frame(runs) is not None
 
 
 def test_missing_and_contradicting_files_are_named(results):
     directory = write_run()
     (directory / "env.json").unlink()
-    with pytest.raises(analysis.DamagedRunError, match=r"env\.json"):
-        analysis.load_runs("camvid")
+    with pytest.raises(catalogue.DamagedRunError, match=r"env\.json"):
+        catalogue.load_runs("camvid")
     write_json(directory / "env.json", {})
     config = json.loads((directory / "config.json").read_text())
     write_json(directory / "config.json", config | {"seed": 5})
-    with pytest.raises(analysis.DamagedRunError, match=r"config\.json is not the configuration that named"):
-        analysis.load_runs("camvid")
+    with pytest.raises(catalogue.DamagedRunError, match=r"config\.json is not the configuration that named"):
+        catalogue.load_runs("camvid")
     with pytest.raises(ValueError, match="split 'train'; allowed: val, test"):
-        analysis.Run(directory, {}, {}, {}).counts("train")
+        catalogue.Run(directory, {}, {}, {}).counts("train")
 
 
 def test_counts_by_seed(results):
     for seed in range(3):
         write_run("lr", seed)
-    runs = analysis.load_runs("camvid")
-    counts, sequences = analysis.counts_by_seed(runs, "trimap")
+    runs = catalogue.load_runs("camvid")
+    counts, sequences = catalogue.counts_by_seed(runs, "trimap")
     assert sorted(counts) == [0, 1, 2] and counts[0].shape == (IMAGES, 5, CLASSES, 3)
     assert sequences == ("a",) * 5 + ("b",) * 7
     with pytest.raises(ValueError, match="equal seeds"):
-        analysis.counts_by_seed([runs[0], runs[0]])
+        catalogue.counts_by_seed([runs[0], runs[0]])
 
 
 def test_factorial_names_its_cells(results):
     write_run("dsrl", 0)
     write_run("fa_output_to3_raw", 1)
     write_run("lr", 0)
-    cells = analysis.factorial(analysis.load_runs("camvid"))
+    cells = factorial_cells(catalogue.load_runs("camvid"))
     names = cells[["placement", "ftm", "normalisation", "seed"]].to_numpy().tolist()
     assert names == [["features", "keep", "norm", 0], ["output", "to3", "raw", 1]]
 
@@ -171,12 +172,12 @@ def figures(results):
     for seed in range(2):
         for arm in ("lr", "dsrl"):
             write_run(arm, seed)
-    runs = analysis.load_runs("camvid")
-    history, table = runs[0].history, analysis.table(runs)
+    runs = catalogue.load_runs("camvid")
+    history, table = runs[0].history, results_frame(runs)
     scores = {}
     for statistic, what in ((None, "counts"), (iou, "counts"), (None, "trimap")):
         for arm in ("lr", "dsrl"):
-            counts, sequences = analysis.counts_by_seed(analysis.select(runs, arm), what)
+            counts, sequences = catalogue.counts_by_seed(catalogue.select(runs, arm), what)
             resamples = Resamples.of(sequences, resamples=100)
             more = (statistic,) if statistic else ()
             scores[arm, what, bool(statistic)] = score(counts, resamples, *more)

@@ -1,6 +1,7 @@
 """The audit lets nothing through: tampered counts, scores, tables and printed numbers, stale and mixed runs."""
 
 import json
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import root
 from dsrl_lib.runs import folder, write_counts, write_history, write_json
-from study import catalogue as analysis
 from study.claims import table as claims_table
+from study.claims.judge import judge, verdict
 from study.evidence import Study
 from study.presets import preset
-from study.report import audit, tables, texts
-from study.statistics.scores import Resamples
+from study.report import audit, reported, tables, texts
+from study.report.results import results_frame, write_results
+from study.statistics.scores import Resamples, mean_iou, score
 
 IMAGES, CLASSES = 12, 11
 COST = {f"{name}_{variant}": 10 * (1 + i) for name in ("params", "macs", "latency_ms", "peak_mib")
@@ -58,8 +60,8 @@ def directory(results) -> Path:
 
 
 def publish(profile: str) -> None:
-    analysis.write_results(profile)
-    claims_table.write_claims(profile)
+    write_results(profile)
+    claims_table.write_claims(Study(profile))
     tables.write(Study(profile))
 
 
@@ -71,6 +73,21 @@ def edit(path: Path, *keys: str, value: object) -> None:
         inner = inner[key]
     inner[keys[-1]] = value
     path.write_text(json.dumps(content))
+
+
+def test_every_score_is_computed_once(directory, monkeypatch):
+    computed = Counter()
+
+    def counted(counts, resamples, statistic):
+        computed[statistic, sum(int(values.sum()) for values in counts.values())] += 1  # the sums of lr and dsrl differ
+        return score(counts, resamples, statistic)
+
+    monkeypatch.setattr("study.evidence.score", counted)
+    study = Study("camvid")
+    for use in (judge, judge, tables.files, reported.side_by_side, lambda study: verdict(study, "C1")):
+        use(study)
+    assert computed.total() == 4 and set(computed.values()) == {1}
+    assert Counter(statistic for statistic, _ in computed) == {mean_iou: 2, iou: 2}  # of lr and dsrl
 
 
 def test_nothing_to_say_when_all_is_well(directory):
@@ -142,7 +159,7 @@ def test_mixed_devices_and_data(directory):
 
 def test_marked_numbers_in_a_text(directory, tmp_path):
     study, text = Study("camvid"), tmp_path / "REPORT.md"
-    values = analysis.table(study.runs).groupby("arm")["test_miou"].mean()
+    values = results_frame(study.runs).groupby("arm")["test_miou"].mean()
     gain = f"{values['dsrl'] - values['lr']:+.2f}".replace("-", "−")
     text.write_text(
         f"DSRL gains <!-- miou: dsrl - lr -->{gain}<!-- end --> points and"

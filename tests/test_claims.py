@@ -11,13 +11,13 @@ import pytest
 from study.arms import ARMS, FA_ARMS
 from study.catalogue import Counts, Run
 from study.claims import table as claims_table
-from study.claims.judge import evaluate_claims
+from study.claims.judge import judge, verdict
 from study.claims.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
 from study.evidence import Study
 from study.presets import preset
 from study.profiles import PROFILES, SEARCH_SEED
 from study.report import texts
-from study.statistics.scores import Resamples
+from study.statistics.scores import Resamples, score
 
 IMAGES, CLASSES, PIXELS = 60, 4, 10_000
 COST = {"macs_full": 400, "macs_pruned": 187, "macs_host": 100, "prune_bit_equal": True,
@@ -54,7 +54,7 @@ def study(seeds=3, **points):
 
 
 def verdicts(runs):
-    return {verdict.claim.id: verdict for verdict in evaluate_claims("camvid", runs)}
+    return judge(Study("camvid", runs))
 
 
 def test_paper_is_right():
@@ -190,17 +190,15 @@ def test_expressions():
             holds(wrong, values)
 
 
-def test_tables_and_numbers_of_a_text(results, tmp_path, monkeypatch):
-    runs = study(seeds=2, dsrl=53.0)
-    made_up = Study("camvid", runs)
-    monkeypatch.setattr("study.claims.judge.load_runs", lambda profile: runs)
+def test_tables_and_numbers_of_a_text(results, tmp_path):
+    made_up = Study("camvid", study(seeds=2, dsrl=53.0))
     text = tmp_path / "README.md"
     text.write_text("before\n<!-- claims:begin -->\nold\n<!-- claims:end -->\nafter"
                     " <!-- miou: dsrl - lr -->+0.0<!-- end -->\n")  # fmt: skip
-    csv = claims_table.write_claims("camvid")
+    csv = claims_table.write_claims(made_up)
     texts.write_texts(made_up, [text])
     first = csv.read_bytes(), text.read_bytes()
-    claims_table.write_claims("camvid")
+    claims_table.write_claims(made_up)
     texts.write_texts(made_up, [text])
     assert (csv.read_bytes(), text.read_bytes()) == first
     frame = pd.read_csv(csv)
@@ -226,3 +224,17 @@ def test_one_seed_leaves_every_difference_open():
     assert found["C1"].findings[0].measured.low > 2  # sure of the images, silent about seeds
     assert found["C1"].verdict == "inconclusive"
     assert found["C3"].verdict == "reproduced"  # costs do not depend on the seed
+
+
+def test_an_unknown_claim_is_an_error_that_names_the_valid_ones():
+    with pytest.raises(ValueError, match="unknown claim 'C99'; valid: C1, C2"):
+        verdict(Study("camvid", []), "C99")
+
+
+def test_the_verdict_on_one_claim_is_that_of_all_and_computes_no_other_score(monkeypatch):
+    computed = []
+    monkeypatch.setattr("study.evidence.score", lambda *given: computed.append(given) or score(*given))
+    one, every = (Study("camvid", study(seeds=2, dsrl=53.0)) for _ in range(2))
+    alone = verdict(one, "C1")
+    assert len(computed) == 2  # dsrl and lr
+    assert repr(alone) == repr(judge(every)["C1"])

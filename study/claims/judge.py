@@ -1,4 +1,4 @@
-"""From runs to verdicts: measure each part of each claim, judge it by claims.toml, see what would settle."""
+"""From the evidence to verdicts: measure each part of each claim, judge it by claims.toml, say what would settle it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from study.catalogue import Run, counts_by_seed, load_runs, select
 from study.claims import rules
 from study.claims.rules import SHOWN, UNCLEAR, Claim, Part, Rules, load_rules
-from study.profiles import PROFILES
+from study.evidence import Study
 from study.statistics.bootstrap import Difference, contrast
-from study.statistics.scores import Resamples, Scores, score
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on one claim and what it rests on."""
+    """The verdict on one claim, and what it rests on."""
 
     claim: Claim
     verdict: str
@@ -40,92 +38,75 @@ class Verdict:
     findings: tuple[Finding, ...]
 
 
-def evaluate_claims(profile: str, runs: Sequence[Run] | None = None) -> list[Verdict]:
-    """The verdict on every claim of claims.toml. runs: those of the profile on the disk unless given."""
-    evidence = Evidence(profile, load_runs(profile) if runs is None else runs, load_rules())
-    return [_verdict(claim, evidence) for claim in evidence.rules.claims]
+def judge(study: Study) -> dict[str, Verdict]:
+    """The verdict on every claim of claims.toml, by its id. The study keeps the scores, so a second call is cheap."""
+    found = load_rules()
+    return {claim.id: _verdict(claim, study, found.interest) for claim in found.claims}
 
 
-class Evidence:
-    """The runs of a profile, and the scores of each arm, computed when first asked for."""
-
-    def __init__(self, profile: str, runs: Sequence[Run], rules: Rules) -> None:
-        self.profile, self.runs, self.rules = profile, runs, rules
-        self._scores: dict[str, Scores] = {}
-        self._resamples: dict[tuple[str, ...], Resamples] = {}
-
-    def select(self, name: str) -> list[Run]:
-        """Runs of "arm" or "arm@variant", by seed; none if the profile does not have the variant."""
-        arm, _, variant = name.partition("@")
-        if not variant:
-            return select(self.runs, arm)
-        how = PROFILES[self.profile].variants.get(variant)
-        return select(self.runs, arm, how.host, how.overrides) if how else []
-
-    def scores(self, name: str) -> Scores:
-        """mIoU of an arm by seed, on the split and on resamples that all arms share."""
-        if name not in self._scores:
-            counts, sequences = counts_by_seed(self.select(name))
-            if sequences not in self._resamples:
-                self._resamples[sequences] = Resamples.of(sequences)
-            self._scores[name] = score(counts, self._resamples[sequences])
-        return self._scores[name]
-
-    def seeds(self, arms: Sequence[str]) -> set[int]:
-        """Seeds that all of the arms have."""
-        return set.intersection(*({run.seed for run in self.select(arm)} for arm in arms))
+def verdict(study: Study, name: str) -> Verdict:
+    """The verdict on one claim, such as "C1": only the scores of its own arms are computed."""
+    found = load_rules()
+    return _verdict(_claim(found, name), study, found.interest)
 
 
-def measure(part: Part, evidence: Evidence) -> Difference:
+def measure(part: Part, study: Study) -> Difference:
     """The part's quantity with its interval; every arm that it needs must have runs."""
     if part.cost:
-        return _cost(evidence, **part.cost)
-    return contrast(*([(weight, evidence.scores(arm)) for arm, weight in s.items()] for s in part.strata()))
+        return _cost(study, **part.cost)
+    return contrast(*([(weight, study.scores(arm)) for arm, weight in s.items()] for s in part.strata()))
 
 
-def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
-    findings = tuple(_finding(part, evidence) for part in claim.parts)
+def _claim(found: Rules, name: str) -> Claim:
+    by_id = {claim.id: claim for claim in found.claims}
+    if name not in by_id:
+        raise ValueError(f"unknown claim {name!r}; valid: {', '.join(by_id)}")
+    return by_id[name]
+
+
+def _verdict(claim: Claim, study: Study, interest: float) -> Verdict:
+    findings = tuple(_finding(part, study, interest) for part in claim.parts)
     if claim.later:
-        verdict = "later"
+        word = "later"
     elif all(finding.measured is None for finding in findings):
-        verdict = "not run"
+        word = "not run"
     else:
-        verdict = claim.verdict([finding.outcome for finding in findings])
-    return Verdict(claim, verdict, findings)
+        word = claim.verdict([finding.outcome for finding in findings])
+    return Verdict(claim, word, findings)
 
 
-def _finding(part: Part, evidence: Evidence) -> Finding:
+def _finding(part: Part, study: Study, interest: float) -> Finding:
     paired = [part.arms] if part.cost else [list(stratum) for stratum in part.strata()]
-    missing = [arm for arm in part.arms if not evidence.seeds([arm])]
+    missing = [arm for arm in part.arms if not study.seeds([arm])]
     if not missing:
-        missing = [f"a seed that {' and '.join(arms)} share" for arms in paired if not evidence.seeds(arms)]
+        missing = [f"a seed that {' and '.join(arms)} share" for arms in paired if not study.seeds(arms)]
     if missing:
         return Finding(part, None, UNCLEAR if part.test else SHOWN, float("nan"), (), tuple(missing))
-    pairs = [(arm, evidence.seeds(arms)) for arms in paired for arm in arms]
-    used = [run.run_id for arm, seeds in pairs for run in evidence.select(arm) if run.seed in seeds]
-    measured = measure(part, evidence)
+    pairs = [(arm, study.seeds(arms)) for arms in paired for arm in arms]
+    used = [run.run_id for arm, seeds in pairs for run in study.select(arm) if run.seed in seeds]
+    measured = measure(part, study)
     outcome, settle = SHOWN, float("nan")
     if part.test and not part.cost and "seeds" not in measured.levels:
-        outcome = UNCLEAR  # one seed says nothing of how much seeds vary
+        outcome = UNCLEAR  # one seed does not tell how much seeds vary
     elif part.test:
-        judge = partial(_judge, part, interest=evidence.rules.interest)
-        outcome = judge(measured)
+        outcome_of = partial(_outcome, part, interest=interest)
+        outcome = outcome_of(measured)
         if outcome == UNCLEAR and not part.cost:
-            settle = measured.seeds_to_settle(lambda difference: judge(difference) != UNCLEAR)
+            settle = measured.seeds_to_settle(lambda difference: outcome_of(difference) != UNCLEAR)
     return Finding(part, measured, outcome, settle, tuple(dict.fromkeys(used)), ())
 
 
-def _judge(part: Part, measured: Difference, interest: float) -> str:
+def _outcome(part: Part, measured: Difference, interest: float) -> str:
     values = (measured.low, measured.estimate, measured.high, measured.smallest_effect, interest)
     return part.test.judge(dict(zip(rules.NAMES, values, strict=True)))
 
 
-def _cost(evidence: Evidence, arms: Sequence[str], of: str, per: str | None = None) -> Difference:
+def _cost(study: Study, arms: Sequence[str], of: str, per: str | None = None) -> Difference:
     """Costs are measured, not sampled: estimate is the median over seeds, low and high are the extremes."""
-    seeds = sorted(evidence.seeds(arms))
+    seeds = sorted(study.seeds(arms))
     by_arm = []
     for arm in arms:
-        costs = {run.seed: run.metrics["cost"] for run in evidence.select(arm)}
+        costs = {run.seed: run.metrics["cost"] for run in study.select(arm)}
         by_arm.append(np.array([costs[seed][of] / (costs[seed][per] if per else 1) for seed in seeds]))
     values = by_arm[0] / by_arm[1] if len(by_arm) == 2 else by_arm[0]
     nan = float("nan")

@@ -1,6 +1,6 @@
 """Verdicts for readers: results/<profile>/claims.csv, and the table that README.md and REPORT.md show."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +8,9 @@ import pandas as pd
 
 from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import write_atomically
-from study.claims.judge import Finding, Verdict, evaluate_claims
+from study.claims.judge import Finding, Verdict, judge
 from study.claims.rules import UNCLEAR
+from study.evidence import Study
 
 COLUMNS = (
     "claim", "text", "source", "verdict", "part", "quantity", "outcome", "estimate", "low", "high",
@@ -17,7 +18,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+def claims_frame(verdicts: Iterable[Verdict]) -> pd.DataFrame:
     """One row per part: claim, verdict, quantity, interval, resolution, outcome, what would settle it, runs."""
     rows = []
     for verdict in verdicts:
@@ -28,17 +29,17 @@ def claims_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(("seeds", "images", "blocks"), "Int64"))
 
 
-def write_claims(profile: str, verdicts: Sequence[Verdict] | None = None) -> Path:
-    """Write claims.csv; no difference if nothing changed. verdicts: those of the runs unless given."""
-    path = results_dir() / profile / "claims.csv"
+def write_claims(study: Study) -> Path:
+    """Write claims.csv of the study's profile; the same runs always give the same bytes."""
+    path = results_dir() / study.profile / "claims.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame = claims_frame(evaluate_claims(profile) if verdicts is None else verdicts)
+    frame = claims_frame(judge(study).values())
     text = frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
     write_atomically(path, lambda temporary: temporary.write_text(text))
     return path
 
 
-def markdown(verdicts: Sequence[Verdict], profile: str) -> str:
+def markdown(verdicts: Iterable[Verdict], profile: str) -> str:
     """The claims as a table: quantities with intervals, resolution, verdict, and links to the evidence."""
     lines = [
         "| Claim | From | Measured: mIoU points, 95 % interval | Minimum detectable effect | Verdict |",

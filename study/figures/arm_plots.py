@@ -1,4 +1,4 @@
-"""Charts with one row an arm: scores, where the inference cost goes, quality of the reconstruction."""
+"""Charts with one row per arm: scores, where the inference cost goes, quality of the reconstruction."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,11 @@ from study.figures.style import INK, chart, colour, styled
 from study.statistics.bootstrap import Difference
 
 PARTS = (("host", "#8a8a8a", "host"), ("pruned", "#0072B2", "SSSR head, kept"), ("full", "#CC79A7", "pruned away"))
-"""Each variant of `tables.cost` holds the one before; the colour and the name of what it adds."""
+"""Each form in `tables.cost` holds the one before; the colour and the name of what it adds."""
 
 
 @styled
-def scores(rows: Mapping[str, Difference], xlabel: str = "test mIoU (points)") -> Figure:
+def score_chart(rows: Mapping[str, Difference], xlabel: str = "test mIoU (points)") -> Figure:
     """Score of each arm: mean with its 95 % interval, every seed as a point below it."""
     figure = chart(7.6, 0.9 + 0.36 * len(rows))
     axes = figure.subplots()
@@ -44,9 +44,9 @@ def cost_shares(cost: pd.DataFrame, headings: tuple[str, ...] = ("MACs (M)", "la
     y = np.arange(len(cost))
     for axes, heading in zip(panels, headings, strict=True):
         before, macs_before = np.zeros(len(cost)), np.zeros(len(cost))
-        for variant, hue, name in PARTS:
-            macs = cost[f"MACs (M), {variant}"].to_numpy(float)
-            until = np.where(macs > macs_before, cost[f"{heading}, {variant}"], before)  # same layers: only noise
+        for form, hue, name in PARTS:
+            macs = cost[f"MACs (M), {form}"].to_numpy(float)
+            until = np.where(macs > macs_before, cost[f"{heading}, {form}"], before)  # same layers: only noise
             axes.barh(y, np.maximum(until - before, 0), left=before, height=0.66, color=hue, label=name)
             before, macs_before = until, macs
         axes.set(title=heading, xlabel="one frame")

@@ -7,9 +7,11 @@ import pandas as pd
 
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from study.catalogue import SPLITS, Run, table
+from study.catalogue import SPLITS, Run
+from study.claims.judge import judge
 from study.claims.table import claims_frame
 from study.evidence import Study
+from study.report.results import results_frame
 from study.report.tables import files
 from study.report.texts import published, side_by_side, wrong_lines
 
@@ -62,7 +64,7 @@ def mixed(study: Study) -> list[tuple[str, str]]:
     """
     by_id = {run.run_id: run for run in study.runs}
     found = []
-    for verdict in study.verdicts.values():
+    for verdict in judge(study).values():
         for finding in verdict.findings:
             where = f"{verdict.claim.id}, {finding.part.name}"
             runs = [by_id[name] for name in finding.runs]
@@ -90,8 +92,8 @@ def stale_files(study: Study) -> list[tuple[str, str]]:
     folder = results_dir() / study.profile
     csv = {"index": False, "lineterminator": "\n"}
     expected = {f"tables/{name}": text for name, text in files(study).items()}
-    expected["results.csv"] = table(study.runs).to_csv(float_format="%.6g", **csv)
-    expected["claims.csv"] = claims_frame(list(study.verdicts.values())).to_csv(float_format="%.4f", **csv)
+    expected["results.csv"] = results_frame(study.runs).to_csv(float_format="%.6g", **csv)
+    expected["claims.csv"] = claims_frame(judge(study).values()).to_csv(float_format="%.4f", **csv)
     found = []
     for name, text in expected.items():
         if not (folder / name).exists():

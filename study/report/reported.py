@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from study.evidence import Study, words
+from study.claims.judge import judge
+from study.evidence import Study
+from study.figures.notes import words
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,16 @@ REPORTED = (
 
 def side_by_side(study: Study) -> pd.DataFrame:
     """The paper, the public implementations, and this study: mIoU points, with the claims' verdicts."""
-    rows = []
+    rows, verdicts = [], judge(study)
     for row in REPORTED:
         ids = row.claims.split(", ")
-        value = study.difference(*row.contrast) if row.contrast else study.verdicts[ids[0]].findings[0].measured
+        value = study.difference(*row.contrast) if row.contrast else verdicts[ids[0]].findings[0].measured
         rows.append({
             "quantity": row.quantity,
             "paper": row.paper,
             "sanje2v": row.sanje2v,
             "Dootmaan": row.dootmaan,
             "this study": "not run" if value is None else words(value),
-            "verdict": ", ".join(f"{name} {study.verdicts[name].verdict}" for name in ids),
+            "verdict": ", ".join(f"{name} {verdicts[name].verdict}" for name in ids),
         })  # fmt: skip
     return pd.DataFrame(rows).set_index("quantity")

@@ -31,11 +31,11 @@ BASELINES = ("lr", "bilinear")
 COSTS = {"params": ("params (k)", 1e3), "macs": ("MACs (M)", 1e6), "latency_ms": ("latency (ms)", 1.0),
          "peak_mib": ("peak memory (MiB)", 1.0)}  # fmt: skip
 """Column of metrics.json -> heading and unit."""
-VARIANTS = ("host", "pruned", "full")
+FORMS = ("host", "pruned", "full")
 
 
 def main(study: Study) -> pd.DataFrame:
-    """One row an arm: input, epochs in total, test mIoU by seed, mean with interval, differences to baselines."""
+    """One row per arm: input, epochs in total, test mIoU by seed, mean with interval, differences to baselines."""
     return _arms([arm for arm in study.arms if arm not in FA_ARMS + STAGE_ARMS], study, BASELINES)
 
 
@@ -45,7 +45,7 @@ def factorial(study: Study) -> pd.DataFrame:
 
 
 def differences(study: Study, pairs: Sequence[Pair] = MAIN_PAIRS) -> pd.DataFrame:
-    """One row a pair: difference with interval, smallest effect the design could see, by seed; blank if not run."""
+    """One row per pair: difference with interval, smallest effect the design could see, by seed; blank if not run."""
     rows = {}
     for a, b in pairs:
         value = study.difference(a, b)
@@ -65,19 +65,19 @@ def classes(study: Study) -> pd.DataFrame:
 
 
 def cost(study: Study) -> pd.DataFrame:
-    """One row an arm: parameters, MACs, latency, peak memory of the host alone, pruned and full; medians of seeds."""
+    """One row per arm: parameters, MACs, latency, peak memory of the host alone, pruned and full; medians of seeds."""
     rows = {}
     for arm in study.arms:
         found = [run.metrics["cost"] for run in study.select(arm)]
         rows[arm] = {"input": "x".join(map(str, found[0]["input"]))} | {
-            f"{heading}, {variant}": float(np.median([cost[f"{name}_{variant}"] for cost in found])) / unit
-            for name, (heading, unit) in COSTS.items() for variant in VARIANTS
+            f"{heading}, {form}": float(np.median([cost[f"{name}_{form}"] for cost in found])) / unit
+            for name, (heading, unit) in COSTS.items() for form in FORMS
         }  # fmt: skip
     return _frame(rows, "arm")
 
 
 def quality(study: Study) -> pd.DataFrame:
-    """SISR reconstruction on test, a row a run: arm, seed, PSNR (dB), SSIM; arms without an image are left out."""
+    """SISR reconstruction on test, one row per run: arm, seed, PSNR (dB), SSIM; arms without an image are left out."""
     rows = [
         {"arm": arm, "seed": run.seed, **{name: run.metrics["test"].get(name) for name in ("psnr", "ssim")}}
         for arm in study.arms for run in study.select(arm)
@@ -85,12 +85,12 @@ def quality(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "seed", "psnr", "ssim"]).dropna().reset_index(drop=True)
 
 
-def frames(study: Study, a: str, b: str) -> pd.DataFrame:
+def frame_table(study: Study, a: str, b: str) -> pd.DataFrame:
     """By test frame: mIoU of arms a and b over the classes in the frame, mean of shared seeds, and a - b.
 
     Sorted by a - b, worst first. Columns index (position in the split), frame, a, b, difference.
     """
-    seeds = sorted(study.evidence.seeds([a, b]))
+    seeds = sorted(study.seeds([a, b]))
     counts = {arm: {run.seed: run.counts("test") for run in study.select(arm)} for arm in (a, b)}
     by_arm = {}
     for arm in (a, b):
@@ -103,7 +103,7 @@ def frames(study: Study, a: str, b: str) -> pd.DataFrame:
 
 
 def search(study: Study) -> pd.DataFrame:
-    """The runs that chose the recipe, a row each: arm, what was changed, epochs in total, val mIoU in points."""
+    """The runs that chose the recipe, one row each: arm, what was changed, epochs in total, val mIoU in points."""
     rows = {}
     for run in sorted(study.runs, key=lambda run: (list(ARMS).index(run.arm), total_epochs(run), run.run_id)):
         if run.seed == SEARCH_SEED:
@@ -117,7 +117,7 @@ def search(study: Study) -> pd.DataFrame:
 
 
 def compute(study: Study) -> pd.DataFrame:
-    """What the runs took, a row an arm: runs, device, hours of training, largest resident memory."""
+    """What the runs took, one row per arm: runs, device, hours of training, largest resident memory."""
     rows = {}
     for arm in [arm for arm in ARMS if any(run.arm == arm for run in study.runs)]:
         runs = [run for run in study.runs if run.arm == arm]

@@ -14,6 +14,7 @@ import pandas as pd
 
 from dsrl_lib.paths import results_dir, root
 from dsrl_lib.runs import write_atomically
+from study.claims.judge import judge
 from study.claims.table import markdown
 from study.evidence import Study
 from study.report import tables
@@ -34,7 +35,7 @@ def _readable(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], str]:
 
 
 TABLES: dict[str, Callable[[Study], str]] = {
-    "claims": lambda study: markdown(list(study.verdicts.values()), study.profile),
+    "claims": lambda study: markdown(judge(study).values(), study.profile),
     "main": _readable(tables.main),
     "differences": _readable(tables.differences),
     "factorial": _readable(tables.factorial),
@@ -45,7 +46,7 @@ TABLES: dict[str, Callable[[Study], str]] = {
 
 
 def published(profile: str) -> list[Path]:
-    """The texts that show results of a profile: none but for PUBLISHED, in the repository itself."""
+    """The texts that show results of a profile: only for PUBLISHED, in the repository itself."""
     if profile != PUBLISHED or results_dir() != root() / "results":
         return []
     return [path for path in (root() / "README.md", results_dir() / profile / "REPORT.md") if path.exists()]
@@ -90,7 +91,7 @@ def wrong_lines(study: Study, path: Path) -> list[tuple[str, str]]:
 
 
 def side_by_side(old: str, new: str) -> list[tuple[str, str]]:
-    """Lines of two texts side by side, "" where one is shorter."""
+    """Lines of two texts side by side, "" if one is shorter."""
     a, b = old.splitlines(), new.splitlines()
     size = max(len(a), len(b))
     return list(zip([*a, *[""] * (size - len(a))], [*b, *[""] * (size - len(b))], strict=True))
@@ -104,7 +105,7 @@ def _linked(text: str, study: Study, path: Path) -> str:
 
 def _number(study: Study, expression: str, field: str, shown: str) -> str:
     terms = [(-1.0 if sign in ("-", "−") else 1.0, arm) for sign, arm in _TERM.findall(expression)]
-    if not study.evidence.seeds([arm for _, arm in terms]):
+    if not study.seeds([arm for _, arm in terms]):
         return "not run"
     value = contrast([(weight, study.scores(arm)) for weight, arm in terms])
     decimals, sign = len(shown.partition(".")[2]) or 2, "+" if shown[:1] in ("+", "−") else ""
@@ -112,6 +113,6 @@ def _number(study: Study, expression: str, field: str, shown: str) -> str:
 
 
 def _cut(line: str, other: str, around: int = 30) -> str:
-    """The part of a line that differs from another line, with a little around it."""
+    """The part of a line that differs from another line, with some text around it."""
     same = next((i for i, (a, b) in enumerate(zip(line, other, strict=False)) if a != b), min(len(line), len(other)))
     return line[max(0, same - around) : same + around]

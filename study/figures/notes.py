@@ -1,0 +1,31 @@
+"""What a notebook says in words: a line of text, a table, a difference with its interval."""
+
+import pandas as pd
+
+from study.statistics.bootstrap import Difference
+
+
+class Note(str):
+    """Text that a notebook shows as Markdown."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+    @classmethod
+    def table(cls, frame: pd.DataFrame) -> "Note":
+        """A table whose long texts wrap; it shows the index if the index has a name."""
+        frame = frame if frame.index.name is None else frame.reset_index()
+        return cls(frame.to_markdown(index=False, disable_numparse=True))
+
+
+def words(value: Difference, signed: bool = True) -> str:
+    """Such as "+0.31 mIoU points [−0.20, +0.82], 2 seeds"."""
+    sign = "+" if signed else ""
+    numbers = f"{value.estimate:{sign}.2f} mIoU points [{value.low:{sign}.2f}, {value.high:{sign}.2f}]"
+    return f"{numbers.replace('-', '−')}, {seeds_of(value)}"
+
+
+def seeds_of(value: Difference) -> str:
+    """Such as "3 seeds"; for one seed it says what the interval leaves out."""
+    number = len(value.seeds)
+    return f"{number} seeds" if number > 1 else "1 seed (image sampling only)"
