@@ -120,7 +120,7 @@ def latency(profile: str = "camvid", device: Literal["cpu", "cuda"] = "cpu") -> 
 @app.command
 def collect(profile: str = "smoke") -> None:
     """Write results.csv of a profile from its run directories."""
-    from study.catalogue import write_results
+    from study.report.results import write_results
 
     print(write_results(profile))
 
@@ -133,7 +133,7 @@ def claims(profile: str = "camvid") -> None:
     from study.report.texts import write_texts
 
     study = Study(profile)
-    for path in (write_claims(profile, list(study.verdicts.values())), *write_texts(study)):
+    for path in (write_claims(study), *write_texts(study)):
         print(path)
 
 
