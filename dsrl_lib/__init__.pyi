@@ -25,5 +25,5 @@ from .models.sssr import DeconvHead as DeconvHead
 from .models.sssr import SubpixelHead as SubpixelHead
 from .network import build as build
 from .network import published_weights as published_weights
-from .training.fit import train as train
+from .training.fit import fit as fit
 from .training.schedule import make_optimizer as make_optimizer

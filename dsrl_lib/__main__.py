@@ -38,9 +38,9 @@ def train(
 
     config = preset(profile, arm, host, seed, set_)  # a mistake shows before torch is loaded
 
-    from dsrl_lib.training.fit import train
+    from study.train_arm import train_with_parents
 
-    print(train(config, device=device, workers=workers, devices=devices))
+    print(train_with_parents(config, device=device, workers=workers, devices=devices))
 
 
 @app.command
@@ -60,7 +60,8 @@ def resume(
         workers: Processes that load samples; results do not depend on them.
         devices: Processes, each with a device of its own, that share the run.
     """
-    from study.manage import find_run, resume
+    from dsrl_lib.runs import find_run
+    from dsrl_lib.training.resume import resume
 
     print(resume(find_run(run), set_, device=device, workers=workers, devices=devices))
 
@@ -80,12 +81,13 @@ def runs(
         delete: A run to delete; asks first.
         yes: Delete without asking.
     """
+    from dsrl_lib.runs import find_run
     from study import manage
 
     if compare:
-        print(manage.compare(*map(manage.find_run, compare)))
+        print(manage.compare(*map(find_run, compare)))
     elif delete:
-        directory = manage.find_run(delete)
+        directory = find_run(delete)
         if yes or input(f"delete {directory}? [y/N] ").strip().lower() in ("y", "yes"):
             manage.delete(directory)
             print(f"deleted {directory.name}")

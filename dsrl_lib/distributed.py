@@ -6,10 +6,6 @@ where a layer or loss sees the samples of its own process alone: batch norm with
 """
 
 import os
-import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,8 +14,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-
-from dsrl_lib.training.signals import passed_on
 
 PATIENCE = timedelta(hours=12)
 """The others wait so long for the first process, which may wait for a run of another job."""
@@ -53,36 +47,6 @@ def group(device: torch.device) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
-
-
-def launch(arguments: Sequence[str], processes: int, show: bool = True) -> None:
-    """`python -m dsrl_lib ARGUMENTS` in so many processes. RuntimeError, with its message, where one fails.
-
-    show: pass on what they write to stderr, their progress above all. SIGTERM, SIGUSR1 and SIGINT ask them to stop.
-    """
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    tail = ""
-    with (
-        subprocess.Popen(
-            [*command, "-m", "dsrl_lib", *arguments],
-            env={"OMP_NUM_THREADS": "1", **os.environ},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # so that a Ctrl-C comes here alone
-            preexec_fn=lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN),  # torchrun would die of it
-        ) as torchrun,
-        passed_on(torchrun),
-    ):
-        while block := torchrun.stderr.read1():  # in a notebook, what a child writes itself is not seen
-            text = block.decode(errors="replace")
-            tail = (tail + text)[-10_000:]
-            if show:
-                sys.stderr.write(text)
-                sys.stderr.flush()
-    if torchrun.returncode:
-        errors = re.findall(r"^error: (.*)$", tail, re.MULTILINE)
-        own = [error for error in errors if "closed by peer" not in error]  # the others complain of the one that failed
-        raise RuntimeError((own or errors or [f"torchrun ended with status {torchrun.returncode}:\n{tail}"])[0])
 
 
 def share_buffers(network: nn.Module) -> None:

@@ -139,12 +139,18 @@ def metadata(path: Path) -> dict[str, str]:
     return found
 
 
-def warm_start(network: DSRL, path: Path) -> None:
-    """Start from another run's weights: every one of them must find its place, and only SISR and FTM may be new."""
-    tensors, _ = read(path)
+def warm_start(network: DSRL, path: Path, run_id: str) -> None:
+    """Start from the weights of the run `run_id`: each finds its place, and only parts that may be new are missing.
+
+    A part says so itself, by `new_at_warm_start`. ValueError if the file does not fit, or is that of another run.
+    """
+    tensors, config = read(path)
+    if config.run_id != run_id:
+        raise ValueError(f"{path} holds the weights of {config.run_id}; expected those of {run_id}")
+    new = tuple(f"{name}." for name, part in network.named_children() if getattr(part, "new_at_warm_start", False))
     own = network.state_dict()
     extra = sorted(set(tensors) - set(own))
-    missing = sorted(k for k in set(own) - set(tensors) if not k.startswith(("sisr.", "ftm.")))
+    missing = sorted(key for key in set(own) - set(tensors) if not key.startswith(new))
     if extra or missing:
         raise ValueError(f"{path} cannot start this network; not in it: {extra}; not in the file: {missing}")
     network.load_state_dict(tensors, strict=False)

@@ -9,10 +9,8 @@ import csv
 import errno
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from dsrl_lib.config import Config
-from dsrl_lib.paths import results_dir, root
+from dsrl_lib.paths import results_dir
 
 HISTORY = ("epoch", "step", "lr", "loss", "ce", "aux", "mse", "fa", "images_per_s", "val_miou", "val_psnr")
-PACKAGES = ("torch", "torchvision", "numpy", "numba", "timm", "safetensors")
 
 
 class RunBusyError(RuntimeError):
@@ -33,6 +30,69 @@ class RunBusyError(RuntimeError):
 def folder(config: Config) -> Path:
     """The directory of a run; it need not exist."""
     return results_dir() / config.profile / "runs" / config.run_id
+
+
+def read_config(directory: Path) -> Config:
+    """The configuration of a run directory."""
+    return Config.from_dict(read_json(directory / "config.json"))
+
+
+def chain(run: Config | Path) -> list[Config]:
+    """The configurations from the first stage to `run`, a configuration or a run directory.
+
+    Each names the run that it starts from (`warm_start`), which lies beside it. ValueError if that one is not there,
+    or if its config.json is that of another run.
+    """
+    config, beside = (run, folder(run).parent) if isinstance(run, Config) else (read_config(run), run.parent)
+    stages = [config]
+    while (name := stages[0].warm_start) is not None:
+        if not (beside / name / "config.json").exists():
+            raise ValueError(f"{stages[0].run_id} starts from the run {name}, which is not in {beside}")
+        before = read_config(beside / name)
+        if before.run_id != name:
+            raise ValueError(f"{beside / name / 'config.json'} was changed: it is the configuration of {before.run_id}")
+        stages.insert(0, before)
+    return stages
+
+
+def start_weights(config: Config) -> Path | None:
+    """The final weights that a run starts from; None if it starts from no other run.
+
+    FileNotFoundError, with what to do about it, if they are missing.
+    """
+    if config.warm_start is None:
+        return None
+    directory = folder(config).parent / config.warm_start
+    weights = directory / "final.safetensors"
+    if not is_complete(directory):
+        raise FileNotFoundError(
+            f"{config.run_id} starts from the run {config.warm_start}, which is not complete in {directory.parent}: "
+            "train that one first; `python -m study train` trains an arm with all runs that it starts from"
+        )
+    if not weights.exists():
+        raise FileNotFoundError(
+            f"{config.run_id} starts from the run {config.warm_start}, which is complete, but {weights} is missing: "
+            "weights are not kept in git. Copy the file from where that run was trained, or move its directory away "
+            "and train it again"
+        )
+    return weights
+
+
+def find_run(name: str) -> Path:
+    """The directory of a run: its path, its id, or the start of an id that fits one run alone.
+
+    ValueError if none or several fit.
+    """
+    if (Path(name) / "config.json").exists():
+        return Path(name)
+    every = (path.parent for path in results_dir().glob("*/runs/*/config.json"))
+    found = sorted(path for path in every if path.name.startswith(name))
+    exact = [path for path in found if path.name == name]
+    if len(exact or found) == 1:
+        return (exact or found)[0]
+    if found:
+        raise ValueError(f"run {name!r} could be any of: {', '.join(path.name for path in found)}")
+    raise ValueError(f"there is no run {name!r} in {results_dir()}; `python -m study runs` lists them")
 
 
 def is_complete(directory: Path) -> bool:
@@ -125,24 +185,6 @@ def write_counts(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             np.savez_compressed(file, **arrays)
 
     write_atomically(path, write)
-
-
-def environment() -> dict[str, Any]:
-    """The code and packages of this process: git commit and dirty flag of the library, versions."""
-    return {"commit": _git("rev-parse", "HEAD"), "dirty": _dirty(), "packages": {p: version(p) for p in PACKAGES}}
-
-
-def _dirty() -> bool | None:
-    changes = _git("status", "--porcelain", "--", "dsrl_lib", "study", "streets", "benchmarks", "notebooks")
-    return None if changes is None else bool(changes)
-
-
-def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(root()), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def _without_nan(value: Any) -> Any:

@@ -26,7 +26,7 @@ from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.evaluation.scoring import score_split
 from dsrl_lib.models.host import replaced_classifier
 from dsrl_lib.network import load
-from dsrl_lib.training.fit import train
+from dsrl_lib.training.fit import fit
 from study.plan import IMAGES
 from study.presets import preset
 
@@ -161,7 +161,7 @@ def test_frames_of_many_sizes_keep_their_aspect(kitti: Path) -> None:
 
 def test_training_and_scores_on_frames_of_many_sizes(kitti: Path, results: Path) -> None:
     tiny = ("data.height=32", "data.crop_height=40", "data.crop_width=64", "optim.epochs=1", "optim.batch_size=5")
-    directory = train(preset("smoke", "sssr", overrides=("data.dataset=kitti", *tiny)), progress=False)
+    directory = fit(preset("smoke", "sssr", overrides=("data.dataset=kitti", *tiny)), progress=False)
     known = [(load_split("kitti", "val").labels[k] != 255).sum() for k in range(2)]
     with np.load(directory / "counts_val.npz") as counts:  # at the original sizes: every known pixel is counted once
         assert counts["counts"][:, :, [0, 2]].sum((1, 2)).tolist() == known

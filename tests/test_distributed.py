@@ -16,10 +16,12 @@ import torch
 from dsrl_lib import network, runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.evaluate import evaluate
+from dsrl_lib.paths import root
 from dsrl_lib.training import checkpoint, loop
-from dsrl_lib.training.fit import train
+from dsrl_lib.training.fit import fit
 from dsrl_lib.training.signals import StoppedError
 from study.presets import preset
+from study.train_arm import train_with_parents
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1",
         "optim.precision=fp32")  # fmt: skip
@@ -33,8 +35,10 @@ def tiny(arm: str, *overrides: str):
 PROGRAM = """
 import sys, torch
 from torch.nn.parallel import DistributedDataParallel
-from dsrl_lib import distributed, network, objective
-from dsrl_lib.data import TrainingSet, load_split
+from dsrl_lib import distributed, network
+from dsrl_lib.data.dataset import TrainingSet
+from dsrl_lib.data.split import load_split
+from dsrl_lib.losses import criterion as objective
 from dsrl_lib.evaluation.evaluate import evaluate
 from study.presets import preset
 
@@ -68,7 +72,7 @@ def together(folder: Path, processes: int, *arguments: str) -> dict[str, torch.T
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     start = torchrun if processes > 1 else []
     command = [sys.executable, *start, str(folder / "program.py"), str(folder / f"{processes}.pt"), *arguments]
-    environment = os.environ | {"PYTHONPATH": str(Path(loop.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(root())}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return torch.load(folder / f"{processes}.pt")
@@ -89,7 +93,7 @@ def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
     settings = ("model.sync_bn=true", "optim.optimizer=sgd", "optim.lr=0.002")  # Adam would enlarge what is rounded
     for name, devices in (("one", 1), ("two", 2)):
         monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / name))
-        train(tiny("dsrl", *settings), device="cpu", devices=devices, progress=False)
+        train_with_parents(tiny("dsrl", *settings), device="cpu", devices=devices, progress=False)
         found.append([runs.folder(tiny(arm, *settings)) for arm in CHAIN])
     for one, two in zip(*found, strict=True):
         histories = [pd.read_csv(directory / "history.csv") for directory in (one, two)]
@@ -103,7 +107,7 @@ def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
 
 def test_the_scores_of_two_processes_are_those_of_the_saved_network(results):
     """Without synchronised batch norm each process has running statistics of its own: the first one's count."""
-    directory = train(tiny("lr"), device="cpu", devices=2, progress=False)
+    directory = fit(tiny("lr"), device="cpu", devices=2, progress=False)
     model, config = network.load(directory / "final.safetensors")
     for name in ("val", "test"):
         expected = evaluate(model, load_split("streets", name), config)
@@ -116,7 +120,7 @@ def test_the_scores_of_two_processes_are_those_of_the_saved_network(results):
 def test_a_run_that_is_asked_to_stop_goes_on_from_that_step(tmp_path, monkeypatch, number):
     config, handler = tiny("lr"), signal.getsignal(number)
     monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "undisturbed"))
-    undisturbed = train(config, device="cpu", progress=False)
+    undisturbed = fit(config, device="cpu", progress=False)
 
     monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "stopped"))
     real, calls = loop.loss_terms, []
@@ -129,10 +133,10 @@ def test_a_run_that_is_asked_to_stop_goes_on_from_that_step(tmp_path, monkeypatc
 
     monkeypatch.setattr(loop, "loss_terms", counted)
     with pytest.raises(StoppedError, match="asked to stop after step 3 of 12; the same command goes on from there"):
-        train(config, device="cpu", progress=False)
+        fit(config, device="cpu", progress=False)
     assert checkpoint.load(runs.folder(config))["step"] == 3
     assert signal.getsignal(number) is handler
-    assert_same(train(config, device="cpu", progress=False), undisturbed)
+    assert_same(fit(config, device="cpu", progress=False), undisturbed)
     assert len(calls) == 12  # no step was done twice
 
 
@@ -145,7 +149,7 @@ def assert_same(one: Path, two: Path) -> None:
 def test_a_truncated_checkpoint_falls_back_to_the_one_before(tmp_path, monkeypatch):
     config = tiny("lr")
     monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "undisturbed"))
-    undisturbed = train(config, device="cpu", progress=False)
+    undisturbed = fit(config, device="cpu", progress=False)
 
     monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "damaged"))
     real, calls = loop.loss_terms, []
@@ -158,13 +162,13 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(tmp_path, monkeypat
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
     monkeypatch.setattr(loop, "loss_terms", poisoned)
     with pytest.raises(loop.NonFiniteLossError):
-        train(config, device="cpu", progress=False)
+        fit(config, device="cpu", progress=False)
     directory = runs.folder(config)
     last, previous = (directory / name for name in checkpoint.NAMES)
     last.write_bytes(last.read_bytes()[:-2000])
     assert checkpoint.load(directory)["step"] == 4
     monkeypatch.setattr(loop, "loss_terms", real)
-    assert_same(train(config, device="cpu", progress=False), undisturbed)
+    assert_same(fit(config, device="cpu", progress=False), undisturbed)
     previous.write_bytes(b"")
     last.write_bytes(b"")
     with pytest.raises(ValueError, match=r"last\.pt is damaged .*; .*previous\.pt is damaged .*; delete it"):
@@ -176,7 +180,7 @@ def test_a_notebook_whose_job_ends_leaves_a_checkpoint(results, tmp_path, number
     """Signalled is papermill alone, or it and its kernel, as by a scheduler."""
     settings = (*TINY[:-2], "optim.epochs=40", "optim.precision=fp32")
     config = preset("smoke", "lr", overrides=settings)
-    notebook = Path(loop.__file__).parents[1] / "notebooks" / "19_train_arm.ipynb"
+    notebook = root() / "notebooks" / "19_train_arm.ipynb"
     parameters = {"arm": "lr", "device": "cpu", "workers": 1, "overrides": ",".join(settings)}
     words = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
     process = subprocess.Popen(
@@ -227,4 +231,4 @@ def test_two_processes_stop_together_and_go_on(results):
 )
 def test_impossible_settings_are_explained(results, overrides, devices, message):
     with pytest.raises((RuntimeError, ValueError), match=message):
-        train(tiny("lr", *overrides), device="cpu", devices=devices, progress=False)
+        fit(tiny("lr", *overrides), device="cpu", devices=devices, progress=False)

@@ -199,6 +199,8 @@ def test_saved_weights_load_with_their_meaning_and_a_misfit_is_listed(tmp_path):
     for key, value in model.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[key])
     with pytest.raises(ValueError, match=r"cannot start this network; not in it: .*sisr\.predict"):
-        network.warm_start(network.build(tiny_config("sssr")), tmp_path / "w.safetensors")
+        network.warm_start(network.build(tiny_config("sssr")), tmp_path / "w.safetensors", config.run_id)
+    with pytest.raises(ValueError, match=f"holds the weights of {config.run_id}; expected those of smoke-other"):
+        network.warm_start(network.build(config), tmp_path / "w.safetensors", "smoke-other")
     with pytest.raises(FileNotFoundError, match="weights are not kept in git"):
         network.load(tmp_path / "none.safetensors")

@@ -6,12 +6,13 @@ import json
 import numpy as np
 import pytest
 
+from dsrl_lib import runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.paths import root
 from dsrl_lib.training.schedule import epochs_before, learning_rate
 from study import plan
 from study.arms import ARMS
-from study.presets import preset
+from study.presets import parent_of, preset
 from study.profiles import PROFILES
 
 PINNED = json.loads((root() / "tests" / "pinned.json").read_text())
@@ -24,20 +25,36 @@ def test_planned_runs_keep_their_names(profile):
     assert [run.run_id for run in plan.planned_runs(profile)] == PINNED["run_ids"][profile]
 
 
+def planned_epochs_before(config) -> int:
+    parent = parent_of(config)
+    return parent.optim.epochs + planned_epochs_before(parent) if parent else 0
+
+
 @pytest.mark.parametrize("arm", list(ARMS))
 def test_learning_rate_at_the_first_and_last_step(arm):
     config = preset("camvid", arm)
-    last = STEPS * config.optim.epochs - 1
-    assert [learning_rate(config, step, STEPS) for step in (0, last)] == PINNED["learning_rate"][arm]
+    before, last = planned_epochs_before(config), STEPS * config.optim.epochs - 1
+    assert [learning_rate(config, step, STEPS, before) for step in (0, last)] == PINNED["learning_rate"][arm]
 
 
 @pytest.mark.parametrize("arm", list(ARMS))
 def test_order_of_the_first_and_last_epoch(arm):
     config = preset("camvid", arm)
-    first = epochs_before(config)
+    first = planned_epochs_before(config)
     epochs = (first, first + config.optim.epochs - 1)
     orders = [np.random.default_rng([config.seed, epoch]).permutation(IMAGES)[:8].tolist() for epoch in epochs]
     assert orders == PINNED["order"][arm]
+
+
+def test_committed_runs_keep_the_epochs_behind_their_start(monkeypatch):
+    """By the records of the runs alone, for a directory and for its configuration; 86 of 131 start from another run."""
+    monkeypatch.setenv("DSRL_RESULTS", str(root() / "results"))
+    directories = sorted(path.parent for path in (root() / "results" / "camvid" / "runs").glob("*/config.json"))
+    assert {path.name: epochs_before(runs.read_config(path)) for path in directories} == PINNED["epochs_before"]
+    for directory in directories:
+        stages = runs.chain(directory)
+        assert [stage.run_id for stage in stages] == [stage.run_id for stage in runs.chain(stages[-1])]
+        assert stages[-1].run_id == directory.name and stages[0].warm_start is None
 
 
 def test_streets_keep_their_pixels():

@@ -19,7 +19,8 @@ from dsrl_lib.deploy import pretrained as weights
 from dsrl_lib.deploy.predict import predict
 from dsrl_lib.deploy.pretrained import open_weights
 from dsrl_lib.deploy.submit import submit
-from dsrl_lib.training.fit import train
+from dsrl_lib.training.fit import fit
+from dsrl_lib.training.resume import resume
 from study import manage
 from study.presets import preset
 
@@ -184,7 +185,7 @@ def cut_off(results) -> Path:
     training.Training.checkpoint = checkpoint
     try:
         with pytest.raises(StopError):
-            train(config, device="cpu", progress=False)
+            fit(config, device="cpu", progress=False)
     finally:
         training.Training.checkpoint = original
     return directory
@@ -192,18 +193,18 @@ def cut_off(results) -> Path:
 
 def test_runs_are_listed_compared_resumed_and_deleted(cut_off):
     assert "cut off" in manage.table("smoke") and "1/3" in manage.table("smoke")
-    other = manage.resume(cut_off, ["optim.lr=0.001"], device="cpu")
+    other = resume(cut_off, ["optim.lr=0.001"], device="cpu")
     content = runs.read_json(other / "config.json")
     assert other != cut_off and content["continues"].startswith(f"{cut_off.name}@") and content["optim"]["lr"] == 0.001
-    same = manage.resume(cut_off, device="cpu")
+    same = resume(cut_off, device="cpu")
     assert same == cut_off and runs.is_complete(cut_off)
     text = manage.compare(cut_off, other)
     assert "optim.lr" in text and "0.004  |  0.001" in text and "optim.epochs" not in text
     with pytest.raises(ValueError, match="is complete: there is nothing to resume"):
-        manage.resume(cut_off)
-    assert manage.find_run(cut_off.name) == cut_off
+        resume(cut_off)
+    assert runs.find_run(cut_off.name) == cut_off
     with pytest.raises(ValueError, match="could be any of"):
-        manage.find_run("smoke-")
+        runs.find_run("smoke-")
     done = dsrl("runs", "--delete", other.name, "--yes")
     assert done.returncode == 0 and not other.exists() and cut_off.exists()
     done = dsrl("runs", "--delete", "smoke-nothing", "--yes")
@@ -213,7 +214,7 @@ def test_runs_are_listed_compared_resumed_and_deleted(cut_off):
 @pytest.mark.parametrize("change", ["data.height=64", "model.host=ddrnet39", "optim.batch_size=4"])
 def test_what_cannot_change_in_the_middle_of_a_run(cut_off, change):
     with pytest.raises(ValueError, match="cannot change in the middle of a run"):
-        manage.resume(cut_off, [change])
+        resume(cut_off, [change])
 
 
 def test_files_of_weights_through_the_command_line(file, tmp_path):

@@ -22,10 +22,11 @@ from dsrl_lib import network, runs
 from dsrl_lib.device import pick_device
 from dsrl_lib.losses import criterion as objective
 from dsrl_lib.training import checkpoint
-from dsrl_lib.training.fit import train
+from dsrl_lib.training.fit import fit
 from dsrl_lib.training.loop import NonFiniteLossError
 from dsrl_lib.training.schedule import decay, learning_rate
 from study.presets import preset
+from study.train_arm import train_with_parents
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64")
 
@@ -52,7 +53,7 @@ def assert_same(one: Path, two: Path) -> None:
 
 def test_a_run_has_every_file_and_a_complete_one_is_returned_at_once(results):
     config = tiny("sssr_sisr")
-    directory = train(config, progress=False)
+    directory = train_with_parents(config, progress=False)
     assert directory == results / "smoke" / "runs" / config.run_id
     present = {p.name for p in directory.iterdir() if not p.name.startswith(".")}
     assert present == {
@@ -67,7 +68,7 @@ def test_a_run_has_every_file_and_a_complete_one_is_returned_at_once(results):
     environment = json.loads((directory / "env.json").read_text())
     assert environment["data"].keys() == {"train", "val", "test"}
     started = time.monotonic()
-    assert train(config) == directory
+    assert fit(config) == directory
     assert time.monotonic() - started < 1
 
 
@@ -75,23 +76,23 @@ def test_a_repeated_run_is_bit_identical_with_any_number_of_workers(tmp_path, mo
     directories = []
     for name, workers in (("one", 0), ("two", 1)):
         monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / name))
-        directories.append(train(tiny("sssr"), workers=workers, progress=False))
+        directories.append(fit(tiny("sssr"), workers=workers, progress=False))
     assert_same(*directories)
 
 
 def test_a_run_killed_at_any_moment_ends_bit_identical(tmp_path, monkeypatch):
     config = tiny("sssr", "optim.epochs=2")
     monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "undisturbed"))
-    undisturbed = train(config, progress=False)
+    undisturbed = fit(config, progress=False)
 
     monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "killed"))
     directory = runs.folder(config)
     program = (
         "import sys, dsrl_lib.training.loop\n"
         "from study.presets import preset\n"
-        "from dsrl_lib.training.fit import train\n"
+        "from dsrl_lib.training.fit import fit\n"
         "dsrl_lib.training.loop.CHECKPOINT_SECONDS = 0  # after every step\n"
-        "train(preset('smoke', 'sssr', overrides=sys.argv[1:]), progress=False)"
+        "fit(preset('smoke', 'sssr', overrides=sys.argv[1:]), progress=False)"
     )
     command = [sys.executable, "-c", program, *TINY, "optim.epochs=2"]
     moments, rng = [], random.Random(0)
@@ -111,14 +112,14 @@ def test_a_run_killed_at_any_moment_ends_bit_identical(tmp_path, monkeypatch):
         moments.append(checkpoint.load(directory)["step"])
     assert 0 < moments[0] < moments[1] < 8
     assert not runs.is_complete(directory)
-    assert_same(train(config, progress=False), undisturbed)
+    assert_same(fit(config, progress=False), undisturbed)
 
 
 def test_two_processes_never_write_one_run(results, capfd):
     config = tiny("lr")
     with ThreadPoolExecutor(1) as thread:
         with runs.acquire(runs.folder(config)):
-            second = thread.submit(train, config, progress=False)
+            second = thread.submit(fit, config, progress=False)
             with pytest.raises(TimeoutError):
                 second.result(timeout=3)
             assert not (runs.folder(config) / "config.json").exists()
@@ -138,9 +139,9 @@ def test_a_non_finite_loss_names_step_terms_and_checkpoint(results, monkeypatch)
     monkeypatch.setattr(training, "loss_terms", poisoned)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1)
     with pytest.raises(NonFiniteLossError, match=r"at step 3: ce = nan; the last good checkpoint is .*last\.pt"):
-        train(config, progress=False)
+        fit(config, progress=False)
     monkeypatch.setattr(training, "loss_terms", real)
-    assert runs.is_complete(train(config, progress=False))  # and nothing was lost
+    assert runs.is_complete(fit(config, progress=False))  # and nothing was lost
 
 
 def test_a_damaged_or_foreign_checkpoint_is_explained(results):
@@ -149,10 +150,10 @@ def test_a_damaged_or_foreign_checkpoint_is_explained(results):
     directory.mkdir(parents=True)
     (directory / "last.pt").write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(ValueError, match=r"last\.pt is damaged .*delete it"):
-        train(config, progress=False)
+        fit(config, progress=False)
     torch.save({"config": tiny("bilinear").to_dict()}, directory / "last.pt")
     with pytest.raises(ValueError, match="belongs to another configuration"):
-        train(config, progress=False)
+        fit(config, progress=False)
 
 
 @pytest.fixture
@@ -169,17 +170,17 @@ def small_disk(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_up_loses_no_finished_run(small_disk, tmp_path):
-    finished = train(tiny("lr"), device="cpu", progress=False)
+    finished = fit(tiny("lr"), device="cpu", progress=False)
     before = content(finished)
     with pytest.raises(OSError, match="No space left on device; what was there before is kept; make room and give"):
         for seed in range(1, 9):
             config = preset("smoke", "lr", seed=seed, overrides=(*TINY, "optim.epochs=1"))
-            train(config, device="cpu", progress=False)
+            fit(config, device="cpu", progress=False)
     after = content(finished)
     assert before["counts"] == after["counts"] and before["history"] == after["history"]
     assert not runs.is_complete(runs.folder(config)) and not list(runs.folder(config).glob("*.partial"))
     small_disk()
-    assert runs.is_complete(train(config, device="cpu", progress=False))
+    assert runs.is_complete(fit(config, device="cpu", progress=False))
 
 
 def test_noise_targets_are_fixed_per_sample(results):
@@ -223,7 +224,7 @@ def test_class_weights_follow_the_share_of_pixels():
 )
 def test_impossible_settings_are_explained(results, overrides, message):
     with pytest.raises(ValueError, match=message):
-        train(tiny("lr", *overrides), device="cpu", progress=False)
+        fit(tiny("lr", *overrides), device="cpu", progress=False)
 
 
 def test_an_unknown_device_is_explained():
@@ -232,13 +233,13 @@ def test_an_unknown_device_is_explained():
 
 
 def test_the_schedule_is_polynomial_over_all_stages(results):
-    history = pd.read_csv(train(tiny("lr", "optim.lr=0.002"), progress=False) / "history.csv")
+    history = pd.read_csv(fit(tiny("lr", "optim.lr=0.002"), progress=False) / "history.csv")
     steps = 3 * 64 // 16  # the arm's three epochs of 64 images in batches of 16
     assert history["step"].iloc[-1] == steps
     for step, rate in zip(history["step"], history["lr"], strict=True):
         assert rate == pytest.approx(2e-3 * (1 - (step - 1) / steps) ** 0.9, rel=1e-4)
     last = preset("smoke", "dsrl", overrides=["optim.epochs=2", "optim.lr=0.002"])
-    rates = [learning_rate(last, step, 10) for step in (0, 10, 19)]
+    rates = [learning_rate(last, step, 10, epochs_before=4) for step in (0, 10, 19)]
     assert rates == pytest.approx([2e-3 * part**0.9 for part in (1 / 3, 1 / 6, 1 / 60)])
 
 
@@ -250,20 +251,20 @@ def test_other_schedules_by_hand():
 
 @pytest.mark.parametrize("loss", ["focal", "ohem"])
 def test_other_losses_train(results, loss):
-    history = pd.read_csv(train(tiny("sssr", f"loss.segmentation={loss}"), progress=False) / "history.csv")
+    history = pd.read_csv(fit(tiny("sssr", f"loss.segmentation={loss}"), progress=False) / "history.csv")
     assert np.isfinite(history["ce"]).all()
 
 
 def test_frozen_batch_norms_stay_as_they_start(results):
     config = tiny("sssr", "model.frozen_bn=true")
     start = {k: v for k, v in network.build(config).state_dict().items() if ".bn." in k}
-    end, _ = network.read(train(config, progress=False) / "final.safetensors")
+    end, _ = network.read(fit(config, progress=False) / "final.safetensors")
     assert start and all(torch.equal(value, end[name]) for name, value in start.items())
 
 
 def test_a_schedule_that_ends_too_early_is_explained(results):
     with pytest.raises(ValueError, match=r"optim\.schedule_epochs = 2, but arm 'sssr_long' ends after 3 epochs"):
-        train(tiny("sssr_long", "optim.schedule_epochs=2"), progress=False)
+        train_with_parents(tiny("sssr_long", "optim.schedule_epochs=2"), progress=False)
 
 
 def test_stages_are_one_long_run_cut_in_pieces(results):
@@ -271,5 +272,6 @@ def test_stages_are_one_long_run_cut_in_pieces(results):
     chain = tiny("sssr_long")  # a stage, then two more from its weights
     alone = dataclasses.replace(chain, arm="sssr_random", warm_start=None,
                                 optim=dataclasses.replace(chain.optim, epochs=3))  # fmt: skip
-    pair = [network.read(train(config, progress=False) / "final.safetensors")[0] for config in (chain, alone)]
+    directories = [train_with_parents(config, progress=False) for config in (chain, alone)]
+    pair = [network.read(directory / "final.safetensors")[0] for directory in directories]
     assert all(torch.equal(pair[0][name], pair[1][name]) for name in pair[1])

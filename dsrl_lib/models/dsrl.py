@@ -98,6 +98,9 @@ class DSRL(nn.Module):
 class FeatureTransform(nn.Sequential):
     """FTM: 1x1 convolution, batch norm and ReLU on the segmentation side (paper, Sec. 3.3)."""
 
+    new_at_warm_start = True
+    """Stage 3 adds it to the network of stage 2."""
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
         nn.init.kaiming_normal_(self[0].weight, mode="fan_out", nonlinearity="relu")

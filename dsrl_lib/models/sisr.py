@@ -19,6 +19,8 @@ class SISRHead(nn.Module):
     low: (B, low_channels, H/4, W/4). deep: (B, deep_channels, h, w) of any smaller size.
     """
 
+    new_at_warm_start = True
+    """Stage 2 adds it to the network of stage 1."""
     features_channels = 32
     factor = 8  # from stride 4 of the input to 2x the input
 

@@ -24,6 +24,7 @@ from dsrl_lib.data.split import Split, load_split
 from dsrl_lib.evaluation.evaluate import Evaluation, evaluate
 from dsrl_lib.losses.criterion import class_weights, loss_terms, noise_image
 from dsrl_lib.training import checkpoint, finish
+from dsrl_lib.training.provenance import provenance
 from dsrl_lib.training.schedule import epochs_before, learning_rate, make_optimizer
 from dsrl_lib.training.signals import StoppedError, ignore_in_worker
 
@@ -58,28 +59,30 @@ class Training:
                 f"{len(self.train_split)} images"
             )
         self.total_steps = self.epoch_steps * config.optim.epochs
-        self.first_epoch = epochs_before(config)
+        self.epochs_before = 0  # behind the weights that it starts from
         self.network = network.build(config).to(device, memory_format=torch.channels_last)
         self.optimizer = make_optimizer(self.network, config)
         # With several processes, this one takes the mean of their gradients.
         self.model = self.network if distributed.size() == 1 else DistributedDataParallel(self.network)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.optim.precision == "fp16")
         self.class_weights = class_weights(config, self.train_split, self.network.host.classes)
-        self.environment = runs.environment()
+        self.environment = provenance()
         self.step = 0
         self.history: list[dict[str, Any]] = []
         self.sums: dict[str, float] = {}
         self.seconds = 0.0
         self.final_val: Evaluation | None = None  # of the last epoch; made again where a run was cut off after it
 
-    def run(self, start: Path | None) -> None:
-        """From the checkpoint, or from `start` (the run to warm-start from), to metrics.json."""
+    def run(self) -> None:
+        """From the checkpoint, or from the weights that the run starts from, to metrics.json."""
         if self.writes:
             runs.write_json(self.directory / "config.json", self.config.to_dict())
         if checkpoint.exists(self.directory):
             self.resume()
-        elif start is not None:
-            network.warm_start(self.network, start / "final.safetensors")
+        else:
+            self.epochs_before = epochs_before(self.config)
+            if (start := runs.start_weights(self.config)) is not None:
+                network.warm_start(self.network, start, self.config.warm_start)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         now = time.monotonic()
@@ -119,7 +122,7 @@ class Training:
 
         Epochs are counted on from those of the runs that this one started from: no stage sees a sample again.
         """
-        epoch, position = divmod(step + self.first_epoch * self.epoch_steps, self.epoch_steps)
+        epoch, position = divmod(step + self.epochs_before * self.epoch_steps, self.epoch_steps)
         order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.train_split))
         start = position * self.config.optim.batch_size
         return [(epoch, int(index)) for index in order[start : start + self.config.optim.batch_size]]
@@ -130,7 +133,7 @@ class Training:
         if stage_steps and self.step % stage_steps == 0:
             self.optimizer = make_optimizer(self.network, self.config)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step, self.epoch_steps)
+            group["lr"] = learning_rate(self.config, self.step, self.epoch_steps, self.epochs_before)
         self.network.train()
         for norm in network.batch_norms(self.network) if self.config.model.frozen_bn else ():
             norm.eval()
@@ -196,7 +199,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "rng": rng,
-            **{name: getattr(self, name) for name in ("step", "history", "sums", "seconds")},
+            **{name: getattr(self, name) for name in ("step", "epochs_before", "history", "sums", "seconds")},
         }
         checkpoint.save(self.directory, state)
         runs.write_history(self.directory / "history.csv", self.history)
@@ -217,6 +220,9 @@ class Training:
             torch.cuda.set_rng_state(rng["cuda"].cpu())
         for name in ("step", "history", "sums", "seconds"):
             setattr(self, name, state[name])
+        self.epochs_before = state.get("epochs_before", None)
+        if self.epochs_before is None:  # written before checkpoints kept it
+            self.epochs_before = epochs_before(self.config)
 
     def _rng(self) -> dict[str, Tensor]:
         """State of this process's generators, which dropout draws from."""

@@ -5,22 +5,26 @@ import math
 import torch
 from torch import nn
 
+from dsrl_lib import runs
 from dsrl_lib.config import Config
-from study.presets import parent_of
 
 
-def learning_rate(config: Config, step: int, epoch_steps: int) -> float:
-    """The learning rate at a step of a run, over the whole schedule: a stage goes on where the one before it ended.
+def epochs_before(config: Config) -> int:
+    """Epochs of training behind the weights that a run starts from, by the records of the runs before it."""
+    return sum(stage.optim.epochs for stage in runs.chain(config)[:-1])
 
+
+def learning_rate(config: Config, step: int, epoch_steps: int, epochs_before: int) -> float:
+    """The learning rate at a step of a run, over the whole schedule: a stage continues where the one before it ended.
+
+    step: counted from the start of this run. epochs_before: epochs of training behind the weights that it starts from.
     ValueError for a schedule that ends before the run does.
     """
-    before = epochs_before(config)
-    epochs = config.optim.schedule_epochs or before + config.optim.epochs
-    if epochs < before + config.optim.epochs:
-        raise ValueError(
-            f"optim.schedule_epochs = {epochs}, but arm {config.arm!r} ends after {before + config.optim.epochs} epochs"
-        )
-    done = (before * epoch_steps + step) / (epochs * epoch_steps)
+    end = epochs_before + config.optim.epochs
+    epochs = config.optim.schedule_epochs or end
+    if epochs < end:
+        raise ValueError(f"optim.schedule_epochs = {epochs}, but arm {config.arm!r} ends after {end} epochs")
+    done = (epochs_before * epoch_steps + step) / (epochs * epoch_steps)
     return config.optim.lr * decay(done, config)
 
 
@@ -31,12 +35,6 @@ def decay(done: float, config: Config) -> float:
     if config.optim.schedule == "cosine":
         return (1 + math.cos(math.pi * done)) / 2
     return 0.1 ** int(3 * done)
-
-
-def epochs_before(config: Config) -> int:
-    """Epochs of training behind the weights that a run starts from."""
-    parent = parent_of(config)
-    return 0 if parent is None else parent.optim.epochs + epochs_before(parent)
 
 
 def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:

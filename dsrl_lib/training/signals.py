@@ -16,7 +16,7 @@ class StoppedError(RuntimeError):
 
 
 @contextmanager
-def requests() -> Iterator[Callable[[], bool]]:
+def stop_requests() -> Iterator[Callable[[], bool]]:
     """Notes SIGTERM, SIGUSR1 and SIGINT instead of dying of them; gives a function that says whether one has come.
 
     A second SIGINT is the usual KeyboardInterrupt.

@@ -1,0 +1,53 @@
+"""Continue a run that was cut off: exactly as it was, or as a new run with some settings changed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dsrl_lib import runs
+from dsrl_lib.config import Config, override
+from dsrl_lib.training import checkpoint
+from dsrl_lib.training.fit import fit
+
+FIXED = ("optim.batch_size", "optim.optimizer", "optim.stage_epochs", "optim.precision")
+"""Settings that a checkpoint depends on; those of `data` and `model` are fixed too."""
+
+
+def resume(
+    directory: Path, changes: Sequence[str] = (), *, device: str = "auto", workers: int = 0, devices: int = 1
+) -> Path:
+    """Continue a run that was cut off; return its directory.
+
+    changes: "optim.lr=0.005" and the like, of the schedule and the loss weights. A changed run is a new one, whose
+    configuration says which run it continues and from which step (`continues`); the old one stays as it is.
+    ValueError if the run is complete, if it has no checkpoint to change from, or for a setting that cannot change.
+    """
+    if runs.is_complete(directory):
+        raise ValueError(f"{directory.name} is complete: there is nothing to resume")
+    config = runs.read_config(directory)
+    if changes:
+        config = _branch(directory, config, changes)
+    return fit(config, device=device, workers=workers, devices=devices)
+
+
+def _branch(directory: Path, config: Config, changes: Sequence[str]) -> Config:
+    """Copy the checkpoint into the directory of the changed configuration, and return that."""
+    if not checkpoint.exists(directory):
+        raise ValueError(f"{directory.name} has no checkpoint yet: train it with the changed settings instead")
+    changed = config
+    for item in changes:
+        key, _, value = item.partition("=")
+        if key.startswith(("data.", "model.")) or key in FIXED:
+            raise ValueError(
+                f"{key} cannot change in the middle of a run; allowed: settings of optim and loss but "
+                f"{', '.join(FIXED)}"
+            )
+        changed = override(changed, key, value)
+    state = checkpoint.load(directory)
+    changed = replace(changed, continues=f"{config.run_id}@{state['step']}")
+    target = runs.folder(changed)
+    if not checkpoint.exists(target) and not runs.is_complete(target):
+        with runs.acquire(target):
+            runs.prepare(target, changed)
+            checkpoint.save(target, state | {"config": changed.to_dict()})
+    return changed

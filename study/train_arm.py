@@ -1,0 +1,50 @@
+"""Train a run of the study, and before it the runs that it starts from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dsrl_lib import runs
+from dsrl_lib.config import Config
+from dsrl_lib.training import checkpoint
+from dsrl_lib.training.fit import fit
+from study.presets import parent_of, preset
+
+
+def train_arm(
+    profile: str, arm: str, host: str | None = None, seed: int = 0, overrides: Sequence[str] = (), **how: Any
+) -> Path:
+    """Train one arm and the stages before it; return its run directory. A complete run is returned at once.
+
+    overrides: "section.key=value" strings (see `preset`). how: device, workers, devices and progress (see `fit`).
+    """
+    return train_with_parents(preset(profile, arm, host, seed, overrides), **how)
+
+
+def train_with_parents(config: Config, **how: Any) -> Path:
+    """Train the run of `config`, and first those that it starts from if they are missing; return its directory.
+
+    RuntimeError if the directory holds another run than the one that was planned; ValueError if the table of arms
+    has changed since `config` was made, and now plans another start. how: see `fit`.
+    """
+    directory = runs.folder(config)
+    if config.warm_start and not runs.is_complete(directory) and not checkpoint.exists(directory):
+        train_with_parents(_planned_parent(config), **how)
+    made = runs.read_config(fit(config, **how)).run_id
+    if made != config.run_id:
+        raise RuntimeError(
+            f"the run {config.run_id} was planned, but the configuration in {directory} is that of {made}: "
+            "move that directory away and train the run again"
+        )
+    return directory
+
+
+def _planned_parent(config: Config) -> Config:
+    parent = parent_of(config)
+    planned = parent.run_id if parent else None
+    if planned != config.warm_start:
+        raise ValueError(
+            f"{config.run_id} starts from {config.warm_start}, but the table of arms now plans {planned} for arm "
+            f"{config.arm!r}: make the configuration again, or train {config.warm_start} from its own config.json"
+        )
+    return parent
