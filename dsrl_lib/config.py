@@ -22,8 +22,12 @@ Host = Literal[
 ]  # fmt: skip
 """Names of the host networks that `models.build_host` knows."""
 
-ONE_SIZE = ("streets", "camvid", "cityscapes", "cityscapes_cv1", "cityscapes_cv2", "cityscapes_coarse")
-"""Data sets whose frames all have one size."""
+ONE_SIZE = {
+    "streets": (128, 256),
+    "camvid": (360, 480),
+    **dict.fromkeys(("cityscapes", "cityscapes_cv1", "cityscapes_cv2", "cityscapes_coarse"), (1024, 2048)),
+}
+"""Data sets whose frames all have one size: its height and width. They are also read at another size of this aspect."""
 
 PUBLISHED = (*ONE_SIZE, "kitti", "kitti_cv1", "kitti_cv2", "mapillary", "voc", "voc_sbd", "coco")
 """Data sets that `data.list_frames` reads in their published layout."""
@@ -41,10 +45,10 @@ class Data:
     dataset: str = "streets"
     """One of `datasets()`."""
     height: int = 128
-    """HR height in pixels: frames are brought to height x width before anything else. Those of a data set that is not
-    in ONE_SIZE keep their aspect instead: they are brought to the height, whatever their width becomes."""
+    """HR height in pixels: frames are brought to height x width before anything else. A frame of another aspect than
+    the data set has, or of a data set with many sizes, keeps its aspect (`transforms.frame_size`)."""
     width: int = 256
-    """HR width in pixels; of a data set that is not in ONE_SIZE, the width at which costs are measured."""
+    """HR width in pixels. For a data set with many sizes it is the width at which costs are measured."""
     crop_height: int = 128
     """Training crop in HR pixels."""
     crop_width: int = 256

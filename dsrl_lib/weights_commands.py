@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 import tyro
 
-from dsrl_lib.evaluation.view import View
+from dsrl_lib.evaluation.tta import TTA
 
 Weights = Annotated[
     Path,
     tyro.conf.arg(help="A run directory, a .safetensors file of this library, or a published .pth state dict."),
 ]
 HostOfWeights = Annotated[str | None, tyro.conf.arg(help="The network of a .pth file, such as espnetv2_s2.0.")]
-HowToLook = Annotated[View, tyro.conf.arg(name="", help="How each image is looked at.")]
+Augmentation = Annotated[TTA, tyro.conf.arg(name="", help="Test-time augmentation.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to run.")]
 
 
@@ -24,7 +24,7 @@ def predict(
     weights: Weights,
     out: Path,
     host: HostOfWeights = None,
-    view: HowToLook = View(),  # noqa: B008
+    tta: Augmentation = TTA(),  # noqa: B008
     device: Device = "auto",
 ) -> None:
     """Predict images into DIR/{rgb,pred,compose,diff,sr}; a bad image is reported at the end (exit status 1).
@@ -38,7 +38,7 @@ def predict(
     from dsrl_lib.device import pick_device
 
     model, config = open_weights(weights, host)
-    done = predict(model.to(pick_device(device)), config, sources, out, view)
+    done = predict(model.to(pick_device(device)), config, sources, out, tta)
     speed = done.written / max(done.seconds, 1e-9)
     print(f"{done.written} images in {done.seconds:.1f} s, {speed:.1f} images/s: {out}")
     if done.failed:
@@ -51,7 +51,7 @@ def evaluate(
     split: str = "val",
     out: Path | None = None,
     host: HostOfWeights = None,
-    view: HowToLook = View(),  # noqa: B008
+    tta: Augmentation = TTA(),  # noqa: B008
     device: Device = "auto",
 ) -> None:
     """Score weights on a split: IoU, precision and recall by class, mIoU, fwIoU, accuracy, cross entropy, trimap.
@@ -65,13 +65,13 @@ def evaluate(
 
     from dsrl_lib.deploy.pretrained import open_weights
     from dsrl_lib.device import pick_device
-    from dsrl_lib.evaluation.scoring import score_split, write_scores
+    from dsrl_lib.evaluation.report import split_report, write_report
 
     model, config = open_weights(weights, host)
-    scored = score_split(model.to(pick_device(device)), config, data, split, view)
+    report = split_report(model.to(pick_device(device)), config, data, split, tta)
     source = {"weights": str(weights), "run": config.run_id, "data": data, "split": split}
     with TemporaryDirectory() as nowhere:
-        print(write_scores(scored, out or Path(nowhere), source, view), end="")
+        print(write_report(report, out or Path(nowhere), source, tta), end="")
 
 
 def submit(
@@ -79,7 +79,7 @@ def submit(
     weights: Weights,
     out: Path,
     host: HostOfWeights = None,
-    view: HowToLook = View(),  # noqa: B008
+    tta: Augmentation = TTA(),  # noqa: B008
     device: Device = "auto",
 ) -> None:
     """Write the zip for the Cityscapes server: label ids of all 1525 test images, checked before it appears.
@@ -93,7 +93,7 @@ def submit(
     from dsrl_lib.device import pick_device
 
     model, config = open_weights(weights, host)
-    print(f"{submit(model.to(pick_device(device)), config, images, out, view)} label maps: {out}")
+    print(f"{submit(model.to(pick_device(device)), config, images, out, tta)} label maps: {out}")
 
 
 def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path], fold: bool = False) -> None:
@@ -104,7 +104,7 @@ def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]
         target: The .safetensors file to write.
         fold: Also fold batch norms into convolutions; logits then agree up to rounding instead of bit by bit.
     """
-    from dsrl_lib.deploy.pretrained import prune
+    from dsrl_lib.deploy.prune import prune
 
     for name, size in zip(("before", "after"), prune(source, target, fold), strict=True):
         print(f"{name:7}{size.megabytes:8.2f} MB {size.parameters:>12,} parameters {size.macs / 1e6:>10.1f} M MACs")
@@ -112,7 +112,7 @@ def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]
 
 def inspect(file: tyro.conf.Positional[Path]) -> None:
     """Print what a file of weights (or a run directory) holds: configuration, classes, tensors, provenance."""
-    from dsrl_lib.deploy.pretrained import describe
+    from dsrl_lib.deploy.describe import describe
 
     print(describe(file))
 
@@ -123,7 +123,8 @@ def summary(weights: tyro.conf.Positional[Weights], host: HostOfWeights = None, 
     Args:
         depth: Levels of the tree to show.
     """
-    from dsrl_lib.deploy.pretrained import open_weights, summary
+    from dsrl_lib.deploy.describe import summary
+    from dsrl_lib.deploy.pretrained import open_weights
     from dsrl_lib.evaluation import cost
 
     model, config = open_weights(weights, host)

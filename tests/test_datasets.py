@@ -23,7 +23,7 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.data.transforms import frame_size
 from dsrl_lib.deploy.predict import predict
 from dsrl_lib.evaluation.evaluate import evaluate
-from dsrl_lib.evaluation.scoring import score_split
+from dsrl_lib.evaluation.report import split_report
 from dsrl_lib.models.host import replaced_classifier
 from dsrl_lib.network import load
 from dsrl_lib.training.fit import fit
@@ -168,8 +168,8 @@ def test_training_and_scores_on_frames_of_many_sizes(kitti: Path, results: Path)
         stored = counts["counts"]
     model, config = load(directory / "final.safetensors")
     assert (evaluate(model, load_split("kitti", "val"), config).counts == stored).all()
-    scored = score_split(model, config, "kitti", "val", progress=False)
-    assert scored.evaluation.counts[:, :, [0, 2]].sum((1, 2)).tolist() == known
+    report = split_report(model, config, "kitti", "val", progress=False)
+    assert report.evaluation.counts[:, :, [0, 2]].sum((1, 2)).tolist() == known
     done = predict(model, config, ["kitti:val"], results / "predicted", progress=False)
     assert (done.written, done.failed) == (2, ())
     with Image.open(results / "predicted/diff/000010_10.png") as picture_of_errors:

@@ -11,15 +11,9 @@ from dsrl_lib import metrics
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import load_split
 from dsrl_lib.data.transforms import resize_image
-from dsrl_lib.evaluation.evaluate import (
-    OBJECT_PX,
-    TRIMAP_PX,
-    boundary_distance,
-    evaluate,
-    object_recall,
-    predict,
-    trimap_counts,
-)
+from dsrl_lib.evaluation.details import OBJECT_PX, TRIMAP_PX, boundary_distance, object_recall, trimap_counts
+from dsrl_lib.evaluation.evaluate import evaluate
+from dsrl_lib.evaluation.forward import class_ids
 from study.presets import preset
 
 RNG = np.random.default_rng(0)
@@ -128,10 +122,10 @@ def test_object_recall_sorts_objects_by_size():
     assert recall[0].tolist() == [[0, 0]] * len(OBJECT_PX) + [[9790, 9790]]
 
 
-def test_predict_resizes_logits_before_the_arg_max():
+def test_logits_are_resized_before_the_arg_max():
     logits = torch.tensor([[[[4.0, 0.0]], [[0.0, 3.0]]]])  # (1, 2, 1, 2): the boundary lies right of the middle
-    assert predict(logits, (1, 8)).tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]]
-    assert predict(logits, (1, 16))[0].tolist() == [0] * 9 + [1] * 7
+    assert class_ids(logits, (1, 8)).tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]]
+    assert class_ids(logits, (1, 16))[0].tolist() == [0] * 9 + [1] * 7
 
 
 class Oracle(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""Views of an image: windows cover it, flips mirror, scales average; sizes of all kinds; scores against the study's."""
+"""Test-time augmentation: windows cover, flips mirror, scales average; any size; reports against the study's counts."""
 
 import json
 from itertools import pairwise
@@ -10,14 +10,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dsrl_lib import network
+from dsrl_lib import metrics, network
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import load_split
-from dsrl_lib.data.transforms import evaluation_input
-from dsrl_lib.evaluation import scoring
+from dsrl_lib.data.transforms import evaluation_input, frame_size
+from dsrl_lib.evaluation import report
 from dsrl_lib.evaluation.evaluate import evaluate
-from dsrl_lib.evaluation.tta import hr_size, scores, windows
-from dsrl_lib.evaluation.view import View
+from dsrl_lib.evaluation.forward import class_ids
+from dsrl_lib.evaluation.report import Report, split_report, write_report
+from dsrl_lib.evaluation.tta import TTA, class_probabilities, image_output, windows
 from study.presets import preset
 
 SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")
@@ -61,8 +62,10 @@ def test_windows_of_a_pointwise_network_change_nothing(average):
     torch.manual_seed(0)
     model, config = Pointwise(), small("lr")[1]
     image = picture(50, 70)
-    whole = scores(model, image, config, View(average=average))
-    sliding = scores(model, image, config, View(mode="sliding", average=average))
+    whole, _ = image_output(model, image, config, TTA(average=average))
+    sliding, _ = image_output(model, image, config, TTA(mode="sliding", average=average))
+    if average == "probabilities":
+        whole = whole.softmax(1)
     if average == "logits":
         torch.testing.assert_close(sliding, whole, rtol=1e-4, atol=1e-5)
     else:  # a logarithm and a softmax lie between
@@ -80,8 +83,8 @@ def test_scales_and_flips_are_averaged_as_by_hand():
         frame = frames if scale == 1 else F.interpolate(frames.float(), size, mode="bilinear", antialias=True).round()
         logits = model.conv(normalise(frame.to(torch.uint8)))
         logits = F.interpolate(logits, (32, 64), mode="bilinear", align_corners=False)
-        expected = expected + 2 * logits.softmax(1) / 4  # the mirrored look of a pointwise network is the same
-    got = scores(model, image, config, View(scales=(0.5, 1.0), flip=True))
+        expected = expected + 2 * logits.softmax(1) / 4  # the mirrored input of a pointwise network adds the same
+    got = class_probabilities(model, image, config, TTA(scales=(0.5, 1.0), flip=True))
     torch.testing.assert_close(got, expected[0].detach(), rtol=0.02, atol=0.01)
 
 
@@ -89,34 +92,70 @@ def test_pooling_averages_over_areas():
     torch.manual_seed(0)
     model, config = Pointwise(), preset("smoke", "hr", overrides=SMALL)
     large = evaluation_input(picture(32, 64), 128, 256, 1.0)
-    expected = F.avg_pool2d(model.conv(normalise(large[None])), 4)[0].detach()
-    got = scores(model, picture(32, 64), config, View(mode="pooling", scales=(4.0,), average="logits"))
+    expected = F.avg_pool2d(model.conv(normalise(large[None])), 4).detach()
+    got, _ = image_output(model, picture(32, 64), config, TTA(mode="pooling", scales=(4.0,), average="logits"))
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
-    interpolated = scores(model, picture(32, 64), config, View(scales=(4.0,), average="logits"))
+    interpolated, _ = image_output(model, picture(32, 64), config, TTA(scales=(4.0,), average="logits"))
     assert not torch.allclose(got, interpolated, atol=1e-3)
 
 
 @pytest.mark.parametrize("mode", ["whole", "sliding"])
 def test_a_mirrored_image_gives_the_mirrored_answer(mode):
     model, config = small("sssr")
-    image, view = picture(40, 80), View(mode=mode, flip=True, scales=(1.0, 1.5))
-    mirrored = scores(model, image[:, ::-1], config, view)
-    torch.testing.assert_close(mirrored.flip(-1), scores(model, image, config, view), rtol=1e-3, atol=1e-4)
+    image, tta = picture(40, 80), TTA(mode=mode, flip=True, scales=(1.0, 1.5))
+    mirrored = class_probabilities(model, image[:, ::-1], config, tta)
+    torch.testing.assert_close(mirrored.flip(-1), class_probabilities(model, image, config, tta), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("arm", ["lr", "dsrl"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (50, 50), (71, 73), (33, 17)])
 def test_any_size_works(arm, size):
     model, config = small(arm)
-    got = scores(model, picture(*size), config)
+    got = class_probabilities(model, picture(*size), config)
     assert got.shape == (19, *size) and torch.allclose(got.sum(0), torch.ones(size), atol=1e-4)
 
 
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+def test_probabilities_are_probabilities_whatever_is_averaged(average):
+    model, config = small("sssr")
+    tta = TTA(flip=True, average=average)
+    got = class_probabilities(model, picture(40, 80), config, tta)
+    mean, _ = image_output(model, picture(40, 80), config, tta)
+    torch.testing.assert_close(got.sum(0), torch.ones(40, 80))
+    torch.testing.assert_close(got, mean[0].softmax(0) if average == "logits" else mean[0])
+
+
 def test_the_aspect_is_kept():
-    config = preset("camvid", "lr")
-    assert hr_size((360, 480), config) == (360, 480)
-    assert hr_size((720, 720), config) == (360, 360)
-    assert hr_size((90, 160), config, 0.5) == (180, 320)
+    data = preset("camvid", "lr").data
+    assert frame_size((360, 480), data) == (360, 480)
+    assert frame_size((720, 720), data) == (360, 360)
+    assert frame_size((1080, 1920), data) == (360, 640)
+    assert frame_size((90, 160), data, 0.5) == (180, 320)
+
+
+def test_a_frame_of_the_data_set_takes_the_size_of_the_configuration():
+    data = preset("camvid", "lr", overrides=["data.height=200", "data.width=400"]).data
+    for stored in ((360, 480), (720, 960), (181, 241)):  # the data set's aspect, to a pixel
+        assert frame_size(stored, data) == (200, 400)
+        assert frame_size(stored, data, 0.5) == (100, 200)
+    assert frame_size((480, 360), data) == (200, 150)
+    voc = preset("camvid", "lr", overrides=["data.dataset=voc", "data.height=200"]).data
+    assert frame_size((360, 480), voc) == (200, 267)  # frames of many sizes
+
+
+@pytest.mark.parametrize("tta", [None, TTA(flip=True, scales=(0.5, 1.0)), TTA(mode="sliding")])
+@pytest.mark.parametrize("size", [(72, 128), (128, 256)])  # of another aspect than the data set, and of its own
+def test_evaluation_counts_what_is_predicted(tta, size):
+    model, config = small("sssr")
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 19, size).astype(np.uint8)
+    split = SimpleNamespace(images=[picture(*size)], labels=[label], names=["a"], sequences=["a"])
+    split = type("Split", (), {**vars(split), "__len__": lambda self: 1})()
+    counts = evaluate(model, split, config, tta=tta).counts[0]
+    mean, _ = image_output(model, split.images[0], config, tta or TTA())
+    np.testing.assert_array_equal(counts, metrics.counts(class_ids(mean, size), label, 19))
+    found = class_probabilities(model, split.images[0], config, tta)
+    assert (found.argmax(0).numpy() == class_ids(mean, size)).mean() > 0.999  # softmax can make two classes equal
 
 
 @pytest.mark.parametrize(
@@ -129,22 +168,22 @@ def test_the_aspect_is_kept():
         ({"overlap": 1.0}, "overlap = 1.0; allowed: from 0 to below 1"),
     ],
 )
-def test_wrong_views_are_explained(values, message):
+def test_wrong_augmentations_are_explained(values, message):
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
-        View(**values)
+        TTA(**values)
 
 
-def test_the_plain_view_scores_as_the_study_does(tmp_path):
+def test_the_report_holds_the_counts_of_the_study(tmp_path):
     model, config = small("sssr")
     split = load_split("streets", "val")
     size = [f"data.{side}={value}" for side, value in zip(("height", "width"), split.labels.shape[1:], strict=True)]
     config = preset("smoke", "sssr", overrides=(*size, "optim.precision=fp32"))
-    scored = scoring.score_split(model, config, "streets", "val", View(average="logits"), progress=False)
+    made = split_report(model, config, "streets", "val", TTA(), progress=False)
     reference = evaluate(model, split, config)
-    np.testing.assert_array_equal(scored.evaluation.counts, reference.counts)
-    np.testing.assert_array_equal(scored.evaluation.trimap, reference.trimap)
-    assert scored.overall["mIoU"] == pytest.approx(reference.miou)
-    text = scoring.write_scores(scored, tmp_path, {"weights": "w"}, View())
+    np.testing.assert_array_equal(made.evaluation.counts, reference.counts)
+    np.testing.assert_array_equal(made.evaluation.trimap, reference.trimap)
+    assert made.overall["mIoU"] == pytest.approx(reference.miou)
+    text = write_report(made, tmp_path, {"weights": "w"}, TTA())
     assert "mIoU" in text and (tmp_path / "scores.txt").read_text() == text
     assert json.loads((tmp_path / "scores.json").read_text())["overall"]["mIoU"] == pytest.approx(reference.miou)
     assert len(pd.read_csv(tmp_path / "scores.csv")) == 19
@@ -154,9 +193,10 @@ def test_the_plain_view_scores_as_the_study_does(tmp_path):
 
 def test_figures_by_hand():
     counts = np.array([[[6, 2, 1], [1, 1, 2], [0, 0, 0]]])  # one image, three classes, the last absent
-    evaluation = SimpleNamespace(counts=counts, trimap=np.zeros((1, 5, 3, 3), int) + counts[:, None])
-    scored = scoring.Scored(evaluation, 0.5, ("a", "b", "c"))
-    table, overall = scored.by_class, scored.overall
+    trimap = np.zeros((1, 5, 3, 3), int) + counts[:, None]
+    made = Report(SimpleNamespace(counts=counts, trimap=trimap, cross_entropy=0.5), ("a", "b", "c"))
+    table, overall = made.by_class, made.overall
+    assert overall["cross entropy"] == 0.5
     np.testing.assert_allclose(table["IoU"], [6 / 9, 1 / 4, np.nan])
     np.testing.assert_allclose(table["precision"], [6 / 8, 1 / 2, np.nan])
     np.testing.assert_allclose(table["recall"], [6 / 7, 1 / 3, np.nan])
@@ -166,14 +206,24 @@ def test_figures_by_hand():
     assert overall["mIoU within 4 px"] == pytest.approx((6 / 9 + 1 / 4) / 2)
 
 
-def test_cross_entropy_by_hand(monkeypatch):
+@pytest.mark.parametrize("tta", [None, TTA(flip=True), TTA(flip=True, average="logits")])
+def test_cross_entropy_by_hand(monkeypatch, tta):
     labels = np.array([[[0, 1, 255]]], np.uint8)
     split = SimpleNamespace(images=np.zeros((1, 1, 3, 3), np.uint8), labels=labels, names=["a"], sequences=["a"])
     split = type("Split", (), {**vars(split), "__len__": lambda self: 1})()
-    chances = torch.full((19, 1, 3), 0.01)
-    chances[0, 0, 0], chances[1, 0, 1] = 0.5, 0.25
-    monkeypatch.setattr(scoring, "load_split", lambda *_: split)
-    monkeypatch.setattr(scoring, "scores", lambda *_: chances)
-    model, config = small("lr")
-    scored = scoring.score_split(model, config, "streets", "val", progress=False)
-    assert scored.cross_entropy == pytest.approx(-(np.log(0.5) + np.log(0.25)) / 2)
+    chances = torch.full((19,), 0.25 / 17)
+    chances[0], chances[1] = 0.5, 0.25  # at every pixel
+    monkeypatch.setattr(report, "load_split", lambda *_: split)
+
+    class Sure(torch.nn.Module):
+        host = SimpleNamespace(classes=19)
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            return {"logits": 7 + chances.log()[None, :, None, None].expand(1, 19, *x.shape[2:])}
+
+    made = split_report(Sure(), small("lr")[1], "streets", "val", tta, progress=False)
+    assert made.evaluation.cross_entropy == pytest.approx(-(np.log(0.5) + np.log(0.25)) / 2, rel=1e-5)

@@ -157,7 +157,7 @@ def test_training_notebook_shows_its_run(stage_1):
 def test_pictures_show_what_was_counted(stage_1):
     folder, _ = stage_1
     run = folder / "results" / "smoke" / "runs" / preset("smoke", "sssr", overrides=TINY.split(",")).run_id
-    first, last = showcase.frames(run, "val", at=(0.0, 1.0))
+    first, last = showcase.examples(run, "val", at=(0.0, 1.0))
     split = load_split("streets", "val")
     with np.load(run / "counts_val.npz") as file:
         for frame, index in ((first, 0), (last, len(split) - 1)):

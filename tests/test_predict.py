@@ -15,9 +15,10 @@ from dsrl_lib import network, runs
 from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, colourise
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
-from dsrl_lib.deploy import pretrained as weights
+from dsrl_lib.deploy.describe import describe, summary
 from dsrl_lib.deploy.predict import predict
 from dsrl_lib.deploy.pretrained import open_weights
+from dsrl_lib.deploy.prune import prune
 from dsrl_lib.deploy.submit import submit
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.resume import resume
@@ -124,7 +125,7 @@ def test_a_split_is_predicted_with_its_errors(file, tmp_path):
 @pytest.mark.parametrize("fold", [False, True])
 def test_pruning_keeps_the_answer(file, tmp_path, fold):
     target = tmp_path / "pruned.safetensors"
-    before, after = weights.prune(file, target, fold)
+    before, after = prune(file, target, fold)
     assert after.parameters < before.parameters and after.macs < before.macs
     assert after.megabytes < before.megabytes
     full, pruned = open_weights(file)[0], open_weights(target)[0]
@@ -147,7 +148,7 @@ def test_folding_keeps_the_answer_of_other_hosts(tmp_path, name):
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)
     network.save(model, config, tmp_path / "full.safetensors")
-    weights.prune(tmp_path / "full.safetensors", tmp_path / "folded.safetensors", fold=True)
+    prune(tmp_path / "full.safetensors", tmp_path / "folded.safetensors", fold=True)
     x = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         pair = [open_weights(tmp_path / f"{n}.safetensors")[0].eval()(x)["logits"] for n in ("full", "folded")]
@@ -155,11 +156,11 @@ def test_folding_keeps_the_answer_of_other_hosts(tmp_path, name):
 
 
 def test_what_a_file_holds(file):
-    text = weights.describe(file)
+    text = describe(file)
     for part in ("arm: dsrl", "classes: road, sidewalk", "normalisation:", "sssr.steps.0.weight  (19, 19, 3, 3)"):
         assert part in text
     model = open_weights(file)[0]
-    tree = weights.summary(model.eval(), torch.zeros(1, 3, 16, 32))
+    tree = summary(model.eval(), torch.zeros(1, 3, 16, 32))
     parts = {line.split()[0]: float(line.split()[-1]) for line in tree.splitlines()[1:] if not line.startswith("   ")}
     assert parts["network"] == pytest.approx(sum(parts[name] for name in ("host", "sssr", "sisr", "ftm")), abs=0.05)
     assert parts["host"] > 0.5 and f"{sum(p.numel() for p in model.parameters()):,}" in tree

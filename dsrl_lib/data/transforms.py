@@ -38,14 +38,20 @@ class Geometry:
     flip: bool
 
 
-def frame_size(stored: tuple[int, int], data: Data) -> tuple[int, int]:
-    """HR size of a frame stored as (H0, W0): height x width, or the height alone where frames differ in size.
+def frame_size(stored: tuple[int, int], data: Data, scale: float = 1) -> tuple[int, int]:
+    """The HR size (H, W) to which a frame stored as (H0, W0) is brought, in training, evaluation and prediction alike.
 
-    Such a frame keeps its aspect; what of it is larger than a crop is cut, and the rest of a crop is padding.
+    If all frames of the data set have one size and this frame has its aspect (to a pixel), it is height x width of the
+    configuration. Any other frame keeps its aspect: it is brought to the height, whatever its width becomes. So a
+    photograph is not distorted by a network of 4:3 frames. In training, what is larger than a crop is cut, and what
+    is smaller is padded. scale: of both sides, for test-time augmentation.
     """
+    height, width = data.height, stored[1] / stored[0] * data.height
     if data.dataset in ONE_SIZE:
-        return data.height, data.width
-    return data.height, max(1, round(stored[1] / stored[0] * data.height))
+        all_height, all_width = ONE_SIZE[data.dataset]
+        if abs(stored[1] - stored[0] * all_width / all_height) <= 1:
+            width = data.width
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def draw_geometry(rng: np.random.Generator, stored: tuple[int, int], data: Data) -> Geometry:

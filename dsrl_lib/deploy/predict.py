@@ -1,4 +1,8 @@
-"""Predictions of a trained network as files, for any pictures: colours, ids, overlay, errors, reconstruction."""
+"""Predictions of a trained network as files, for any pictures: colours, ids, overlay, errors, reconstruction.
+
+A picture is brought to the same size as in evaluation (`transforms.frame_size`): the prediction of a frame is the one
+that `evaluate` counts.
+"""
 
 import errno
 import time
@@ -9,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from tqdm import tqdm
 
 from dsrl_lib.config import Config
@@ -17,10 +22,8 @@ from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.normalise import denormalise
 from dsrl_lib.data.split import SPLITS, Split, load_split
-from dsrl_lib.data.transforms import evaluation_input
-from dsrl_lib.evaluation.evaluate import forward
-from dsrl_lib.evaluation.tta import hr_size, scores
-from dsrl_lib.evaluation.view import View
+from dsrl_lib.evaluation.forward import class_ids, forward, network_input
+from dsrl_lib.evaluation.tta import TTA, image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.runs import write_atomically
 
@@ -28,8 +31,8 @@ KINDS = {
     "rgb": "classes in their colours",
     "pred": "class ids; official label ids for the Cityscapes classes",
     "compose": "the colours over the image",
-    "diff": "errors in the colour of what was predicted, where the truth is known",
-    "sr": "the reconstruction, where the network has a SISR branch",
+    "diff": "errors in the colour of what was predicted, if the truth is known",
+    "sr": "the reconstruction, if the network has a SISR branch",
 }
 BLEND = 0.5
 FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR)
@@ -38,7 +41,7 @@ FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR)
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to predict, read when its turn comes."""
+    """A picture to predict: a file, or a frame of a split. It is read when its turn comes."""
 
     name: str
     path: Path | None = None
@@ -51,7 +54,7 @@ class Job:
         return read_picture(self.path) if self.split is None else np.asarray(self.split.images[self.index])
 
     def truth(self) -> np.ndarray | None:
-        """(H, W) class ids, 255 is void; None where it is not known."""
+        """(H, W) class ids, 255 is void; None if it is not known."""
         return None if self.split is None else self.split.labels[self.index]
 
 
@@ -66,18 +69,18 @@ class Summary:
 
 
 def predict(
-    model: DSRL, config: Config, sources: Sequence[str], out: Path, view: View | None = None, progress: bool = True
+    model: DSRL, config: Config, sources: Sequence[str], out: Path, tta: TTA | None = None, progress: bool = True
 ) -> Summary:
     """Predict pictures into the folders KINDS of `out`; a bad picture is reported at the end and stops nothing.
 
     sources: images, folders, patterns, or `dataset:split` (with truth). Every file is written by rename, so a call that
-    is cut off leaves only whole files. DataError for a source without pictures, OSError where `out` cannot be written.
+    is cut off leaves only whole files. DataError for a source without pictures, OSError if `out` cannot be written.
     """
     table, begin = class_table(config.data.dataset), time.perf_counter()
     jobs, written, failed = list(_jobs(sources, table)), 0, []
     for job in tqdm(jobs, "predict", unit=" images", disable=not progress, mininterval=0.5):
         try:
-            for kind, pixels in results(model.eval(), config, job, view, table).items():
+            for kind, pixels in results(model.eval(), config, job, tta or TTA(), table).items():
                 _write(out / kind / f"{job.name}.png", pixels)
             written += 1
         except DataError as error:
@@ -90,10 +93,11 @@ def predict(
 
 
 @torch.inference_mode()
-def results(model: DSRL, config: Config, job: Job, view: View | None, table: ClassTable) -> dict[str, np.ndarray]:
-    """The pictures of each of KINDS that there is for one image: uint8 (H, W) or (H, W, 3)."""
+def results(model: DSRL, config: Config, job: Job, tta: TTA, table: ClassTable) -> dict[str, np.ndarray]:
+    """The pictures of one image, by kind (KINDS): uint8 (H, W) or (H, W, 3)."""
     image, truth = job.image(), job.truth()
-    classes = scores(model, image, config, view).argmax(0).numpy().astype(np.uint8)  # (H, W)
+    mean, restored = image_output(model, image, config, tta)
+    classes = class_ids(mean, image.shape[:2])  # (H, W)
     colours = colourise(classes, table)
     made = {
         "rgb": colours,
@@ -104,16 +108,20 @@ def results(model: DSRL, config: Config, job: Job, view: View | None, table: Cla
         wrong = (classes != truth) & (truth != VOID)
         made["diff"] = np.where(wrong[..., None], colours, np.uint8(0))
     if model.sisr is not None:
-        made["sr"] = reconstruction(model, image, config)
+        made["sr"] = _pixels(restored if restored is not None else _reconstruction(model, image, config))
     return made
 
 
-def reconstruction(model: DSRL, image: np.ndarray, config: Config) -> np.ndarray:
-    """What the SISR branch makes of the reduced image, uint8 (H, W, 3) at HR size."""
-    device = next(model.parameters()).device
-    frame = evaluation_input(image, *hr_size(image.shape[:2], config), config.model.input_scale)
-    made = denormalise(forward(model, frame.to(device), config)["image"])[0].clamp(0, 1)
-    return (255 * made).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+def _reconstruction(model: DSRL, image: np.ndarray, config: Config) -> Tensor:
+    """What the SISR branch makes of the plain input: (1, 3, H, W), normalised, at HR size."""
+    frame = network_input(image, config).to(next(model.parameters()).device)
+    return forward(model, frame, config)["image"]
+
+
+def _pixels(reconstruction: Tensor) -> np.ndarray:
+    """(1, 3, H, W), normalised -> uint8 (H, W, 3)."""
+    pixels = 255 * denormalise(reconstruction)[0].clamp(0, 1)
+    return pixels.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
 def label_ids(classes: np.ndarray, table: ClassTable) -> np.ndarray:

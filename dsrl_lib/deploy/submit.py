@@ -15,8 +15,8 @@ from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, class_ta
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.readers.cityscapes import IMAGE
-from dsrl_lib.evaluation.tta import scores
-from dsrl_lib.evaluation.view import View
+from dsrl_lib.evaluation.forward import class_ids
+from dsrl_lib.evaluation.tta import TTA, image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.runs import write_atomically
 
@@ -25,7 +25,7 @@ TEST_IMAGES = 1525
 
 
 def submit(
-    model: DSRL, config: Config, images: Path, target: Path, view: View | None = None, progress: bool = True,
+    model: DSRL, config: Config, images: Path, target: Path, tta: TTA | None = None, progress: bool = True,
     expected: int = TEST_IMAGES,
 ) -> int:
     """Predict every `<city>_<sequence>_<frame>_leftImg8bit.png` below `images` into the zip `target`; return how many.
@@ -47,7 +47,7 @@ def submit(
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
-            maps = _maps(model, config, [picture.path for picture in found], view)
+            maps = _maps(model, config, [picture.path for picture in found], tta)
             for name, content in zip(names, tqdm(maps, "submit", len(names), disable=not progress), strict=True):
                 archive.writestr(f"{name}_pred_labelIds.png", content)
 
@@ -55,14 +55,15 @@ def submit(
     return len(found)
 
 
-def _maps(model: DSRL, config: Config, paths: list[Path], view: View | None) -> Iterator[bytes]:
+def _maps(model: DSRL, config: Config, paths: list[Path], tta: TTA | None) -> Iterator[bytes]:
     """PNG files of official label ids."""
     for path in paths:
         image = read_picture(path)
         if image.shape[:2] != SIZE:
             sizes = (f"{height} x {width}" for height, width in (image.shape[:2], SIZE))
             raise DataError(f"{path} is {', not '.join(sizes)} (height x width)")
-        ids = CITYSCAPES_LABEL_ID[scores(model.eval(), image, config, view).argmax(0).numpy()]
+        mean, _ = image_output(model.eval(), image, config, tta or TTA())
+        ids = CITYSCAPES_LABEL_ID[class_ids(mean, SIZE)]
         buffer = io.BytesIO()
         Image.fromarray(ids.astype(np.uint8)).save(buffer, format="png")
         yield buffer.getvalue()

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dsrl_lib.config import Config
 from dsrl_lib.device import autocast
-from dsrl_lib.evaluation.evaluate import predict
+from dsrl_lib.evaluation.forward import class_ids
 from dsrl_lib.models.dsrl import DSRL
 
 WARM_UP, REPEATS = 2, 9
@@ -169,4 +169,4 @@ def peak_memory_mib(device: torch.device) -> int:
 def _infer(model: nn.Module, x: Tensor, config: Config) -> None:
     with autocast(x.device, config.optim.precision):
         logits = model(x)["logits"]
-    predict(logits, (config.data.height, config.data.width))
+    class_ids(logits, (config.data.height, config.data.width))

@@ -1,11 +1,12 @@
-"""A trained network on images of any size: whole or in sliding windows, at several scales, with flips.
+"""Test-time augmentation: several inputs made of one image, and the mean of what the network says about them.
 
-Sizes follow the training: an image is brought to the HR height of the run (its aspect kept), reduced to the input as
-in training, and the scores are brought back to the image's own size before the arg-max.
+The inputs are the image at several scales, mirrored, and cut into overlapping windows.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,31 +14,97 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrl_lib.config import Config
-from dsrl_lib.data.transforms import evaluation_input
-from dsrl_lib.evaluation.evaluate import forward
-from dsrl_lib.evaluation.view import View
+from dsrl_lib.evaluation.forward import forward, network_input, resized
+
+MODES = ("whole", "sliding", "pooling")
+AVERAGES = ("probabilities", "logits")
+SMALLEST = 1e-12
+"""Smallest probability whose logarithm is taken."""
+
+
+@dataclass(frozen=True)
+class TTA:
+    """Test-time augmentation. The default is none: the whole image once, at its HR size, as the study evaluates."""
+
+    mode: Literal["whole", "sliding", "pooling"] = "whole"
+    """whole: the image in one pass. sliding: in overlapping windows of the training crop. pooling: in one pass, and
+    the output of a larger scale is averaged over areas instead of interpolated bilinearly."""
+    scales: tuple[float, ...] = (1.0,)
+    """Scales of the HR size; the network sees the image at each of them."""
+    flip: bool = False
+    """The network also sees the mirrored image."""
+    average: Literal["probabilities", "logits"] = "probabilities"
+    """What is averaged over windows, scales and flips."""
+    overlap: float = 1 / 3
+    """Overlap of neighbouring windows, as a share of the window."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("mode", MODES), ("average", AVERAGES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} = {getattr(self, name)!r}; allowed: {', '.join(allowed)}")
+        if not self.scales or not all(0 < scale <= 8 for scale in self.scales):
+            raise ValueError(f"scales = {self.scales}; allowed: one or more numbers above 0, at most 8")
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap = {self.overlap}; allowed: from 0 to below 1")
+
+    @property
+    def none(self) -> bool:
+        """Whether the network sees the plain input alone, so that there is nothing to average."""
+        return self.mode == "whole" and self.scales == (1.0,) and not self.flip
+
+    @property
+    def gives_logits(self) -> bool:
+        """Whether `mean_output` gives logits; else it gives probabilities."""
+        return self.none or self.average == "logits"
+
+
+def augmented_inputs(image: np.ndarray, config: Config, tta: TTA) -> list[Tensor]:
+    """The inputs of an image, uint8 (H0, W0, 3): uint8 (3, h, w), one per scale."""
+    return [network_input(image, config, scale) for scale in tta.scales]
+
+
+def mean_output(
+    model: nn.Module, inputs: Sequence[Tensor], config: Config, size: tuple[int, int], tta: TTA
+) -> tuple[Tensor, Tensor | None]:
+    """What the network says about the inputs of one image (`augmented_inputs`, on its device).
+
+    Returns float32 (1, K, H, W) at `size`: the mean of the logits or of the probabilities (`tta.gives_logits`). Without
+    augmentation it also returns the reconstruction of a network with a SISR branch, (1, 3, H', W') normalised; else
+    None.
+    """
+    if tta.none:
+        out = forward(model, inputs[0], config)
+        return resized(out["logits"], size), out.get("image")
+    total, passes = torch.zeros(()), 0
+    for frame, mirrored in _with_flips(inputs, tta):
+        logits = _sliding(model, frame, config, tta) if tta.mode == "sliding" else _whole(model, frame, config)
+        logits = logits.flip(-1) if mirrored else logits
+        total = total + _at_size(logits, size, tta)  # (1, K, H, W)
+        passes += 1
+    return total / passes, None
+
+
+def log_probabilities(mean: Tensor, tta: TTA) -> Tensor:
+    """Logarithm of the class probabilities of what `mean_output` gave: (1, K, H, W) -> (1, K, H, W)."""
+    return mean.log_softmax(1) if tta.gives_logits else mean.clamp_min(SMALLEST).log()
 
 
 @torch.inference_mode()
-def scores(model: nn.Module, image: np.ndarray, config: Config, view: View | None = None) -> Tensor:
-    """Class scores of an image at its own size, averaged over what `view` asks for.
+def image_output(model: nn.Module, image: np.ndarray, config: Config, tta: TTA) -> tuple[Tensor, Tensor | None]:
+    """`mean_output` of an image, uint8 (H, W, 3) RGB, at its own size."""
+    device = next(model.parameters()).device
+    inputs = [frame.to(device) for frame in augmented_inputs(image, config, tta)]
+    return mean_output(model, inputs, config, image.shape[:2], tta)
 
-    image: uint8 (H, W, 3), RGB. Returns float32 (K, H, W): probabilities, or logits where those are averaged.
+
+def class_probabilities(model: nn.Module, image: np.ndarray, config: Config, tta: TTA | None = None) -> Tensor:
+    """Class probabilities of an image, uint8 (H, W, 3) RGB, at its own size: float32 (K, H, W).
+
+    They are the softmax of the mean logits if logits are averaged.
     """
-    view = view or View()
-    size, total, looks = image.shape[:2], torch.zeros(()), 0
-    for frame, mirrored in _looks(image, config, view):
-        logits = _sliding(model, frame, config, view) if view.mode == "sliding" else _whole(model, frame, config)
-        logits = logits.flip(-1) if mirrored else logits
-        total = total + _to_size(logits, size, view)  # (1, K, H, W)
-        looks += 1
-    return total[0] / looks
-
-
-def hr_size(image: tuple[int, int], config: Config, scale: float = 1.0) -> tuple[int, int]:
-    """Height and width to which an image (H, W) is brought: the HR height of the run times `scale`, its aspect kept."""
-    height = max(1, round(config.data.height * scale))
-    return height, max(1, round(image[1] / image[0] * config.data.height * scale))
+    tta = tta or TTA()
+    mean, _ = image_output(model, image, config, tta)
+    return (mean.softmax(1) if tta.gives_logits else mean)[0]  # (K, H, W)
 
 
 def windows(length: int, window: int, overlap: float) -> list[int]:
@@ -49,44 +116,42 @@ def windows(length: int, window: int, overlap: float) -> list[int]:
     return [min(k * step, length - window) for k in range(count)]
 
 
-def _looks(image: np.ndarray, config: Config, view: View) -> Iterator[tuple[Tensor, bool]]:
+def _with_flips(inputs: Sequence[Tensor], tta: TTA) -> Iterator[tuple[Tensor, bool]]:
     """Inputs, uint8 (3, h, w), and whether they are mirrored."""
-    for scale in view.scales:
-        frame = evaluation_input(image, *hr_size(image.shape[:2], config, scale), config.model.input_scale)
+    for frame in inputs:
         yield frame, False
-        if view.flip:
+        if tta.flip:
             yield frame.flip(-1), True
 
 
 def _whole(model: nn.Module, frame: Tensor, config: Config) -> Tensor:
-    device = next(model.parameters()).device
-    return forward(model, frame.to(device), config)["logits"].float().cpu()  # (1, K, r h, r w), r is 1 or 2
+    return forward(model, frame, config)["logits"].float()  # (1, K, r h, r w), r is 1 or 2
 
 
-def _sliding(model: nn.Module, frame: Tensor, config: Config, view: View) -> Tensor:
-    """Mean of the windows that see a pixel: logits, or the logarithm of their mean probability."""
+def _sliding(model: nn.Module, frame: Tensor, config: Config, tta: TTA) -> Tensor:
+    """Mean of the windows that see a pixel: logits, or the logarithm of their mean probability; (1, K, r h, r w)."""
     data, (height, width) = config.data, frame.shape[1:]
     window = [round(side * config.model.input_scale) for side in (data.crop_height, data.crop_width)]
     window = [min(a, b) for a, b in zip(window, (height, width), strict=True)]
     total = seen = torch.zeros(())
-    for top in windows(height, window[0], view.overlap):
-        for left in windows(width, window[1], view.overlap):
+    for top in windows(height, window[0], tta.overlap):
+        for left in windows(width, window[1], tta.overlap):
             logits = _whole(model, frame[:, top : top + window[0], left : left + window[1]], config)
             r = logits.shape[2] // window[0]
             if total.ndim == 0:
-                total = torch.zeros(1, logits.shape[1], r * height, r * width)
-                seen = torch.zeros(r * height, r * width)
+                total = logits.new_zeros(1, logits.shape[1], r * height, r * width)
+                seen = logits.new_zeros(r * height, r * width)
             place = np.s_[..., r * top : r * (top + window[0]), r * left : r * (left + window[1])]
-            total[place] += logits.softmax(1) if view.average == "probabilities" else logits
+            total[place] += logits.softmax(1) if tta.average == "probabilities" else logits
             seen[place] += 1
     mean = total / seen
-    return mean.clamp_min(1e-12).log() if view.average == "probabilities" else mean
+    return mean.clamp_min(SMALLEST).log() if tta.average == "probabilities" else mean
 
 
-def _to_size(logits: Tensor, size: tuple[int, int], view: View) -> Tensor:
+def _at_size(logits: Tensor, size: tuple[int, int], tta: TTA) -> Tensor:
     """(1, K, h, w) -> (1, K, *size), as what is averaged."""
-    if view.mode == "pooling" and logits.shape[2] >= size[0] and logits.shape[3] >= size[1]:
+    if tta.mode == "pooling" and logits.shape[2] >= size[0] and logits.shape[3] >= size[1]:
         logits = F.adaptive_avg_pool2d(logits, size)
-    elif tuple(logits.shape[2:]) != size:
-        logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-    return logits.softmax(1) if view.average == "probabilities" else logits
+    else:
+        logits = resized(logits, size)
+    return logits.softmax(1) if tta.average == "probabilities" else logits

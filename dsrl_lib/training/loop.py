@@ -184,7 +184,8 @@ class Training:
 
     def _evaluate(self, split: Split, details: bool = True) -> Evaluation:
         distributed.share_buffers(self.network)  # all processes score the network that the first one saves
-        return evaluate(self.network, split, self.config, details=details, workers=self.workers)
+        return evaluate(self.network, split, self.config, details=details, workers=self.workers,
+                        worker_init_fn=ignore_in_worker)  # fmt: skip
 
     def checkpoint(self) -> None:
         """Write the checkpoint and history.csv."""

@@ -1,6 +1,6 @@
 """What a trained run makes of single frames: plain arrays for the pictures in the notebooks.
 
-Weights are not in git: where a run directory came without them there is nothing to show, which is no error.
+Weights are not in git: if a run directory came without them there is nothing to show, which is no error.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ from dsrl_lib import network
 from dsrl_lib.config import Config, override
 from dsrl_lib.data.normalise import denormalise
 from dsrl_lib.data.split import Split, load_split
-from dsrl_lib.data.transforms import evaluation_input, frame_size, resize_image
-from dsrl_lib.evaluation.evaluate import forward, predict
+from dsrl_lib.data.transforms import frame_size, resize_image
+from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.models.dsrl import DSRL
 
 WEIGHTS = "final.safetensors"
 
 
 @dataclass(frozen=True)
-class Frame:
+class Example:
     """One frame and what the network made of it. (h, w) is the input, (H, W) is HR, (H0, W0) as stored."""
 
     name: str
@@ -53,12 +53,12 @@ def settings(config: Config) -> str:
 
 
 @torch.inference_mode()
-def frames(
+def examples(
     directory: Path, split: str, at: Sequence[float], pixel: tuple[float, float] = (0.5, 0.5)
-) -> list[Frame]:
+) -> list[Example]:
     """Frames of `split` at these fractions of its length, through the network of a run, on the CPU.
 
-    pixel: (y, x) as fractions of height and width, the reference of the affinity maps. Returns [] where the
+    pixel: (y, x) as fractions of height and width, the reference of the affinity maps. Returns [] if the
     run has no final.safetensors.
     """
     if not (directory / WEIGHTS).exists():
@@ -67,13 +67,13 @@ def frames(
     if config.optim.precision == "fp16":  # CUDA only
         config = override(config, "optim.precision", "fp32")
     loaded = load_split(config.data.dataset, split)
-    return [_frame(model.eval(), config, loaded, round(part * (len(loaded) - 1)), pixel) for part in at]
+    return [_example(model.eval(), config, loaded, round(part * (len(loaded) - 1)), pixel) for part in at]
 
 
-def _frame(model: DSRL, config: Config, split: Split, index: int, pixel: tuple[float, float]) -> Frame:
+def _example(model: DSRL, config: Config, split: Split, index: int, pixel: tuple[float, float]) -> Example:
     stored, truth = split.images[index], np.array(split.labels[index])
     height, width = frame_size(stored.shape[:2], config.data)
-    image = evaluation_input(stored, height, width, config.model.input_scale)
+    image = network_input(stored, config)
     out = forward(model, image, config)
     made = _pixels(255 * denormalise(out["image"])[0]) if "image" in out else None
     tokens = (max(1, height // config.loss.fa_stride), max(1, width // config.loss.fa_stride))
@@ -84,8 +84,8 @@ def _frame(model: DSRL, config: Config, split: Split, index: int, pixel: tuple[f
         if key in out
     }
     target = _pixels(resize_image(stored, height, width))
-    return Frame(
-        split.names[index], _pixels(image), truth, predict(out["logits"], truth.shape), target, made, affinity
+    return Example(
+        split.names[index], _pixels(image), truth, class_ids(out["logits"], truth.shape), target, made, affinity
     )
 
 

@@ -1,0 +1,57 @@
+"""Prune a network for inference: the file without what only training needs, with the same logits."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dsrl_lib import network
+from dsrl_lib.deploy.pretrained import FILE, open_weights
+from dsrl_lib.evaluation import cost
+from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.models.folding import fold_batch_norms
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of a network."""
+
+    megabytes: float
+    """Of its file."""
+    parameters: int
+    macs: int
+    """Of one frame of the run's input size."""
+
+
+def prune(source: Path, target: Path, fold: bool = False) -> tuple[Size, Size]:
+    """Write what inference needs of `source` to `target`: no SISR head, no feature transform. Returns both sizes.
+
+    source: a run directory or a file of this library. fold: also fold batch norms into convolutions. The logits are
+    compared: they must be bit-equal, or equal up to rounding if folded; else RuntimeError, and no file. ValueError if
+    source and target are one file.
+    """
+    model, config = open_weights(source)
+    if target.exists() and target.samefile(source / FILE if source.is_dir() else source):
+        raise ValueError(f"{target} is the file to be pruned: choose another name")
+    x = cost.example_input(config)
+    config = replace(config, model=replace(config.model, sisr=False, sisr_frozen=False, fa=False))
+    before, after = _logits(model, x), model.eval().prune()
+    size = _size(source / FILE if source.is_dir() else source, model, x)
+    if fold:
+        fold_batch_norms(after)
+    difference = (_logits(after, x) - before).abs().max().item()
+    if difference > (1e-3 * before.abs().max().item() if fold else 0):
+        raise RuntimeError(f"pruning {source} changed the logits by up to {difference:g}; {target} was not written")
+    network.save(after, config, target, folded=fold)
+    return size, _size(target, after, x)
+
+
+@torch.inference_mode()
+def _logits(model: DSRL, x: torch.Tensor) -> torch.Tensor:
+    return model.eval()(x)["logits"].clone()
+
+
+def _size(path: Path, model: nn.Module, x: torch.Tensor) -> Size:
+    parameters = sum(p.numel() for p in model.parameters())
+    return Size(path.stat().st_size / 1e6, parameters, cost.macs(model, x))

@@ -1,0 +1,70 @@
+"""Where a network is right: near class boundaries, on objects of each size, and in the reconstruction."""
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, find_objects
+from scipy.ndimage import label as components
+from torch import Tensor
+
+from dsrl_lib import metrics
+from dsrl_lib.data.normalise import denormalise
+from dsrl_lib.data.transforms import resize_image
+
+TRIMAP_PX = (1, 2, 4, 8, 16)
+"""Trimap bands: pixels at most this far from a boundary between two classes (Kohli et al., 2009)."""
+
+OBJECT_PX = (64, 256, 1024, 4096)
+"""Upper bounds of the object size bins, in label pixels; the last bin is open."""
+
+
+def boundary_distance(label: np.ndarray) -> np.ndarray:
+    """Distance in pixels to the nearest boundary between two classes, 1 beside it; infinite without boundaries.
+
+    label: (H, W) ids, 255 is void: an edge of void is no boundary. Returns float64 (H, W).
+    """
+    edge = np.zeros(label.shape, bool)
+    for ahead, behind in ((np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1])):
+        change = (label[ahead] != label[behind]) & (label[ahead] != metrics.VOID) & (label[behind] != metrics.VOID)
+        edge[ahead] |= change
+        edge[behind] |= change
+    return distance_transform_edt(~edge) + 1 if edge.any() else np.full(label.shape, np.inf)
+
+
+def trimap_counts(prediction: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
+    """Counts inside each band of TRIMAP_PX around the class boundaries, int32 (bands, K, 3).
+
+    prediction, label: (H, W) class ids, as for `metrics.counts`.
+    """
+    ring = np.searchsorted(TRIMAP_PX, boundary_distance(label))  # (H, W): number of the band it first lies in
+    rings = [metrics.counts(prediction[ring == n], label[ring == n], classes) for n in range(len(TRIMAP_PX))]
+    return np.cumsum(rings, axis=0, dtype=np.int32)
+
+
+def object_recall(prediction: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
+    """Found and total pixels of each class by size of the object (connected component), int64 (K, bins, 2).
+
+    prediction, label: (H, W) class ids, as for `metrics.counts`.
+    """
+    result = np.zeros((classes, len(OBJECT_PX) + 1, 2), np.int64)
+    for k, box in enumerate(find_objects(label.astype(np.int16) + 1, classes)):
+        if box is None:  # absent
+            continue
+        objects, count = components(label[box] == k)
+        total = np.bincount(objects.ravel(), minlength=count + 1)[1:]
+        found = np.bincount(objects[prediction[box] == k], minlength=count + 1)[1:]
+        bins = np.searchsorted(OBJECT_PX, total)
+        np.add.at(result[k], bins, np.stack([found, total], axis=1))
+    return result
+
+
+def reconstruction_quality(reconstruction: Tensor, image: np.ndarray) -> tuple[float, float]:
+    """PSNR in dB and SSIM of a reconstruction against the image at its size.
+
+    reconstruction: (1, 3, H, W), normalised. image: uint8 (H0, W0, 3).
+    """
+    # Lazy: torchmetrics takes seconds to import, and most arms reconstruct nothing.
+    from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+    target = resize_image(image, *reconstruction.shape[2:])[None].to(reconstruction.device) / 255
+    restored = denormalise(reconstruction).clamp(0, 1)  # (1, 3, H, W)
+    psnr = peak_signal_noise_ratio(restored, target, data_range=1.0)
+    return float(psnr), float(structural_similarity_index_measure(restored, target, data_range=1.0))

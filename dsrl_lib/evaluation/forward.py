@@ -1,0 +1,35 @@
+"""One frame through a network: its input, the forward pass, and the classes at the size of the label map."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dsrl_lib.config import Config
+from dsrl_lib.data.normalise import normalise
+from dsrl_lib.data.transforms import evaluation_input, frame_size
+from dsrl_lib.device import autocast
+
+
+def network_input(image: np.ndarray, config: Config, scale: float = 1) -> Tensor:
+    """The input of an image, uint8 (H0, W0, 3), at a scale of its HR size (`frame_size`): uint8 (3, h, w)."""
+    return evaluation_input(image, *frame_size(image.shape[:2], config.data, scale), config.model.input_scale)
+
+
+def forward(model: nn.Module, frame: Tensor, config: Config) -> dict[str, Tensor]:
+    """The network on one uint8 frame (3, h, w) in the precision of the run; outputs as in `DSRL.forward`."""
+    with autocast(frame.device, config.optim.precision):
+        return model(normalise(frame[None]).contiguous(memory_format=torch.channels_last))
+
+
+def resized(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Logits at `size`, bilinearly and in float32: (1, K, h, w) -> (1, K, H, W)."""
+    logits = logits.float()
+    if tuple(logits.shape[2:]) != tuple(size):
+        logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)  # (1, K, H, W)
+    return logits
+
+
+def class_ids(logits: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Logits of one image, (1, K, h, w) -> class ids uint8 (H, W) at `size`: resized before the arg-max."""
+    return resized(logits, size).argmax(1)[0].to(torch.uint8).cpu().numpy()  # (H, W)

@@ -1,0 +1,88 @@
+"""Every figure that the earlier systems report about a split: by class and overall, as tables and files."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from dsrl_lib import metrics
+from dsrl_lib.config import Config
+from dsrl_lib.data.class_tables import class_table
+from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.split import load_split
+from dsrl_lib.evaluation.details import TRIMAP_PX
+from dsrl_lib.evaluation.evaluate import Evaluation, evaluate
+from dsrl_lib.evaluation.tta import TTA
+from dsrl_lib.runs import write_atomically, write_counts, write_json
+
+
+@dataclass(frozen=True)
+class Report:
+    """The figures of one pass over a split."""
+
+    evaluation: Evaluation
+    classes: tuple[str, ...]
+
+    @property
+    def by_class(self) -> pd.DataFrame:
+        """One row per class: IoU, precision and recall (NaN if undefined), and its TP, FP and FN pixels."""
+        hits, wrong, missed = self.evaluation.counts.sum(0, dtype=np.int64).T  # (K,) each
+        with np.errstate(invalid="ignore"):
+            columns = {
+                "IoU": hits / (hits + wrong + missed), "precision": hits / (hits + wrong),
+                "recall": hits / (hits + missed), "TP": hits, "FP": wrong, "FN": missed,
+            }  # fmt: skip
+        return pd.DataFrame(columns, index=pd.Index(self.classes, name="class"))
+
+    @property
+    def overall(self) -> dict[str, float]:
+        """mIoU, frequency-weighted IoU, pixel accuracy, cross entropy (nats), and mIoU within each trimap band."""
+        table = self.by_class
+        share = (table["TP"] + table["FN"]) / (table["TP"] + table["FN"]).sum()
+        bands = self.evaluation.trimap.sum(0, dtype=np.int64)  # (bands, K, 3)
+        return {
+            "mIoU": float(table["IoU"].mean()),
+            "fwIoU": float((share * table["IoU"]).sum()),
+            "pixel accuracy": float(table["TP"].sum() / (table["TP"] + table["FN"]).sum()),
+            "cross entropy": self.evaluation.cross_entropy,
+            **{f"mIoU within {px} px": float(np.nanmean(metrics.iou(band)))
+               for px, band in zip(TRIMAP_PX, bands, strict=True)},
+        }  # fmt: skip
+
+
+def split_report(
+    model: nn.Module, config: Config, dataset: str, split: str, tta: TTA | None = None, progress: bool = True
+) -> Report:
+    """Evaluate a network on `split` of `dataset`. DataError if their classes differ from those of the network."""
+    own, theirs = class_table(config.data.dataset), class_table(dataset)
+    if own.classes != theirs.classes:
+        raise DataError(f"the network has the {len(own.classes)} classes of {own.name}, not those of {dataset}")
+    return Report(evaluate(model, load_split(dataset, split), config, tta=tta, progress=progress), own.classes)
+
+
+def write_report(report: Report, out: Path, source: dict[str, object], tta: TTA) -> str:
+    """Write scores.json, scores.csv, scores.txt and counts.npz to `out`; return the text.
+
+    source: what was evaluated, for the record (weights, data set, split).
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    text = _text(report, source, tta)
+    write_json(out / "scores.json", {"source": source, "view": asdict(tta), "overall": report.overall,
+                                     "classes": json.loads(report.by_class.to_json(orient="index"))})  # fmt: skip
+    table = report.by_class.to_csv(float_format="%.6f", lineterminator="\n")
+    write_atomically(out / "scores.csv", lambda temporary: temporary.write_text(table))
+    write_atomically(out / "scores.txt", lambda temporary: temporary.write_text(text))
+    write_counts(out / "counts.npz", report.evaluation.arrays())
+    return text
+
+
+def _text(report: Report, source: dict[str, object], tta: TTA) -> str:
+    lines = [*(f"{name}: {value}" for name, value in (source | asdict(tta)).items()), ""]
+    lines += [f"{name:22}{100 * value:8.2f} %" if name != "cross entropy" else f"{name:22}{value:8.4f}"
+              for name, value in report.overall.items()]  # fmt: skip
+    shares = {name: 100 * report.by_class[name] for name in ("IoU", "precision", "recall")}
+    table = report.by_class.assign(**shares).to_string(float_format=lambda value: f"{value:.2f}", na_rep="-")
+    return "\n".join([*lines, "", table]) + "\n"
