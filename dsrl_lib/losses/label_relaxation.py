@@ -1,0 +1,231 @@
+"""Boundary label relaxation (Zhu et al., CVPR 2019, Sec. 3.3): near a boundary any class of the neighbourhood is right.
+
+N_i is the set of classes in the window around pixel i. The loss is -log P(N_i), P(N_i) the sum of the softmax over
+N_i (Eq. 3): cross entropy if the set holds one class. Sets are bits of integers, so a window costs a few ORs.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from dsrl_lib.losses.segmentation import cross_entropy
+from dsrl_lib.metrics import VOID
+
+MOST_CLASSES = 63
+"""One bit per class of an int64."""
+
+
+def relaxed_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    border: int = 1,
+    strict: Sequence[int] = (),
+    upper_bound: float = 0.0,
+    void_joins: bool = True,
+) -> Tensor:
+    """Mean of -log P(N_i) over the pixels of the batch whose set N_i is not empty, a float32 scalar.
+
+    logits: (B, K, h, w) of any float type, K <= 63, resized bilinearly (align_corners=False) to the size of the labels
+    if it differs; the computation is in float32 (in float64 for float64). labels: (B, H, W), 0..K-1 or 255 for void.
+    border: N_i holds the classes at most this many rows and columns away. strict: classes whose own pixels keep their
+    one label. upper_bound: b > 0 multiplies each pixel by the mean over N_i of omega_c = 1 + b (1 - f_c), f_c the
+    share of class c in the sets of its image. void_joins: a void pixel beside a class takes part with the classes of
+    its window, as in the released code; otherwise void pixels never count.
+
+    The loss is finite for all logits whose differences float32 can hold. With border = 0 and upper_bound = 0 it is
+    `cross_entropy`, bit by bit. If all sets are empty it is 0, with a graph.
+
+    Raises ValueError for other shapes and settings, IndexError (on the CPU) for other labels.
+    """
+    # DEVIATION: the released code sums over the samples what each has as sum / (pixels + 1), weights pixels of one
+    # sample by set sizes of another, and gives NaN if the softmax of a whole set underflows.
+    _check(logits, labels)
+    _check_bound(upper_bound)
+    sets = allowed_sets(labels, logits.shape[1], border=border, strict=strict, void_joins=void_joins)
+    if border == 0 and upper_bound == 0:
+        return cross_entropy(logits, labels)
+    weights = _image_weights(sets, labels, border, strict, upper_bound, logits.shape[1]) if upper_bound else sets != 0
+    return _mean(logits, labels, sets, weights)
+
+
+def relaxed_mass(labels: Tensor, *, border: int = 1, void_joins: bool = True) -> Tensor:
+    """What `relaxed_cross_entropy` divides by: the number of pixels whose set is not empty."""
+    labelled = labels != VOID  # (B, H, W)
+    return (_or_over_window(labelled, border) if void_joins else labelled).sum()
+
+
+def boundary_weighted_cross_entropy(logits: Tensor, labels: Tensor, *, upper_bound: float = 0.0) -> Tensor:
+    """Cross entropy in which pixels of thick boundaries weigh 2: the released training after its switch-off epoch.
+
+    The sum of the weighted pixels over the number of labelled pixels (`mass` of the cross entropy), so the loss grows
+    with the boundaries, as in the released code. Shapes, upper_bound, void and errors as in `relaxed_cross_entropy`.
+    """
+    _check(logits, labels)
+    _check_bound(upper_bound)
+    sets = allowed_sets(labels, logits.shape[1], border=0)
+    # DEVIATION: the released code counts pixels of boundaries twice in the f_c of this stage.
+    weights = _image_weights(sets, labels, 0, (), upper_bound, logits.shape[1]) if upper_bound else sets != 0
+    return _mean(logits, labels, sets, weights * (1 + thick_boundaries(labels).float()))
+
+
+def thick_boundaries(labels: Tensor) -> Tensor:
+    """Whether one of a pixel's four neighbours has another label, void included: bool (B, H, W)."""
+    result = torch.zeros_like(labels, dtype=torch.bool)
+    for dim in (1, 2):
+        rest = labels.shape[dim] - 1
+        differ = labels.narrow(dim, 1, rest) != labels.narrow(dim, 0, rest)
+        result.narrow(dim, 1, rest).logical_or_(differ)
+        result.narrow(dim, 0, rest).logical_or_(differ)
+    return result
+
+
+def allowed_sets(
+    labels: Tensor, classes: int, *, border: int = 1, strict: Sequence[int] = (), void_joins: bool = True
+) -> Tensor:
+    """N_i as bits: bit c of element i is set if class c is allowed at pixel i; 0 is the empty set.
+
+    labels: (B, H, W), 0..classes-1 or 255. Returns (B, H, W), int32 for at most 31 classes, int64 for at most 63.
+    Void and what lies outside the image add no class. Options and errors as in `relaxed_cross_entropy`.
+    """
+    if not 1 <= classes <= MOST_CLASSES:
+        raise ValueError(f"classes = {classes}: label relaxation allows 1 to {MOST_CLASSES}")
+    if isinstance(border, bool) or not isinstance(border, int) or border < 0:
+        raise ValueError(f"border = {border!r}: allowed are the integers 0, 1, 2, ...")
+    for c in strict:
+        if c not in range(classes):
+            raise ValueError(f"strict = {tuple(strict)}: allowed are the classes 0 to {classes - 1}")
+    if labels.is_cpu and not ((labels == VOID) | (labels >= 0) & (labels < classes)).all():
+        raise IndexError(f"labels: allowed are 0 to {classes - 1}, and {VOID} for void")
+    own = _bits(labels, classes)
+    sets = _or_over_window(own, border)
+    if not void_joins:
+        sets.masked_fill_(labels == VOID, 0)
+    for c in strict:
+        sets = torch.where(labels == c, own, sets)
+    return sets
+
+
+def _bits(labels: Tensor, classes: int) -> Tensor:
+    """1 << label, and 0 at void: int32 or int64 (B, H, W)."""
+    dtype = torch.int32 if classes <= 31 else torch.int64
+    bits = torch.ones_like(labels, dtype=dtype) << labels.to(dtype).clamp_max(classes - 1)
+    return bits.masked_fill_(labels == VOID, 0)
+
+
+def _or_over_window(bits: Tensor, border: int) -> Tensor:
+    """OR over the window of 2 border + 1 pixels on a side, rows first, then columns: (B, H, W)."""
+    for dim in (1, 2):
+        source, bits = bits, bits.clone()
+        for shift in range(1, min(border, bits.shape[dim] - 1) + 1):
+            rest = bits.shape[dim] - shift
+            bits.narrow(dim, shift, rest).bitwise_or_(source.narrow(dim, 0, rest))
+            bits.narrow(dim, 0, rest).bitwise_or_(source.narrow(dim, shift, rest))
+    return bits
+
+
+def _image_weights(
+    sets: Tensor, labels: Tensor, border: int, strict: Sequence[int], bound: float, classes: int
+) -> Tensor:
+    """Mean of omega_c over the classes of each pixel's set, 0 if it is empty: float32 (B, H, W)."""
+    members = [(sets >> c & 1).bool() for c in range(classes)]
+    counts = torch.stack([member.sum((1, 2)) for member in members])  # (K, B)
+    # Void is one more plane of the released target, and outside the image everything is void.
+    void = _or_over_window(F.pad(labels == VOID, [border] * 4, value=True), border)
+    void = void[:, border : border + labels.shape[1], border : border + labels.shape[2]]
+    void = void & ~torch.isin(labels, torch.as_tensor(strict, dtype=labels.dtype, device=labels.device))
+    share = counts / (counts.sum(0) + void.sum((1, 2)))
+    omega = torch.where(counts > 0, 1 + bound * (1 - share), 1)  # (K, B)
+    total, size = torch.zeros(sets.shape, device=sets.device), torch.zeros_like(sets)
+    for member, weight in zip(members, omega, strict=True):
+        total += member * weight[:, None, None]
+        size += member
+    return total / size.clamp_min(1)
+
+
+def _mean(logits: Tensor, labels: Tensor, sets: Tensor, weights: Tensor) -> Tensor:
+    """Sum of the weighted pixels over the number of pixels with a set that is not empty."""
+    factors = weights / (sets != 0).sum().clamp_min(1)  # (B, H, W)
+    with torch.autocast(logits.device.type, enabled=False):
+        if logits.is_cpu and torch.is_grad_enabled():
+            return _BySample.apply(logits, labels, sets, factors)
+        return _sum(logits, sets, factors)
+
+
+def _full_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    logits = logits.contiguous().to(torch.promote_types(logits.dtype, torch.float32))
+    return logits if logits.shape[2:] == size else F.interpolate(logits, size, mode="bilinear", align_corners=False)
+
+
+def _sum(logits: Tensor, sets: Tensor, factors: Tensor) -> Tensor:
+    """The definition, of the whole batch at once and without a branch: what a GPU computes."""
+    logits = _full_size(logits, sets.shape[1:])
+    classes = torch.arange(logits.shape[1], device=sets.device).to(sets.dtype)[:, None, None]
+    outside = (sets[:, None] >> classes & 1) == 0  # (B, K, H, W)
+    log_p = logits.log_softmax(1).masked_fill(outside, torch.finfo(logits.dtype).min)
+    return (torch.where(sets != 0, -log_p.logsumexp(1), 0) * factors).sum()
+
+
+class _BySample(torch.autograd.Function):
+    """`_sum` with its gradient in one pass, one sample at a time, so that a CPU's cache holds the maps.
+
+    d l_i / d z = softmax(z) - softmax(z restricted to N_i). Only a pixel whose set is more than its own label, one in
+    16 of CamVid, needs the second softmax.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, logits: Tensor, labels: Tensor, sets: Tensor, factors: Tensor) -> Tensor:
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        gradient = torch.empty(logits.shape, dtype=dtype)  # planes, also for logits in channels_last
+        total = torch.zeros((), dtype=torch.float64)
+        for i in range(len(logits)):
+            with torch.enable_grad():
+                sample = logits[i : i + 1].detach().contiguous().to(dtype).requires_grad_()
+                z = _full_size(sample, sets.shape[1:])
+            slope = gradient[i : i + 1] if z is sample else torch.empty_like(z)  # (1, K, H, W)
+            total += _one_sample(z.detach()[0], labels[i], sets[i], factors[i], slope[0].flatten(1))
+            if z is not sample:
+                gradient[i : i + 1] = torch.autograd.grad(z, sample, slope)[0]
+        ctx.save_for_backward(gradient)
+        ctx.dtype = logits.dtype
+        return total.to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        # A loss term of weight 1 needs no further pass over the maps.
+        return (gradient if grad == 1 else grad * gradient).to(ctx.dtype), None, None, None
+
+
+def _one_sample(z: Tensor, labels: Tensor, sets: Tensor, factors: Tensor, slope: Tensor) -> Tensor:
+    """The weighted sum over one image; its gradient goes to `slope` (K, P). z: (K, H, W); the rest: (H, W)."""
+    log_p = z.flatten(1).log_softmax(0)  # (K, P)
+    torch.exp(log_p, out=slope)
+    label = labels.flatten().long().clamp_max(len(z) - 1)[None]  # (1, P)
+    loss = -log_p.gather(0, label)[0]  # (P,)
+    several, joining = sets & (sets - 1) != 0, (labels == VOID) & (sets != 0)
+    soft = (several | joining).flatten().nonzero()[:, 0]  # (S,)
+    outside = (sets.flatten()[soft] >> torch.arange(len(z), dtype=sets.dtype)[:, None] & 1) == 0  # (K, S)
+    inside = log_p[:, soft].masked_fill_(outside, -torch.inf)
+    log_set = inside.logsumexp(0)  # (S,)
+    loss[soft] = -log_set
+    soft_slope = slope[:, soft] - (inside - log_set).exp()
+    slope.scatter_add_(0, label, loss.new_full((1, 1), -1).expand_as(label))
+    slope[:, soft] = soft_slope
+    slope.mul_(factors.flatten())
+    return loss.mul_(factors.flatten()).sum(dtype=torch.float64)
+
+
+def _check(logits: Tensor, labels: Tensor) -> None:
+    if logits.dim() != 4 or labels.dim() != 3 or logits.shape[0] != labels.shape[0]:
+        shapes = f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}"
+        raise ValueError(f"logits must be (B, K, h, w) and labels (B, H, W); got {shapes}")
+
+
+def _check_bound(upper_bound: float) -> None:
+    if not 0 <= upper_bound < float("inf"):
+        raise ValueError(f"upper_bound = {upper_bound}: allowed are 0 (no class weights) and finite numbers above 0")
