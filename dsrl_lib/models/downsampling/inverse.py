@@ -1,0 +1,110 @@
+"""From scores at the sampling locations back to all pixels of the frame (Marin et al., ICCV 2019, Sec. 3).
+
+The samples keep the topology of their grid. So each pixel lies in a bilinear cell of known corners, and its position
+there is the root of one quadratic: no triangulation, and the result is exact for scores that are linear in the frame.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dsrl_lib.models.downsampling.locations import resize_locations
+
+
+def interpolate_back(
+    scores: Tensor, locations: Tensor, size: tuple[int, int], *, sampled: tuple[int, int] | None = None
+) -> Tensor:
+    """Scores of all pixels of the frame, (B, K, H, W), bilinear in the cells of the sampling grid.
+
+    Differentiable in the scores. Scores in half precision are raised to float32.
+
+    scores: (B, K, h, w). locations: (B, n, m, 2), the grid that was sampled, or the coarse grid that it was resized
+    from. size: (H, W) of the frame.
+    sampled: (h, w) of the sampled image, if the scores have another size than it; such scores are taken to cover the
+        same extent as the sampled image, as everywhere in the project (align_corners=False).
+
+    Raises ValueError if the shapes do not fit or if the cells leave a pixel out.
+    """
+    if scores.dim() != 4 or locations.dim() != 4 or locations.shape[0] != scores.shape[0] or locations.shape[3] != 2:
+        raise ValueError(
+            f"interpolate_back: scores {tuple(scores.shape)} and locations {tuple(locations.shape)}; allowed: "
+            "(B, K, h, w) and (B, n, m, 2)"
+        )
+    sampled = tuple(sampled or scores.shape[2:])
+    scores = scores if scores.dtype == torch.float64 else scores.float()
+    index = grid_coordinates(resize_locations(locations.detach(), sampled), size)  # (B, H, W, 2)
+    # Sample i of h has its centre at (2 i + 1) / h - 1 in the coordinates of align_corners=False.
+    at = (2 * index + 1) / index.new_tensor(sampled) - 1
+    return F.grid_sample(scores, at.flip(-1).to(scores.dtype), padding_mode="border", align_corners=False)
+
+
+@torch.no_grad()
+def grid_coordinates(locations: Tensor, size: tuple[int, int]) -> Tensor:
+    """Where each pixel lies in the grid, (B, H, W, 2): its row in [0, n - 1] and its column in [0, m - 1], float64.
+
+    locations: (B, n, m, 2) that cover the frame, such as solved or `unfolded` ones. If a grid folds, a pixel takes one
+    of its places. size: (H, W), at least 2 each.
+
+    Raises ValueError if a pixel lies in no cell.
+    """
+    if min(size) < 2:
+        raise ValueError(f"grid_coordinates: size={tuple(size)!r}; allowed: (H, W), at least 2 each")
+    # One image at a time: the memory is that of a few maps of the frame, whatever the batch.
+    return torch.stack([_coordinates(grid, size) for grid in locations])
+
+
+def _coordinates(locations: Tensor, size: tuple[int, int]) -> Tensor:
+    """`grid_coordinates` of one grid (n, m, 2): tries all pairs of a cell and a pixel of its bounding box at once."""
+    if not locations.isfinite().all():
+        raise ValueError("interpolate_back: locations are not finite; allowed: row and column in [0, 1]")
+    precise, tolerance = (torch.float32, 1e-4) if locations.device.type == "mps" else (torch.float64, 1e-6)
+    last = torch.tensor(size, device=locations.device) - 1
+    nodes = locations.to(precise) * last  # (n, m, 2) in pixels
+    corners = torch.stack((nodes[:-1, :-1], nodes[1:, :-1], nodes[:-1, 1:], nodes[1:, 1:]))  # (4, n - 1, m - 1, 2)
+    corners = corners.flatten(1, 2)  # (4, cells, 2)
+    low = (corners.amin(0) - tolerance).ceil().long().clamp_min(0)  # (cells, 2)
+    high = torch.minimum((corners.amax(0) + tolerance).floor().long(), last)
+    extent = (high - low + 1).clamp_min(0)
+    count = extent.prod(1)  # pixels of the bounding box
+
+    cell = torch.arange(len(count), device=count.device).repeat_interleave(count)  # (pairs,)
+    place = torch.arange(len(cell), device=count.device) - (count.cumsum(0) - count)[cell]
+    width = extent[cell, 1]
+    row, column = low[cell, 0] + place // width, low[cell, 1] + place % width
+    inner = _invert(corners.permute(2, 0, 1).index_select(2, cell), row.to(precise), column.to(precise))  # (pairs, 2)
+    inside = ((inner >= -tolerance) & (inner <= 1 + tolerance)).all(1).nonzero()[:, 0]  # NaN is outside
+    cell, inner, pixel = cell[inside], inner[inside], (row * size[1] + column)[inside]
+
+    # A pixel on an edge has several cells that agree. The last one is taken: a repeated call gives the same bits.
+    chosen = torch.full((size[0] * size[1],), -1, device=pixel.device)
+    chosen.scatter_reduce_(0, pixel, torch.arange(len(pixel), device=pixel.device), "amax")
+    if (chosen < 0).any():
+        raise ValueError(
+            f"interpolate_back: {int((chosen < 0).sum())} pixels of a frame {tuple(size)} lie in no cell of the "
+            "sampling grid; allowed: locations that cover the frame, see `unfolded`"
+        )
+    cells_per_row = locations.shape[1] - 1
+    origin = torch.stack((cell // cells_per_row, cell % cells_per_row), 1)  # (pairs, 2)
+    return (origin + inner.clamp(0, 1))[chosen].view(*size, 2)
+
+
+def _invert(corners: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """(s, t) of points in bilinear cells, (pairs, 2): point = p00 + s e + t f + s t g. NaN where there is none.
+
+    corners: rows and columns of p00, p10, p01, p11, (2, 4, pairs). With h = point - p00 the line of constant s
+    through the point gives the quadratic (h - s e) x (f + s g) = 0. Its slope at a root is minus the Jacobian
+    determinant, so the root of negative slope is the one where the cell is not turned over.
+    """
+    (e0, f0, g0, h0), (e1, f1, g1, h1) = (
+        (p10 - p00, p01 - p00, p00 - p10 - p01 + p11, point - p00)
+        for (p00, p10, p01, p11), point in zip(corners, (row, column), strict=True)
+    )
+    a = e1 * g0 - e0 * g1  # -e x g
+    b = (h0 * g1 - h1 * g0) - (e0 * f1 - e1 * f0)  # h x g - e x f
+    c = h0 * f1 - h1 * f0  # h x f
+    root = (b * b - 4 * a * c).sqrt()
+    # Two forms of one root. Each is used where it does not subtract nearly equal numbers; a = 0 needs the first.
+    s = torch.where(b <= 0, 2 * c / (root - b), (b + root) / (-2 * a))
+    across0, across1 = f0 + s * g0, f1 + s * g1
+    t = ((h0 - s * e0) * across0 + (h1 - s * e1) * across1) / (across0.square() + across1.square())
+    return torch.stack((s, t), 1)

@@ -1,0 +1,67 @@
+"""The frame at the sampling locations: J_ij = I(phi_ij) (Marin et al., ICCV 2019, Sec. 3)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dsrl_lib.models.downsampling.inverse import grid_coordinates
+from dsrl_lib.models.downsampling.locations import resize_locations
+
+
+def sample(image: Tensor, locations: Tensor, size: tuple[int, int] | None = None, footprint: bool = True) -> Tensor:
+    """The image at the locations, (B, C, h, w).
+
+    image: (B, C, H, W), float. locations: (B, n, m, 2), row and column in [0, 1].
+    size: (h, w), first resize the locations to this size; None samples at the n x m locations themselves.
+    footprint: average over each sample's footprint, so that nothing aliases. A pixel gives its value to the four
+        corners of its cell with bilinear weights, which makes this the normalised adjoint of `interpolate_back`; on a
+        uniform grid it is the triangle filter of anti-aliased resizing. A sample whose footprint holds less than one
+        pixel takes the rest of its weight from bilinear sampling. False is bilinear sampling alone.
+
+    DEVIATION: the released code picks the nearest pixel, and its uniform baseline does too. Such samples alias.
+
+    Raises ValueError if the shapes do not fit, or, with footprint, if the locations do not cover the frame.
+    """
+    _check(image.dim() == 4, image, locations)
+    grid = locations if size is None else resize_locations(locations, size)  # (B, h, w, 2)
+    at = (2 * grid - 1).flip(-1).to(image.dtype)
+    points = F.grid_sample(image, at, padding_mode="border", align_corners=True)  # (B, C, h, w)
+    if not footprint:
+        return points
+    sums, area = _footprints(image, grid)
+    rest = (1 - area).clamp_min(0)
+    return (sums + rest * points) / (area + rest)
+
+
+def sample_labels(labels: Tensor, locations: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    """The class ids of the nearest pixels, (B, h, w). labels: (B, H, W); the rest as in `sample`."""
+    _check(labels.dim() == 3, labels, locations)
+    grid = locations if size is None else resize_locations(locations, size)  # (B, h, w, 2)
+    last = grid.new_tensor(labels.shape[1:]) - 1
+    row, column = (grid.clamp(0, 1) * last).round().long().unbind(-1)  # (B, h, w) each
+    return labels[torch.arange(len(labels), device=labels.device)[:, None, None], row, column]
+
+
+def _check(right: bool, frames: Tensor, locations: Tensor) -> None:
+    if not right or locations.dim() != 4 or locations.shape[3] != 2 or locations.shape[0] != frames.shape[0]:
+        raise ValueError(
+            f"sample: frames {tuple(frames.shape)} and locations {tuple(locations.shape)}; allowed: images "
+            "(B, C, H, W) or labels (B, H, W), and locations (B, n, m, 2)"
+        )
+
+
+def _footprints(image: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of the image over the footprint of each sample, (B, C, h, w), and the pixels in it, (B, 1, h, w)."""
+    (B, C, H, W), (h, w) = image.shape, grid.shape[1:3]
+    index = grid_coordinates(grid, (H, W)).flatten(1, 2)  # (B, HW, 2)
+    low = torch.minimum(index.floor(), index.new_tensor((h - 2, w - 2)))
+    share = (index - low).to(image.dtype)
+    low = low.long()
+    pixels = torch.cat((image, torch.ones_like(image[:, :1])), 1).flatten(2)  # (B, C + 1, HW)
+    sums = image.new_zeros(B, C + 1, h * w)
+    for down in (0, 1):
+        for right in (0, 1):
+            weight = (share[..., 0] if down else 1 - share[..., 0]) * (share[..., 1] if right else 1 - share[..., 1])
+            node = (low[..., 0] + down) * w + low[..., 1] + right  # (B, HW)
+            sums.scatter_add_(2, node[:, None].expand_as(pixels), pixels * weight[:, None])
+    return sums.view(B, C + 1, h, w).split((C, 1), 1)
