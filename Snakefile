@@ -4,11 +4,12 @@
 #   01_data_prep -> training notebooks, each after the run it starts from -> results.csv -> claims.csv -> the others
 
 import os
-import sys
+import shlex
 from pathlib import Path
 
-from study import plan
 from dsrl_lib.paths import results_dir
+from study import plan
+from study.execution.warm import python_m
 
 
 def listed(name, convert=str):
@@ -28,7 +29,8 @@ RUNS = {
     for run in plan.planned_runs(PROFILE, listed("arms"), listed("seeds", int), listed("hosts"), device=DEVICE)
 }
 RESULTS = os.path.relpath(results_dir() / PROFILE)
-EXECUTE = f"{sys.executable} -m dsrl_lib execute"
+PYTHON_M = shlex.join(python_m())
+EXECUTE = f"{PYTHON_M} dsrl_lib execute"
 METRICS = f"{RESULTS}/runs/{{run_id}}/metrics.json"
 EXECUTED = f"{RESULTS}/notebooks/{{name}}.ipynb"
 RUN_NOTEBOOK = f"{RESULTS}/notebooks/runs/{{run_id}}.ipynb"
@@ -129,7 +131,7 @@ rule table:
     message:
         "results.csv"
     shell:
-        "{sys.executable} -m dsrl_lib collect --profile {PROFILE} > {log} 2>&1"
+        "{PYTHON_M} dsrl_lib collect --profile {PROFILE} > {log} 2>&1"
 
 
 rule verdicts:
@@ -143,7 +145,7 @@ rule verdicts:
     message:
         "claims.csv"
     shell:
-        "{sys.executable} -m dsrl_lib claims --profile {PROFILE} > {log} 2>&1"
+        "{PYTHON_M} dsrl_lib claims --profile {PROFILE} > {log} 2>&1"
 
 
 def before_notebook(wildcards):

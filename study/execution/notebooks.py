@@ -6,6 +6,7 @@ is written whole or not at all, and a repeated run reproduces it byte for byte (
 
 import ast
 import asyncio
+import json
 import logging
 import os
 import tempfile
@@ -19,6 +20,7 @@ from uuid import uuid4
 import nbformat
 
 from dsrl_lib.training.signals import passed_on_to_children
+from study.execution import warm
 from study.execution.portable import clean
 
 
@@ -102,7 +104,7 @@ def _run(notebook: Path, partial: Path, values: Mapping[str, Any]) -> str | None
 
     try:
         # In a thread papermill leaves signals alone, and the kernel can end its work before it ends itself.
-        with _neutral_ipython(), passed_on_to_children(), ThreadPoolExecutor(1) as thread:
+        with _neutral_jupyter() as kernel, passed_on_to_children(), ThreadPoolExecutor(1) as thread:
             folder = notebook.resolve().parent
             thread.submit(
                 _with_its_loop_closed,
@@ -111,7 +113,7 @@ def _run(notebook: Path, partial: Path, values: Mapping[str, Any]) -> str | None
                 partial,
                 values,
                 cwd=folder,
-                kernel_name="python3",
+                kernel_name=kernel,
                 language="python",
                 progress_bar=False,
             ).result()
@@ -136,17 +138,28 @@ def _with_its_loop_closed(call: Callable[..., Any], *arguments: Any, **options: 
 
 
 @contextmanager
-def _neutral_ipython() -> Iterator[None]:
-    """The user's own IPython settings must not reach a result, nor parallel kernels share one history."""
-    before = os.environ.get("IPYTHONDIR")
-    with tempfile.TemporaryDirectory() as folder:
+def _neutral_jupyter() -> Iterator[str]:
+    """The name of a kernel of this environment, free of the user's settings and without a history to share."""
+    with tempfile.TemporaryDirectory() as folder, _environment(IPYTHONDIR=folder, JUPYTER_PATH=folder):
         settings = Path(folder, "profile_default", "ipython_kernel_config.py")
         settings.parent.mkdir()
         settings.write_text("c.IPKernelApp.log_level = 'ERROR'  # its warnings are not about the notebook\n")
-        os.environ["IPYTHONDIR"] = folder
-        try:
-            yield
-        finally:
-            os.environ.pop("IPYTHONDIR")
-            if before is not None:
-                os.environ["IPYTHONDIR"] = before
+        kernel = Path(folder, "kernels", "study", "kernel.json")
+        kernel.parent.mkdir(parents=True)
+        command = [*warm.python_m(), "ipykernel_launcher", "-f", "{connection_file}"]
+        kernel.write_text(json.dumps({"argv": command, "display_name": "study", "language": "python"}))
+        yield kernel.parent.name
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Environment variables with these values, and afterwards with those of before."""
+    before = {name: os.environ.pop(name, None) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value

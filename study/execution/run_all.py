@@ -5,12 +5,12 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr
 from pathlib import Path
 
 from dsrl_lib.paths import results_dir, root
 from study import plan
-from study.execution import slurm
+from study.execution import slurm, warm
 from study.profiles import PROFILES
 
 CORES_PER_GPU = 4  # to load samples
@@ -79,7 +79,7 @@ def _study(options: argparse.Namespace) -> int:
     results = results_dir() / options.profile
     results.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(results / ".lock", timeout=0):
+        with FileLock(results / ".lock", timeout=0), _warm_where_useful(options):
             success = _snakemake(options)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -122,6 +122,11 @@ def _snakemake(options: argparse.Namespace) -> bool:
     with redirect_stderr(io.StringIO()):  # it says which profile it uses
         parser, parsed = parse_args(["--logger=study", *where, f"--cores={options.cores}", "--config", *config])
     return args_to_api(parsed, parser)
+
+
+def _warm_where_useful(options: argparse.Namespace) -> AbstractContextManager[None]:
+    """On CPUs every step has one thread; a process forked for a GPU would share the state of its driver."""
+    return nullcontext() if options.slurm or options.device == "cuda" else warm.server()
 
 
 def _gpus(options: argparse.Namespace) -> int:

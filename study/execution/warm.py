@@ -1,0 +1,143 @@
+"""A server that imports the libraries once and forks a process for each step of the study.
+
+PyTorch, torchvision, pandas and matplotlib take longer to import than most notebooks take to run. While a server runs,
+`python_m` gives a command that forks the process instead of starting it (see `warm_client`). The server ends with the
+process that started it; the processes that it forked end with their clients.
+"""
+
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+VARIABLE = "DSRL_WARM"
+"""Environment variable: the socket of the running server."""
+CLIENT = Path(__file__).with_name("warm_client.py")
+PRELOADED = ("dsrl_lib", "study", "papermill", "matplotlib.backends.backend_agg", "tabulate")
+"""Imported with all their public names. Not ipykernel: it looks for its parent when it is imported."""
+
+
+def python_m() -> list[str]:
+    """What a command that runs a module begins with: `python -m`, or the client where a server runs."""
+    path = os.environ.get(VARIABLE)
+    return [sys.executable, "-I", "-S", str(CLIENT), path] if path else [sys.executable, "-m"]
+
+
+@contextmanager
+def server(preloaded: Sequence[str] = PRELOADED) -> Iterator[None]:
+    """A server for the processes that are started meanwhile, with one thread for each of them."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        path = str(Path(folder, "socket"))
+        listener.bind(path)
+        listener.listen(64)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "study.execution.warm", str(listener.fileno()), *preloaded],
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,  # Ctrl-C is for the clients, which pass it on
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        listener.close()  # without a server, connecting fails at once
+        os.environ[VARIABLE] = path
+        try:
+            yield
+        finally:
+            del os.environ[VARIABLE]
+            process.stdin.close()
+            process.wait()
+
+
+def main(listener: socket.socket, preloaded: Sequence[str]) -> None:
+    """Serve until stdin is closed; in a forked process, run the module that was asked for."""
+    # Read when matplotlib is imported; ipykernel would set it too late.
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    for module in map(importlib.import_module, preloaded):
+        for name in getattr(module, "__all__", ()):
+            getattr(module, name)
+    request = _next_request(listener)
+    if request:
+        _become(*request)
+
+
+def _next_request(listener: socket.socket) -> tuple[dict, list[int]] | None:
+    """Returns in each forked process with its request and streams, in the server None at the end."""
+    while True:
+        ready, _, _ = select.select([listener, sys.stdin], [], [])
+        if sys.stdin in ready:
+            return None
+        client, _ = listener.accept()
+        if os.fork() == 0:  # the guard of one process
+            listener.close()
+            request, streams = _received(client)
+            process = os.fork()
+            if process == 0:
+                client.close()
+                return request, streams
+            for stream in streams:
+                os.close(stream)
+            os._exit(_guard(process, client))
+        client.close()
+        _reap()
+
+
+def _received(client: socket.socket) -> tuple[dict, list[int]]:
+    size, streams, _, _ = socket.recv_fds(client, 4, 3)
+    with client.makefile("rb") as file:
+        return json.loads(file.read(int.from_bytes(size, "big"))), streams
+
+
+def _guard(process: int, client: socket.socket) -> int:
+    """Pass signals to the process and its exit status to the client; end it if the client has ended."""
+    ended = os.pidfd_open(process)
+    while True:
+        ready, _, _ = select.select([client, ended], [], [])
+        if ended in ready:
+            code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+            client.send(bytes([code if code >= 0 else 128 - code]))
+            return 0
+        number = client.recv(1)
+        if number:
+            os.kill(process, number[0])
+        else:
+            os.killpg(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            return 0
+
+
+def _become(request: dict, streams: list[int]) -> None:
+    """Run the module as `python -m` does."""
+    os.setsid()
+    for target, stream in enumerate(streams):
+        os.dup2(stream, target)
+        os.close(stream)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    if "JPY_PARENT_PID" in os.environ:  # a kernel ends when this is no longer its parent
+        os.environ["JPY_PARENT_PID"] = str(os.getppid())
+    os.chdir(request["folder"])
+    sys.path[0] = request["folder"]  # it was the folder of the server
+    module, *arguments = request["command"]
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _reap() -> None:
+    """Forget the guards that have ended."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])

@@ -1,0 +1,82 @@
+"""Steps forked from a warm server behave as processes of their own do."""
+
+import signal
+import subprocess
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from study.execution import warm
+from study.execution.notebooks import execute
+
+FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Without the deep-learning stack, which takes long to import."""
+    with warm.server(("json", "matplotlib.backends.backend_agg")):
+        yield
+
+
+@pytest.fixture
+def run(server, tmp_path):
+    """`run(code)`: this code as a module, in a process that the server forks."""
+
+    def start(code: str) -> subprocess.Popen:
+        (tmp_path / "asked_for.py").write_text(f"import os, signal, sys, time\n{code}")
+        command = [*warm.python_m(), "asked_for"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return processes.enter_context(subprocess.Popen(command, cwd=tmp_path, text=True, **pipes))
+
+    with ExitStack() as processes:
+        yield start
+
+
+def test_it_is_forked_with_the_streams_folder_and_environment_of_its_client(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASKED", "yes")
+    code = "print(os.getcwd(), os.environ['ASKED'], 'matplotlib' in sys.modules); print('e', file=sys.stderr)"
+    output, errors = run(code).communicate()
+    assert output.splitlines()[0] == f"{tmp_path} yes True"
+    assert errors == "e\n"
+
+
+def test_its_exit_status_is_that_of_the_client(run):
+    failed = run("raise SystemExit(3)")
+    assert (failed.wait(), failed.communicate()) == (3, ("", ""))
+    killed = run("os.kill(os.getpid(), 9)")
+    assert killed.wait() == 128 + signal.SIGKILL
+
+
+def test_it_gets_the_signals_of_its_client(run):
+    code = "signal.signal(15, lambda *_: sys.exit(5)); print('ready', flush=True); time.sleep(600)"
+    process = run(code)
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    assert process.wait() == 5
+
+
+def test_it_ends_with_its_client(run):
+    process = run("print(os.getpid(), flush=True); time.sleep(600)")
+    forked = Path("/proc", process.stdout.readline().strip())
+    assert forked.exists()
+    process.kill()
+    while forked.exists():  # for ever, if it does not end
+        time.sleep(0.05)
+
+
+def test_a_notebook_is_the_same_as_one_executed_without_a_server(server, make_notebook, tmp_path, monkeypatch):
+    notebook = make_notebook("figure", "seed = 0", "import os, sys\nprint(os.getcwd(), sys.argv[1:2], seed)", FIGURE)
+    execute(notebook, tmp_path / "warm.ipynb", {"seed": 1})
+    monkeypatch.delenv(warm.VARIABLE)
+    execute(notebook, tmp_path / "cold.ipynb", {"seed": 1})
+    assert (tmp_path / "warm.ipynb").read_bytes() == (tmp_path / "cold.ipynb").read_bytes()
+    assert '"image/png"' in (tmp_path / "cold.ipynb").read_text()
+
+
+def test_a_dead_server_only_makes_it_slower(tmp_path, monkeypatch):
+    monkeypatch.setenv(warm.VARIABLE, str(tmp_path / "no_socket"))
+    done = subprocess.run([*warm.python_m(), "timeit", "-n1", "-r1", "1"], capture_output=True, text=True)
+    assert done.returncode == 0 and "1 loop" in done.stdout
