@@ -38,7 +38,7 @@ def train(
 
     config = preset(profile, arm, host, seed, set_)  # a mistake shows before torch is loaded
 
-    from study.train_arm import train_with_parents
+    from study.train import train_with_parents
 
     print(train_with_parents(config, device=device, workers=workers, devices=devices))
 

@@ -6,5 +6,5 @@ from .evidence import Note as Note
 from .evidence import Study as Study
 from .presets import preset as preset
 from .profiles import PROFILES as PROFILES
-from .train_arm import train_arm as train_arm
-from .train_arm import train_with_parents as train_with_parents
+from .train import train_arm as train_arm
+from .train import train_with_parents as train_with_parents

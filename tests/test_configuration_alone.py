@@ -14,7 +14,7 @@ from study import presets
 from study.arms import ARMS
 from study.presets import preset
 from study.profiles import PROFILES
-from study.train_arm import train_arm, train_with_parents
+from study.train import train_arm, train_with_parents
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1")
 CHAIN = ("sssr", "sssr_sisr", "dsrl")

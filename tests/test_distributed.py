@@ -21,7 +21,7 @@ from dsrl_lib.training import checkpoint, loop
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.signals import StoppedError
 from study.presets import preset
-from study.train_arm import train_with_parents
+from study.train import train_with_parents
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1",
         "optim.precision=fp32")  # fmt: skip

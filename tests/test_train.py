@@ -26,7 +26,7 @@ from dsrl_lib.training.fit import fit
 from dsrl_lib.training.loop import NonFiniteLossError
 from dsrl_lib.training.schedule import decay, learning_rate
 from study.presets import preset
-from study.train_arm import train_with_parents
+from study.train import train_with_parents
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64")
 
