@@ -9,7 +9,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.device import pick_device
 from dsrl_lib.evaluation import cost
 from dsrl_lib.losses.criterion import loss_terms
-from dsrl_lib.models.host import HOSTS
+from dsrl_lib.registry import HOSTS
 from dsrl_lib.training.schedule import make_optimizer
 from study.presets import preset
 

@@ -23,8 +23,8 @@ from .evaluation.tta import TTA as TTA
 from .losses.criterion import loss_terms as loss_terms
 from .losses.feature_affinity import feature_affinity as feature_affinity
 from .metrics import iou as iou
+from .models.build import build_host as build_host
 from .models.dsrl import DSRL as DSRL
-from .models.host import build_host as build_host
 from .models.sssr import DeconvHead as DeconvHead
 from .models.sssr import SubpixelHead as SubpixelHead
 from .network import build as build

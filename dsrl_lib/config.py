@@ -7,68 +7,72 @@ once runs exist, never changes: profiles and arms (see `presets`) are the place 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import Annotated, Any, Literal, get_type_hints
 
+from dsrl_lib.allowed import above, at_least, between, check, did_you_mean, from_to_below, one_of, parse
 from dsrl_lib.paths import own_datasets
+from dsrl_lib.registry import DATASETS, HOSTS
 
-Host = Literal[
-    "espnetv2_s0.5", "espnetv2_s1.0", "espnetv2_s1.5", "espnetv2_s2.0",
-    "ddrnet23_slim", "ddrnet23", "ddrnet39",
-    "deeplabv3plus_resnet18", "deeplabv3plus_resnet50", "deeplabv3plus_resnet101", "deeplabv3plus_mobilenetv2",
-    "deeplabv3plus_seresnext50", "deeplabv3plus_drn_d_54", "deeplabv3plus_xception",
-    "deepwv3plus",
-]  # fmt: skip
-"""Names of the host networks that `models.build_host` knows."""
-
-ONE_SIZE = {
-    "streets": (128, 256),
-    "camvid": (360, 480),
-    **dict.fromkeys(("cityscapes", "cityscapes_cv1", "cityscapes_cv2", "cityscapes_coarse"), (1024, 2048)),
-}
-"""Data sets whose frames all have one size: its height and width. They are also read at another size of this aspect."""
-
-PUBLISHED = (*ONE_SIZE, "kitti", "kitti_cv1", "kitti_cv2", "mapillary", "voc", "voc_sbd", "coco")
-"""Data sets that `data.list_frames` reads in their published layout."""
+Pixels = Annotated[int, at_least(1)]
+Weight = Annotated[float, at_least(0)]
 
 
 def datasets() -> tuple[str, ...]:
-    """Names of all data sets: the published ones, and those of one's own that are there."""
-    return tuple(dict.fromkeys((*PUBLISHED, *own_datasets())))
+    """Names of all data sets: the published ones, and your own (see `paths.own_datasets`)."""
+    return tuple(dict.fromkeys((*DATASETS, *own_datasets())))
+
+
+class Section:
+    """Settings that are checked, each for itself, when they are made: ValueError names the setting, value and range."""
+
+    def __post_init__(self) -> None:
+        prefix = "" if isinstance(self, Config) else f"{type(self).__name__.lower()}."
+        for name, kind in _kinds(type(self)).items():
+            value = getattr(self, name)
+            if not is_dataclass(kind):
+                check(f"{prefix}{name}", value, kind)
+            elif not isinstance(value, kind):
+                raise ValueError(f"{name} = {value!r}; allowed: the settings of {name}, by their names")
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(Section):
     """Which frames, and the one geometry that makes LR input, HR image and HR labels from them."""
 
     dataset: str = "streets"
     """One of `datasets()`."""
-    height: int = 128
+    height: Pixels = 128
     """HR height in pixels: frames are brought to height x width before anything else. A frame of another aspect than
     the data set has, or of a data set with many sizes, keeps its aspect (`transforms.frame_size`)."""
-    width: int = 256
+    width: Pixels = 256
     """HR width in pixels. For a data set with many sizes it is the width at which costs are measured."""
-    crop_height: int = 128
+    crop_height: Pixels = 128
     """Training crop in HR pixels."""
-    crop_width: int = 256
-    scale_min: float = 1.0
+    crop_width: Pixels = 256
+    scale_min: Annotated[float, above(0)] = 1.0
     """The frame is scaled by a factor from [scale_min, scale_max] before the crop."""
-    scale_max: float = 1.6
-    flip: float = 0.5
+    scale_max: Annotated[float, above(0)] = 1.6
+    flip: Annotated[float, between(0, 1)] = 0.5
     """Probability of a horizontal flip."""
-    colour: float = 0.2
+    colour: Annotated[float, at_least(0)] = 0.2
     """Strength of the brightness, contrast and saturation jitter."""
 
 
+_PRETRAINED = tuple(dict.fromkeys(("none", *(name for host in HOSTS.values() for name in host.weights))))
+
+
 @dataclass(frozen=True)
-class Model:
+class Model(Section):
     """The host and what DSRL adds to it (paper, Sec. 3)."""
 
-    host: Host = "espnetv2_s0.5"
-    pretrained: Literal["none", "cityscapes_512x256", "cityscapes_1024x512"] = "none"
-    """Published Cityscapes weights by the width x height they were trained at (ESPNetv2 only)."""
-    input_scale: float = 0.5
+    host: Annotated[str, one_of(HOSTS)] = "espnetv2_s0.5"
+    """One of `registry.HOSTS`."""
+    pretrained: Annotated[str, one_of(_PRETRAINED)] = "none"
+    """Public weights that the host starts from, as its entry in the registry names them."""
+    input_scale: Annotated[float, above(0)] = 0.5
     """Input side / HR side: 0.5 is LR, 1.0 is HR."""
     sssr: bool = False
     """Learned upsampling to 2x the input; without it logits are resized bilinearly."""
@@ -89,15 +93,15 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(Section):
     """L = CE + w1 * MSE + w2 * FA (paper, Eq. 4)."""
 
     train_labels: Literal["hr", "lr"] = "hr"
-    w1: float = 0.1
-    w2: float = 1.0
+    w1: Weight = 0.1
+    w2: Weight = 1.0
     fa_normalise: bool = True
     fa_q: Literal[1, 2] = 1
-    fa_stride: int = 8
+    fa_stride: Pixels = 8
     """FA tokens are averages over fa_stride x fa_stride HR pixels."""
     sisr_target: Literal["image", "noise"] = "image"
     segmentation: Literal["ce", "focal", "ohem"] = "ce"
@@ -107,36 +111,36 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Optim:
+class Optim(Section):
     """One optimiser, one schedule per iteration over all stages of the method."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = 1e-3
+    lr: Annotated[float, above(0)] = 1e-3
     schedule: Literal["poly", "cosine", "step"] = "poly"
     """How lr falls: (1 - t)^power, half a cosine, or to a tenth after each third of the schedule."""
-    weight_decay: float = 1e-2
-    momentum: float = 0.9
+    weight_decay: Annotated[float, at_least(0)] = 1e-2
+    momentum: Annotated[float, from_to_below(0, 1)] = 0.9
     """SGD only."""
-    power: float = 0.9
-    batch_size: int = 8
-    epochs: int = 30
-    schedule_epochs: int = 0
+    power: Annotated[float, at_least(0)] = 0.9
+    batch_size: Annotated[int, at_least(1)] = 8
+    epochs: Annotated[int, at_least(1)] = 30
+    schedule_epochs: Annotated[int, at_least(0)] = 0
     """Epochs over which lr falls to 0, counted from the first of the runs that this one continues; 0: its own epochs.
     `preset` makes it the epochs of all three stages, for every arm."""
-    stage_epochs: int = 0
+    stage_epochs: Annotated[int, at_least(0)] = 0
     """The optimiser starts afresh after so many epochs, as it does where a stage ends; 0: never. `preset` sets it."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    validate_every: int = 5
+    validate_every: Annotated[int, at_least(1)] = 5
     """Epochs between validations on the val split; the last epoch is always validated."""
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Section):
     """Everything that decides a run's numbers. The machine (device, workers) is not part of it."""
 
     profile: str = "smoke"
     arm: str = "dsrl"
-    seed: int = 0
+    seed: Annotated[int, between(0, 2**32 - 1)] = 0
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
     loss: Loss = field(default_factory=Loss)
@@ -152,8 +156,17 @@ class Config:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Config":
-        """The inverse of `to_dict`. A setting younger than the file takes its default; an unknown one is an error."""
-        return _from_dict(Config, values, "")
+        """The inverse of `to_dict`. A setting younger than the file takes its default.
+
+        Raises ValueError for an unknown setting, a value of another type or out of its range, and as `checked` does.
+        """
+        return _from_dict(Config, values, "").checked()
+
+    def checked(self) -> "Config":
+        """Itself, if its settings fit each other. ValueError names those that do not, and what would."""
+        for setting, allowed in _conflicts(self):
+            raise ValueError(f"{setting} = {get(self, setting)!r}; allowed: {allowed}")
+        return self
 
     @property
     def hash8(self) -> str:
@@ -171,43 +184,57 @@ def override(config: Config, key: str, value: Any) -> Config:
     """`config` with one value changed.
 
     key: "section.name", such as "optim.lr". value: of the field's type, or text to be read as that type.
-    Raises ValueError that names the valid keys or the allowed values.
+    Raises ValueError that names the valid keys or the allowed values. Whether settings fit each other is asked of the
+    whole (`Config.checked`), since several may change one after another.
     """
     section_name, _, name = key.partition(".")
     sections = [f.name for f in fields(config) if is_dataclass(getattr(config, f.name))]
-    valid = [f"{s}.{f.name}" for s in sections for f in fields(getattr(config, s))]
+    valid = {f"{s}.{f.name}": f.name for s in sections for f in fields(getattr(config, s))}
     if key not in valid:
-        raise ValueError(f"unknown setting {key!r}; valid settings: {', '.join(valid)}")
+        near = did_you_mean(key, valid) or did_you_mean(key, {v: k for k, v in valid.items()})
+        raise ValueError(f"unknown setting {key!r}; valid settings: {', '.join(valid)}{near}")
     section = getattr(config, section_name)
-    parsed = _parse(key, value, get_type_hints(type(section))[name])
+    parsed = parse(key, value, _kinds(type(section))[name])
     if key == "data.dataset" and parsed not in datasets():
         raise ValueError(f"{key} = {value!r}; allowed: {', '.join(datasets())}, or a folder of your own with a "
-                         "classes.txt (see data/README.md)")  # fmt: skip
+                         f"classes.txt (see data/README.md){did_you_mean(value, datasets())}")  # fmt: skip
     return replace(config, **{section_name: replace(section, **{name: parsed})})
 
 
-def setting(config: Config, key: str) -> Any:
+def get(config: Config, key: str) -> Any:
     """The value of "section.name"."""
     section, _, name = key.partition(".")
     return getattr(getattr(config, section), name)
 
 
-def _parse(key: str, value: Any, kind: Any) -> Any:
-    if get_origin(kind) is Literal:
-        allowed = get_args(kind)
-        match = [a for a in allowed if value == a or str(value) == str(a)]
-        if match:
-            return match[0]
-        raise ValueError(f"{key} = {value!r}; allowed: {', '.join(map(str, allowed))}")
-    if kind is bool:
-        words = {"true": True, "false": False, "on": True, "off": False}
-        if str(value).lower() in words:
-            return words[str(value).lower()]
-        raise ValueError(f"{key} = {value!r}; allowed: true, false")
-    try:
-        return kind(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{key} = {value!r}; expected {kind.__name__}") from None
+@cache
+def _kinds(section: type) -> dict[str, Any]:
+    """The annotated types of a section's fields."""
+    return get_type_hints(section, include_extras=True)
+
+
+def _conflicts(config: Config) -> Iterator[tuple[str, str]]:
+    """Settings that do not fit the others, and what is allowed beside those."""
+    data, model, loss, optim, host = config.data, config.model, config.loss, config.optim, HOSTS[config.model.host]
+    if data.scale_min > data.scale_max:
+        yield "data.scale_min", f"at most data.scale_max = {data.scale_max}"
+    if model.pretrained not in ("none", *host.weights):
+        yield "model.pretrained", f"{', '.join(('none', *host.weights))} with model.host = {model.host}"
+    if model.fa and not (model.sssr and model.sisr):
+        yield "model.fa", "false, or model.sssr and model.sisr true as well: it compares these two branches"
+    for name in ("height", "width", "crop_height", "crop_width"):
+        side = getattr(data, name)
+        if round(side * model.input_scale) < 1:
+            yield f"data.{name}", f"sizes of which model.input_scale = {model.input_scale} leaves a pixel"
+        out = round(side * model.input_scale) * (2 if model.sssr else 1)
+        if model.sisr and name.startswith("crop") and out != side:
+            yield f"data.{name}", f"sizes that the SISR branch restores; it makes {out} of {side}"
+    if model.fa and max(data.crop_height, data.crop_width) < 2 * loss.fa_stride:
+        yield "loss.fa_stride", f"strides that fit twice in a crop of {data.crop_height} x {data.crop_width}"
+    if loss.class_weights != "none" and loss.segmentation != "ce":
+        yield "loss.class_weights", f"none with loss.segmentation = {loss.segmentation}"
+    if optim.batch_size < host.least_batch and not model.frozen_bn:
+        yield "optim.batch_size", f"{host.least_batch} or more with model.host = {model.host} (its batch norms)"
 
 
 def _differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,12 +242,13 @@ def _differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict
     return {k: v for k, v in nested.items() if v != defaults[k] and v != {}}
 
 
-def _from_dict(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
-    hints = get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise ValueError(f"configuration has unknown settings: {', '.join(prefix + name for name in unknown)}")
-    return kind(**{
-        name: _from_dict(hints[name], value, f"{prefix}{name}.") if is_dataclass(hints[name]) else value
+def _from_dict(section: type, values: Any, prefix: str) -> Any:
+    kinds = _kinds(section)
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{prefix.rstrip('.') or 'the configuration'} = {values!r}; allowed: settings by their names")
+    for name in sorted(set(values) - set(kinds)):
+        raise ValueError(f"configuration has unknown settings: {prefix}{name}{did_you_mean(name, kinds)}")
+    return section(**{
+        name: _from_dict(kinds[name], value, f"{prefix}{name}.") if is_dataclass(kinds[name]) else value
         for name, value in values.items()
     })  # fmt: skip

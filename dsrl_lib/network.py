@@ -12,9 +12,10 @@ from dsrl_lib import runs
 from dsrl_lib.config import Config, datasets
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import MEAN, STD
+from dsrl_lib.models.build import build_host, load_strictly
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
-from dsrl_lib.models.host import build_host, load_strictly
+from dsrl_lib.models.published import published_weights
 from dsrl_lib.models.sync_batch_norm import synchronise
 from dsrl_lib.paths import CLASSES, data_dir
 
@@ -28,7 +29,8 @@ def build(config: Config) -> DSRL:
         if model.pretrained == "none":
             host = build_host(model.host, len(table.classes))
         else:
-            host = build_host(model.host, len(table.classes), published_weights(config), rows=table.cityscapes_rows)
+            weights = published_weights(model.host, model.pretrained)
+            host = build_host(model.host, len(table.classes), weights, rows=table.cityscapes_rows)
     network = DSRL(
         host,
         sssr=model.sssr,
@@ -55,19 +57,6 @@ def build(config: Config) -> DSRL:
 def batch_norms(network: nn.Module) -> list[nn.Module]:
     """The batch norms of a network, those of libraries too."""
     return [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-
-
-def published_weights(config: Config) -> Path:
-    """The Cityscapes weights of an ESPNetv2 host, downloaded where they are missing."""
-    from dsrl_lib.download import espnetv2_weights
-
-    family, _, scale = config.model.host.partition("_s")
-    if family != "espnetv2":
-        raise ValueError(
-            f"model.pretrained = {config.model.pretrained}: host {config.model.host} has no published weights here; "
-            "allowed: none"
-        )
-    return espnetv2_weights(scale, config.model.pretrained.removeprefix("cityscapes_"))
 
 
 def save(network: DSRL, config: Config, path: Path, folded: bool = False) -> None:

@@ -4,8 +4,6 @@ from enum import IntEnum
 
 import numpy as np
 
-from dsrl_lib.data.class_tables import CITYSCAPES_TRAIN_ID
-
 
 class Id(IntEnum):
     """Label id, as stored in *_gtFine_labelIds.png; EGO_VEHICLE, STATIC and PARKING are void."""
@@ -34,7 +32,10 @@ class Id(IntEnum):
     BICYCLE = 33
 
 
-_TRAIN_IDS = np.array([CITYSCAPES_TRAIN_ID[i] for i in range(34)], np.uint8)
+VOID = 255
+_TRAIN_IDS = np.full(34, VOID, np.uint8)  # train ids count the evaluated label ids in their order
+_EVALUATED = [label_id for label_id in Id if label_id not in (Id.EGO_VEHICLE, Id.STATIC, Id.PARKING)]
+_TRAIN_IDS[_EVALUATED] = range(len(_EVALUATED))
 
 
 def train_ids(label_ids: np.ndarray) -> np.ndarray:

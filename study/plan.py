@@ -6,9 +6,11 @@ Nothing here starts anything or needs torch.
 import shlex
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
-from dsrl_lib.config import Config, Host
+from dsrl_lib.allowed import did_you_mean
+from dsrl_lib.config import Config
+from dsrl_lib.registry import HOSTS, dataset
 from study.presets import overrides_for, parent_of, preset
 from study.profiles import PROFILES, Profile
 
@@ -16,31 +18,10 @@ from study.profiles import PROFILES, Profile
 NOTEBOOK_OF_ARM = {"sssr": "11_stage1_sssr", "sssr_sisr": "12_stage2_sisr", "dsrl": "13_stage3_fa"}
 OTHER_ARMS = "19_train_arm"
 
-# Training images, and images evaluated at the end, by data set; a data set of one's own is taken for one as CamVid.
-IMAGES = {
-    "streets": (64, 40), "camvid": (367, 334), "cityscapes": (2975, 500), "cityscapes_cv1": (3060, 415),
-    "cityscapes_cv2": (2820, 655), "cityscapes_coarse": (19997, 500), "kitti": (180, 20), "kitti_cv1": (180, 20),
-    "kitti_cv2": (180, 20), "mapillary": (18000, 2000), "voc": (1464, 1449), "voc_sbd": (10582, 1449),
-    "coco": (92500, 5000),
-}  # fmt: skip
-
-# Input megapixels a second in training, by device and host, and GiB a megapixel of a training batch. On the CPU
-# s1.0 and DDRNet are measured on one thread of a small server (2026-11) and the others follow from their ratio to s1.0
-# in `bench`; the GPU's speeds, and the memory of all but these two, are guesses until they have been measured. DRN and
-# DeepWV3Plus follow from their MACs, the latter's GPU from the 14 hours on eight V100 that its authors report.
-# Evaluation passes run at about three times the speed of training.
-SPEED = {
-    "cpu": {
-        "espnetv2_s0.5": 0.7, "espnetv2_s1.0": 0.65, "espnetv2_s2.0": 0.5,
-        "ddrnet23_slim": 0.7, "deeplabv3plus_drn_d_54": 0.025, "deepwv3plus": 0.005,
-    },
-    "cuda": {"espnetv2_s0.5": 40.0, "espnetv2_s1.0": 30.0, "espnetv2_s2.0": 18.0, "deepwv3plus": 2.0},
-}  # fmt: skip
-MEMORY = {"espnetv2_s0.5": 2.0, "espnetv2_s1.0": 3.0, "espnetv2_s2.0": 5.0, "ddrnet23_slim": 2.5, "deepwv3plus": 10.0}
-SLOWEST_SPEED, LARGEST_MEMORY = {"cpu": 0.1, "cuda": 8.0}, 6.0  # for hosts that were not measured
 MEASURED_ON = {"cpu": "one thread of a small server", "cuda": "a GPU (a guess: not measured yet)"}
 START_SECONDS, START_GIB = 20.0, 1.0
 SISR_FACTOR, FA_FACTOR = 1.2, 1.15  # what the auxiliary branches add to a step
+EVALUATION_FACTOR = 3  # the speed of evaluation over that of training
 
 
 @dataclass(frozen=True)
@@ -92,7 +73,7 @@ def planned_runs(
     device ("cpu" or "cuda") only matters for the estimates. Raises ValueError for a name the profile lacks.
     """
     if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
+        raise ValueError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}{did_you_mean(profile, PROFILES)}")
     study = PROFILES[profile]
     planned: dict[str, PlannedRun] = {}
     for config, overrides in _configs(profile, study, arms, seeds, hosts):
@@ -123,7 +104,7 @@ def _configs(
     """
     arms = _chosen("arm", arms, study.arm_seeds, profile)
     narrowed = bool(hosts)
-    hosts = _chosen("host", hosts, get_args(Host), profile) if narrowed else study.hosts
+    hosts = _chosen("host", hosts, HOSTS, profile) if narrowed else study.hosts
     known_seeds = sorted({seed for arm in arms for seed in study.arm_seeds[arm]})
     for seed in _chosen("seed", seeds, known_seeds, profile):
         for host in hosts:
@@ -140,7 +121,7 @@ def _configs(
 def _chosen(kind: str, chosen: Collection[Any] | None, valid: Collection[Any], profile: str) -> list[Any]:
     unknown = [item for item in chosen or () if item not in valid]
     if unknown:
-        names = ", ".join(map(str, valid))
+        names = ", ".join(map(str, valid)) + did_you_mean(unknown[0], valid)
         raise ValueError(f"profile {profile!r} has no {kind} {unknown[0]!r}; valid: {names}")
     return [item for item in valid if chosen is None or item in chosen]
 
@@ -164,16 +145,15 @@ def _planned(config: Config, overrides: tuple[str, ...], device: str) -> Planned
 
 def _seconds(config: Config, device: str) -> float:
     data, model = config.data, config.model
-    train_images, evaluated_images = IMAGES.get(data.dataset, IMAGES["camvid"])
+    train_images, evaluated_images = dataset(data.dataset).images
     scale = model.input_scale**2 / 1e6
     trained = config.optim.epochs * train_images * data.crop_height * data.crop_width * scale
     evaluated = evaluated_images * data.height * data.width * scale
-    speed = SPEED[device].get(model.host, SLOWEST_SPEED[device])
+    speed = HOSTS[model.host].speed[device]
     factor = (SISR_FACTOR if model.sisr else 1.0) * (FA_FACTOR if model.fa else 1.0)
-    return START_SECONDS + (trained * factor + evaluated / 3) / speed
+    return START_SECONDS + (trained * factor + evaluated / EVALUATION_FACTOR) / speed
 
 
 def _memory_gib(config: Config) -> float:
     pixels = config.optim.batch_size * config.data.crop_height * config.data.crop_width
-    per_megapixel = MEMORY.get(config.model.host, LARGEST_MEMORY)
-    return START_GIB + per_megapixel * pixels * config.model.input_scale**2 / 1e6
+    return START_GIB + HOSTS[config.model.host].memory * pixels * config.model.input_scale**2 / 1e6

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dsrl_lib.config import Config, override, setting
+from dsrl_lib.allowed import did_you_mean
+from dsrl_lib.config import Config, get, override
+from dsrl_lib.registry import HOSTS
 from study.arms import ARMS, STAGES, Arm
 from study.profiles import PROFILES
 
@@ -22,15 +24,15 @@ def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overr
     """The configuration of one run.
 
     overrides: "section.key=value" strings, applied to the profile's defaults before the arm's own changes.
-    Raises ValueError for an unknown profile, arm or key, for a key that defines the arm, and for one that the
-    arm does not use.
+    Raises ValueError for an unknown profile, arm or key, for a key that defines the arm, for one that the arm does not
+    use, and for values that are not allowed or do not fit each other (`Config.checked`).
     """
     defaults = _lookup("profile", PROFILES, profile)
     definition = _lookup("arm", ARMS, arm)
     config = replace(defaults.base, arm=arm, seed=seed)
     if host is not None:
         config = override(config, "model.host", host)
-        if not host.startswith("espnetv2"):
+        if config.model.pretrained not in HOSTS[host].weights:
             config = override(config, "model.pretrained", "none")
     for item in overrides:
         key, separator, value = item.partition("=")
@@ -47,10 +49,10 @@ def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overr
     if arm == "mac_matched":
         config = override(config, "model.input_scale", _mac_matched_scale(config))
     for key, stages in (("optim.stage_epochs", 1), ("optim.schedule_epochs", STAGES)):
-        if setting(config, key) == 0:
+        if get(config, key) == 0:
             config = override(config, key, config.optim.epochs * stages)
     config = override(config, "optim.epochs", config.optim.epochs * definition.updates)
-    return _after(config)
+    return _after(config).checked()
 
 
 def parent_of(config: Config) -> Config | None:
@@ -64,7 +66,7 @@ def parent_of(config: Config) -> Config | None:
     parent, base = ARMS[child.after], PROFILES[config.profile].base
     result = replace(config, arm=child.after, warm_start=None, continues=None)
     for key in child.changes:
-        result = override(result, key, setting(base, key))
+        result = override(result, key, get(base, key))
     result = _without_unused(result, parent)
     for key, value in parent.changes.items():
         result = override(result, key, value)
@@ -91,7 +93,7 @@ _ONLY_WITH = {
 def _without_unused(config: Config, arm: Arm) -> Config:
     """The default for every setting that an arm does not use: what is tuned for one arm renames no run of another."""
     for key in (key for keys in _ONLY_WITH.values() for key in keys if not _uses(arm, key)):
-        config = override(config, key, setting(Config(), key))
+        config = override(config, key, get(Config(), key))
     return config
 
 
@@ -101,7 +103,7 @@ def _uses(arm: Arm, key: str) -> bool:
 
 def _lookup(kind: str, table: Mapping[str, Any], name: str) -> Any:
     if name not in table:
-        raise ValueError(f"unknown {kind} {name!r}; valid: {', '.join(table)}")
+        raise ValueError(f"unknown {kind} {name!r}; valid: {', '.join(table)}{did_you_mean(name, table)}")
     return table[name]
 
 

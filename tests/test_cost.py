@@ -7,8 +7,8 @@ from torch import nn
 from dsrl_lib import network, runs
 from dsrl_lib.device import device_name
 from dsrl_lib.evaluation import cost
+from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
-from dsrl_lib.models.host import build_host
 from study.latency import remeasure
 from study.presets import MAC_MATCHED_SCALE, preset
 

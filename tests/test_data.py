@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dsrl_lib import download
 from dsrl_lib.data import cache, split
 from dsrl_lib.data.frames import DataError, Frame
+from dsrl_lib.data.readers import streets as streets_reader
 from dsrl_lib.data.split import load_split
 
 HEIGHT, WIDTH = 6, 8
@@ -124,7 +126,7 @@ def test_camvid_is_downloaded_only_into_the_default_folder(
     asked = []
     monkeypatch.delenv("DSRL_DATA", raising=False)
     monkeypatch.setattr(split, "data_dir", lambda: tmp_path)
-    monkeypatch.setattr(split, "download_camvid", asked.append)
+    monkeypatch.setattr(download, "download_camvid", asked.append)
     with pytest.raises(DataError):
         load_split("camvid", "train")
     monkeypatch.setenv("DSRL_DATA", str(tmp_path))
@@ -299,7 +301,7 @@ def test_streets_is_written_into_the_cache_and_read_as_cityscapes(root: Path, mo
     for _ in range(2):
         loaded = load_split("streets", "train")
         assert loaded.names == ["bonn_000003_000019", "ulm_000003_000019"] and (loaded.labels == 5).all()
-    assert split.streets_root().parent == root.parent / "cache"
+    assert streets_reader.drawn().parent == root.parent / "cache"
 
 
 @pytest.mark.skipif(not (REAL / "camvid").is_dir(), reason="DSRL_DATA has no camvid")

@@ -14,11 +14,12 @@ from scipy.io import savemat
 from torchvision.datasets import SBDataset, VOCSegmentation
 
 from dsrl_lib.__main__ import main
-from dsrl_lib.config import PUBLISHED, Config, datasets, override
+from dsrl_lib.config import Config, datasets, override
 from dsrl_lib.data import split
 from dsrl_lib.data.class_tables import VOC, class_table
 from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.readers import coco as coco_reader
 from dsrl_lib.data.split import load_split
 from dsrl_lib.data.transforms import frame_size
 from dsrl_lib.deploy.predict import predict
@@ -26,8 +27,8 @@ from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.evaluation.report import split_report
 from dsrl_lib.models.host import replaced_classifier
 from dsrl_lib.network import load
+from dsrl_lib.registry import DATASETS
 from dsrl_lib.training.fit import fit
-from study.plan import IMAGES
 from study.presets import preset
 
 SIZE = (32, 64)
@@ -378,7 +379,7 @@ def test_coco_with_the_classes_of_voc(coco: Path) -> None:
 def test_coco_is_drawn_once_and_again_when_it_changes(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load_split("coco", "val")
     with monkeypatch.context() as patch:
-        patch.setattr(split.coco, "_write", None)  # it would fail if called
+        patch.setattr(coco_reader, "_write", None)  # it would fail if called
         assert load_split("coco", "val").manifest_hash == first.manifest_hash
     path = coco / "annotations/instances_val2017.json"
     path.write_text(path.read_text().replace('"person"', '"human"').replace('"truck"', '"person"'))
@@ -409,7 +410,7 @@ def test_bad_coco(coco: Path, change, said: str) -> None:
 # What all of them share
 
 
-@pytest.mark.parametrize("dataset", [name for name in PUBLISHED if name not in ("streets", "camvid")])
+@pytest.mark.parametrize("dataset", [name for name in DATASETS if name not in ("streets", "camvid")])
 def test_missing_data_says_what_to_get_from_where(root: Path, dataset: str) -> None:
     with pytest.raises(DataError, match=r"https?://.*DSRL_DATA") as raised:
         load_split(dataset, "train")
@@ -425,9 +426,8 @@ def test_the_command_line_takes_any_data_set(root: Path, results: Path, monkeypa
 
 
 def test_every_published_name_can_be_set_and_another_is_explained(root: Path) -> None:
-    for name in PUBLISHED:
+    for name in DATASETS:
         assert override(Config(), "data.dataset", name).data.dataset == name
     with pytest.raises(ValueError, match=r"data.dataset = 'kity'; allowed: streets, .*kitti, .*classes.txt"):
         override(Config(), "data.dataset", "kity")
-    assert datasets() == PUBLISHED
-    assert set(IMAGES) == set(PUBLISHED)  # what a plan knows the cost of
+    assert datasets() == tuple(DATASETS)

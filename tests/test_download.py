@@ -12,7 +12,10 @@ import pytest
 
 from dsrl_lib import download
 from dsrl_lib.data.frames import DataError
-from dsrl_lib.download import DownloadError, download_camvid, espnetv2_weights
+from dsrl_lib.download import DownloadError, download_camvid
+from dsrl_lib.models import published
+from dsrl_lib.models.published import published_weights
+from dsrl_lib.registry import HOSTS, Host, Weights
 
 CONTENT = bytes(range(256)) * 1000
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -146,7 +149,7 @@ def test_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def manifest(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> None:
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setattr(download, "_manifest", lambda name: sums)
+    monkeypatch.setattr(download, "camvid_sums", lambda: sums)
 
 
 def test_camvid_appears_when_it_is_complete(
@@ -179,17 +182,18 @@ def test_weights_are_fetched_once_and_verified_each_time(
 ) -> None:
     monkeypatch.setenv("DSRL_WEIGHTS", str(tmp_path / "weights"))
     name = "espnetv2_s_0.5_city_1024x512.pth"
-    manifest(monkeypatch, {name: CONTENT})
+    weights = Weights(f"espnetv2/{name}", f"{server.url}/{name}", SUM, (512, 1024))
+    monkeypatch.setitem(published.HOSTS, "tiny", Host("nowhere:Tiny", (), (4, 8, 4), weights={"cityscapes": weights}))
     server.files[f"/{name}"] = CONTENT
-    path = espnetv2_weights(0.5, "1024x512", server.url)
+    path = published_weights("tiny", "cityscapes")
     assert path == tmp_path / "weights" / "espnetv2" / name and path.read_bytes() == CONTENT
-    espnetv2_weights(0.5, "1024x512", server.url)
+    published_weights("tiny", "cityscapes")
     assert len(server.requests) == 1
     path.write_bytes(b"damaged")
     with pytest.raises(DataError, match=f"{name} is not the published file.*Delete it"):
-        espnetv2_weights(0.5, "1024x512", server.url)
-    with pytest.raises(ValueError, match=r"espnetv2_s_3.0_city_1024x512.pth.*choose one of espnetv2_s_0.5"):
-        espnetv2_weights(3.0, "1024x512")
+        published_weights("tiny", "cityscapes")
+    with pytest.raises(ValueError, match=r"model.pretrained = coco: host tiny has no .*allowed: none, cityscapes$"):
+        published_weights("tiny", "coco")
 
 
 @pytest.mark.skipif(not os.environ.get("DSRL_WEIGHTS"), reason="DSRL_WEIGHTS is not set")
@@ -197,7 +201,8 @@ def test_real_weights_are_the_published_ones() -> None:
     folder = Path(os.environ["DSRL_WEIGHTS"]).expanduser().resolve() / "espnetv2"
     for scale in (0.5, 1.0, 1.5, 2.0):
         for size in ("512x256", "1024x512"):
-            assert espnetv2_weights(scale, size) == folder / f"espnetv2_s_{scale}_city_{size}.pth"
+            found = published_weights(f"espnetv2_s{scale}", f"cityscapes_{size}")
+            assert found == folder / f"espnetv2_s_{scale}_city_{size}.pth"
 
 
 @pytest.mark.skipif(
@@ -205,13 +210,14 @@ def test_real_weights_are_the_published_ones() -> None:
 )
 def test_real_camvid_labels_are_the_published_ones() -> None:
     folder = Path(os.environ["DSRL_DATA"]) / "camvid"
-    sums = {name: sha256 for name, sha256 in download._manifest("camvid").items() if "annot/" in name}
+    sums = {name: sha256 for name, sha256 in download.camvid_sums().items() if "annot/" in name}
     assert {name: download._sha256(folder / name) for name in sums} == sums
 
 
 def test_committed_manifests() -> None:
-    camvid = Counter(Path(name).parent.name for name in download._manifest("camvid"))
+    camvid = Counter(Path(name).parent.name for name in download.camvid_sums())
     assert camvid == {
         s + a: n for s, n in (("train", 367), ("val", 101), ("test", 233)) for a in ("", "annot")
     }
-    assert len(download._manifest("espnetv2")) == 8
+    files = [weights for host in HOSTS.values() for weights in host.weights.values()]
+    assert len({weights.sha256 for weights in files}) == len({weights.file for weights in files}) == 8

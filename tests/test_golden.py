@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from dsrl_lib import paths
-from dsrl_lib.models.host import build_host
+from dsrl_lib.models.build import build_host
 from dsrl_lib.models.hosts.aligned_xception import AlignedXception
 from dsrl_lib.models.hosts.ddrnet import ddrnet
 from dsrl_lib.models.hosts.deepwv3plus import DeepWV3Plus

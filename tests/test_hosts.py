@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from dsrl_lib.models.build import build_host, load_strictly, read_state_dict
 from dsrl_lib.models.cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
 from dsrl_lib.models.folding import fold_batch_norms
-from dsrl_lib.models.host import HOSTS, build_host, load_strictly, read_state_dict
 from dsrl_lib.models.hosts.ddrnet import ddrnet
 from dsrl_lib.models.hosts.deeplabv3plus import DeepLabV3Plus
 from dsrl_lib.models.hosts.deepwv3plus import DeepWV3Plus
 from dsrl_lib.models.hosts.espnetv2 import ESPNetv2, ShuffledConv2d
+from dsrl_lib.registry import HOSTS
 
 # Strides of the maps `low`, `deep` and `last`.
 SMALL = {

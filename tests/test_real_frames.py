@@ -14,7 +14,7 @@ from dsrl_lib.__main__ import main
 from dsrl_lib.data.class_tables import CAMVID, CITYSCAPES_LABEL_ID
 from dsrl_lib.data.images import read_picture
 from dsrl_lib.data.split import load_split
-from dsrl_lib.download import espnetv2_weights
+from dsrl_lib.models.published import published_weights
 from dsrl_lib.paths import data_dir
 from study.presets import preset
 
@@ -50,7 +50,7 @@ def recall(predicted: np.ndarray, truth: np.ndarray, label: int, class_id: int) 
 
 def test_a_published_file_predicts_a_folder_of_frames(dsrl, tmp_path):
     split = load_split("camvid", "val")
-    published = espnetv2_weights("2.0", "1024x512")
+    published = published_weights("espnetv2_s2.0", "cityscapes_1024x512")
     frames = sorted((data_dir() / "camvid" / "val").iterdir())[:3]
     printed = dsrl("predict", *frames, "--weights", published, "--host", "espnetv2_s2.0", "--out", tmp_path,
                    "--device", "cpu")  # fmt: skip

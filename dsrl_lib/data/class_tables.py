@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dsrl_lib.config import PUBLISHED, datasets
+from dsrl_lib.allowed import did_you_mean
+from dsrl_lib.config import datasets
 from dsrl_lib.data.class_lists import Colour, mapillary_classes, own_classes, voc_colours
 from dsrl_lib.metrics import VOID as VOID
+from dsrl_lib.registry import dataset as entry_of
+from dsrl_lib.registry import named
 
 VOID_COLOUR: Colour = (0, 0, 0)
 
@@ -21,6 +24,8 @@ class ClassTable:
     colours: tuple[Colour, ...]
     cityscapes_rows: tuple[int | None, ...]
     """The Cityscapes train id matching each class, or None: the rows of a Cityscapes prediction layer to keep."""
+    label_ids: tuple[int, ...] | None = None
+    """The id that the data set's own files and server use for each class; None: the class id itself."""
 
     def __post_init__(self) -> None:
         lengths = [len(self.classes), len(self.colours), len(self.cityscapes_rows)]
@@ -56,6 +61,7 @@ CITYSCAPES = ClassTable(
     classes=tuple(name for _, name, _ in _CITYSCAPES),
     colours=tuple(colour for _, _, colour in _CITYSCAPES),
     cityscapes_rows=tuple(range(len(_CITYSCAPES))),
+    label_ids=tuple(label_id for label_id, _, _ in _CITYSCAPES),
 )
 
 CITYSCAPES_TRAIN_ID: dict[int, int] = {label_id: VOID for label_id in range(34)} | {
@@ -95,21 +101,30 @@ _VOC = (
 )  # fmt: skip
 VOC = ClassTable("voc", _VOC, voc_colours(len(_VOC)), same_named(_VOC))
 
-_TABLES = {"camvid": CAMVID, "voc": VOC, "voc_sbd": VOC, "coco": VOC}
+
+def mapillary_table(dataset: str) -> ClassTable:
+    """The classes of Mapillary Vistas, from the data set's own config.json. DataError if it is missing or wrong."""
+    found = mapillary_classes()
+    return ClassTable(dataset, found.names, found.colours, same_named(found.names))
+
+
+def own_table(dataset: str) -> ClassTable:
+    """The classes of your own data set, from its classes.txt. DataError if it is missing or wrong."""
+    found = own_classes(dataset)
+    return ClassTable(dataset, found.names, found.colours, same_named(found.names))
 
 
 def class_table(dataset: str) -> ClassTable:
-    """The class table of a dataset: `streets`, `cityscapes*` and `kitti*` share one, so do `voc*` and `coco`.
+    """The class table of a data set, as its entry in the registry says; data sets with equal classes share one.
 
-    ValueError for an unknown name. `mapillary` and one's own data sets bring a file with their classes: DataError where
+    ValueError for an unknown name. `mapillary` and your own data sets bring a file with their classes: DataError if
     that is missing or wrong.
     """
     if dataset not in datasets():
-        raise ValueError(f"dataset {dataset!r}: choose one of {', '.join(sorted(datasets()))}")
-    if dataset == "mapillary" or dataset not in PUBLISHED:
-        found = mapillary_classes() if dataset == "mapillary" else own_classes(dataset)
-        return ClassTable(dataset, found.names, found.colours, same_named(found.names))
-    return _TABLES.get(dataset, CITYSCAPES)
+        names = ", ".join(sorted(datasets()))
+        raise ValueError(f"dataset {dataset!r}: choose one of {names}{did_you_mean(dataset, datasets())}")
+    table = named(entry_of(dataset).classes)
+    return table(dataset) if callable(table) else table
 
 
 def colourise(label: np.ndarray, table: ClassTable) -> np.ndarray:

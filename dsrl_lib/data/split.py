@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
-from dsrl_lib.config import ONE_SIZE, PUBLISHED
 from dsrl_lib.data import lazy
 from dsrl_lib.data.cache import build_cache, manifest_hash, open_cache
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.frames import DataError, Frame, image_size
-from dsrl_lib.data.readers import camvid, cityscapes, coco, folders, voc
-from dsrl_lib.download import download_camvid
 from dsrl_lib.paths import cache_dir, data_dir
+from dsrl_lib.registry import dataset as entry_of
+from dsrl_lib.registry import named
 
 SPLITS = ("train", "val", "test")
 LARGEST_CACHE = 64e9
@@ -52,22 +50,23 @@ class Split:
 def load_split(dataset: str, split: str) -> Split:
     """The frames and label maps of `train`, `val` or `test`: decoded at the first call, then opened.
 
-    Frames of a dataset outside ONE_SIZE, or of a split above LARGEST_CACHE, are decoded each time they are read, and
-    checked then. `streets` is drawn where it is missing; `camvid` is downloaded where it is missing and DSRL_DATA is
-    unset. ValueError for an unknown dataset or split, DataError for missing or bad data (it names the file).
+    Frames of many sizes, or of a split above LARGEST_CACHE, are decoded each time they are read, and checked then.
+    `test` is `val` for a data set whose test labels are withheld. `streets` is drawn if it is missing; `camvid` is
+    downloaded if it is missing and DSRL_DATA is not set. ValueError for an unknown dataset or split, DataError for
+    missing or bad data (it names the file).
     """
     class_table(dataset)  # names the choices where the dataset is unknown
     if split not in SPLITS:
         raise ValueError(f"split {split!r}: choose one of {', '.join(SPLITS)}")
-    if split == "test" and dataset in PUBLISHED and dataset not in ("streets", "camvid"):
-        split = "val"  # the official test labels are withheld
+    if split == "test" and not entry_of(dataset).test_labels:
+        split = "val"
     frames = list_frames(dataset, split)
     if not frames:
         raise DataError(f"{dataset} {split} is empty: too few files in {data_dir()} for its rule (see data/README.md)")
     listed = hashlib.sha256(str(frames[0].image.parent).encode()).hexdigest()[:8]
     digest = manifest_hash(frames, cache_dir() / "manifests" / f"{dataset}-{split}-{listed}.json")
     names, sequences = [frame.name for frame in frames], [frame.sequence for frame in frames]
-    if dataset not in ONE_SIZE or 4 * len(frames) * math.prod(image_size(frames[0].image)) > LARGEST_CACHE:
+    if not entry_of(dataset).one_size or 4 * len(frames) * math.prod(image_size(frames[0].image)) > LARGEST_CACHE:
         return Split(names, sequences, lazy.Images(frames), lazy.Labels(frames), digest, None)
     folder = cache_dir() / f"{dataset}-{split}-{digest[:12]}"
     build_cache(folder, frames)
@@ -75,42 +74,12 @@ def load_split(dataset: str, split: str) -> Split:
 
 
 def list_frames(dataset: str, split: str) -> list[Frame]:
-    """The files of a split, not yet read."""
-    if dataset not in PUBLISHED:
-        return folders.own_frames(data_dir() / dataset, split)
-    name, _, variant = dataset.partition("_")
-    root = data_dir() / name
-    match name, variant:
-        case "streets", _:
-            return cityscapes.frames(streets_root(), split)
-        case "camvid", _:
-            if not root.exists() and not os.environ.get("DSRL_DATA"):
-                download_camvid(root)
-            return camvid.frames(root, split)
-        case "cityscapes", "coarse":
-            return cityscapes.coarse_frames(root, split)
-        case "cityscapes", "cv1" | "cv2":
-            return cityscapes.fold_frames(root, split, int(variant[-1]))
-        case "cityscapes", _:
-            return cityscapes.frames(root, split)
-        case "kitti", _:
-            return folders.kitti_frames(root, split, int(variant[-1:] or 0))
-        case "mapillary", _:
-            return folders.mapillary_frames(root, split)
-        case "voc", _:
-            return voc.frames(root, split, sbd=data_dir() / "sbd" if variant == "sbd" else None)
-        case _:
-            return coco.frames(root, split)
-
-
-def streets_root() -> Path:
-    """The folder of `streets`, drawn where it is missing. A change of a pixel comes with a new VERSION."""
-    import streets  # lazy: only this dataset needs it
-
-    root = cache_dir() / f"streets-v{streets.VERSION}"
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{root}.lock"):  # a second process waits instead of drawing the same scenes
-        return streets.write(root)
+    """The files of a split, not yet read, as the data set's entry in the registry says."""
+    entry = entry_of(dataset)
+    folder = data_dir() / (entry.folder or dataset)
+    if entry.download and not folder.exists() and not os.environ.get("DSRL_DATA"):
+        named(entry.download)(folder)
+    return named(entry.reader)(folder, split, *entry.arguments)
 
 
 def _open(names: list[str], sequences: list[str], digest: str, folder: Path) -> Split:

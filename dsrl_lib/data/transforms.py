@@ -15,8 +15,9 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from dsrl_lib.config import ONE_SIZE, Data
+from dsrl_lib.config import Data
 from dsrl_lib.data.class_tables import VOID
+from dsrl_lib.registry import dataset
 
 MEAN_COLOUR = (124, 116, 104)
 """ImageNet mean in RGB, 0..255: padding that is zero after normalisation."""
@@ -47,10 +48,9 @@ def frame_size(stored: tuple[int, int], data: Data, scale: float = 1) -> tuple[i
     is smaller is padded. scale: of both sides, for test-time augmentation.
     """
     height, width = data.height, stored[1] / stored[0] * data.height
-    if data.dataset in ONE_SIZE:
-        all_height, all_width = ONE_SIZE[data.dataset]
-        if abs(stored[1] - stored[0] * all_width / all_height) <= 1:
-            width = data.width
+    one_size = dataset(data.dataset).one_size
+    if one_size and abs(stored[1] - stored[0] * one_size[1] / one_size[0]) <= 1:
+        width = data.width
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from dsrl_lib import network
 from dsrl_lib.config import Config, Data, Model, override
 from dsrl_lib.data.class_tables import CITYSCAPES
+from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
-from dsrl_lib.models.host import build_host
 from dsrl_lib.paths import results_dir
 
 FILE = "final.safetensors"

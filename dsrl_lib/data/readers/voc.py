@@ -16,20 +16,37 @@ VOC_SOURCE = "VOCtrainval_11-May-2012.tar from http://host.robots.ox.ac.uk/pasca
 SBD_SOURCE = "benchmark.tgz from http://home.bharathh.info/pubs/codes/SBD/download.html (its benchmark_RELEASE/dataset)"
 
 
-def frames(root: Path, split: str, sbd: Path | None = None) -> list[Frame]:
+def frames(root: Path, split: str) -> list[Frame]:
     """The 1464 frames of `train` or the 1449 of `val`, in the order of their lists.
 
-    sbd: `train` is then the union with SBD's own train and val lists, less the val frames of VOC: 10582 frames. Where
-    both have labels, those of VOC are taken. DataError for missing folders, lists and files.
+    DataError for missing folders, lists and files.
     """
-    from torchvision.datasets import SBDataset, VOCSegmentation  # lazy: only these data sets need them
+    return _checked(_voc(root, split))
 
-    found = _listed(VOCSegmentation, root, VOC_SOURCE, year="2012", image_set=split)
-    if sbd is not None and split == "train":
-        known = {frame.name for frame in found + _listed(VOCSegmentation, root, VOC_SOURCE, image_set="val")}
+
+def frames_with_sbd(root: Path, split: str) -> list[Frame]:
+    """As `frames`; `train` has also those of both lists of SBD that are not in VOC's `val`: 10582 frames.
+
+    SBD lies beside `root`. A frame that has labels in both takes those of VOC.
+    """
+    found = _voc(root, split)
+    if split == "train":
+        from torchvision.datasets import SBDataset  # lazy: only this data set needs it
+
+        known = {frame.name for frame in found + _voc(root, "val")}
         for part in ("train", "val"):
-            more = _listed(SBDataset, sbd, SBD_SOURCE, image_set=part, mode="segmentation")
+            more = _listed(SBDataset, root.parent / "sbd", SBD_SOURCE, image_set=part, mode="segmentation")
             found += [frame for frame in more if frame.name not in known]
+    return _checked(found)
+
+
+def _voc(root: Path, split: str) -> list[Frame]:
+    from torchvision.datasets import VOCSegmentation  # lazy: only these data sets need it
+
+    return _listed(VOCSegmentation, root, VOC_SOURCE, year="2012", image_set=split)
+
+
+def _checked(found: list[Frame]) -> list[Frame]:
     for path in (path for frame in found for path in (frame.image, frame.label)):
         if not path.is_file():
             raise DataError(f"{path} is missing, but the list of its split names it: unpack the whole archive again")

@@ -184,15 +184,15 @@ class Merge(nn.Module):
 
 
 class ESPNetv2(nn.Module):
-    """ESPNetv2 of width `scale` (0.5, 1.0, 1.5 or 2.0) with 20 classes; `set_classes` changes their number.
+    """ESPNetv2 of width `scale` (0.5, 1.0, 1.5 or 2.0).
 
     The inner widths are always those of 20 classes, because they depend on the class count and the published
-    weights have 20. Raises ValueError for another scale.
+    weights have 20; `classes` changes the prediction layer alone. Raises ValueError for another scale.
     """
 
     align_corners = True  # of the published network's interpolation
 
-    def __init__(self, scale: float) -> None:
+    def __init__(self, scale: float, classes: int = CLASSES) -> None:
         super().__init__()
         if scale not in LEVEL1_CHANNELS:
             raise ValueError(f"scale {scale}: allowed are {', '.join(map(str, LEVEL1_CHANNELS))}")
@@ -207,6 +207,8 @@ class ESPNetv2(nn.Module):
         self.merge_enc_dec_l4, self.bu_br_l4 = Merge(c1, 32), br(32)
         self.bu_dec_l4 = PyramidPooling(32, CLASSES, last=True)
         initialise(self)
+        if classes != CLASSES:
+            self.set_classes(classes)
 
     def set_classes(self, classes: int, rows: Sequence[int | None] | None = None) -> None:
         """Replace the prediction layer by one of `classes` outputs: the present `rows`, or fresh ones."""

@@ -1,0 +1,125 @@
+"""Which values a setting or an option may have, and how an error says so.
+
+A range is written beside the thing it belongs to: `batch_size: Annotated[int, at_least(1)]`.
+"""
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+
+@dataclass(frozen=True)
+class Range:
+    """The finite numbers that satisfy `low` and `high`, and the words for them."""
+
+    low: float
+    words: str
+    high: float = math.inf
+    without_low: bool = False
+    without_high: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.without_low else value >= self.low
+        return above and (value < self.high if self.without_high else value <= self.high) and math.isfinite(value)
+
+
+def at_least(low: float) -> Range:
+    """low, or more."""
+    return Range(low, f"{low} or more")
+
+
+def above(low: float) -> Range:
+    """More than low."""
+    return Range(low, f"above {low}", without_low=True)
+
+
+def between(low: float, high: float) -> Range:
+    """low, high, and what lies between them."""
+    return Range(low, f"from {low} to {high}", high)
+
+
+def from_to_below(low: float, high: float) -> Range:
+    """low and what lies between it and high, without high."""
+    return Range(low, f"from {low} to below {high}", high, without_high=True)
+
+
+@dataclass(frozen=True)
+class one_of:  # noqa: N801 - reads as the functions above
+    """One of the names in a table, which may grow."""
+
+    names: Collection[str]
+
+    @property
+    def words(self) -> str:
+        return ", ".join(self.names)
+
+    def __contains__(self, value: str) -> bool:
+        return value in self.names
+
+
+def check(name: str, value: Any, kind: Any) -> None:
+    """ValueError with the name, the value and what is allowed, unless `value` is of the annotated type `kind`.
+
+    kind: int, float, bool, str, a Literal, `str | None`, or a number with its range, such as
+    `Annotated[int, at_least(1)]`. A whole number is a float too; NaN and infinity are no numbers.
+    """
+    if not _fits(value, kind):
+        limits = get_args(kind)[1] if get_origin(kind) is Annotated else None
+        names = limits.names if isinstance(limits, one_of) else get_args(kind) if get_origin(kind) is Literal else ()
+        hint = did_you_mean(value, names)
+        raise ValueError(f"{name} = {value!r}; allowed: {words(kind)}{hint}")
+
+
+def parse(name: str, value: Any, kind: Any) -> Any:
+    """`value` as the type `kind`, of which it may also be the text, such as "0.1" or "off". ValueError as `check`."""
+    found = value
+    plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(plain) is Literal:
+        found = next((item for item in get_args(plain) if str(item) == str(value)), value)
+    elif plain is bool:
+        found = {"true": True, "false": False, "on": True, "off": False}.get(str(value).lower(), value)
+    elif plain in (int, float) and not isinstance(value, bool):
+        try:
+            number = plain(value)
+        except (TypeError, ValueError, OverflowError):
+            number = None
+        found = number if (isinstance(value, str) and number is not None) or number == value else value
+    elif plain is str:
+        found = str(value)
+    check(name, found, kind)
+    return found
+
+
+def words(kind: Any) -> str:
+    """What a type allows, in words."""
+    if get_origin(kind) is Annotated:
+        plain, limits = get_args(kind)
+        return limits.words if plain is str else f"{words(plain)}{',' if plain is int else ''} {limits.words}"
+    if get_origin(kind) is Literal:
+        return ", ".join(map(str, get_args(kind)))
+    if get_origin(kind) is UnionType:
+        return " or ".join(words(item) for item in get_args(kind))
+    return {int: "a whole number", float: "a number", bool: "true, false", str: "text", NoneType: "nothing"}[kind]
+
+
+def did_you_mean(name: Any, valid: Iterable[Any]) -> str:
+    """" (did you mean ...?)" with the nearest of the valid names, or nothing if none is near."""
+    names = {str(item).lower(): item for item in valid}
+    near = get_close_matches(str(name).lower(), names, n=1)
+    return f" (did you mean {names[near[0]]}?)" if near else ""
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is Annotated:
+        plain, limits = get_args(kind)
+        return _fits(value, plain) and value in limits
+    if get_origin(kind) is Literal:
+        return any(value == item and type(value) is type(item) for item in get_args(kind))
+    if get_origin(kind) is UnionType:
+        return any(_fits(value, item) for item in get_args(kind))
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool) and math.isfinite(value)
+    return value is None if kind is NoneType else isinstance(value, kind)

@@ -1,0 +1,23 @@
+"""The procedural street scenes, drawn into the cache at their first use, in the layout of Cityscapes."""
+
+from pathlib import Path
+
+from filelock import FileLock
+
+import streets
+from dsrl_lib.data.frames import Frame
+from dsrl_lib.data.readers import cityscapes
+from dsrl_lib.paths import cache_dir
+
+
+def frames(root: Path, split: str) -> list[Frame]:
+    """The frames of a split. root: not used, the scenes lie in the cache."""
+    return cityscapes.frames(drawn(), split)
+
+
+def drawn() -> Path:
+    """The folder of the scenes, drawn if it is missing. A change of a pixel comes with a new VERSION."""
+    root = cache_dir() / f"streets-v{streets.VERSION}"
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{root}.lock"):  # a second process waits instead of drawing the same scenes
+        return streets.write(root)

@@ -1,0 +1,74 @@
+"""A host network by its name, from scratch or from a published state dict."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dsrl_lib.allowed import did_you_mean
+from dsrl_lib.registry import HOSTS, named
+
+# What a number of numpy is made with, under its present and its old name. Training scripts save one beside the weights,
+# their best score, and a file that may name nothing else still runs no code of its own.
+_scalar = np.float64().__reduce__()[0]
+NUMPY_SCALARS = [_scalar, (_scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Float64DType]
+
+
+def build_host(
+    name: str, classes: int, weights: str | Path | None = None, *, rows: Sequence[int | None] | None = None
+) -> nn.Module:
+    """Build the host `name` with `classes` outputs, from scratch or from a published state dict.
+
+    Published files hold the classes of Cityscapes (`registry.Host.outputs`). If `classes` differs, or `rows` is given,
+    the prediction layer is replaced: by the published `rows`, one row index (or None: fresh) per class, if `weights`
+    and `rows` are both given, otherwise by a fresh layer.
+
+    Raises ValueError for an unknown name, rows that do not fit, or a state dict that does not fit strictly,
+    and FileNotFoundError for missing weights.
+    """
+    if name not in HOSTS:
+        raise ValueError(f"host {name!r} is unknown; allowed: {', '.join(HOSTS)}{did_you_mean(name, HOSTS)}")
+    entry = HOSTS[name]
+    host = named(entry.constructor)(*entry.arguments, classes if weights is None else entry.outputs)
+    if weights is not None:
+        load_strictly(host, read_state_dict(weights), str(weights))
+    copied = rows if weights is not None else None
+    if host.classes != classes or copied is not None:
+        host.set_classes(classes, copied)
+    return host
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read a state dict onto the CPU, plain or under the key `state_dict` of a training script's checkpoint."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"weights {str(path)!r} not found")
+    with torch.serialization.safe_globals(NUMPY_SCALARS):
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, Mapping):
+        raise ValueError(f"weights {str(path)!r} hold a {type(content).__name__}, not a state dict")
+    return content.get("state_dict", content)
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load `state`, or raise ValueError that lists every missing and unexpected key, wrong shape, and NaN.
+
+    A network whose published files need translation offers `published_state(state)`, which is applied first.
+    """
+    if hasattr(network, "published_state"):
+        state = network.published_state(state)
+    own = network.state_dict()
+    problems = [f"missing {key}" for key in own if key not in state]
+    problems += [f"unexpected {key}" for key in state if key not in own]
+    for key in (key for key in own if key in state):
+        if not isinstance(state[key], Tensor):
+            problems.append(f"{key} is a {type(state[key]).__name__}")
+        elif state[key].shape != own[key].shape:
+            problems.append(f"shape of {key}: {tuple(state[key].shape)} instead of {tuple(own[key].shape)}")
+        elif not (state[key].is_meta or state[key].isfinite().all()):
+            problems.append(f"{key} holds NaN or infinite values")
+    if problems:
+        listing = "\n  ".join(problems)
+        raise ValueError(f"weights {source!r} do not fit {type(network).__name__}:\n  {listing}")
+    network.load_state_dict(state)

@@ -1,0 +1,202 @@
+"""The host networks and the data sets that a configuration can name: one entry of plain data for each.
+
+A new host is a file in `models/hosts/` and an entry in HOSTS; a new data set is an entry in DATASETS and, if its layout
+is new, a file in `data/readers/`. Nothing else names them. Code is named as text, "module:name", so that this file
+loads no library and everything may read it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+EDGENETS = "https://github.com/sacmehta/EdgeNets/raw/master/model/segmentation/model_zoo/espnetv2"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A public file of weights, trained on the 19 classes of Cityscapes."""
+
+    file: str
+    """Below `paths.weights_dir()`."""
+    url: str
+    sha256: str
+    input: tuple[int, int]
+    """Height and width of the images that it was trained with."""
+
+
+def _speed(cpu: float = 0.1, cuda: float = 8.0) -> Mapping[str, float]:
+    """By default that of the slowest host."""
+    return {"cpu": cpu, "cuda": cuda}
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host network (`models/host.py` says what one is)."""
+
+    constructor: str
+    """Called with `arguments` and the number of classes."""
+    arguments: tuple[Any, ...]
+    strides: tuple[int, int, int]
+    """Of the maps low, deep and last."""
+    outputs: int = 19
+    """Of published files: the 19 classes of Cityscapes; in those of ESPNetv2 also a background that no label holds."""
+    least_batch: int = 1
+    """Images in the smallest batch that trains it: batch norm behind global pooling needs two."""
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+    """Public files by the value of `model.pretrained` that starts from them."""
+    speed: Mapping[str, float] = field(default_factory=_speed)
+    """Input megapixels per second in training, by device. On the CPU, s1.0 and DDRNet are measured on one thread of a
+    small server (2026-11) and the others follow from their ratio to s1.0 in `benchmarks`. The GPU's speeds are guesses
+    until they have been measured. DRN and DeepWV3Plus follow from their MACs, the latter's GPU speed from the 14 hours
+    on eight V100 that its authors report."""
+    memory: float = 6.0
+    """GiB per input megapixel of a training batch: measured for s1.0 and DDRNet-23-slim, else a guess."""
+
+
+def _espnetv2(scale: float, small: str, large: str, **cost: Any) -> Host:
+    """small, large: SHA-256 of the files trained at 512 x 256 and at 1024 x 512 (width x height)."""
+
+    def weights(size: str, sha256: str, side: int) -> Weights:
+        name = f"espnetv2_s_{scale}_city_{size}.pth"
+        return Weights(f"espnetv2/{name}", f"{EDGENETS}/{name}", sha256, (side, 2 * side))
+
+    return Host(
+        "dsrl_lib.models.hosts.espnetv2:ESPNetv2",
+        (scale,),
+        strides=(4, 16, 2),
+        outputs=20,
+        weights={
+            "cityscapes_512x256": weights("512x256", small, 256),
+            "cityscapes_1024x512": weights("1024x512", large, 512),
+        },
+        **cost,
+    )
+
+
+def _ddrnet(name: str, **cost: Any) -> Host:
+    return Host("dsrl_lib.models.hosts.ddrnet:ddrnet", (name,), strides=(4, 8, 8), least_batch=2, **cost)
+
+
+def _deeplab(backbone: str, deep: int = 16, **cost: Any) -> Host:
+    constructor = "dsrl_lib.models.hosts.deeplabv3plus:DeepLabV3Plus"
+    return Host(constructor, (backbone,), strides=(4, deep, 4), least_batch=2, **cost)
+
+
+HOSTS: dict[str, Host] = {
+    "espnetv2_s0.5": _espnetv2(
+        0.5,
+        small="63e398dec148f63c8ad117497864f99f021926b347fd4ee608036c36041e7f36",
+        large="9412a86a30f137540ef945d08da3cb7191448956c56c41a64210dab443a9f65f",
+        speed=_speed(cpu=0.7, cuda=40.0), memory=2.0,
+    ),
+    "espnetv2_s1.0": _espnetv2(
+        1.0,
+        small="002121eee40c31c8b74186153878452e02ef834d35f3e4a8801b3a84fdc3ec7d",
+        large="0918c833fed889e32901ce739b1784fdd2b79f95a9aea199a469ca3394dd7a14",
+        speed=_speed(cpu=0.65, cuda=30.0), memory=3.0,
+    ),
+    "espnetv2_s1.5": _espnetv2(
+        1.5,
+        small="711c76f0f814642953a68f485d64c5584772ca98db3d2d5f68d154749d75be2f",
+        large="0dbbda9126583d62f73dfdc28a59a30ab4564094ee6d28428b897a4e36c466b4",
+    ),
+    "espnetv2_s2.0": _espnetv2(
+        2.0,
+        small="6b6f26b567c82bb4d6624387f24ed505613edafad19222e1707993fbe0d1d8f6",
+        large="a72d59699801c7ce8e8b89a53af9097eaaa60dc12180ecde86fd700ba1222fe8",
+        speed=_speed(cpu=0.5, cuda=18.0), memory=5.0,
+    ),
+    "ddrnet23_slim": _ddrnet("ddrnet23_slim", speed=_speed(cpu=0.7), memory=2.5),
+    "ddrnet23": _ddrnet("ddrnet23"),
+    "ddrnet39": _ddrnet("ddrnet39"),
+    "deeplabv3plus_resnet18": _deeplab("resnet18"),
+    "deeplabv3plus_resnet50": _deeplab("resnet50"),
+    "deeplabv3plus_resnet101": _deeplab("resnet101"),
+    "deeplabv3plus_mobilenetv2": _deeplab("mobilenetv2"),
+    "deeplabv3plus_seresnext50": _deeplab("seresnext50"),
+    "deeplabv3plus_drn_d_54": _deeplab("drn_d_54", deep=8, speed=_speed(cpu=0.025)),
+    "deeplabv3plus_xception": _deeplab("xception"),
+    "deepwv3plus": Host(
+        "dsrl_lib.models.hosts.deepwv3plus:DeepWV3Plus", (),
+        strides=(4, 8, 2), least_batch=2, speed=_speed(cpu=0.005, cuda=2.0), memory=10.0,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set in its published layout."""
+
+    reader: str
+    """Called with the folder, the split and `arguments`; it lists the frames."""
+    classes: str
+    """The class table, or a function of the data set's name that reads it."""
+    images: tuple[int, int]
+    """Training images, and images evaluated at the end."""
+    folder: str | None = None
+    """Below `paths.data_dir()`; None: the data set's own name."""
+    arguments: tuple[Any, ...] = ()
+    one_size: tuple[int, int] | None = None
+    """Height and width of all frames; None: their sizes differ. (`transforms.frame_size` says what follows.)"""
+    test_labels: bool = False
+    """Whether the labels of the test split are public; without them `test` is `val`."""
+    download: str | None = None
+    """Called with the folder if that is missing and DSRL_DATA is not set."""
+
+
+_TABLES = "dsrl_lib.data.class_tables"
+
+
+def _cityscapes(reader: str, train: int, evaluated: int, *arguments: int) -> Dataset:
+    return Dataset(
+        f"dsrl_lib.data.readers.cityscapes:{reader}", f"{_TABLES}:CITYSCAPES", (train, evaluated), "cityscapes",
+        arguments, one_size=(1024, 2048),
+    )  # fmt: skip
+
+
+def _kitti(fold: int) -> Dataset:
+    reader = "dsrl_lib.data.readers.folders:kitti_frames"
+    return Dataset(reader, f"{_TABLES}:CITYSCAPES", (180, 20), "kitti", (fold,))
+
+
+DATASETS: dict[str, Dataset] = {
+    "streets": Dataset(
+        "dsrl_lib.data.readers.streets:frames", f"{_TABLES}:CITYSCAPES", (64, 40), one_size=(128, 256),
+        test_labels=True,
+    ),
+    "camvid": Dataset(
+        "dsrl_lib.data.readers.camvid:frames", f"{_TABLES}:CAMVID", (367, 334), one_size=(360, 480),
+        test_labels=True,
+        download="dsrl_lib.download:download_camvid",
+    ),
+    "cityscapes": _cityscapes("frames", 2975, 500),
+    "cityscapes_cv1": _cityscapes("fold_frames", 3060, 415, 1),
+    "cityscapes_cv2": _cityscapes("fold_frames", 2820, 655, 2),
+    "cityscapes_coarse": _cityscapes("coarse_frames", 19997, 500),
+    "kitti": _kitti(0),
+    "kitti_cv1": _kitti(1),
+    "kitti_cv2": _kitti(2),
+    "mapillary": Dataset(
+        "dsrl_lib.data.readers.folders:mapillary_frames", f"{_TABLES}:mapillary_table", (18000, 2000)
+    ),
+    "voc": Dataset("dsrl_lib.data.readers.voc:frames", f"{_TABLES}:VOC", (1464, 1449)),
+    "voc_sbd": Dataset("dsrl_lib.data.readers.voc:frames_with_sbd", f"{_TABLES}:VOC", (10582, 1449), "voc"),
+    "coco": Dataset("dsrl_lib.data.readers.coco:frames", f"{_TABLES}:VOC", (92500, 5000)),
+}  # fmt: skip
+
+OWN = Dataset(
+    "dsrl_lib.data.readers.folders:own_frames", f"{_TABLES}:own_table", DATASETS["camvid"].images, test_labels=True
+)
+"""Your own data sets: folders of `paths.data_dir()` with a classes.txt. Their number of images is a guess."""
+
+
+def dataset(name: str) -> Dataset:
+    """The entry of a data set; every name that has none is one of your own."""
+    return DATASETS.get(name, OWN)
+
+
+def named(text: str) -> Any:
+    """What "module:name" names."""
+    module, _, name = text.partition(":")
+    return getattr(import_module(module), name)
