@@ -13,7 +13,8 @@ from benchmarks import downsampling as bench
 from dsrl_lib.evaluation.cost import macs
 from dsrl_lib.models import downsampling
 from dsrl_lib.models.downsampling.auxiliary import LocationNetwork, location_loss
-from dsrl_lib.models.downsampling.inverse import grid_coordinates, interpolate_back
+from dsrl_lib.models.downsampling.inverse import grid_coordinates, interpolate_back, pairs_of_cells_and_pixels
+from dsrl_lib.models.downsampling.inverse_numba import loop_over_cells
 from dsrl_lib.models.downsampling.locations import (
     SMALLEST,
     cell_areas,
@@ -345,6 +346,21 @@ def test_a_folded_grid_leaves_no_pixel_out():
     scores = linear(locations).movedim(-1, 1)
     expected = linear(pixel_places((30, 40))).movedim(-1, 0).expand(2, -1, -1, -1)
     assert torch.allclose(interpolate_back(scores, locations, (30, 40)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("find", [loop_over_cells, pairs_of_cells_and_pixels])
+@pytest.mark.parametrize("grid", [(2, 2), (7, 4)])
+def test_both_ways_to_find_the_cells_invert_the_map(find, grid):
+    size = (19, 26)
+    for locations in (*unfolded(random(2, *grid, 2, seed=1)), solve_locations(random(*grid, 2), 0.0)):
+        nodes = locations * (torch.tensor(size) - 1)
+        index = find(nodes, size, 1e-6)  # (H, W, 2)
+        at = (2 * index / (torch.tensor(grid) - 1) - 1).flip(-1)[None]
+        there = F.grid_sample(nodes.movedim(-1, 0)[None], at, align_corners=True)[0].movedim(0, -1)
+        pixels = torch.stack(torch.meshgrid(*map(torch.arange, size), indexing="ij"), -1)
+        assert torch.allclose(there, pixels.double(), atol=1e-4)
+    outside = find(nodes / 2, size, 1e-6).isnan()
+    assert outside[-1].all() and outside[:, -1].all() and not outside[0, 0].any()
 
 
 def test_the_gradient_in_the_scores():

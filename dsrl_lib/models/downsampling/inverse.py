@@ -4,6 +4,8 @@ The samples keep the topology of their grid. So each pixel lies in a bilinear ce
 there is the root of one quadratic: no triangulation, and the result is exact for scores that are linear in the frame.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -54,38 +56,59 @@ def grid_coordinates(locations: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _coordinates(locations: Tensor, size: tuple[int, int]) -> Tensor:
-    """`grid_coordinates` of one grid (n, m, 2): tries all pairs of a cell and a pixel of its bounding box at once."""
+    """`grid_coordinates` of one grid (n, m, 2)."""
     if not locations.isfinite().all():
         raise ValueError("interpolate_back: locations are not finite; allowed: row and column in [0, 1]")
     precise, tolerance = (torch.float32, 1e-4) if locations.device.type == "mps" else (torch.float64, 1e-6)
-    last = torch.tensor(size, device=locations.device) - 1
-    nodes = locations.to(precise) * last  # (n, m, 2) in pixels
-    corners = torch.stack((nodes[:-1, :-1], nodes[1:, :-1], nodes[:-1, 1:], nodes[1:, 1:]))  # (4, n - 1, m - 1, 2)
-    corners = corners.flatten(1, 2)  # (4, cells, 2)
-    low = (corners.amin(0) - tolerance).ceil().long().clamp_min(0)  # (cells, 2)
-    high = torch.minimum((corners.amax(0) + tolerance).floor().long(), last)
-    extent = (high - low + 1).clamp_min(0)
-    count = extent.prod(1)  # pixels of the bounding box
+    nodes = locations.to(precise) * (torch.tensor(size, device=locations.device) - 1)  # (n, m, 2) in pixels
+    index = _implementation(nodes)(nodes, size, tolerance)  # (H, W, 2)
+    if missing := int(index.isnan().any(-1).sum()):
+        raise ValueError(
+            f"interpolate_back: {missing} pixels of a frame {tuple(size)} lie in no cell of the sampling grid; "
+            "allowed: locations that cover the frame, see `unfolded`"
+        )
+    return index
 
-    cell = torch.arange(len(count), device=count.device).repeat_interleave(count)  # (pairs,)
-    place = torch.arange(len(cell), device=count.device) - (count.cumsum(0) - count)[cell]
-    width = extent[cell, 1]
-    row, column = low[cell, 0] + place // width, low[cell, 1] + place % width
-    inner = _invert(corners.permute(2, 0, 1).index_select(2, cell), row.to(precise), column.to(precise))  # (pairs, 2)
-    inside = ((inner >= -tolerance) & (inner <= 1 + tolerance)).all(1).nonzero()[:, 0]  # NaN is outside
-    cell, inner, pixel = cell[inside], inner[inside], (row * size[1] + column)[inside]
+
+def _implementation(nodes: Tensor) -> Callable[[Tensor, tuple[int, int], float], Tensor]:
+    """Who finds the cells: a compiled loop on the CPU, else all pairs at once."""
+    if nodes.device.type == "cpu":
+        from dsrl_lib.models.downsampling.inverse_numba import loop_over_cells
+
+        return loop_over_cells
+    return pairs_of_cells_and_pixels
+
+
+def pairs_of_cells_and_pixels(nodes: Tensor, size: tuple[int, int], tolerance: float) -> Tensor:
+    """(H, W, 2), NaN where a pixel lies in no cell: tries every cell with every pixel of its bounding box, all at once.
+
+    nodes: (n, m, 2) in pixels. tolerance: in pixels and in cells, for pixels on an edge.
+    """
+    corners = torch.stack((nodes[:-1, :-1], nodes[1:, :-1], nodes[:-1, 1:], nodes[1:, 1:]))  # (4, n - 1, m - 1, 2)
+    corners = corners.flatten(1, 2).permute(2, 0, 1)  # (2, 4, cells)
+    last = torch.tensor(size, device=nodes.device)[:, None] - 1
+    low = (corners.amin(1) - tolerance).ceil().long().clamp_min(0)  # (2, cells)
+    high = torch.minimum((corners.amax(1) + tolerance).floor().long(), last)
+    extent = (high - low + 1).clamp_min(0)
+    count = extent.prod(0)  # pixels of the bounding box
+
+    cell = torch.arange(len(count), device=nodes.device).repeat_interleave(count)  # (pairs,)
+    place = torch.arange(len(cell), device=nodes.device) - (count.cumsum(0) - count)[cell]
+    width = extent[1, cell]
+    row, column = low[0, cell] + place // width, low[1, cell] + place % width
+    inner = _invert(corners.index_select(2, cell), row.to(nodes), column.to(nodes))  # (pairs, 2)
+    inside = ((inner >= -tolerance) & (inner <= 1 + tolerance)).all(1)  # NaN is outside
 
     # A pixel on an edge has several cells that agree. The last one is taken: a repeated call gives the same bits.
-    chosen = torch.full((size[0] * size[1],), -1, device=pixel.device)
-    chosen.scatter_reduce_(0, pixel, torch.arange(len(pixel), device=pixel.device), "amax")
-    if (chosen < 0).any():
-        raise ValueError(
-            f"interpolate_back: {int((chosen < 0).sum())} pixels of a frame {tuple(size)} lie in no cell of the "
-            "sampling grid; allowed: locations that cover the frame, see `unfolded`"
-        )
-    cells_per_row = locations.shape[1] - 1
+    pair = torch.where(inside, torch.arange(len(cell), device=nodes.device), -1)
+    chosen = torch.full((size[0] * size[1],), -1, device=nodes.device)
+    chosen.scatter_reduce_(0, row * size[1] + column, pair, "amax")
+    cells_per_row = nodes.shape[1] - 1
     origin = torch.stack((cell // cells_per_row, cell % cells_per_row), 1)  # (pairs, 2)
-    return (origin + inner.clamp(0, 1))[chosen].view(*size, 2)
+    found = chosen >= 0
+    index = nodes.new_full((size[0] * size[1], 2), torch.nan)
+    index[found] = (origin + inner.clamp(0, 1))[chosen[found]]
+    return index.view(*size, 2)
 
 
 def _invert(corners: Tensor, row: Tensor, column: Tensor) -> Tensor:
