@@ -1,15 +1,17 @@
-# Sourced by run_all.sh and run_tests.sh: leaves the interpreter to use in $PYTHON and makes .venv where there is none.
+# Sourced by run_all.sh and run_tests.sh: leaves the interpreter to use in $PYTHON and makes .venv if there is none.
+# `bash environment.sh` only makes it. With may_install=no nothing is made or changed.
 #
 #   1. An active conda environment named dsrl (made from environment.yml) is used as it is.
 #   2. An active virtual environment that holds every dependency of pyproject.toml is used as it is.
-#   3. Otherwise .venv: made from requirements.lock with hashes, and brought up to date when the lock changes.
+#   3. Otherwise .venv: made from requirements.lock with hashes, and brought up to date when the lock or the list of
+#      packages changes. A .venv that belongs to another folder is never installed into.
 
 set -o pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 say() { printf '%s\n' "$*" >&2; }
 
-# Prints what the interpreter $1 lacks of pyproject.toml's dependencies; nothing when it has them all.
+# Prints what the interpreter $1 lacks of pyproject.toml's dependencies; nothing if it has them all.
 missing_packages() {
     "$1" - "$root/pyproject.toml" 2>/dev/null <<'PY' || echo "python >= 3.11 with the packages of pyproject.toml"
 import re, sys, tomllib
@@ -67,19 +69,30 @@ install_lock() {
         "${pip[@]}" install --no-compile --require-hashes -r "$root/requirements.lock" 2>&1 \
             | show_progress "$(grep -c '==.* \\$' "$root/requirements.lock")" >"$log" || return 1
     fi
-    # dsrl_lib itself, so that notebooks and scripts import it from any folder.
+    # The packages of this repository, so that notebooks and scripts import them from any folder.
     "${pip[@]}" install --no-deps --no-build-isolation -e "$root" >>"$log" 2>&1
 }
 
-# What a finished .venv bears: the lock it was made from and the folder it was made in.
-stamp() { { sha256sum <"$root/requirements.lock"; echo "$root"; } | sha256sum | cut -c1-64; }
+# What a finished .venv bears: the lock it was made from, and the part of pyproject.toml that pip reads.
+stamp() { { cat "$root/requirements.lock"; sed '/^\[tool\.ruff/,$d' "$root/pyproject.toml"; } | sha256sum | cut -c1-64; }
 is_current() { [ "$(cat "$root/.venv/.stamp" 2>/dev/null)" = "$(stamp)" ]; }
 
-# The stamp is written last; a marker without it means that an install was cut off.
+# Says why .venv belongs to another folder; false if it does not.
+made_elsewhere() {
+    local made_for
+    if [ -L "$root/.venv" ]; then
+        echo "it is a symbolic link to $(readlink "$root/.venv")"
+    else
+        made_for=$(sed -nE 's/^command = .* -m venv (--[a-z-]+ )*//p' "$root/.venv/pyvenv.cfg" 2>/dev/null)
+        [ -n "$made_for" ] && ! [ "$made_for" -ef "$root/.venv" ] && echo "it was made as $made_for"
+    fi
+}
+
+# The stamp is written last; a marker without it means that an install was interrupted.
 make_venv() {
     local venv=$root/.venv log=$root/.venv.log start=$SECONDS base
     if [ -e "$venv/.incomplete" ]; then
-        say "The last set-up was cut off: starting again."
+        say "The last set-up was interrupted: starting again."
         rm -rf "$venv"
     fi
     if [ ! -x "$venv/bin/python" ]; then
@@ -116,7 +129,20 @@ elif [ -n "${VIRTUAL_ENV:-}" ] && [ "$VIRTUAL_ENV" != "$root/.venv" ] \
 else
     [ -z "${VIRTUAL_ENV:-}" ] || [ "$VIRTUAL_ENV" = "$root/.venv" ] \
         || say "The active environment $VIRTUAL_ENV lacks packages of pyproject.toml: using .venv instead."
-    if ! is_current; then
+    if why=$(made_elsewhere); then
+        lacks=$(missing_packages "$root/.venv/bin/python")
+        if [ -n "$lacks" ]; then
+            say "error: .venv belongs to another folder ($why) and lacks: $lacks"
+            say "       Nothing is installed into it. Remove $root/.venv, and the next call makes a new one."
+            exit 1
+        fi
+        say "Using .venv as it is: $why."
+    elif ! is_current && [ "${may_install:-yes}" = no ]; then
+        if [ ! -x "$root/.venv/bin/python" ] || [ -e "$root/.venv/.incomplete" ]; then
+            say "error: there is no environment yet, and this call makes none. To make it: bash environment.sh"
+            exit 1
+        fi
+    elif ! is_current; then
         exec 9>"$root/.venv.lock"
         flock -n 9 || { say "Another set-up of .venv is under way: waiting for it ..."; flock 9; }
         is_current || make_venv || exit 1
@@ -126,4 +152,4 @@ else
 fi
 
 export PATH="$(dirname "$PYTHON"):$PATH"
-export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"  # an environment used as it is need not have dsrl_lib installed
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"  # an environment used as it is need not have this repository installed

@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 for argument in "$@"; do
     case $argument in
         -h | --help) python3 -m study.execution.run_all --help 2>/dev/null && exit ;;  # needs no environment
+        --dry-run) may_install=no ;;  # prints the plan and changes nothing
     esac
 done
 

@@ -4,6 +4,9 @@ The names of `__init__.pyi` are those that the notebooks use: `from study import
 used, so that a file that moves later changes no notebook.
 """
 
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+try:
+    import lazy_loader
+except ModuleNotFoundError:  # `./run_all.sh --help` works before there is an environment
+    pass
+else:
+    __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

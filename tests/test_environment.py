@@ -3,15 +3,18 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from setuptools import find_packages
 
 from dsrl_lib.paths import root
 
@@ -63,7 +66,8 @@ def test_lock_pairs_torch_with_its_torchvision():
 
 def test_every_imported_package_is_declared():
     distributions = packages_distributions()
-    declared = {canonicalize_name(Requirement(text).name) for text in DECLARED}
+    listed = [*DECLARED, *PROJECT["build-system"]["requires"]]
+    declared = {canonicalize_name(Requirement(text).name) for text in listed}
     packages = {"dsrl_lib", "study", "streets", "benchmarks"}
     undeclared = set()
     for folder in (*packages, "tests"):
@@ -87,7 +91,7 @@ def test_every_imported_package_is_declared():
 def test_a_finished_environment_is_used_at_once(monkeypatch):
     without = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
     command = ["bash", "-c", "source ./environment.sh && echo $PYTHON"]
-    done = subprocess.run(command, cwd=root(), env=without, capture_output=True, text=True, timeout=2)
+    done = subprocess.run(command, cwd=root(), env=without, capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == (str(root() / ".venv" / "bin" / "python"), "")
 
 
@@ -112,3 +116,102 @@ def test_a_conda_environment_that_lacks_packages_is_an_error_that_says_what_to_d
     done = subprocess.run(command, cwd=root(), env=os.environ | active, capture_output=True, text=True)
     assert done.returncode == 1
     assert "lacks: filelock>=3.20" in done.stderr and "conda env update -f environment.yml" in done.stderr
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A copy of the repository without results and without .venv."""
+    folder = tmp_path / "checkout"
+    kept = ["environment.sh", "run_all.sh", "pyproject.toml", "requirements.lock", "dsrl_lib", "study"]
+    folder.mkdir()
+    for name in kept:
+        copy = shutil.copytree if (root() / name).is_dir() else shutil.copy2
+        copy(root() / name, folder / name)
+    return folder
+
+
+def make_environment(folder: Path, made_for: Path, options: str = "") -> Path:
+    """A .venv whose interpreter is this one; with option -S it sees no packages."""
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} {options} "$@"\n')
+    (folder / "bin" / "python").chmod(0o755)
+    (folder / "pyvenv.cfg").write_text(f"command = /usr/bin/python3 -m venv {made_for}\n")
+    return folder
+
+
+def bash(folder: Path, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run in `folder`, where no environment is active and `python3` sees no packages."""
+    path = folder.parent / "path"
+    path.mkdir(exist_ok=True)
+    (path / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    (path / "python3").chmod(0o755)
+    gone = ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHONPATH")
+    env = {name: value for name, value in os.environ.items() if name not in gone}
+    env |= {"PATH": f"{path}:/usr/bin:/bin"} | variables
+    return subprocess.run(["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True)
+
+
+def contents(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
+def test_pip_installs_the_four_packages():
+    found = find_packages(str(root()), **PROJECT["tool"]["setuptools"]["packages"]["find"])
+    assert {name.partition(".")[0] for name in found} == {"dsrl_lib", "study", "streets", "benchmarks"}
+    assert "study.execution" in found
+
+
+def test_a_linked_environment_is_used_but_never_installed_into(checkout, tmp_path):
+    shared = make_environment(tmp_path / "shared", tmp_path / "shared")
+    (checkout / ".venv").symlink_to(shared)
+    before = contents(shared)
+    done = bash(checkout, "source ./environment.sh && echo $PYTHON")
+    assert done.stdout.strip() == str(checkout / ".venv" / "bin" / "python")
+    assert f"symbolic link to {shared}" in done.stderr
+    assert contents(shared) == before
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_an_environment_of_another_folder_that_lacks_packages_is_refused(checkout, tmp_path, linked):
+    if linked:
+        shared = make_environment(tmp_path / "shared", tmp_path / "shared", "-S")
+        (checkout / ".venv").symlink_to(shared)
+    else:
+        make_environment(checkout / ".venv", tmp_path / "elsewhere" / ".venv", "-S")
+    before = contents(checkout)
+    done = bash(checkout, "source ./environment.sh")
+    assert done.returncode == 1
+    assert "belongs to another folder" in done.stderr and "filelock>=3.20" in done.stderr
+    assert f"Remove {checkout}/.venv" in done.stderr
+    assert contents(checkout) == before
+
+
+def test_its_own_environment_belongs_to_no_other_folder(checkout):
+    make_environment(checkout / ".venv", checkout / ".venv")
+    done = bash(checkout, "may_install=no; source ./environment.sh && echo $PYTHON")
+    assert (done.stdout.strip(), done.stderr) == (str(checkout / ".venv" / "bin" / "python"), "")
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--help"])
+def test_what_only_prints_installs_nothing(checkout, option):
+    before = contents(checkout)
+    done = bash(checkout, f"./run_all.sh smoke {option}")
+    assert contents(checkout) == before
+    if option == "--help":
+        assert done.returncode == 0 and "--dry-run" in done.stdout
+    else:
+        assert done.returncode == 1 and "To make it: bash environment.sh" in done.stderr
+
+
+def test_the_stamp_covers_the_packages_but_not_the_linter(checkout):
+    def stamp() -> str:
+        return bash(checkout, "source ./environment.sh && stamp", VIRTUAL_ENV=str(environment)).stdout
+
+    environment = make_environment(checkout.parent / "active", checkout.parent / "active")
+    project = checkout / "pyproject.toml"
+    first, text = stamp(), project.read_text()
+    assert len(first.strip()) == 64
+    project.write_text(text.replace("line-length = 120", "line-length = 100"))
+    assert stamp() == first
+    project.write_text(text.replace('"streets*", ', ""))
+    assert stamp() != first
