@@ -1,4 +1,4 @@
-"""Fixtures that many tests share: results go to a temporary folder, and one thread is enough."""
+"""What many tests share: results go to a temporary folder, one thread is enough, `isolation` holds."""
 
 import os
 from collections.abc import Callable
@@ -6,9 +6,23 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from isolation import no_network, untracked  # noqa: F401 (a fixture of every test)
 
 # Read when numpy and torch start, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+UNTRACKED = pytest.StashKey[set[str]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[UNTRACKED] = untracked()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A file that was left in the checkout fails the session, in the process that controls the others."""
+    new = untracked() - session.config.stash[UNTRACKED]
+    if new and not hasattr(session.config, "workerinput"):
+        session.config.get_terminal_writer().line(f"\nThe tests left files in the checkout: {sorted(new)}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -77,12 +77,14 @@ def fitted(model: nn.Module, steps: int = 60) -> nn.Module:
     names = sorted(path.stem for path in (folder / "val").iterdir())
     frames = np.stack([read_picture(folder / "val" / f"{name}.jpg") for name in names])
     ids = np.stack([read_picture(folder / "valannot" / f"{name}.png")[..., 0] for name in names])
-    images = (torch.from_numpy(frames) / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
-    images = F.interpolate(images.permute(0, 3, 1, 2), size=(180, 240), mode="bilinear", antialias=True)
+    images = ((torch.from_numpy(frames) / 255 - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 3, 1, 2)
+    reduced = F.interpolate(images, size=(180, 240), mode="bilinear", antialias=True)  # (3, 3, 180, 240)
     labels = torch.from_numpy(ids).long()  # (3, 360, 480)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
     for step in range(steps):
-        x, y = (images, labels) if step % 2 else (images.flip(-1), labels.flip(-1))
+        one = slice(step % 3, step % 3 + 1)
+        x, y = (images[one], labels[one]) if step % 4 == 3 else (reduced, labels)  # at HR, or all of them at LR
+        x, y = (x, y) if step % 8 < 4 else (x.flip(-1), y.flip(-1))
         logits = F.interpolate(model(x)["logits"], size=y.shape[1:], mode="bilinear")
         optimizer.zero_grad()
         F.cross_entropy(logits, y, ignore_index=len(CAMVID.classes)).backward()
