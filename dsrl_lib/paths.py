@@ -1,10 +1,10 @@
-"""Where things live: one function a folder, each with the environment variable that moves it."""
+"""Where things are stored: one function per folder, each with the environment variable that moves it."""
 
 import os
 from pathlib import Path
 
 CLASSES = "classes.txt"
-"""The file that makes a folder of `data_dir()` a data set of one's own (see `class_files`)."""
+"""The file that makes a folder of `data_dir()` your own data set (see `data.class_lists`)."""
 
 
 class DataError(RuntimeError):
@@ -22,7 +22,7 @@ def data_dir() -> Path:
 
 
 def own_datasets() -> list[str]:
-    """Names of the data sets of one's own: the folders of `data_dir()` with a classes.txt."""
+    """Names of your own data sets: the folders of `data_dir()` with a classes.txt."""
     return sorted(path.parent.name for path in data_dir().glob(f"*/{CLASSES}"))
 
 

@@ -15,7 +15,7 @@ from streets.dice import RGB
 from streets.texture import Texture, sample
 
 SUPERSAMPLING = 3  # odd, so that the centre of an output pixel is the centre of a drawn one
-NEAREST = 0.8  # metres; what is closer is cut off
+NEAREST = 0.8  # metres; anything closer is clipped
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -114,7 +114,7 @@ class Canvas:
             self._draw(panel)
 
     def _draw(self, panel: Panel) -> None:
-        """Paint one panel where it is nearer than what is there."""
+        """Paint one panel where it is nearer than what is already drawn."""
         camera = self.camera
         (xa, za), (xb, zb) = camera.place(panel.x0, panel.z0), camera.place(panel.x1, panel.z1)
         if min(za, zb) < NEAREST and max(za, zb) < NEAREST + 0.1:

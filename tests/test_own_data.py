@@ -1,4 +1,4 @@
-"""A data set of one's own, as README.md shows it."""
+"""Your own data set, as README.md shows it."""
 
 import re
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_weights_know_their_classes(orchard: Path, tmp_path: Path) -> None:
 )
 def test_a_list_that_is_none_is_refused(orchard: Path, text: str) -> None:
     (orchard / "classes.txt").write_text(text)
-    with pytest.raises(DataError, match=r"orchard/classes.txt should name 2 to 254 different classes, one a line"):
+    with pytest.raises(DataError, match=r"orchard/classes.txt should name 2 to 254 different classes, one per line"):
         load_split("orchard", "train")
 
 

@@ -1,4 +1,4 @@
-"""Class lists that come with the data: classes.txt of one's own data sets, config.json of Mapillary Vistas."""
+"""Class lists that come with the data: classes.txt of your own data sets, config.json of Mapillary Vistas."""
 
 import json
 from collections.abc import Iterable
@@ -25,15 +25,15 @@ class ClassList:
 
 
 def own_classes(dataset: str) -> ClassList:
-    """classes.txt of a data set of one's own: line k, counted from 0, names what is stored as k.
+    """classes.txt of your own data set: line k, counted from 0, names what is stored as k.
 
-    A line `void` makes its value void, and 255 always is. DataError where it is missing or is no such list.
+    A line `void` makes its value void, and 255 always is. DataError if it is missing or is no such list.
     """
     path = data_dir() / dataset / CLASSES
     lines = [line.strip() for line in _read(path, "one class name a line").rstrip().splitlines()]
     names = [line for line in lines if line != "void"]
     if "" in lines or len(set(names)) != len(names) or not 2 <= len(names) <= len(lines) <= MOST_CLASSES:
-        raise DataError(f"{path} should name 2 to {MOST_CLASSES} different classes, one a line, without blank lines; "
+        raise DataError(f"{path} should name 2 to {MOST_CLASSES} different classes, one per line, without blank lines; "
                         f"it has the lines {lines[:9]}")  # fmt: skip
     colours = iter(voc_colours(len(names) + 1)[1:])  # the first is black, as void is
     rows = ((line, None if line == "void" else next(colours)) for line in lines)
@@ -44,7 +44,7 @@ def own_classes(dataset: str) -> ClassList:
 def mapillary_classes() -> ClassList:
     """config.json of Mapillary Vistas 1.2: 66 labels in the order of their ids, of which the 65 evaluated are classes.
 
-    DataError where it is missing or is no such file.
+    DataError if it is missing or is no such file.
     """
     path = data_dir() / "mapillary" / "config.json"
     text = _read(path, "of Mapillary Vistas 1.2, from https://www.mapillary.com/dataset/vistas")

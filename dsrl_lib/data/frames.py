@@ -67,7 +67,7 @@ def read_label(frame: Frame) -> np.ndarray:
 
 
 def read_pair(frame: Frame, size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Image and label map of a frame. DataError where their sizes differ, or differ from `size` = (H, W)."""
+    """Image and label map of a frame. DataError if their sizes differ from each other or from `size` = (H, W)."""
     image, label = read_image(frame), read_label(frame)
     size = size or image.shape[:2]
     for path, found in ((frame.image, image.shape[:2]), (frame.label, label.shape)):

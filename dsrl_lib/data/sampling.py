@@ -43,7 +43,7 @@ class ClassUniform:
     """Number of frames, which is the length of an epoch."""
     classes: int
     share: float = 0.5
-    """Of an epoch's samples that are drawn for a class, as a limit: each class gets the same whole number."""
+    """Share of an epoch's samples drawn for classes, as an upper limit: each class gets the same whole number."""
     boost: np.ndarray | None = None
     """Points of a second data set, for the classes of `boosted`: they are drawn like a class's other points."""
     boosted: Sequence[int] = ()

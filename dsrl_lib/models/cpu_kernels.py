@@ -21,7 +21,7 @@ BLOCK = 256  # pixels or so that are summed in float32
 
 
 def pixels(x: Tensor) -> np.ndarray:
-    """(N, C, H, W) -> the same memory as (N, H, W, C); a copy where it is not channels_last. bfloat16 as uint16."""
+    """(N, C, H, W) -> the same memory as (N, H, W, C); a copy if it is not channels_last. bfloat16 as uint16."""
     rows = x.detach().permute(0, 2, 3, 1).contiguous()
     return rows.view(torch.int16).numpy().view(np.uint16) if x.dtype == torch.bfloat16 else rows.numpy()
 

@@ -1,6 +1,6 @@
 """Batch norm over the samples of all processes (Peng et al., "MegDet", CVPR 2018, Sec. 3.2).
 
-PyTorch's own works on GPUs alone; this one also on the CPU, where it is tested.
+PyTorch's own works only on GPUs; this one also works on the CPU, where it is tested.
 """
 
 import torch

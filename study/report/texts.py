@@ -2,7 +2,7 @@
 
 A table stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, NAME of TABLES. A number stands in a mark such as
 `<!-- miou: dsrl - lr -->+1.25<!-- end -->`: test mIoU of an arm, or a sum and difference of arms, in points; `, low` or
-`, high` after it is an end of the 95 % interval, `, smallest` the smallest effect that the design could see. It keeps
+`, high` after it is an end of the 95 % interval, `, smallest` the minimum detectable effect. It keeps
 the sign and the decimals that it is shown with.
 """
 

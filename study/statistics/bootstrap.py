@@ -42,7 +42,7 @@ class Difference:
     se_images: float
     """The part that is due to the images alone, whatever the number of seeds."""
     smallest_effect: float
-    """The smallest effect this design could see: 2.80 x its standard error (80 % power, two-sided 5 %)."""
+    """Minimum detectable effect of the design: 2.80 x its standard error (80 % power, two-sided 5 %)."""
     strata: int = 1
 
     def with_seeds(self, number: int) -> "Difference":
@@ -57,7 +57,7 @@ class Difference:
         )
 
     def seeds_to_settle(self, settled: Callable[["Difference"], bool], most: int = 1000) -> float:
-        """Fewest seeds, more than there are and at most `most`, at which `settled` holds for `with_seeds`.
+        """Smallest number of seeds, above the present one and at most `most`, at which `settled` holds for `with_seeds`.
 
         inf: no number of seeds does, because the images alone leave it open (or the estimate lies on the
         boundary): more images are needed. NaN: one seed does not tell how much seeds vary.

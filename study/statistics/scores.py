@@ -17,7 +17,7 @@ RESAMPLES = 10_000
 
 
 def image_blocks(sequences: Sequence[str], block: int = BLOCK) -> np.ndarray:
-    """Number of each image's block: `block` or so neighbouring frames of one video sequence.
+    """Number of each image's block: about `block` neighbouring frames of one video sequence.
 
     sequences: (I,) name of each image's sequence, images in the order of time. A sequence of n frames is
     cut into round(n / block) blocks of nearly equal length, at least one. Returns int (I,), values 0..B-1.
@@ -55,7 +55,7 @@ class Resamples:
 
 
 def mean_iou(totals: np.ndarray) -> np.ndarray:
-    """Mean over the classes that are present. totals: (..., K, 3). Returns (...); NaN where no class is."""
+    """Mean over the classes that are present. totals: (..., K, 3). Returns (...); NaN if no class is present."""
     each = iou(totals)  # (..., K)
     present = ~np.isnan(each)
     number = present.sum(-1)

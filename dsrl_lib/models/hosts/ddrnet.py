@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dsrl_lib.models.host import Features, initialise, replaced_classifier
 
-# blocks of layers 1, 2, 3 (one entry a part), 4; blocks of each high-resolution layer; planes; head width
+# blocks of layers 1, 2, 3 (one entry per part), 4; blocks of each high-resolution layer; planes; head width
 VARIANTS = {
     "ddrnet23_slim": ((2, 2, (2,), 2), 2, 32, 64),
     "ddrnet23": ((2, 2, (2,), 2), 2, 64, 128),
@@ -71,7 +71,7 @@ def bottleneck(inputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class DAPPM(nn.Module):
-    """Deep aggregation pyramid pooling. The global branch gives batch norm one value a channel and image.
+    """Deep aggregation pyramid pooling. The global branch gives batch norm one value per channel and image.
 
     Training with batch 1 therefore raises ValueError in batch norm.
     """

@@ -53,7 +53,7 @@ def build_backbone(name: str, output_stride: int) -> tuple[nn.Module, tuple[int,
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: 1x1, three dilated 3x3 and global pooling, joined to 256 channels.
 
-    The global branch gives batch norm one value a channel and image: training with batch 1 raises ValueError.
+    The global branch gives batch norm one value per channel and image: training with batch 1 raises ValueError.
     """
 
     def __init__(self, inputs: int, rates: Sequence[int]) -> None:

@@ -65,7 +65,7 @@ class Block(nn.Module):
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: global pooling, 1x1 and three dilated 3x3 convolutions, concatenated.
 
-    The global branch gives batch norm one value a channel and image: training with batch 1 raises ValueError.
+    The global branch gives batch norm one value per channel and image: training with batch 1 raises ValueError.
     """
 
     def __init__(self, inputs: int) -> None:
