@@ -8,8 +8,8 @@ from dsrl_lib import network
 from dsrl_lib.config import Config
 from dsrl_lib.device import pick_device
 from dsrl_lib.evaluation import cost
-from dsrl_lib.losses.criterion import loss_terms
 from dsrl_lib.registry import HOSTS
+from dsrl_lib.training.loop import loss_terms
 from dsrl_lib.training.schedule import make_optimizer
 from study.presets import preset
 

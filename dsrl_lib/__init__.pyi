@@ -20,7 +20,8 @@ from .evaluation.forward import forward as forward
 from .evaluation.forward import network_input as network_input
 from .evaluation.report import split_report as split_report
 from .evaluation.tta import TTA as TTA
-from .losses.criterion import loss_terms as loss_terms
+from .losses.criterion import Targets as Targets
+from .losses.criterion import criterion as criterion
 from .losses.feature_affinity import feature_affinity as feature_affinity
 from .metrics import iou as iou
 from .models.build import build_host as build_host
@@ -30,4 +31,5 @@ from .models.sssr import SubpixelHead as SubpixelHead
 from .network import build as build
 from .network import published_weights as published_weights
 from .training.fit import fit as fit
+from .training.loop import loss_terms as loss_terms
 from .training.schedule import make_optimizer as make_optimizer

@@ -56,11 +56,13 @@ def share_buffers(network: nn.Module) -> None:
             dist.broadcast(buffer, 0)
 
 
-def means(values: Sequence[Tensor]) -> list[float]:
-    """The mean over processes of each scalar."""
+def means(values: Sequence[Tensor], numbers: Sequence[float] = ()) -> list[float]:
+    """The means over processes of scalars on a device and of plain numbers, with one read of the device."""
+    together = torch.stack([value.detach().double() for value in values])  # (values,), exact for float32
     if size() == 1:
-        return [value.item() for value in values]
-    together = torch.stack([value.detach().double() for value in values])
+        return [*together.tolist(), *map(float, numbers)]
+    filled = [torch.full((1,), float(number), dtype=together.dtype, device=together.device) for number in numbers]
+    together = torch.cat([together, *filled])  # (values + numbers,)
     dist.all_reduce(together)
     return (together / size()).tolist()
 

@@ -1,6 +1,6 @@
 """A run is a directory: results/<profile>/runs/<run_id>/. This file knows its contents; it never imports torch.
 
-config.json  the whole configuration          history.csv     one row an epoch
+config.json  the whole configuration          history.csv     one row per epoch
 env.json     where and with what it ran       counts_*.npz    per-image counts of a split
 last.pt      everything needed to resume      metrics.json    written last: it exists exactly when the run is complete
 """
@@ -19,8 +19,6 @@ from filelock import FileLock, Timeout
 
 from dsrl_lib.config import Config
 from dsrl_lib.paths import results_dir
-
-HISTORY = ("epoch", "step", "lr", "loss", "ce", "aux", "mse", "fa", "images_per_s", "val_miou", "val_psnr")
 
 
 class RunBusyError(RuntimeError):
@@ -164,12 +162,16 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def write_history(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """history.csv: loss terms are weighted, as they enter the loss; a cell is blank where a term is absent."""
+def write_history(path: Path, rows: Iterable[Mapping[str, Any]], terms: Iterable[str]) -> None:
+    """history.csv: one row per epoch. terms: keys of the loss terms, weighted as they enter the loss.
+
+    A cell is blank if the run has no such term, or if the epoch was not validated.
+    """
+    columns = ("epoch", "step", "lr", "loss", *terms, "images_per_s", "val_miou", "val_psnr")
 
     def write(temporary: Path) -> None:
         with open(temporary, "w", newline="") as file:
-            table = csv.DictWriter(file, HISTORY, restval="", lineterminator="\n")
+            table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
             table.writeheader()
             for row in rows:
                 table.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})

@@ -38,12 +38,10 @@ from torch.nn.parallel import DistributedDataParallel
 from dsrl_lib import distributed, network
 from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.split import load_split
-from dsrl_lib.losses import criterion as objective
+from dsrl_lib.data.normalise import normalise
+from dsrl_lib.losses.criterion import Targets, criterion
 from dsrl_lib.evaluation.evaluate import evaluate
 from study.presets import preset
-
-normalise = objective.normalise
-objective.normalise = lambda images: normalise(images).double()  # so that rounding hides nothing
 with distributed.group(torch.device("cpu")):
     config = preset("smoke", sys.argv[2], overrides=sys.argv[3:])
     model = network.build(config).double().train()
@@ -54,7 +52,8 @@ with distributed.group(torch.device("cpu")):
     mine = every[distributed.rank() :: distributed.size()]
     batch = {name: torch.stack([sample[name] for sample in mine]) for name in mine[0]}
     shared = model if distributed.size() == 1 else DistributedDataParallel(model)
-    terms = objective.loss_terms(shared, batch, config)
+    inputs, image = (normalise(batch[name]).double() for name in ("input", "hr"))  # so that rounding hides nothing
+    terms = criterion(shared(inputs), Targets(batch["labels"], image), config.loss)
     sum(terms.values()).backward()
     result = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     result |= {name: b.clone() for name, b in model.named_buffers() if b.is_floating_point()}
@@ -132,7 +131,7 @@ def test_a_run_that_is_asked_to_stop_goes_on_from_that_step(tmp_path, monkeypatc
         return real(*arguments)
 
     monkeypatch.setattr(loop, "loss_terms", counted)
-    with pytest.raises(StoppedError, match="asked to stop after step 3 of 12; the same command goes on from there"):
+    with pytest.raises(StoppedError, match="asked to stop after step 3 of 12; the same command continues from there"):
         fit(config, device="cpu", progress=False)
     assert checkpoint.load(runs.folder(config))["step"] == 3
     assert signal.getsignal(number) is handler

@@ -3,12 +3,12 @@
 import hashlib
 import json
 
-import numpy as np
 import pytest
 
 from dsrl_lib import runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.paths import root
+from dsrl_lib.training.batches import batch_keys, sample_order
 from dsrl_lib.training.schedule import epochs_before, learning_rate
 from study import plan
 from study.arms import ARMS
@@ -42,7 +42,11 @@ def test_order_of_the_first_and_last_epoch(arm):
     config = preset("camvid", arm)
     first = planned_epochs_before(config)
     epochs = (first, first + config.optim.epochs - 1)
-    orders = [np.random.default_rng([config.seed, epoch]).permutation(IMAGES)[:8].tolist() for epoch in epochs]
+    orders = [sample_order(config.seed, epoch, IMAGES)[:8].tolist() for epoch in epochs]
+    steps = (0, STEPS * (config.optim.epochs - 1))
+    assert [batch_keys(config, step, IMAGES, first) for step in steps] == [
+        [(epoch, index) for index in order] for epoch, order in zip(epochs, orders, strict=True)
+    ]
     assert orders == PINNED["order"][arm]
 
 

@@ -177,18 +177,18 @@ def cut_off(results) -> Path:
 
     import dsrl_lib.training.loop as training
 
-    original = training.Training.checkpoint
+    original = training.save_checkpoint
 
-    def checkpoint(self):
-        original(self)
+    def save_and_stop(state, directory):
+        original(state, directory)
         raise StopError
 
-    training.Training.checkpoint = checkpoint
+    training.save_checkpoint = save_and_stop
     try:
         with pytest.raises(StopError):
             fit(config, device="cpu", progress=False)
     finally:
-        training.Training.checkpoint = original
+        training.save_checkpoint = original
     return directory
 
 

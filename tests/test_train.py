@@ -1,5 +1,6 @@
 """Training: bit-equal repeats, nothing lost to kill -9, clear stops. Tiny runs on `streets`."""
 
+import copy
 import dataclasses
 import json
 import os
@@ -10,18 +11,22 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import dsrl_lib.training.loop as training
 from dsrl_lib import network, runs
+from dsrl_lib.data.split import load_split
 from dsrl_lib.device import pick_device
-from dsrl_lib.losses import criterion as objective
+from dsrl_lib.losses import criterion as criterion_file
+from dsrl_lib.losses.criterion import frequency_weights
+from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.training import checkpoint
+from dsrl_lib.training.batches import batches, noise_image
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.loop import NonFiniteLossError
 from dsrl_lib.training.schedule import decay, learning_rate
@@ -184,9 +189,9 @@ def test_a_disk_that_fills_up_loses_no_finished_run(small_disk, tmp_path):
 
 
 def test_noise_targets_are_fixed_per_sample(results):
-    first, again, other = (objective.noise_image(index, (3, 8, 8)) for index in (4, 4, 5))
+    first, again, other = (noise_image(index, (3, 8, 8)) for index in (4, 4, 5))
     assert torch.equal(first, again) and not torch.equal(first, other)
-    assert abs(float(objective.noise_image(1, (3, 64, 64)).std()) - 1) < 0.05
+    assert abs(float(noise_image(1, (3, 64, 64)).std()) - 1) < 0.05
 
 
 def test_lr_labels_are_used_by_the_lr_arm_alone(monkeypatch):
@@ -196,23 +201,24 @@ def test_lr_labels_are_used_by_the_lr_arm_alone(monkeypatch):
         sizes.append(tuple(labels.shape[1:]))
         return logits.float().mean() ** 2
 
-    monkeypatch.setattr(objective, "cross_entropy", spy)
+    monkeypatch.setattr(criterion_file, "cross_entropy", spy)
     batch = {
         "input": torch.zeros(2, 3, 16, 32, dtype=torch.uint8),
         "hr": torch.zeros(2, 3, 32, 64, dtype=torch.uint8),
         "labels": torch.zeros(2, 32, 64, dtype=torch.uint8),
     }
     for arm in ("lr", "bilinear", "sssr"):
-        objective.loss_terms(network.build(tiny(arm)), batch, tiny(arm))
+        training.loss_terms(network.build(tiny(arm)), batch, tiny(arm))
     assert sizes == [(16, 32), (32, 64), (32, 64)]
 
 
 def test_class_weights_follow_the_share_of_pixels():
-    split = SimpleNamespace(labels=np.array([[[0, 0], [0, 1]], [[0, 0], [255, 255]]]))
-    config = tiny("lr", "loss.class_weights=frequency")
-    weights = objective.class_weights(config, split, 2)
+    weights = frequency_weights(np.array([[[0, 0], [0, 1]], [[0, 0], [255, 255]]]), 2)
     torch.testing.assert_close(weights, torch.tensor([1 / np.log(1.02 + 5 / 6), 1 / np.log(1.02 + 1 / 6)]).float())
-    assert objective.class_weights(tiny("lr"), split, 2) is None
+    train, cpu = load_split("streets", "train"), torch.device("cpu")
+    weighted = training.RunState(tiny("lr", "loss.class_weights=frequency"), train, cpu)
+    assert torch.equal(weighted.class_weights, frequency_weights(train.labels, weighted.network.host.classes))
+    assert training.RunState(tiny("lr"), train, cpu).class_weights is None
 
 
 @pytest.mark.parametrize(
@@ -275,3 +281,66 @@ def test_stages_are_one_long_run_cut_in_pieces(results):
     directories = [train_with_parents(config, progress=False) for config in (chain, alone)]
     pair = [network.read(directory / "final.safetensors")[0] for directory in directories]
     assert all(torch.equal(pair[0][name], pair[1][name]) for name in pair[1])
+
+
+@pytest.mark.parametrize("arm", ["lr", "dsrl"])
+def test_a_step_reads_the_device_once_after_backward_and_touches_no_file(results, monkeypatch, arm):
+    """On a GPU every read waits for the device: here any read of a value is counted, with what was queued before it."""
+    state = training.RunState(tiny(arm), load_split("streets", "train"), torch.device("cpu"))
+    steps = range(2)
+    events, opened = [], []
+    for name in ("item", "tolist", "__bool__", "__float__", "__int__", "__index__"):
+        monkeypatch.setattr(torch.Tensor, name, noted(events, name, getattr(torch.Tensor, name)))
+    monkeypatch.setattr(torch.Tensor, "backward", noted(events, "backward", torch.Tensor.backward))
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted(events, "step", torch.optim.AdamW.step))
+    given = list(batches(load_split("streets", "train"), state.config, steps, 0, state.device, 0))
+    monkeypatch.setattr("builtins.open", lambda *names, **_: opened.append(names))
+    for batch in given:
+        events.clear()
+        with CountReads() as reads:
+            terms, asked = training.train_step(state, batch, (False, True))
+        assert events == ["backward", "tolist", "step"] and reads.number == 0  # tolist reads all values together
+        assert terms["loss"] == pytest.approx(sum(terms.values()) - terms["loss"]) and asked == [False, True]
+    assert state.step == 2 and not opened and not results.exists()
+
+
+def noted(events: list, name: str, function):
+    def call(*arguments, **options):
+        events.append(name)
+        return function(*arguments, **options)
+
+    return call
+
+
+class CountReads(TorchDispatchMode):
+    """Counts values that Python reads from tensors, however it asks for them, but for `tolist`."""
+
+    number = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.number += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_non_finite_loss_changes_neither_weights_nor_optimiser(monkeypatch):
+    state = training.RunState(tiny("lr"), load_split("streets", "train"), torch.device("cpu"))
+    two = list(batches(load_split("streets", "train"), state.config, range(2), 0, state.device, 0))
+    training.train_step(state, two[0])
+    before = copy.deepcopy([dict(state.network.named_parameters()), state.optimizer.state_dict()])
+    real = training.loss_terms
+    monkeypatch.setattr(training, "loss_terms", lambda *given: {"ce": real(*given)["ce"] * float("inf")})
+    with pytest.raises(NonFiniteLossError, match="non-finite loss at step 1: ce = inf"):
+        training.train_step(state, two[1])
+    after = [dict(state.network.named_parameters()), state.optimizer.state_dict()]
+    assert state.step == 1
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+def test_a_new_term_has_a_column_in_the_history(tmp_path):
+    """Beside today's columns, whose order and blanks stay byte for byte."""
+    row = {"epoch": 1, "step": 4, "lr": 0.001, "loss": 1.5, "ce": 1.0, "mse": 0.5, "images_per_s": 2.0}
+    runs.write_history(tmp_path / "today.csv", [row], TERMS)
+    head = "epoch,step,lr,loss,ce,aux,mse,fa,images_per_s,val_miou,val_psnr\n"
+    assert (tmp_path / "today.csv").read_text() == head + "1,4,0.001,1.5,1,,0.5,,2,,\n"
+    runs.write_history(tmp_path / "new.csv", [row | {"edge": 0.25}], [*TERMS, "edge"])
+    assert pd.read_csv(tmp_path / "new.csv")["edge"].item() == 0.25

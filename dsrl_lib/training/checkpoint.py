@@ -1,4 +1,4 @@
-"""Checkpoints of a run: last.pt, written by rename, and the one before it in case that cannot be read."""
+"""Checkpoints of a run: last.pt, written by rename, and the one before it in case that one cannot be read."""
 
 import io
 from pathlib import Path
@@ -13,12 +13,18 @@ NAMES = ("last.pt", "previous.pt")
 
 
 def exists(directory: Path) -> bool:
-    """Whether there is a checkpoint to go on from."""
+    """Whether there is a checkpoint to continue from."""
     return any((directory / name).exists() for name in NAMES)
 
 
+def described(directory: Path) -> str:
+    """Where the last good checkpoint is, as the end of a message."""
+    last = directory / NAMES[0]
+    return f"the last good checkpoint is {last}" if last.exists() else "there is no checkpoint yet"
+
+
 def save(directory: Path, state: dict[str, Any]) -> None:
-    """Write last.pt; what it was before becomes previous.pt."""
+    """Write last.pt; the one before it becomes previous.pt."""
     last, previous = (directory / name for name in NAMES)
     content = io.BytesIO()  # written by torch itself, a full disk would not be an OSError
     torch.save(state, content)
@@ -26,7 +32,7 @@ def save(directory: Path, state: dict[str, Any]) -> None:
 
 
 def load(directory: Path) -> dict[str, Any]:
-    """The newest checkpoint that can be read, on the CPU; nothing in it is run. ValueError where none can."""
+    """The newest checkpoint that can be read, on the CPU; nothing in it is run. ValueError if none can."""
     problems = []
     for path in (directory / name for name in NAMES):
         if path.exists():

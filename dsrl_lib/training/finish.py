@@ -15,7 +15,7 @@ from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.training import checkpoint
 
 
-def write(
+def finish(
     directory: Path,
     model: DSRL,
     config: Config,

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import torch
 
-from dsrl_lib import distributed, runs
+from dsrl_lib import distributed, network, runs
 from dsrl_lib.config import Config
+from dsrl_lib.data.split import load_split
 from dsrl_lib.device import keep_freed_memory, pick_device
 from dsrl_lib.training import checkpoint
+from dsrl_lib.training.finish import finish
 from dsrl_lib.training.launch import launch
-from dsrl_lib.training.loop import Training
+from dsrl_lib.training.loop import RunState, train, validate
+from dsrl_lib.training.provenance import provenance
+from dsrl_lib.training.schedule import epochs_before
 from dsrl_lib.training.signals import stop_requests
 
 
@@ -36,14 +40,53 @@ def fit(config: Config, *, device: str = "auto", workers: int = 0, devices: int 
         options = ["--device", device, "--workers", str(workers)]
         launch(["resume", str(directory), *options], devices, show=progress)
     with distributed.group(where):
-        if distributed.from_first(runs.is_complete(directory)):
-            return directory
-        keep_freed_memory()
-        writes = distributed.rank() == 0
-        with runs.acquire(directory, wait=True) if writes else nullcontext(), stop_requests() as asked_to_stop:
-            if not distributed.from_first(runs.is_complete(directory)):
-                Training(config, directory, where, workers, progress and writes, asked_to_stop).run()
+        if not distributed.from_first(runs.is_complete(directory)):
+            _take_up(config, directory, where, workers, progress)
     return directory
+
+
+def _take_up(config: Config, directory: Path, device: torch.device, workers: int, progress: bool) -> None:
+    """Train the run under its lock, unless another process completed it meanwhile."""
+    keep_freed_memory()
+    writes = distributed.rank() == 0
+    with runs.acquire(directory, wait=True) if writes else nullcontext(), stop_requests() as asked_to_stop:
+        if distributed.from_first(runs.is_complete(directory)):
+            return
+        environment = provenance()  # of the code as it is now, not when the run ends
+        splits = {name: load_split(config.data.dataset, name) for name in ("train", "val", "test")}
+        state = RunState(config, splits["train"], device)
+        if writes:
+            runs.prepare(directory, config)
+        _start(state, directory)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        show = progress and writes
+        val = train(state, directory, splits, workers=workers, progress=show, asked_to_stop=asked_to_stop)
+        environment |= {
+            "data": {name: split.manifest_hash for name, split in splits.items()},
+            "train_seconds": round(state.seconds, 1),
+        }
+        evaluations = {
+            "val": val or validate(state, splits["val"], details=True, workers=workers),
+            "test": validate(state, splits["test"], details=True, workers=workers),
+        }
+        if writes:
+            finish(directory, state.network, config, evaluations, environment)
+
+
+def _start(state: RunState, directory: Path) -> None:
+    """Continue from the newest checkpoint that can be read, or start from the weights that the configuration names."""
+    config = state.config
+    if checkpoint.exists(directory):
+        saved = checkpoint.load(directory)
+        if Config.from_dict(saved["config"]) != config:
+            raise ValueError(
+                f"the checkpoint in {directory} belongs to another configuration; delete it to start the run again"
+            )
+        state.load_state_dict(saved)
+    elif (weights := runs.start_weights(config)) is not None:
+        state.epochs_before = epochs_before(config)
+        network.warm_start(state.network, weights, config.warm_start)
 
 
 def _check_devices(config: Config, devices: int, device: torch.device) -> None:

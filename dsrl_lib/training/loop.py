@@ -1,30 +1,30 @@
-"""The training loop: the state of one run, from its start or its checkpoint to metrics.json.
+"""The training loop: the state of a run, one step of it, and the loop over all steps.
 
 All randomness of a step depends on (seed, epoch, sample) alone, and everything else is in the checkpoint. So a run that
 was killed continues where it was and ends with the same bits, on the CPU. Several processes can share a run.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from dsrl_lib import distributed, network, runs
 from dsrl_lib.config import Config
-from dsrl_lib.data.dataset import TrainingSet
-from dsrl_lib.data.split import Split, load_split
+from dsrl_lib.data.normalise import normalise
+from dsrl_lib.data.split import Split
+from dsrl_lib.device import autocast
 from dsrl_lib.evaluation.evaluate import Evaluation, evaluate
-from dsrl_lib.losses.criterion import class_weights, loss_terms, noise_image
-from dsrl_lib.training import checkpoint, finish
-from dsrl_lib.training.provenance import provenance
+from dsrl_lib.losses.criterion import criterion, frequency_weights
+from dsrl_lib.losses.terms import TERMS
+from dsrl_lib.training import checkpoint
+from dsrl_lib.training.batches import batch_targets, batches
+from dsrl_lib.training.log import Log
 from dsrl_lib.training.schedule import epochs_before, learning_rate, make_optimizer
 from dsrl_lib.training.signals import StoppedError, ignore_in_worker
 
@@ -35,183 +35,50 @@ class NonFiniteLossError(RuntimeError):
     """The loss became NaN or infinite."""
 
 
-class Training:
-    """The state of one run: network, optimiser, step counter and history."""
+class RunState:
+    """All that a step changes: network, optimiser, gradient scaler, step counter and history."""
 
-    def __init__(
-        self,
-        config: Config,
-        directory: Path,
-        device: torch.device,
-        workers: int,
-        progress: bool,
-        asked_to_stop: Callable[[], bool],
-    ) -> None:
-        self.config, self.directory, self.device, self.workers = config, directory, device, workers
-        self.progress, self.asked_to_stop = progress, asked_to_stop
-        self.writes = distributed.rank() == 0
-        self.train_split = load_split(config.data.dataset, "train")
-        self.val_split = load_split(config.data.dataset, "val")
-        self.epoch_steps = len(self.train_split) // config.optim.batch_size
+    def __init__(self, config: Config, split: Split, device: torch.device) -> None:
+        """Initial weights and step 0. split: the training images. ValueError if they do not fill one batch."""
+        self.config, self.device = config, device
+        self.epoch_steps = len(split) // config.optim.batch_size
         if self.epoch_steps == 0:
             raise ValueError(
                 f"optim.batch_size = {config.optim.batch_size}, but {config.data.dataset} train has only "
-                f"{len(self.train_split)} images"
+                f"{len(split)} images"
             )
         self.total_steps = self.epoch_steps * config.optim.epochs
-        self.epochs_before = 0  # behind the weights that it starts from
         self.network = network.build(config).to(device, memory_format=torch.channels_last)
-        self.optimizer = make_optimizer(self.network, config)
         # With several processes, this one takes the mean of their gradients.
         self.model = self.network if distributed.size() == 1 else DistributedDataParallel(self.network)
+        self.optimizer = make_optimizer(self.network, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.optim.precision == "fp16")
-        self.class_weights = class_weights(config, self.train_split, self.network.host.classes)
-        self.environment = provenance()
+        weighted = config.loss.class_weights == "frequency"
+        self.class_weights = frequency_weights(split.labels, self.network.host.classes) if weighted else None
+        self.epochs_before = 0
+        """Epochs of training behind the weights that the run started from."""
         self.step = 0
         self.history: list[dict[str, Any]] = []
         self.sums: dict[str, float] = {}
+        """Of the loss and its terms, over the steps of the present epoch."""
         self.seconds = 0.0
-        self.final_val: Evaluation | None = None  # of the last epoch; made again where a run was cut off after it
 
-    def run(self) -> None:
-        """From the checkpoint, or from the weights that the run starts from, to metrics.json."""
-        if self.writes:
-            runs.write_json(self.directory / "config.json", self.config.to_dict())
-        if checkpoint.exists(self.directory):
-            self.resume()
-        else:
-            self.epochs_before = epochs_before(self.config)
-            if (start := runs.start_weights(self.config)) is not None:
-                network.warm_start(self.network, start, self.config.warm_start)
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to continue with the same bits. Every process has to call it."""
+        rng = {"torch": torch.get_rng_state()}  # dropout draws from it
         if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        now = time.monotonic()
-        self.started, self.saved, self.epoch_started = now - self.seconds, now, (self.step, now)
-        with self._bar() as bar, self._tensorboard() as board:
-            for batch in self._batches():
-                stop, save = self._advance(batch, bar)
-                if self.step % self.epoch_steps == 0:
-                    self._finish_epoch(bar, board)
-                elif stop or save:
-                    self.checkpoint()
-                if stop and self.step < self.total_steps:
-                    raise StoppedError(f"{self.config.run_id}: asked to stop after step {self.step} of "
-                                       f"{self.total_steps}; the same command goes on from there")  # fmt: skip
-        self.finish()
-
-    def _batches(self) -> Iterator[dict[str, Tensor]]:
-        """The batches from the present step to the end of the run."""
-        dataset = TrainingSet(self.train_split, self.config.data, self.config.seed, self.config.model.input_scale)
-        every = [self._keys(step) for step in range(self.step, self.total_steps)]
-        keys = [keys[distributed.rank() :: distributed.size()] for keys in every]
-        pinned = self.device.type == "cuda"
-        loader = DataLoader(
-            dataset,
-            batch_sampler=keys,
-            num_workers=self.workers,
-            pin_memory=pinned,
-            worker_init_fn=ignore_in_worker,
-        )
-        for key, batch in zip(keys, loader, strict=True):
-            if self.config.loss.sisr_target == "noise":
-                batch["noise"] = torch.stack([noise_image(index, batch["hr"].shape[1:]) for _, index in key])
-            yield batch
-
-    def _keys(self, step: int) -> list[tuple[int, int]]:
-        """(epoch, index) of each sample of a batch: a fresh permutation every epoch, the last partial batch dropped.
-
-        Epochs are counted on from those of the runs that this one started from: no stage sees a sample again.
-        """
-        epoch, position = divmod(step + self.epochs_before * self.epoch_steps, self.epoch_steps)
-        order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.train_split))
-        start = position * self.config.optim.batch_size
-        return [(epoch, int(index)) for index in order[start : start + self.config.optim.batch_size]]
-
-    def _advance(self, batch: dict[str, Tensor], bar: tqdm) -> tuple[bool, bool]:
-        """One step; whether a process was asked to stop, and whether it is time for a checkpoint."""
-        stage_steps = self.epoch_steps * self.config.optim.stage_epochs
-        if stage_steps and self.step % stage_steps == 0:
-            self.optimizer = make_optimizer(self.network, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step, self.epoch_steps, self.epochs_before)
-        self.network.train()
-        for norm in network.batch_norms(self.network) if self.config.model.frozen_bn else ():
-            norm.eval()
-        batch = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
-        terms = loss_terms(self.model, batch, self.config, self.class_weights)
-        due = self.writes and time.monotonic() - self.saved > CHECKPOINT_SECONDS
-        flags = [torch.tensor(float(flag), device=self.device) for flag in (self.asked_to_stop(), due)]
-        *found, stop, save = distributed.means([*(term.detach() for term in terms.values()), *flags])
-        values = dict(zip(terms, found, strict=True))
-        if not np.isfinite(list(values.values())).all():
-            self._stop_non_finite(values)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(sum(terms.values())).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.step += 1
-        values["loss"] = sum(values.values())
-        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in values.items()}
-        bar.update(self.config.optim.batch_size)
-        return stop > 0, save > 0
-
-    def _stop_non_finite(self, values: dict[str, float]) -> None:
-        saved = self.directory / "last.pt"
-        good = f"the last good checkpoint is {saved}" if saved.exists() else "there is no checkpoint yet"
-        terms = ", ".join(f"{name} = {value:g}" for name, value in values.items())
-        raise NonFiniteLossError(f"{self.config.run_id}: non-finite loss at step {self.step}: {terms}; {good}")
-
-    def _finish_epoch(self, bar: tqdm, board: Any) -> None:
-        epoch = self.step // self.epoch_steps
-        row = {"epoch": epoch, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"]}
-        row |= {name: total / self.epoch_steps for name, total in self.sums.items()}
-        begin, since = self.epoch_started
-        row["images_per_s"] = (self.step - begin) * self.config.optim.batch_size / (time.monotonic() - since)
-        last = epoch == self.config.optim.epochs
-        if epoch % self.config.optim.validate_every == 0 or last:
-            result = self._evaluate(self.val_split, details=last)
-            row |= {"val_miou": result.miou}
-            if self.config.model.sisr:
-                row |= {"val_psnr": result.summary()["psnr"]}
-            self.final_val = result if last else None
-        self.history.append(row)
-        self.sums = {}
-        self.checkpoint()
-        self.epoch_started = (self.step, time.monotonic())
-        bar.set_postfix({k: f"{row[k]:.3f}" for k in ("loss", "val_miou") if k in row})
-        for name in row.keys() - {"epoch", "step"} if self.writes else ():
-            board.add_scalar(name, row[name], epoch)
-
-    def _evaluate(self, split: Split, details: bool = True) -> Evaluation:
-        distributed.share_buffers(self.network)  # all processes score the network that the first one saves
-        return evaluate(self.network, split, self.config, details=details, workers=self.workers,
-                        worker_init_fn=ignore_in_worker)  # fmt: skip
-
-    def checkpoint(self) -> None:
-        """Write the checkpoint and history.csv."""
-        self.saved = time.monotonic()
-        self.seconds = self.saved - self.started
-        rng = distributed.gather(self._rng())
-        if not self.writes:
-            return
-        state = {
+            rng["cuda"] = torch.cuda.get_rng_state()
+        return {
             "config": self.config.to_dict(),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "rng": rng,
+            "rng": distributed.gather(rng),
             **{name: getattr(self, name) for name in ("step", "epochs_before", "history", "sums", "seconds")},
         }
-        checkpoint.save(self.directory, state)
-        runs.write_history(self.directory / "history.csv", self.history)
 
-    def resume(self) -> None:
-        """Continue from the newest checkpoint that can be read. ValueError if none can, or if it is another run's."""
-        state = checkpoint.load(self.directory)
-        if Config.from_dict(state["config"]) != self.config:
-            raise ValueError(
-                f"the checkpoint in {self.directory} belongs to another configuration; delete it to start the run again"
-            )
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state_dict`."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
@@ -221,37 +88,124 @@ class Training:
             torch.cuda.set_rng_state(rng["cuda"].cpu())
         for name in ("step", "history", "sums", "seconds"):
             setattr(self, name, state[name])
-        self.epochs_before = state.get("epochs_before", None)
-        if self.epochs_before is None:  # written before checkpoints kept it
-            self.epochs_before = epochs_before(self.config)
+        recorded = "epochs_before" in state  # older checkpoints lack it
+        self.epochs_before = state["epochs_before"] if recorded else epochs_before(self.config)
 
-    def _rng(self) -> dict[str, Tensor]:
-        """State of this process's generators, which dropout draws from."""
-        return {"torch": torch.get_rng_state()} | (
-            {"cuda": torch.cuda.get_rng_state()} if self.device.type == "cuda" else {}
-        )
 
-    def finish(self) -> None:
-        """Evaluate val and test, and write what the run leaves."""
-        seconds = time.monotonic() - self.started
-        test_split = load_split(self.config.data.dataset, "test")
-        splits = {"train": self.train_split, "val": self.val_split, "test": test_split}
-        evaluations = {"val": self.final_val or self._evaluate(self.val_split), "test": self._evaluate(test_split)}
-        if self.writes:
-            self.environment["data"] = {name: split.manifest_hash for name, split in splits.items()}
-            self.environment["train_seconds"] = round(seconds, 1)
-            finish.write(self.directory, self.network, self.config, evaluations, self.environment)
+def loss_terms(
+    model: nn.Module, batch: dict[str, Tensor], config: Config, class_weights: Tensor | None = None
+) -> dict[str, Tensor]:
+    """The network on a batch (see `batches`), and the weighted terms of its loss."""
+    images = normalise(batch["input"]).contiguous(memory_format=torch.channels_last)  # (B, 3, h, w)
+    with autocast(images.device, config.optim.precision):
+        outputs = model(images)
+    return criterion(outputs, batch_targets(batch, config, class_weights), config.loss)
 
-    def _bar(self) -> tqdm:
-        size = self.config.optim.batch_size
-        return tqdm(
-            total=self.total_steps * size, initial=self.step * size, unit=" images", disable=not self.progress,
-            desc=f"{self.config.arm} s{self.config.seed}", mininterval=1.0,
-        )  # fmt: skip
 
-    def _tensorboard(self) -> AbstractContextManager:
-        if not self.writes:
-            return nullcontext()
-        from torch.utils.tensorboard import SummaryWriter
+def train_step(
+    state: RunState, batch: dict[str, Tensor], requests: Sequence[bool] = ()
+) -> tuple[dict[str, float], list[bool]]:
+    """One step of the optimiser, which reads and writes no file; the weighted terms of the loss, and their sum `loss`.
 
-        return SummaryWriter(self.directory / "tensorboard", purge_step=len(self.history) + 1)
+    requests: what this process asks of all, such as to stop; returned is what any of them asked.
+    NonFiniteLossError, before the weights change, if a term is NaN or infinite in any process.
+    """
+    config = state.config
+    stage_steps = state.epoch_steps * config.optim.stage_epochs
+    if stage_steps and state.step % stage_steps == 0:
+        state.optimizer = make_optimizer(state.network, config)
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate(config, state.step, state.epoch_steps, state.epochs_before)
+    state.network.train()
+    for norm in network.batch_norms(state.network) if config.model.frozen_bn else ():
+        norm.eval()
+    batch = {key: value.to(state.device, non_blocking=True) for key, value in batch.items()}
+    terms = loss_terms(state.model, batch, config, state.class_weights)
+    state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.scale(sum(terms.values())).backward()
+    # The one time that a step waits for the device: all its work up to the gradients is queued by now.
+    found = distributed.means(list(terms.values()), requests)
+    values = dict(zip(terms, found, strict=False))
+    if not all(map(math.isfinite, values.values())):
+        listed = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+        raise NonFiniteLossError(f"{config.run_id}: non-finite loss at step {state.step}: {listed}")
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.step += 1
+    return values | {"loss": sum(values.values())}, [share > 0 for share in found[len(terms) :]]
+
+
+def train(
+    state: RunState,
+    directory: Path,
+    splits: Mapping[str, Split],
+    *,
+    workers: int = 0,
+    progress: bool = True,
+    asked_to_stop: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
+    """From the present step of a run to its last, with checkpoints in `directory`.
+
+    splits: `train` and `val`. Returns the validation of the last epoch; None if an earlier process trained it.
+    NonFiniteLossError and StoppedError say what was saved.
+    """
+    config, writes, result = state.config, distributed.rank() == 0, None
+    steps = range(state.step, state.total_steps)
+    saved = since = time.monotonic()
+    started, first = since - state.seconds, state.step
+    with Log(config, directory if writes else None, steps, len(state.history) + 1, progress) as log:
+        for batch in batches(splits["train"], config, steps, state.epochs_before, state.device, workers):
+            due = writes and time.monotonic() - saved > CHECKPOINT_SECONDS
+            try:
+                terms, (stop, save) = train_step(state, batch, (asked_to_stop(), due))
+            except NonFiniteLossError as error:
+                raise NonFiniteLossError(f"{error}; {checkpoint.described(directory)}") from None
+            state.sums = {name: state.sums.get(name, 0.0) + value for name, value in terms.items()}
+            log.step()
+            ended = state.step % state.epoch_steps == 0
+            if ended:
+                speed = (state.step - first) * config.optim.batch_size / (time.monotonic() - since)
+                row = _close_epoch(state, speed)
+                last = row["epoch"] == config.optim.epochs
+                if last or row["epoch"] % config.optim.validate_every == 0:
+                    result = validate(state, splits["val"], details=last, workers=workers)
+                    row |= {"val_miou": result.miou}
+                    row |= {"val_psnr": result.summary()["psnr"]} if config.model.sisr else {}
+            if ended or stop or save:
+                saved = time.monotonic()
+                state.seconds = saved - started
+                save_checkpoint(state, directory)
+            if ended:
+                log.epoch(row)
+                first, since = state.step, time.monotonic()
+            if stop and state.step < state.total_steps:
+                raise StoppedError(f"{config.run_id}: asked to stop after step {state.step} of {state.total_steps}; "
+                                   "the same command continues from there")  # fmt: skip
+    state.seconds = time.monotonic() - started
+    return result
+
+
+def validate(state: RunState, split: Split, *, details: bool, workers: int) -> Evaluation:
+    """Score the network that the first process saves, in all processes."""
+    distributed.share_buffers(state.network)
+    return evaluate(
+        state.network, split, state.config, details=details, workers=workers, worker_init_fn=ignore_in_worker
+    )
+
+
+def save_checkpoint(state: RunState, directory: Path) -> None:
+    """Write the checkpoint and history.csv. Every process has to call it; the first one writes."""
+    content = state.state_dict()
+    if distributed.rank() == 0:
+        checkpoint.save(directory, content)
+        runs.write_history(directory / "history.csv", state.history, TERMS)
+
+
+def _close_epoch(state: RunState, images_per_s: float) -> dict[str, Any]:
+    """Begin the row of the epoch that has ended, and begin the sums of the next one."""
+    row = {"epoch": state.step // state.epoch_steps, "step": state.step, "lr": state.optimizer.param_groups[0]["lr"]}
+    row |= {name: total / state.epoch_steps for name, total in state.sums.items()}
+    row["images_per_s"] = images_per_s
+    state.history.append(row)
+    state.sums = {}
+    return row

@@ -1,0 +1,45 @@
+"""What a run shows while it trains: a progress bar, and curves for TensorBoard."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+from dsrl_lib.config import Config
+
+
+class Log:
+    """A bar that counts images, and scalars per epoch in <directory>/tensorboard; neither for directory None."""
+
+    def __init__(self, config: Config, directory: Path | None, steps: range, epoch: int, progress: bool) -> None:
+        """steps: those still to do. epoch: the next one to end; what an earlier process logged of it is dropped."""
+        self.images = config.optim.batch_size
+        self.bar = tqdm(
+            total=steps.stop * self.images, initial=steps.start * self.images, unit=" images", disable=not progress,
+            desc=f"{config.arm} s{config.seed}", mininterval=1.0,
+        )  # fmt: skip
+        self.board = None
+        if directory is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board = SummaryWriter(directory / "tensorboard", purge_step=epoch)
+
+    def step(self) -> None:
+        """Count one batch."""
+        self.bar.update(self.images)
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Show one row of history.csv."""
+        self.bar.set_postfix({key: f"{row[key]:.3f}" for key in ("loss", "val_miou") if key in row})
+        for name in row.keys() - {"epoch", "step"} if self.board else ():
+            self.board.add_scalar(name, row[name], row["epoch"])
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.close()
+        if self.board:
+            self.board.close()
