@@ -21,7 +21,7 @@ from dsrl_lib.paths import CLASSES, data_dir
 
 
 def build(config: Config) -> DSRL:
-    """The network of `config`, with published host weights where it asks for them, else from `config.seed`."""
+    """The network of `config`, with published host weights if it asks for them, else from `config.seed`."""
     table = class_table(config.data.dataset)
     model = config.model
     with torch.random.fork_rng(devices=[]):
@@ -89,7 +89,7 @@ def load(path: Path) -> tuple[DSRL, Config]:
 
 
 def _check_classes(dataset: str, stored: list[str] | None, path: Path) -> None:
-    """A data set of one's own brings its classes: those of the file have to be the ones that are here."""
+    """The classes of your own data set come with it: those of the file have to be the ones that are here."""
     if dataset not in datasets():
         raise ValueError(
             f"{path} is of the data set {dataset!r}, which is not here. Its classes suffice to use the weights: write "
@@ -104,8 +104,8 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], Config]:
     """Tensors and configuration of a file that `save` wrote."""
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} does not exist: weights are not kept in git. Delete {path.parent.name} and ask for that run again "
-            "to train it here."
+            f"{path} does not exist: weights are not kept in git. Copy the file from where the run was trained, or "
+            f"move the directory {path.parent.name} away and train the run again"
         )
     found = metadata(path)
     try:

@@ -13,15 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from dsrl_lib.losses.terms import TERMS
 from study.figures.style import INK, chart, colour, styled
 from study.statistics.bootstrap import Difference
 
-TERMS = {
-    "ce": ("CE", "#0072B2"),
-    "aux": ("auxiliary CE", "#8a8a8a"),
-    "mse": ("w1 MSE", "#009E73"),
-    "fa": ("w2 FA", "#D55E00"),
-}
 HOST_MARKERS = "osD^vP"
 
 @styled
@@ -29,9 +24,9 @@ def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
     """One run: weighted loss terms, validation mIoU (and PSNR), learning rate. history: history.csv."""
     figure = chart(9.6, 2.9)
     losses, accuracy, rate = figure.subplots(1, 3)
-    for name, (label, hue) in TERMS.items():
+    for name, term in TERMS.items():
         if name in history and history[name].notna().any():
-            losses.plot(history["epoch"], history[name], color=hue, label=label, **_dot(history))
+            losses.plot(history["epoch"], history[name], color=term.colour, label=term.label, **_dot(history))
     losses.set(title="Weighted loss terms", xlabel="epoch")
     if len(losses.lines) > 1:
         losses.set_yscale("log")
