@@ -77,7 +77,8 @@ class ClassUniform:
         # The third and fourth word keep this stream apart from those of the crops: [seed, epoch, index].
         rng = np.random.default_rng([seed, epoch, 0, 1])
         by_class = self._by_class(epoch)
-        # DEVIATION: in the released code a class without a point loses its samples, and the epoch is shorter.
+        # DEVIATION: in class-uniform sampling a class that no frame shows leaves its samples to the other classes. In
+        # the released code (Zhu et al.) they are lost, and the epoch is shorter.
         each = int(self.share * self.frames) // max(1, len(by_class))
         draws = [Draw(int(i), None, None) for i in rng.permutation(self.frames)[: self.frames - each * len(by_class)]]
         for label, rows in by_class.items():
@@ -124,8 +125,9 @@ def points_of(label: np.ndarray, tile: int) -> list[tuple[int, int, int]]:
 
     label: uint8 (H, W), 255 for void. The tiles cover the frame from the top left; the last ones may be smaller.
     """
-    # DEVIATION: the released code drops what is left of whole tiles, and takes the centre of mass itself, which in a
-    # quarter of the cases lies on another class.
+    # DEVIATION: in class-uniform sampling the tiles cover the whole frame, and a point is a pixel of its class. The
+    # released code (Zhu et al.) drops the strip beyond the last whole tile, and takes the centre of mass itself, which
+    # often lies on another class.
     height, width = label.shape
     if not 1 <= tile <= min(height, width):
         raise ValueError(f"tile = {tile}: allowed are 1 to {min(height, width)} for a frame of {height}x{width}")
@@ -157,7 +159,8 @@ def around(
 
 def start_containing(rng: np.random.Generator, at: int, length: int, side: int) -> int:
     """Where an interval of `length` in [0, side) starts that contains `at`, uniform over all possible starts."""
-    # DEVIATION: the released code draws from one start too many, whose crop ends just before the point.
+    # DEVIATION: in class-uniform sampling every crop contains its point, and all places are equally likely. The
+    # released code (Zhu et al.) may end a crop just before the point, and prefers places at the edge of the frame.
     if not (0 <= at < side and 1 <= length <= side):
         raise ValueError(f"at = {at}, length = {length}: allowed are 0 to {side - 1} and 1 to {side}")
     return int(rng.integers(max(0, at - length + 1), min(at, side - length) + 1))

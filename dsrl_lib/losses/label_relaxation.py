@@ -41,8 +41,9 @@ def relaxed_cross_entropy(
 
     Raises ValueError for other shapes and settings, IndexError (on the CPU) for other labels.
     """
-    # DEVIATION: the released code sums over the samples what each has as sum / (pixels + 1), weights pixels of one
-    # sample by set sizes of another, and gives NaN if the softmax of a whole set underflows.
+    # DEVIATION: label relaxation is a mean over the pixels of the batch, finite for any gap between logits. The
+    # released code (Zhu et al.) adds up sum / (pixels + 1) of the samples, divides pixels of one sample by set sizes of
+    # another, and gives NaN if the softmax of a set underflows.
     _check(logits, labels)
     _check_bound(upper_bound)
     sets = allowed_sets(labels, logits.shape[1], border=border, strict=strict, void_joins=void_joins)
@@ -67,7 +68,8 @@ def boundary_weighted_cross_entropy(logits: Tensor, labels: Tensor, *, upper_bou
     _check(logits, labels)
     _check_bound(upper_bound)
     sets = allowed_sets(labels, logits.shape[1], border=0)
-    # DEVIATION: the released code counts pixels of boundaries twice in the f_c of this stage.
+    # DEVIATION: after the switch-off epoch of label relaxation each pixel counts once in the shares of the classes. The
+    # released code (Zhu et al.) counts pixels of boundaries twice.
     weights = _image_weights(sets, labels, 0, (), upper_bound, logits.shape[1]) if upper_bound else sets != 0
     return _mean(logits, labels, sets, weights * (1 + thick_boundaries(labels).float()))
 
