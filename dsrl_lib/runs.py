@@ -31,8 +31,12 @@ def folder(config: Config) -> Path:
 
 
 def read_config(directory: Path) -> Config:
-    """The configuration of a run directory."""
-    return Config.from_dict(read_json(directory / "config.json"))
+    """The configuration of a run directory. ValueError that names the file, if it holds no configuration."""
+    values = read_json(directory / "config.json")
+    try:
+        return Config.from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{directory / 'config.json'}: {error}") from None
 
 
 def chain(run: Config | Path) -> list[Config]:

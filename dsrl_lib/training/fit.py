@@ -2,10 +2,12 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
 from dsrl_lib import distributed, network, runs
+from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
 from dsrl_lib.data.split import load_split
 from dsrl_lib.device import keep_freed_memory, pick_device
@@ -24,11 +26,13 @@ def fit(config: Config, *, device: str = "auto", workers: int = 0, devices: int 
     A complete run is returned at once; one that was cut off continues. A run that another process writes is waited
     for. device: "auto", "cpu" or "cuda". workers: processes that load samples; results do not depend on them.
     devices: processes, each with a device of its own, that share the run; torchrun starts them.
-    Raises FileNotFoundError if the run that it starts from (`config.warm_start`) has not left its weights,
-    NonFiniteLossError with the step and the terms, StoppedError after SIGTERM or SIGUSR1 (a checkpoint is written),
-    and RuntimeError if one of several processes fails.
+    Raises ValueError for settings that do not fit each other (`Config.checked`), FileNotFoundError if the run that it
+    starts from (`config.warm_start`) has not left its weights, NonFiniteLossError with the step and the terms,
+    StoppedError after SIGTERM or SIGUSR1 (a checkpoint is written), and RuntimeError if one of several processes fails.
     """
-    directory = runs.folder(config)
+    directory = runs.folder(config.checked())
+    check("workers", workers, Annotated[int, at_least(0)])
+    check("devices", devices, Annotated[int, at_least(1)])
     if runs.is_complete(directory) and not distributed.launched():
         return directory
     where = pick_device(device)
@@ -90,8 +94,6 @@ def _start(state: RunState, directory: Path) -> None:
 
 
 def _check_devices(config: Config, devices: int, device: torch.device) -> None:
-    if devices < 1:
-        raise ValueError(f"devices = {devices}; allowed: 1 or more")
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise ValueError(f"devices = {devices}, but torch finds {torch.cuda.device_count()} CUDA devices here")
     if config.optim.batch_size % devices:

@@ -43,6 +43,7 @@ def _branch(directory: Path, config: Config, changes: Sequence[str]) -> Config:
                 f"{', '.join(FIXED)}"
             )
         changed = override(changed, key, value)
+    changed.checked()
     state = checkpoint.load(directory)
     changed = replace(changed, continues=f"{config.run_id}@{state['step']}")
     target = runs.folder(changed)
