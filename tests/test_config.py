@@ -1,8 +1,13 @@
 """Configuration and presets: hashes name runs, overrides are strict, arms differ only where they say."""
 
+import json
+from typing import Annotated
+
 import pytest
 
-from dsrl_lib.config import Config, override
+from dsrl_lib.allowed import above, at_least, between, check, did_you_mean, parse
+from dsrl_lib.config import Config, Data, Loss, Model, Optim, override
+from dsrl_lib.paths import root
 from study.arms import ARMS
 from study.presets import parent_of, preset
 from study.profiles import PROFILES
@@ -83,3 +88,151 @@ def test_override_reads_text_as_the_type_of_the_setting():
     assert config.optim.epochs == 12 and isinstance(config.optim.epochs, int)
     assert override(Config(), "loss.fa_q", "2").loss.fa_q == 2
     assert override(Config(), "loss.fa_normalise", "off").loss.fa_normalise is False
+
+
+RUNS = sorted((root() / "results" / "camvid" / "runs").glob("*/config.json"))
+
+
+@pytest.mark.skipif(not RUNS, reason="no published runs in this copy of the repository")
+def test_configurations_of_all_published_runs_load_and_keep_their_names():
+    assert len(RUNS) == 131
+    for path in RUNS:
+        config = Config.from_dict(json.loads(path.read_text()))
+        assert config.run_id == path.parent.name and Config.from_dict(config.to_dict()) == config
+
+
+WHOLE, NUMBER = "a whole number, ", "a number "
+OUT_OF_RANGE = {
+    "data.height": ((0, -5), WHOLE + "1 or more"),
+    "data.width": ((0, -5), WHOLE + "1 or more"),
+    "data.crop_height": ((0, -5), WHOLE + "1 or more"),
+    "data.crop_width": ((0, -5), WHOLE + "1 or more"),
+    "data.scale_min": ((0, -1, "nan", "inf"), NUMBER + "above 0"),
+    "data.scale_max": ((0, -1, "nan", "inf"), NUMBER + "above 0"),
+    "data.flip": ((-0.1, 1.1, "nan"), NUMBER + "from 0 to 1"),
+    "data.colour": ((-1, "nan", "inf"), NUMBER + "0 or more"),
+    "model.input_scale": ((0, -0.5, "inf"), NUMBER + "above 0"),
+    "loss.w1": ((-1, "nan", "inf"), NUMBER + "0 or more"),
+    "loss.w2": ((-1, "nan", "inf"), NUMBER + "0 or more"),
+    "loss.fa_stride": ((0, -8, 2.5), WHOLE + "1 or more"),
+    "optim.lr": ((0, -0.1, "nan", "inf", "fast"), NUMBER + "above 0"),
+    "optim.weight_decay": ((-1, "nan"), NUMBER + "0 or more"),
+    "optim.momentum": ((-0.1, 1, "nan"), NUMBER + "from 0 to below 1"),
+    "optim.power": ((-1, "inf"), NUMBER + "0 or more"),
+    "optim.batch_size": ((0, -4, 1.5, True, "8.0"), WHOLE + "1 or more"),
+    "optim.epochs": ((0, -1, "ten"), WHOLE + "1 or more"),
+    "optim.schedule_epochs": ((-1,), WHOLE + "0 or more"),
+    "optim.stage_epochs": ((-1,), WHOLE + "0 or more"),
+    "optim.validate_every": ((0, -1), WHOLE + "1 or more"),
+}
+
+
+@pytest.mark.parametrize("key", OUT_OF_RANGE)
+def test_a_value_out_of_its_range_is_refused_however_it_is_given(key):
+    values, allowed = OUT_OF_RANGE[key]
+    section, name = key.split(".")
+    kind = {"data": Data, "model": Model, "loss": Loss, "optim": Optim}[section]
+    for value in values:
+        with pytest.raises(ValueError) as error:
+            override(Config(), key, value)
+        assert str(error.value).startswith(f"{key} = ") and str(error.value).endswith(f"; allowed: {allowed}")
+        for make in (lambda v: kind(**{name: v}), lambda v: Config.from_dict({section: {name: v}})):
+            with pytest.raises(ValueError) as error:
+                make(value)
+            assert str(error.value) == f"{key} = {value!r}; allowed: {allowed}"
+
+
+def test_every_setting_that_is_a_number_has_a_range():
+    numbers = {
+        f"{section}.{name}" for section, values in Config().to_dict().items() if isinstance(values, dict)
+        for name, value in values.items() if type(value) in (int, float)
+    }  # fmt: skip
+    assert numbers - {"loss.fa_q"} == set(OUT_OF_RANGE)  # fa_q is one of two numbers
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1], r"the configuration = \[1\]; allowed: settings by their names"),
+        ({"optim": None}, "optim = None; allowed: settings by their names"),
+        ({"optim": {"lr": [0.1]}}, r"optim.lr = \[0.1\]; allowed: a number above 0"),
+        ({"optim": {"lr": "0.1"}}, "optim.lr = '0.1'; allowed: a number above 0"),
+        ({"optim": {"epochs": None}}, "optim.epochs = None; allowed: a whole number, 1 or more"),
+        ({"optim": {"precision": 16}}, "optim.precision = 16; allowed: fp32, bf16, fp16"),
+        ({"model": {"fa": "yes"}}, "model.fa = 'yes'; allowed: true, false"),
+        ({"model": {"host": ["ddrnet39"]}}, r"model.host = \['ddrnet39'\]; allowed: espnetv2_s0.5, "),
+        ({"model": {"host": "ddrnet93"}}, r"model.host = 'ddrnet93'; .*\(did you mean ddrnet\d+\?\)"),
+        ({"loss": {"fa_q": True}}, "loss.fa_q = True; allowed: 1, 2"),
+        ({"seed": -1}, "seed = -1; allowed: a whole number, from 0 to 4294967295"),
+        ({"seed": "0"}, "seed = '0'; allowed: a whole number"),
+        ({"arm": None}, "arm = None; allowed: text"),
+        ({"warm_start": 3}, "warm_start = 3; allowed: text or nothing"),
+        ({"optm": {}}, r"unknown settings: optm \(did you mean optim\?\)"),
+        ({"data": {"hieght": 1}}, r"unknown settings: data\.hieght \(did you mean height\?\)"),
+    ],
+)
+def test_a_wrong_value_in_a_file_is_explained(values, message):
+    with pytest.raises(ValueError, match=message):
+        Config.from_dict(values)
+
+
+DSRL_MODEL = {"sssr": True, "sisr": True, "fa": True}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": {"scale_min": 2.0}}, r"data.scale_min = 2.0; allowed: at most data.scale_max = 1.6"),
+        ({"model": {"host": "ddrnet39", "pretrained": "cityscapes_512x256"}},
+         "model.pretrained = 'cityscapes_512x256'; allowed: none with model.host = ddrnet39"),
+        ({"model": {"fa": True}}, "model.fa = True; allowed: false, or model.sssr and model.sisr"),
+        ({"model": DSRL_MODEL, "data": {"crop_width": 127}}, "data.crop_width = 127; .* it makes 128 of 127"),
+        ({"model": DSRL_MODEL | {"input_scale": 1.0}}, "data.crop_height = 128; .* it makes 256 of 128"),
+        ({"model": {"input_scale": 0.001}}, "data.height = 128; allowed: sizes of which model.input_scale = 0.001"),
+        ({"model": DSRL_MODEL, "loss": {"fa_stride": 200}},
+         "loss.fa_stride = 200; allowed: strides that fit twice in a crop of 128 x 256"),
+        ({"loss": {"class_weights": "frequency", "segmentation": "ohem"}}, "loss.class_weights = 'frequency'; .* none"),
+        ({"model": {"host": "ddrnet39"}, "optim": {"batch_size": 1}}, "optim.batch_size = 1; allowed: 2 or more with"),
+    ],
+)  # fmt: skip
+def test_settings_that_do_not_fit_each_other_are_refused_as_a_whole(values, message):
+    with pytest.raises(ValueError, match=message):
+        Config.from_dict(values)
+
+
+def test_a_later_stage_is_checked_before_the_first_is_trained():
+    with pytest.raises(ValueError, match=r"loss.fa_stride = 100; allowed: strides that fit twice in a crop of 64 x 128"):
+        preset("smoke", "dsrl", overrides=["loss.fa_stride=100"])
+    with pytest.raises(ValueError, match=r"data\.crop_width = 127"):
+        preset("smoke", "dsrl", overrides=["data.crop_width=127"])
+    assert preset("smoke", "bilinear", overrides=["data.crop_width=127"]).data.crop_width == 127
+    both = ["data.scale_min=2", "data.scale_max=3"]  # each alone would not fit the other's default
+    assert preset("smoke", "lr", overrides=both).data.scale_min == 2
+
+
+def test_the_nearest_name_is_offered():
+    for given, valid, said in (
+        ("DSRL", ARMS, " (did you mean dsrl?)"),
+        ("bilinaer", ARMS, " (did you mean bilinear?)"),
+        ("nothing like it", ARMS, ""),
+        (3, ARMS, ""),
+    ):
+        assert did_you_mean(given, valid) == said
+    with pytest.raises(ValueError, match=r"unknown setting 'epochs'; .*\(did you mean optim\.epochs\?\)"):
+        override(Config(), "epochs", 3)
+    with pytest.raises(ValueError, match=r"data\.dataset = 'camvd'; .*\(did you mean camvid\?\)"):
+        override(Config(), "data.dataset", "camvd")
+    with pytest.raises(ValueError, match=r"unknown profile 'camvd'; valid: .*\(did you mean camvid\?\)"):
+        preset("camvd", "lr")
+
+
+def test_ranges_serve_options_too():
+    workers = Annotated[int, at_least(0)]
+    check("workers", 0, workers)
+    for value in (-1, True, 1.0, None):
+        with pytest.raises(ValueError, match=f"workers = {value}; allowed: a whole number, 0 or more"):
+            check("workers", value, workers)
+    assert parse("seconds", "2", Annotated[float, above(0)]) == 2.0
+    assert parse("overlap", "0.5", Annotated[float, between(0, 1)]) == 0.5
+    with pytest.raises(ValueError, match="seconds = nan; allowed: a number above 0"):
+        parse("seconds", "nan", Annotated[float, above(0)])
