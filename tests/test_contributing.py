@@ -1,0 +1,47 @@
+"""The examples in CONTRIBUTING.md work as they stand there."""
+
+import re
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+
+from dsrl_lib import network, registry
+from dsrl_lib.config import Config, Data, Model
+from dsrl_lib.losses.segmentation import cross_entropy
+from dsrl_lib.paths import root
+
+BLOCKS = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", (root() / "CONTRIBUTING.md").read_text(), re.DOTALL))
+"""The code for each file that an example writes."""
+
+
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch):
+    """added(path): the module of the block for a new file, which can be imported until the test ends."""
+
+    def add(path: str) -> ModuleType:
+        module = ModuleType(path.removesuffix(".py").replace("/", "."))
+        exec(compile(BLOCKS[path], path, "exec"), module.__dict__)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        return module
+
+    return add
+
+
+def test_the_host_that_is_added_trains(added, monkeypatch):
+    added("dsrl_lib/models/hosts/tiny.py")
+    monkeypatch.setitem(registry.HOSTS, "tiny", None)  # so that the entry goes when the test ends
+    exec(BLOCKS["dsrl_lib/registry.py"], vars(registry))
+    model = network.build(Config(data=Data("camvid"), model=Model("tiny", sssr=True, sisr=True, fa=True)))
+    labels = torch.randint(0, 11, (2, 48, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    x = torch.randn(2, 3, 24, 32, generator=torch.Generator().manual_seed(0))
+    optimizer, losses = torch.optim.SGD(model.parameters(), lr=0.1), []
+    for _ in range(2):
+        loss = cross_entropy(model(x)["logits"], labels)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert model.host.early.weight.grad.abs().sum() > 0 and losses[1] < losses[0]
+    assert model.host.features(x).deep.shape == (2, 16, 3, 4)  # the strides of the entry: 4, 8, 4
