@@ -30,7 +30,7 @@ RUNS = {
 }
 RESULTS = os.path.relpath(results_dir() / PROFILE)
 PYTHON_M = shlex.join(python_m())
-EXECUTE = f"{PYTHON_M} dsrl_lib execute"
+EXECUTE = f"{PYTHON_M} study execute"
 METRICS = f"{RESULTS}/runs/{{run_id}}/metrics.json"
 EXECUTED = f"{RESULTS}/notebooks/{{name}}.ipynb"
 RUN_NOTEBOOK = f"{RESULTS}/notebooks/runs/{{run_id}}.ipynb"
@@ -131,7 +131,7 @@ rule table:
     message:
         "results.csv"
     shell:
-        "{PYTHON_M} dsrl_lib collect --profile {PROFILE} > {log} 2>&1"
+        "{PYTHON_M} study collect --profile {PROFILE} > {log} 2>&1"
 
 
 rule verdicts:
@@ -145,7 +145,7 @@ rule verdicts:
     message:
         "claims.csv"
     shell:
-        "{PYTHON_M} dsrl_lib claims --profile {PROFILE} > {log} 2>&1"
+        "{PYTHON_M} study claims --profile {PROFILE} > {log} 2>&1"
 
 
 def before_notebook(wildcards):

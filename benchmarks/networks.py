@@ -1,30 +1,29 @@
-"""Speed of whole networks: training images a second by host, and pruned against full inference."""
+"""Speed of whole networks: training images per second by host, and pruned against full inference."""
 
 import time
 
 import torch
 
 from dsrl_lib import network
-from dsrl_lib.config import Config
+from dsrl_lib.config import Config, Data, Model
 from dsrl_lib.device import pick_device
 from dsrl_lib.evaluation import cost
 from dsrl_lib.registry import HOSTS
 from dsrl_lib.training.loop import loss_terms
 from dsrl_lib.training.schedule import make_optimizer
-from study.presets import preset
 
 RIVAL = "espnetv2_s1.0"
 BENCHED = tuple(host for host in HOSTS if host != "deepwv3plus")  # which is too large for a CPU
 
 
 def training_bench(seconds: float = 4.0) -> list[dict[str, str | float]]:
-    """Rows with `what`, `images_per_s` and `ratio` to ESPNetv2 s=1.0: arm `dsrl` at LR 180x240, batch 8."""
+    """Rows with `what`, `images_per_s` and `ratio` to ESPNetv2 s=1.0: all of DSRL at LR 180x240, batch 8."""
     speeds = {host: _training_speed(_config(host), seconds) for host in BENCHED}
     return [{"what": host, "images_per_s": s, "ratio": s / speeds[RIVAL]} for host, s in speeds.items()]
 
 
 def pruning_bench() -> list[dict[str, str | float]]:
-    """Rows with `what`, `full_ms`, `pruned_ms` and their `ratio`: arm `dsrl`, one frame at LR 180x240."""
+    """Rows with `what`, `full_ms`, `pruned_ms` and their `ratio`: all of DSRL, one frame at LR 180x240."""
     rows = []
     for host in BENCHED:
         config = _config(host)
@@ -35,7 +34,8 @@ def pruning_bench() -> list[dict[str, str | float]]:
 
 
 def _config(host: str) -> Config:
-    return preset("camvid", "dsrl", host, overrides=["model.pretrained=none"])
+    data = Data("camvid", height=360, width=480, crop_height=360, crop_width=480)
+    return Config(data=data, model=Model(host, sssr=True, sisr=True, fa=True))
 
 
 def _training_speed(config: Config, seconds: float) -> float:

@@ -21,7 +21,7 @@ BENCHES: dict[str, tuple[str, Callable[[], Rows]]] = {
 
 
 def report(what: str, threads: int) -> None:
-    """Run one benchmark of BENCHES, or "all" of them, and print a table each."""
+    """Run one benchmark of BENCHES, or "all" of them, and print one table each."""
     torch.set_num_threads(threads)
     device = pick_device("auto")
     print(f"{device_name(device)}, {threads} threads, torch {torch.__version__}")

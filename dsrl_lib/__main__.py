@@ -1,187 +1,250 @@
-"""Command line: ``python -m dsrl_lib COMMAND --help``. Every command is one function call; imports are lazy."""
+"""The method's command line: ``python -m dsrl_lib COMMAND --help``. Every command is one call; imports are lazy."""
 
 import sys
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from dsrl_lib import weights_commands
+from dsrl_lib.commands import Changes, Device, HostOfWeights, Machine, OnMachine, Weights, finish, moved
+from dsrl_lib.evaluation.tta import TTA
 
 app = tyro.extras.SubcommandApp()
-Repeated = tyro.conf.UseAppendAction
+
+Augmentation = Annotated[TTA, tyro.conf.arg(name="", help="Test-time augmentation.")]
 
 
 @app.command
 def train(
-    arm: str,
-    profile: str = "smoke",
-    host: str | None = None,
-    seed: int = 0,
-    set_: Annotated[Repeated[tuple[str, ...]], tyro.conf.arg(name="set", metavar="SECTION.KEY=VALUE")] = (),
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    workers: int = 0,
-    devices: int = 1,
+    config: tyro.conf.Positional[Path],
+    changes: Changes = (),
+    machine: OnMachine = Machine(),  # noqa: B008
 ) -> None:
-    """Train one arm to a complete run directory and print it; a complete run is returned at once.
+    """Train the run of a configuration and print its directory; a complete run is kept as it is.
 
     Args:
-        arm: The arm, as in study tables: lr, bilinear, sssr, sssr_sisr, dsrl, ...
-        profile: smoke, camvid or cityscapes.
-        host: Host network; the profile's own unless given.
-        seed: Seed of the initial weights and of the data order.
-        set_: Another value for one setting; may be repeated.
-        device: Where to train.
-        workers: Processes that load samples; results do not depend on them.
-        devices: Processes, each with a device of its own, that share the run.
+        config: A JSON file like config.json of a run; a setting that it lacks has its default.
     """
-    from study.presets import preset
+    from dsrl_lib.config import Config, override
+    from dsrl_lib.runs import read_json
 
-    config = preset(profile, arm, host, seed, set_)  # a mistake shows before torch is loaded
+    settings = Config.from_dict(read_json(config))
+    for key, _, value in (change.partition("=") for change in changes):
+        settings = override(settings, key, value)
 
-    from study.train import train_with_parents
+    from dsrl_lib.training.fit import fit
 
-    print(train_with_parents(config, device=device, workers=workers, devices=devices))
+    print(fit(settings, **asdict(machine)))
 
 
 @app.command
 def resume(
     run: tyro.conf.Positional[str],
-    set_: Annotated[Repeated[tuple[str, ...]], tyro.conf.arg(name="set", metavar="SECTION.KEY=VALUE")] = (),
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    workers: int = 0,
-    devices: int = 1,
+    changes: Changes = (),
+    machine: OnMachine = Machine(),  # noqa: B008
 ) -> None:
-    """Go on with a run that was cut off: exactly, or with changed settings as a new run that says so.
+    """Continue a run that was cut off: exactly, or with changed settings as a new run that says so.
 
     Args:
         run: Directory or id of the run.
-        set_: Another value for one setting of the schedule or the loss; may be repeated.
-        device: Where to train.
-        workers: Processes that load samples; results do not depend on them.
-        devices: Processes, each with a device of its own, that share the run.
     """
     from dsrl_lib.runs import find_run
     from dsrl_lib.training.resume import resume
 
-    print(resume(find_run(run), set_, device=device, workers=workers, devices=devices))
+    print(resume(find_run(run), changes, **asdict(machine)))
 
 
 @app.command
-def runs(
-    profile: str = "smoke",
-    compare: tuple[str, str] | None = None,
-    delete: str | None = None,
-    yes: bool = False,
+def predict(
+    sources: tyro.conf.Positional[tuple[str, ...]],
+    weights: Weights,
+    out: Path,
+    host: HostOfWeights = None,
+    tta: Augmentation = TTA(),  # noqa: B008
+    device: Device = "auto",
 ) -> None:
-    """List the runs of a profile, compare two, or delete one.
+    """Predict images into DIR/{rgb,pred,compose,diff,sr}; a bad image is reported at the end (exit status 1).
 
     Args:
-        profile: smoke, camvid or cityscapes.
-        compare: Two runs (directory or id): the settings in which they differ, and their scores.
-        delete: A run to delete; asks first.
-        yes: Delete without asking.
+        sources: Images, folders, patterns, or dataset:split such as camvid:test.
+        out: The folder to write.
     """
-    from dsrl_lib.runs import find_run
-    from study import manage
+    from dsrl_lib.deploy.predict import predict
 
-    if compare:
-        print(manage.compare(*map(find_run, compare)))
-    elif delete:
-        directory = find_run(delete)
-        if yes or input(f"delete {directory}? [y/N] ").strip().lower() in ("y", "yes"):
-            manage.delete(directory)
-            print(f"deleted {directory.name}")
-        else:
-            raise ValueError("nothing was deleted")
-    else:
-        print(manage.table(profile))
-
-
-for _command in weights_commands.COMMANDS:
-    app.command(_command)
+    model, config = _open(weights, host, device)
+    done = predict(model, config, sources, out, tta)
+    speed = done.written / max(done.seconds, 1e-9)
+    print(f"{done.written} images in {done.seconds:.1f} s, {speed:.1f} images/s: {out}")
+    if done.failed:
+        raise ValueError("\n  ".join([f"{len(done.failed)} images could not be predicted:", *done.failed]))
 
 
 @app.command
-def plan(profile: str = "smoke") -> None:
-    """Print the runs of a profile, one training command a line, each after the run it starts from."""
-    from study import plan
-
-    for run in plan.planned_runs(profile):
-        print(plan.command(run))
-
-
-@app.command
-def latency(profile: str = "camvid", device: Literal["cpu", "cuda"] = "cpu") -> None:
-    """Measure the latencies of all finished runs of a profile again, in turn. Nothing else should run meanwhile."""
-    from study.latency import remeasure
-
-    runs, networks = remeasure(profile, device)
-    print(f"{networks} networks measured for {runs} runs; `collect` and `claims` take the new numbers up")
-
-
-@app.command
-def collect(profile: str = "smoke") -> None:
-    """Write results.csv of a profile from its run directories."""
-    from study.report.results import write_results
-
-    print(write_results(profile))
-
-
-@app.command
-def claims(profile: str = "camvid") -> None:
-    """Judge every claim by the rules of claims.toml; write claims.csv, and the tables in README.md and REPORT.md."""
-    from study.claims.table import write_claims
-    from study.evidence import Study
-    from study.report.texts import write_texts
-
-    study = Study(profile)
-    for path in (write_claims(study), *write_texts(study)):
-        print(path)
-
-
-@app.command
-def bench(what: Literal["all", "affinity", "training", "loader", "pruning"] = "all", threads: int = 2) -> None:
-    """Print speeds as ratios against a named rival, measured in this run.
-
-    Args:
-        what: Feature affinity against the direct form, training images/s by host, loading against decoding, or
-            pruned against full networks.
-        threads: Threads of PyTorch.
-    """
-    from benchmarks.report import report
-
-    report(what, threads)
-
-
-@app.command
-def execute(
-    notebook: tyro.conf.Positional[str],
-    output: tyro.conf.Positional[str],
-    parameter: Annotated[Repeated[tuple[tuple[str, str], ...]], tyro.conf.arg(aliases=["-p"])] = (),
+def evaluate(
+    weights: Weights,
+    data: str,
+    split: str = "val",
+    out: Path | None = None,
+    host: HostOfWeights = None,
+    tta: Augmentation = TTA(),  # noqa: B008
+    device: Device = "auto",
 ) -> None:
-    """Execute a notebook with papermill, strictly: an unknown parameter is an error.
+    """Score weights on a split: IoU, precision and recall by class, mIoU, fwIoU, accuracy, cross entropy, trimap.
 
     Args:
-        notebook: The notebook to read.
-        output: Where the executed notebook goes.
-        parameter: Name and value of one parameter; may be repeated.
+        data: The data set: streets, camvid, cityscapes, kitti, voc, ... or one of your own (see data/README.md).
+        split: train, val or test.
+        out: A folder for scores.json, scores.csv, scores.txt and counts.npz.
     """
-    from study.execution.notebooks import execute
+    from tempfile import TemporaryDirectory
 
-    execute(notebook, output, dict(parameter))
+    from dsrl_lib.evaluation.report import split_report, write_report
+
+    model, config = _open(weights, host, device)
+    report = split_report(model, config, data, split, tta)
+    source = {"weights": str(weights), "run": config.run_id, "data": data, "split": split}
+    with TemporaryDirectory() as nowhere:
+        print(write_report(report, out or Path(nowhere), source, tta), end="")
+
+
+@app.command
+def submit(
+    images: tyro.conf.Positional[Path],
+    weights: Weights,
+    out: Path,
+    host: HostOfWeights = None,
+    tta: Augmentation = TTA(),  # noqa: B008
+    device: Device = "auto",
+) -> None:
+    """Write the zip for the Cityscapes server: label ids of all 1525 test images, checked before it appears.
+
+    Args:
+        images: The folder leftImg8bit/test.
+        out: The zip to write.
+    """
+    from dsrl_lib.deploy.submit import submit
+
+    model, config = _open(weights, host, device)
+    print(f"{submit(model, config, images, out, tta)} label maps: {out}")
+
+
+@app.command
+def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path], fold: bool = False) -> None:
+    """Write what inference needs: no SISR head, no feature transform. Says sizes and MACs before and after.
+
+    Args:
+        source: A run directory or a file of weights.
+        target: The .safetensors file to write.
+        fold: Also fold batch norms into convolutions; logits then agree up to rounding instead of bit by bit.
+    """
+    from dsrl_lib.deploy.prune import prune
+
+    for name, size in zip(("before", "after"), prune(source, target, fold), strict=True):
+        print(f"{name:7}{size.megabytes:8.2f} MB {size.parameters:>12,} parameters {size.macs / 1e6:>10.1f} M MACs")
+
+
+@app.command
+def inspect(file: tyro.conf.Positional[Path]) -> None:
+    """Print what a file of weights (or a run directory) holds: configuration, classes, tensors, provenance."""
+    from dsrl_lib.deploy.describe import describe
+
+    print(describe(file))
+
+
+@app.command
+def summary(weights: tyro.conf.Positional[Weights], host: HostOfWeights = None, depth: int = 3) -> None:
+    """Print the module tree with parameters and MACs of one frame.
+
+    Args:
+        depth: Levels of the tree to show.
+    """
+    from dsrl_lib.deploy.describe import summary
+    from dsrl_lib.evaluation import cost
+
+    model, config = _open(weights, host)
+    print(summary(model.eval(), cost.example_input(config), depth))
+
+
+@app.command
+def export(
+    weights: tyro.conf.Positional[Weights],
+    out: tyro.conf.Positional[Path],
+    format: Literal["onnx", "torchscript", "pt2"] = "onnx",
+    normalised: bool = False,
+    host: HostOfWeights = None,
+) -> None:
+    """Write a file for other programs: images of any number and size in, logits out, compared with PyTorch's.
+
+    Args:
+        out: The file to write: .onnx, .pt (TorchScript) or .pt2.
+        format: Of the file.
+        normalised: The file takes normalised float32 images; else uint8 RGB, and normalises them itself.
+    """
+    from dsrl_lib.deploy.export import OPSET, SHAPES, SMALLEST, export
+
+    model, config = _open(weights, host)
+    made = export(model, config, out, format, normalised)
+    shapes = " and ".join("x".join(map(str, size)) for size in SHAPES)
+    print(f"{out}: {format}{f', opset {OPSET}' if format == 'onnx' else ''}, {made.megabytes:.2f} MB\n"
+          f"{made.inputs}, sides from {SMALLEST} pixels\n"
+          f"logits: (B, K, rH, rW) float32; up to {made.difference:.1e} of the largest one from PyTorch's, "
+          f"at {shapes}")  # fmt: skip
+
+
+@app.command
+def speed(
+    weights: tyro.conf.Positional[Weights],
+    sizes: tuple[str, ...] = (),
+    batch: int = 8,
+    seconds: float = 3.0,
+    trace: Path | None = None,
+    host: HostOfWeights = None,
+    device: Device = "auto",
+    threads: int | None = None,
+) -> None:
+    """Measure latency, throughput and peak memory by input size on this device.
+
+    Args:
+        sizes: Input sizes, height first, such as 180x240; the input of the run unless given.
+        batch: Images at once for the throughput.
+        seconds: How long each number is measured.
+        trace: Also write a chrome trace of one frame (open it in chrome://tracing or Perfetto).
+        threads: Threads of PyTorch on the CPU.
+    """
+    import torch
+
+    from dsrl_lib.deploy.speed import parse_size, speed
+    from dsrl_lib.device import device_name
+    from dsrl_lib.evaluation.cost import example_input
+
+    wanted = [parse_size(size) for size in sizes]
+    if threads is not None:
+        torch.set_num_threads(threads)
+    model, config = _open(weights, host, device)
+    wanted = wanted or [tuple(example_input(config).shape[2:])]
+    model = model.eval().prune().to(memory_format=torch.channels_last)
+    where = device_name(next(model.parameters()).device)
+    print(f"{config.model.host}, {config.arm}, pruned, {config.optim.precision}; {where}, "
+          f"{torch.get_num_threads()} threads")  # fmt: skip
+    print(speed(model, config, wanted, batch, seconds, trace).to_string(float_format=lambda value: f"{value:.2f}"))
+
+
+def _open(weights: Path, host: str | None, device: str = "cpu") -> tuple:
+    """The network of a file of weights, on a device, and its configuration."""
+    from dsrl_lib.deploy.pretrained import open_weights
+    from dsrl_lib.device import pick_device
+
+    model, config = open_weights(weights, host)
+    return model.to(pick_device(device)), config
 
 
 def main() -> int:
-    """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option."""
-    try:
-        app.cli(prog="python -m dsrl_lib", description=__doc__)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
-    return 0
+    """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
+    if now := moved(sys.argv[1:]):
+        print(f"error: python -m dsrl_lib {sys.argv[1]} is now: {now}", file=sys.stderr)
+        return 2
+    return finish(lambda: app.cli(prog="python -m dsrl_lib", description=__doc__))
 
 
 if __name__ == "__main__":

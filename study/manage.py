@@ -10,8 +10,8 @@ from dsrl_lib import runs
 from dsrl_lib.paths import results_dir
 
 
-def table(profile: str) -> str:
-    """One line a run of a profile: id, state, epochs, mIoU on val and test in points."""
+def runs_table(profile: str) -> str:
+    """One line per run of a profile: id, state, epochs, mIoU on val and test in points."""
     lines = [f"{'run':68}{'state':14}{'epochs':>9}{'val':>8}{'test':>8}"]
     for folder in sorted((results_dir() / profile / "runs").glob("*/")):
         if (folder / "config.json").exists():

@@ -88,7 +88,7 @@ def command(run: PlannedRun) -> str:
     options = {"profile": config.profile, "arm": config.arm, "host": config.model.host, "seed": config.seed}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     words += [word for item in run.overrides for word in ("--set", item)]
-    return shlex.join(["python", "-m", "dsrl_lib", "train", *words])
+    return shlex.join(["python", "-m", "study", "train", *words])
 
 
 def _configs(

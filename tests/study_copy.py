@@ -60,7 +60,7 @@ class Copy:
         shutil.copytree(root() / "profiles", folder / "profiles")
         for name in ("Snakefile", "claims.toml"):
             shutil.copy(root() / name, folder)
-        (folder / "dsrl_lib" / "__main__.py").write_text(STAND_IN)
+        (folder / "study" / "__main__.py").write_text(STAND_IN)
         (folder / "notebooks").mkdir()
         for name in NOTEBOOKS:
             (folder / "notebooks" / f"{name}.ipynb").write_text("")

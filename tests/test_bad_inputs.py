@@ -18,6 +18,7 @@ from dsrl_lib import network, runs
 from dsrl_lib.__main__ import main
 from dsrl_lib.config import override
 from dsrl_lib.data.images import read_picture
+from study.__main__ import main as study_main
 from study.presets import preset
 
 SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")
@@ -35,10 +36,10 @@ def weights(tmp_path_factory) -> Path:
 def dsrl(monkeypatch, capsys):
     """dsrl(*arguments) -> exit status, what was printed, and the errors."""
 
-    def run(*arguments: object) -> tuple[int, str, str]:
+    def run(*arguments: object, program=main) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["dsrl", *map(str, arguments)])
         try:
-            status = main()
+            status = program()
         except SystemExit as stop:
             status = stop.code
         return status, *capsys.readouterr()
@@ -255,6 +256,12 @@ def test_a_damaged_run_names_its_file(dsrl, results):
     directory = runs.folder(config)
     directory.mkdir(parents=True)
     (directory / "config.json").write_text("{")
-    for command in (["resume", directory], ["runs"]):
-        status, _, errors = dsrl(*command)
+    for program, command in ((main, ["resume", directory]), (study_main, ["runs"])):
+        status, _, errors = dsrl(*command, program=program)
         assert status == 1 and directory.name in errors and "config.json" in errors
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])
+def test_a_speed_cannot_be_measured_for_such_a_time(dsrl, weights, seconds):
+    status, _, errors = dsrl("speed", weights, "--seconds", seconds)
+    assert status == 1 and f"seconds = {float(seconds)}; allowed: a finite number above 0" in errors

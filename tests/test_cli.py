@@ -1,62 +1,124 @@
-"""The command line as a user meets it: help, results, messages and exit codes."""
+"""The command lines as a user meets them: help, results, messages and exit codes."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 
+from dsrl_lib.commands import moved
+from dsrl_lib.config import Config
+
 TINY = ["data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1"]
+SET_TINY = [word for item in TINY for word in ("--set", item)]
+COMMANDS = {
+    "dsrl_lib": ("train", "resume", "predict", "evaluate", "submit", "prune", "inspect", "summary", "export", "speed"),
+    "study": ("train", "plan", "runs", "collect", "claims", "latency", "execute"),
+    "benchmarks": ("all", "affinity", "training", "loader", "pruning"),
+}
 
 
-def dsrl(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "dsrl_lib", *arguments]
+def call(package: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", package, *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
 
 
-def test_help_names_every_command():
-    done = dsrl("--help")
+@pytest.mark.parametrize("package", COMMANDS)
+def test_help_names_every_command(package):
+    done = call(package, "--help")
     assert done.returncode == 0
-    assert all(name in done.stdout for name in ("train", "plan", "collect", "claims", "bench", "execute"))
+    assert all(name in done.stdout for name in COMMANDS[package])
 
 
-def test_no_heavy_import_behind_help():
-    program = "import sys, dsrl_lib.__main__; print(*{'torch', 'pandas', 'matplotlib', 'numpy'} & set(sys.modules))"
+@pytest.mark.parametrize("package", COMMANDS)
+def test_no_heavy_import_behind_help(package):
+    heavy = "{'torch', 'pandas', 'matplotlib', 'numpy'}"
+    program = f"import sys, {package}.__main__; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 
 def test_train_then_collect(results):
-    settings = [word for item in TINY for word in ("--set", item)]
-    done = dsrl("train", "--arm", "sssr", *settings)
+    done = call("study", "train", "--arm", "sssr", *SET_TINY)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().startswith(str(results / "smoke" / "runs" / "smoke-espnetv2_s0.5-sssr-s0-"))
     assert "images/s" in done.stderr  # the progress bar
-    done = dsrl("collect")
+    done = call("study", "collect")
     assert done.returncode == 0, done.stderr
     assert "sssr" in (results / "smoke" / "results.csv").read_text()
 
 
+def test_train_the_run_of_a_configuration_file(results, tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"profile": "mine", "arm": "host"}))
+    done = call("dsrl_lib", "train", str(path), *SET_TINY, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    (directory,) = (results / "mine" / "runs").iterdir()
+    assert done.stdout.strip() == str(directory)
+    config = Config.from_dict(json.loads((directory / "config.json").read_text()))
+    assert config.run_id == directory.name and (config.arm, config.data.height) == ("host", 32)
+    path.write_text(json.dumps({"optim": {"rate": 1}}))
+    done = call("dsrl_lib", "train", str(path))
+    assert done.returncode == 1 and "unknown settings: optim.rate" in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
-    ("arguments", "status", "message"),
+    ("package", "arguments", "status", "message"),
     [
-        (["train", "--arm", "dsr"], 1, "error: unknown arm 'dsr'; valid: lr, bilinear"),
-        (["train", "--arm", "lr", "--set", "optim.epoch=3"], 1, "unknown setting 'optim.epoch'; valid settings:"),
-        (["train", "--arm", "lr", "--host", "vgg"], 1, "model.host = 'vgg'; allowed: espnetv2_s0.5"),
-        (["train", "--arm", "lr", "--device", "tpu"], 2, "--device"),
-        (["plan", "--profile", "kitty"], 1, "unknown profile 'kitty'; valid: smoke, camvid, cityscapes"),
-        (["trian"], 2, "trian"),
+        ("study", ["train", "--arm", "dsr"], 1, "error: unknown arm 'dsr'; valid: lr, bilinear"),
+        (
+            "study",
+            ["train", "--arm", "lr", "--set", "optim.epoch=3"],
+            1,
+            "unknown setting 'optim.epoch'; valid settings:",
+        ),
+        ("study", ["train", "--arm", "lr", "--host", "vgg"], 1, "model.host = 'vgg'; allowed: espnetv2_s0.5"),
+        ("study", ["train", "--arm", "lr", "--device", "tpu"], 2, "--device"),
+        ("study", ["plan", "--profile", "kitty"], 1, "unknown profile 'kitty'; valid: smoke, camvid, cityscapes"),
+        ("study", ["runs", "--profile", "kitty"], 1, "unknown profile 'kitty'; valid: smoke, camvid, cityscapes"),
+        ("study", ["collect", "--profile", "../x"], 1, "unknown profile '../x'; valid: smoke, camvid, cityscapes"),
+        ("study", ["claims", "--profile", "kitty"], 1, "unknown profile 'kitty'; valid: smoke, camvid, cityscapes"),
+        ("study", ["latency", "--profile", "kitty"], 1, "unknown profile 'kitty'; valid: smoke, camvid, cityscapes"),
+        ("study", ["trian"], 2, "trian"),
+        ("dsrl_lib", ["train", "nowhere.json"], 1, "nowhere.json"),
+        ("dsrl_lib", ["trian"], 2, "trian"),
+        ("dsrl_lib", ["plan", "--profile", "camvid"], 2, "plan is now: python -m study plan --profile camvid"),
+        ("benchmarks", ["loader", "--threads", "0"], 1, "threads = 0; allowed: 1 or more"),
+        ("benchmarks", ["pasta"], 2, "pasta"),
     ],
 )
-def test_mistakes_are_explained_without_a_traceback(results, arguments, status, message):
-    done = dsrl(*arguments)
+def test_mistakes_are_explained_without_a_traceback(results, package, arguments, status, message):
+    done = call(package, *arguments)
     assert done.returncode == status
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert not results.parent.joinpath("x").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("train --arm dsrl --set loss.w2=0.5", "python -m study train --arm dsrl --set loss.w2=0.5"),
+        ("train --seed 1 --arm=lr", "python -m study train --seed 1 --arm=lr"),
+        ("plan --profile camvid", "python -m study plan --profile camvid"),
+        ("runs --compare a b", "python -m study runs --compare a b"),
+        ("collect", "python -m study collect"),
+        ("claims", "python -m study claims"),
+        ("latency --device cuda", "python -m study latency --device cuda"),
+        ("execute a.ipynb b.ipynb -p seed 2", "python -m study execute a.ipynb b.ipynb -p seed 2"),
+        ("bench --what loader --threads 1", "python -m benchmarks loader --threads 1"),
+        ("train config.json --set loss.w2=0.5", None),
+        ("resume RUN", None),
+        ("", None),
+    ],
+)
+def test_commands_that_moved(old, new):
+    assert moved(old.split()) == new
 
 
 def test_missing_data_says_what_to_get_and_where_it_looked(results, tmp_path):
-    done = dsrl("train", "--profile", "cityscapes", "--arm", "lr", DSRL_DATA=str(tmp_path))
+    done = call("study", "train", "--profile", "cityscapes", "--arm", "lr", DSRL_DATA=str(tmp_path))
     assert done.returncode == 1
     assert "leftImg8bit_trainvaltest.zip" in done.stderr and str(tmp_path / "cityscapes") in done.stderr
     assert "Traceback" not in done.stderr

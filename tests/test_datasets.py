@@ -13,7 +13,6 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision.datasets import SBDataset, VOCSegmentation
 
-from dsrl_lib.__main__ import main
 from dsrl_lib.config import Config, datasets, override
 from dsrl_lib.data import split
 from dsrl_lib.data.class_tables import VOC, class_table
@@ -29,6 +28,7 @@ from dsrl_lib.models.host import replaced_classifier
 from dsrl_lib.network import load
 from dsrl_lib.registry import DATASETS
 from dsrl_lib.training.fit import fit
+from study.__main__ import main
 from study.presets import preset
 
 SIZE = (32, 64)
@@ -419,7 +419,7 @@ def test_missing_data_says_what_to_get_from_where(root: Path, dataset: str) -> N
 
 def test_the_command_line_takes_any_data_set(root: Path, results: Path, monkeypatch, capsys) -> None:
     for name, said in (("voc", "Get VOCtrainval_11-May-2012.tar"), ("kity", "allowed: streets, camvid, cityscapes")):
-        arguments = ["dsrl_lib", "train", "--profile", "camvid", "--arm", "lr", "--set", f"data.dataset={name}"]
+        arguments = ["study", "train", "--profile", "camvid", "--arm", "lr", "--set", f"data.dataset={name}"]
         monkeypatch.setattr(sys, "argv", arguments)
         assert main() == 1
         assert said in capsys.readouterr().err

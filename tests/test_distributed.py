@@ -183,7 +183,7 @@ def test_a_notebook_whose_job_ends_leaves_a_checkpoint(results, tmp_path, number
     parameters = {"arm": "lr", "device": "cpu", "workers": 1, "overrides": ",".join(settings)}
     words = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
     process = subprocess.Popen(
-        [sys.executable, "-m", "dsrl_lib", "execute", str(notebook), str(tmp_path / "executed.ipynb"), *words],
+        [sys.executable, "-m", "study", "execute", str(notebook), str(tmp_path / "executed.ipynb"), *words],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -208,7 +208,7 @@ def kernels_of(parent: int) -> list[int]:
 
 def test_two_processes_stop_together_and_go_on(results):
     settings = [word for item in (*TINY, "model.frozen_bn=true", "optim.epochs=3") for word in ("--set", item)]
-    command = [sys.executable, "-m", "dsrl_lib", "train", "--arm", "lr", "--device", "cpu", "--devices", "2", *settings]
+    command = [sys.executable, "-m", "study", "train", "--arm", "lr", "--device", "cpu", "--devices", "2", *settings]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     directory = runs.folder(tiny("lr", "model.frozen_bn=true", "optim.epochs=3"))
     while process.poll() is None and not (directory / "last.pt").exists():

@@ -126,7 +126,7 @@ def test_failing_cell_is_named_and_the_old_output_kept(make_notebook, tmp_path):
 def test_command_line_reports_the_cell_and_exits_1(make_notebook, tmp_path):
     notebook = make_notebook("broken", "seed = 0", "raise RuntimeError('no luck')")
     arguments = ["execute", str(notebook), str(tmp_path / "out.ipynb"), "-p", "seed", "2"]
-    done = subprocess.run([sys.executable, "-m", "dsrl_lib", *arguments], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "study", *arguments], capture_output=True, text=True)
     assert done.returncode == 1
     assert "broken.ipynb, In [" in done.stderr and "RuntimeError: no luck" in done.stderr
     assert "Traceback" not in done.stderr

@@ -58,7 +58,7 @@ def test_estimates_grow_with_the_work_and_shrink_with_the_device():
 
 def test_command_is_one_line_of_the_command_line_interface():
     run = plan.planned_runs("smoke", arms=["lr"], seeds=[1])[0]
-    expected = "python -m dsrl_lib train --profile smoke --arm lr --host espnetv2_s0.5 --seed 1"
+    expected = "python -m study train --profile smoke --arm lr --host espnetv2_s0.5 --seed 1"
     assert plan.command(run) == expected
 
 

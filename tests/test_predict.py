@@ -28,8 +28,8 @@ from study.presets import preset
 SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1")
 
 
-def dsrl(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "dsrl_lib", *map(str, arguments)]
+def dsrl(*arguments: object, package: str = "dsrl_lib") -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", package, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
 
 
@@ -193,7 +193,7 @@ def cut_off(results) -> Path:
 
 
 def test_runs_are_listed_compared_resumed_and_deleted(cut_off):
-    assert "cut off" in manage.table("smoke") and "1/3" in manage.table("smoke")
+    assert "cut off" in manage.runs_table("smoke") and "1/3" in manage.runs_table("smoke")
     other = resume(cut_off, ["optim.lr=0.001"], device="cpu")
     content = runs.read_json(other / "config.json")
     assert other != cut_off and content["continues"].startswith(f"{cut_off.name}@") and content["optim"]["lr"] == 0.001
@@ -206,9 +206,9 @@ def test_runs_are_listed_compared_resumed_and_deleted(cut_off):
     assert runs.find_run(cut_off.name) == cut_off
     with pytest.raises(ValueError, match="could be any of"):
         runs.find_run("smoke-")
-    done = dsrl("runs", "--delete", other.name, "--yes")
+    done = dsrl("runs", "--delete", other.name, "--yes", package="study")
     assert done.returncode == 0 and not other.exists() and cut_off.exists()
-    done = dsrl("runs", "--delete", "smoke-nothing", "--yes")
+    done = dsrl("runs", "--delete", "smoke-nothing", "--yes", package="study")
     assert done.returncode == 1 and "there is no run 'smoke-nothing'" in done.stderr
 
 

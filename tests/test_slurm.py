@@ -91,7 +91,7 @@ def test_jobs_killed_in_every_way_end_as_undisturbed_ones(tmp_path: Path, slurm:
 def test_the_documented_array_trains_every_run(tmp_path: Path, slurm: slurm_node.Node):
     study = slurm_kills.Study(tmp_path / "clone")
     page = (root() / "profiles" / "slurm" / "README.md").read_text()
-    (commands,) = re.findall(r"```bash\n(python -m dsrl_lib plan .*?)```", page, re.DOTALL)
+    (commands,) = re.findall(r"```bash\n(python -m study plan .*?)```", page, re.DOTALL)
     plan, submit = commands.split("\n", 1)
     plan = plan.replace("camvid", "smoke").replace(" >", " | head -2 >")
     submit = submit.replace("--gpus=1 --cpus-per-task=4", "--cpus-per-task=1")

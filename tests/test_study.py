@@ -53,6 +53,11 @@ def test_a_run_is_not_trained_again_where_its_notebook_fails_afterwards(tmp_path
         (["smok"], "choose from"),
         (["smoke", "--arms", "dslr"], "profile 'smoke' has no arm 'dslr'; valid: lr, bilinear, sssr"),
         (["smoke", "--seeds", "9"], "profile 'smoke' has no seed 9; valid: 0, 1"),
+        (["smoke", "--arms", ","], "--arms names none; valid: lr, bilinear, sssr"),
+        (["smoke", "--seeds", ""], "--seeds names none; valid: 0, 1"),
+        (["smoke", "--hosts", ","], "--hosts names none; valid: espnetv2_s0.5"),
+        (["smoke", "--cores", "0"], "--cores 0: allowed: 1 or more"),
+        (["smoke", "--slurm", "--time", "nan"], "--time more than 0 hours"),
     ],
 )
 def test_wrong_option_is_named_with_the_valid_ones(arguments, message, capsys):

@@ -1,5 +1,6 @@
 """How fast one network is on this device, by input size: latency with percentiles, throughput, peak memory."""
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,15 +35,17 @@ def speed(
     seconds: float = 3.0,
     trace: Path | None = None,
 ) -> pd.DataFrame:
-    """A row an input size: latency of one frame in ms (percentiles), images/s in batches, peak memory in MiB.
+    """One row per input size: latency of one frame in ms (percentiles), images/s in batches, peak memory in MiB.
 
     Latency is from the normalised input to class ids at the size of the output, after a warm-up of a tenth of
     `seconds`; it and the throughput are each measured for `seconds`. Peak memory is that of the device's allocator, or
     on the CPU the largest sum of live activations. trace: also write a chrome trace of one frame of the first size.
-    ValueError for a batch below 1.
+    ValueError for a batch below 1, and for seconds that are not above 0 and finite.
     """
     if batch < 1:
         raise ValueError(f"batch = {batch}; allowed: 1 or more")
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"seconds = {seconds}; allowed: a finite number above 0")
     device = next(model.parameters()).device
     rows = {}
     for size in sizes:

@@ -2,13 +2,16 @@
 
 import argparse
 import io
+import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stderr
+from itertools import chain
 from pathlib import Path
 
 from dsrl_lib.paths import results_dir, root
+from dsrl_lib.registry import HOSTS
 from study import plan
 from study.execution import slurm, warm
 from study.profiles import PROFILES
@@ -33,8 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.slurm and (alone := [name for name in SLURM_ONLY if getattr(options, name) is not None]):
         parser.error(f"--{alone[0].replace('_', '-')} goes with --slurm")
-    if (options.gpus_per_run or 0) < 0 or (options.time is not None and options.time <= 0):
+    if (options.gpus_per_run or 0) < 0 or (options.time is not None and not 0 < options.time < math.inf):
         parser.error("--gpus-per-run is 0 or more, --time more than 0 hours")
+    if options.cores < 1:
+        parser.error(f"--cores {options.cores}: allowed: 1 or more")
+    for name, valid in _choices(options.profile).items():
+        if getattr(options, name) == []:
+            parser.error(f"--{name} names none; valid: {', '.join(map(str, valid))}")
     options.gpus = _gpus(options)
     options.device = options.device or ("cuda" if options.gpus else "cpu")
     try:
@@ -42,12 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     if options.dry_run:
-        print(table(runs, options))
+        print(plan_table(runs, options))
         return 0
     return _study(options)
 
 
-def table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> str:
+def plan_table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> str:
     """The runs with their estimated time, memory and GPUs, and what is left to do in total."""
     left = [run for run in runs if not run.is_complete]
     needs = f" {options.gpus} {_gpu_type(options)}" if options.gpus else ""
@@ -88,7 +96,7 @@ def _study(options: argparse.Namespace) -> int:
         print(f"error: another ./run_all.sh {options.profile} is at work in {results}", file=sys.stderr)
         return 1
     if not success:
-        print("A step failed. The same command again goes on from where this one stopped.")
+        print("A step failed. The same command continues from where this one stopped.")
         return 1
     print(f"{options.profile} is complete. To read:")
     for name in TO_READ:
@@ -158,6 +166,12 @@ def _lab(arguments: Sequence[str]) -> int:
     os.execv(sys.executable, [*command, *arguments])
 
 
+def _choices(profile: str) -> dict[str, Collection[object]]:
+    """What --arms, --seeds and --hosts may name."""
+    arm_seeds = PROFILES[profile].arm_seeds
+    return {"arms": arm_seeds, "seeds": sorted({*chain(*arm_seeds.values())}), "hosts": tuple(HOSTS)}
+
+
 def _list_of(convert: Callable[[str], object]) -> Callable[[str], list]:
     def parse(text: str) -> list:
         return [convert(item) for item in text.split(",") if item]
@@ -182,9 +196,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--hosts", type=_list_of(str), metavar="H", help="only these hosts, at the main input size")
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--cores", type=int, default=cores, metavar="N", help=f"CPU cores to use (default: {cores})")
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="where to train (default: cuda where there is one)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="where to train (default: cuda if there is a GPU)")
     cluster = parser.add_argument_group("on a cluster (profiles/slurm/README.md)")
-    cluster.add_argument("--slurm", action="store_true", help="submit one job a run")
+    cluster.add_argument("--slurm", action="store_true", help="submit one job per run")
     cluster.add_argument("--partition", metavar="P", help="partition of the jobs (default: the cluster's)")
     cluster.add_argument("--account", metavar="A", help="account of the jobs (default: yours)")
     cluster.add_argument("--gpus-per-run", type=int, metavar="N", help="0: train on CPUs; more than 1 share a run")

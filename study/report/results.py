@@ -41,9 +41,9 @@ def factorial_cells(runs: Sequence[Run]) -> pd.DataFrame:
 
 def write_results(profile: str) -> Path:
     """results/<profile>/results.csv; the same runs always give the same bytes."""
+    text = results_frame(load_runs(profile)).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     path = results_dir() / profile / "results.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = results_frame(load_runs(profile)).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_atomically(path, lambda temporary: temporary.write_text(text))
     return path
 

@@ -1,0 +1,41 @@
+"""Speeds as ratios to a named rival, measured now: ``python -m benchmarks [WHAT]``."""
+
+import sys
+from typing import Annotated, Literal
+
+import tyro
+
+from dsrl_lib.commands import finish
+
+
+def bench(
+    what: Annotated[
+        Literal["all", "affinity", "training", "loader", "pruning"],
+        tyro.conf.Positional,
+        tyro.conf.arg(
+            help="Feature affinity against the direct form; training images/s by host; loading against decoding; "
+            "pruned against full networks."
+        ),
+    ] = "all",
+    threads: int = 2,
+) -> None:
+    """Print speeds as ratios to a named rival, measured now.
+
+    Args:
+        threads: Threads of PyTorch.
+    """
+    if threads < 1:
+        raise ValueError(f"threads = {threads}; allowed: 1 or more")
+
+    from benchmarks.report import report
+
+    report(what, threads)
+
+
+def main() -> int:
+    """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
+    return finish(lambda: tyro.cli(bench, prog="python -m benchmarks"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

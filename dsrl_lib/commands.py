@@ -1,0 +1,63 @@
+"""What the command lines of all packages share: options, how a command ends, and where old commands went."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+Changes = Annotated[
+    tyro.conf.UseAppendAction[tuple[str, ...]],
+    tyro.conf.arg(name="set", metavar="SECTION.KEY=VALUE", help="Another value for one setting; may be repeated."),
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to run; auto takes CUDA if it can.")]
+
+Weights = Annotated[
+    Path,
+    tyro.conf.arg(help="A run directory, a .safetensors file of this library, or a published .pth state dict."),
+]
+HostOfWeights = Annotated[str | None, tyro.conf.arg(help="The network of a .pth file, such as espnetv2_s2.0.")]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What trains a run."""
+
+    device: Device = "auto"
+    workers: int = 0
+    """Processes that load samples; results do not depend on them."""
+    devices: int = 1
+    """Processes that share the run, each with its own device."""
+
+
+OnMachine = Annotated[Machine, tyro.conf.arg(name="")]
+"""The options of `Machine` without a prefix."""
+
+MOVED = {"bench": "benchmarks"} | dict.fromkeys(("plan", "runs", "collect", "claims", "latency", "execute"), "study")
+"""Commands that `python -m dsrl_lib` once had -> the package that has them now."""
+
+
+def moved(arguments: list[str]) -> str | None:
+    """The command that these arguments of `python -m dsrl_lib` now belong to; None if they still belong there."""
+    name, *rest = arguments or [""]
+    if name == "train" and any(word.partition("=")[0] == "--arm" for word in rest):
+        return shlex.join(["python", "-m", "study", name, *rest])
+    if name == "bench":
+        return shlex.join(["python", "-m", MOVED[name], *(word for word in rest if word != "--what")])
+    return shlex.join(["python", "-m", MOVED[name], name, *rest]) if name in MOVED else None
+
+
+def finish(command: Callable[[], object]) -> int:
+    """Run a command line. Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
+    try:
+        command()
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command continues from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0

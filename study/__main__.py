@@ -1,0 +1,148 @@
+"""The study's command line: ``python -m study COMMAND --help``. Every command is one call; imports are lazy."""
+
+import sys
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import tyro
+
+from dsrl_lib.commands import Changes, Machine, OnMachine, finish
+
+app = tyro.extras.SubcommandApp()
+
+Profile = Annotated[str, tyro.conf.arg(metavar="smoke|camvid|cityscapes", help="The profile.")]
+
+
+@app.command
+def train(
+    arm: str,
+    profile: Profile = "smoke",
+    host: str | None = None,
+    seed: int = 0,
+    changes: Changes = (),
+    machine: OnMachine = Machine(),  # noqa: B008
+) -> None:
+    """Train one arm, after the runs that it starts from, and print its run directory; a complete run is kept as it is.
+
+    Args:
+        arm: The arm, as in study/arms.py: lr, bilinear, sssr, sssr_sisr, dsrl, ...
+        host: The host network; that of the profile unless given.
+        seed: Seed of the initial weights and of the order of the data.
+    """
+    from study.presets import preset
+
+    preset(profile, arm, host, seed, changes)  # a mistake shows before torch is loaded
+
+    from study.train import train_arm
+
+    print(train_arm(profile, arm, host, seed, changes, **asdict(machine)))
+
+
+@app.command
+def plan(profile: Profile = "smoke") -> None:
+    """Print the runs of a profile, one training command per line, each after the run that it starts from."""
+    from study.plan import command, planned_runs
+
+    for run in planned_runs(profile):
+        print(command(run))
+
+
+@app.command
+def runs(
+    profile: Profile = "smoke",
+    compare: tuple[str, str] | None = None,
+    delete: str | None = None,
+    yes: bool = False,
+) -> None:
+    """List the runs of a profile, compare two, or delete one.
+
+    Args:
+        compare: Two runs (directory or id): the settings in which they differ, and their scores.
+        delete: A run to delete; the command asks first.
+        yes: Delete without asking.
+    """
+    from dsrl_lib.runs import find_run
+    from study import manage
+    from study.catalogue import known_profile
+
+    if compare:
+        print(manage.compare(*map(find_run, compare)))
+    elif delete:
+        directory = find_run(delete)
+        if not (yes or _agreed(f"delete {directory}? [y/N] ")):
+            raise ValueError("nothing was deleted")
+        manage.delete(directory)
+        print(f"deleted {directory.name}")
+    else:
+        print(manage.runs_table(known_profile(profile)))
+
+
+@app.command
+def collect(profile: Profile = "smoke") -> None:
+    """Write results.csv of a profile from its run directories."""
+    from study.report.results import write_results
+
+    print(write_results(profile))
+
+
+@app.command
+def claims(profile: Profile = "camvid") -> None:
+    """Judge every claim by the rules of claims.toml; write claims.csv, and the tables in README.md and REPORT.md."""
+    from study.claims.table import write_claims
+    from study.evidence import Study
+    from study.report.texts import write_texts
+
+    study = Study(profile)
+    for path in (write_claims(study), *write_texts(study)):
+        print(path)
+
+
+@app.command
+def latency(profile: Profile = "camvid", device: Literal["cpu", "cuda"] = "cpu") -> None:
+    """Measure the latencies of all complete runs of a profile again, in turn, on a machine that does nothing else.
+
+    Args:
+        device: The device that the runs were trained on.
+    """
+    from study.catalogue import known_profile
+
+    known_profile(profile)  # a mistake shows before torch is loaded
+
+    from study.latency import remeasure
+
+    number, networks = remeasure(profile, device)
+    print(f"{networks} networks measured for {number} runs; `collect` and `claims` then use the new numbers")
+
+
+@app.command
+def execute(
+    notebook: tyro.conf.Positional[str],
+    output: tyro.conf.Positional[str],
+    parameter: Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, str], ...]], tyro.conf.arg(aliases=["-p"])] = (),
+) -> None:
+    """Execute a notebook with papermill, strictly: an unknown parameter is an error.
+
+    Args:
+        notebook: The notebook to read.
+        output: The executed notebook to write.
+        parameter: Name and value of one parameter; may be repeated.
+    """
+    from study.execution.notebooks import execute
+
+    execute(notebook, output, dict(parameter))
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:  # nobody can answer
+        return False
+
+
+def main() -> int:
+    """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
+    return finish(lambda: app.cli(prog="python -m study", description=__doc__))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
