@@ -10,11 +10,12 @@ from dsrl_lib.commands import finish
 
 def bench(
     what: Annotated[
-        Literal["all", "affinity", "training", "loader", "pruning"],
+        Literal["all", "affinity", "relaxation", "downsampling", "loader", "training", "pruning"],
         tyro.conf.Positional,
         tyro.conf.arg(
-            help="Feature affinity against the direct form; training images/s by host; loading against decoding; "
-            "pruned against full networks."
+            help="Feature affinity against the direct form; label relaxation against cross entropy; adaptive "
+            "downsampling against direct forms; loading against decoding; training images/s by host; pruned against "
+            "full networks."
         ),
     ] = "all",
     threads: int = 2,

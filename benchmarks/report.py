@@ -6,14 +6,18 @@ import pandas as pd
 import torch
 
 from benchmarks.affinity import affinity_bench
+from benchmarks.downsampling import downsampling_bench
 from benchmarks.loader import loader_bench
 from benchmarks.networks import pruning_bench, training_bench
+from benchmarks.relaxation import relaxation_bench
 from dsrl_lib.device import device_name, pick_device
 
 Rows = list[dict[str, str | float]]
 
 BENCHES: dict[str, tuple[str, Callable[[], Rows]]] = {
     "affinity": ("Feature affinity, forward and backward, against the direct N x N form", affinity_bench),
+    "relaxation": ("Label relaxation, forward and backward, against cross entropy", relaxation_bench),
+    "downsampling": ("Adaptive downsampling, its solver and the way back, against the direct forms", downsampling_bench),
     "loader": ("Loading CamVid from the cache against decoding, one thread", lambda: loader_bench("camvid", "val")),
     "training": ("Training with DSRL by host, LR 180x240, batch 8, against ESPNetv2 s=1.0", training_bench),
     "pruning": ("Inference of one frame, full against pruned network, LR 180x240", pruning_bench),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from dsrl_lib.commands import Changes, Device, HostOfWeights, Machine, OnMachine, Weights, finish, moved
-from dsrl_lib.evaluation.tta import TTA
+from dsrl_lib.evaluation.augmentation import TTA
 
 app = tyro.extras.SubcommandApp()
 

@@ -1,5 +1,6 @@
 """What the command lines of all packages share: options, how a command ends, and where old commands went."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -54,6 +55,8 @@ def finish(command: Callable[[], object]) -> int:
     """Run a command line. Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
     try:
         command()
+    except BrokenPipeError:  # the reader has enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -15,7 +15,7 @@ SET_TINY = [word for item in TINY for word in ("--set", item)]
 COMMANDS = {
     "dsrl_lib": ("train", "resume", "predict", "evaluate", "submit", "prune", "inspect", "summary", "export", "speed"),
     "study": ("train", "plan", "runs", "collect", "claims", "latency", "execute"),
-    "benchmarks": ("all", "affinity", "training", "loader", "pruning"),
+    "benchmarks": ("all", "affinity", "relaxation", "downsampling", "loader", "training", "pruning"),
 }
 
 
@@ -115,6 +115,12 @@ def test_mistakes_are_explained_without_a_traceback(results, package, arguments,
 )
 def test_commands_that_moved(old, new):
     assert moved(old.split()) == new
+
+
+def test_a_reader_may_stop_early():
+    command = f"{sys.executable} -m study plan --profile camvid | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout.startswith("python -m study train --profile camvid") and done.stderr == ""
 
 
 def test_missing_data_says_what_to_get_and_where_it_looked(results, tmp_path):

@@ -5,8 +5,6 @@ The inputs are the image at several scales, mirrored, and cut into overlapping w
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,48 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrl_lib.config import Config
+from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import forward, network_input, resized
 
-MODES = ("whole", "sliding", "pooling")
-AVERAGES = ("probabilities", "logits")
 SMALLEST = 1e-12
 """Smallest probability whose logarithm is taken."""
-
-
-@dataclass(frozen=True)
-class TTA:
-    """Test-time augmentation. The default is none: the whole image once, at its HR size, as the study evaluates."""
-
-    mode: Literal["whole", "sliding", "pooling"] = "whole"
-    """whole: the image in one pass. sliding: in overlapping windows of the training crop. pooling: in one pass, and
-    the output of a larger scale is averaged over areas instead of interpolated bilinearly."""
-    scales: tuple[float, ...] = (1.0,)
-    """Scales of the HR size; the network sees the image at each of them."""
-    flip: bool = False
-    """The network also sees the mirrored image."""
-    average: Literal["probabilities", "logits"] = "probabilities"
-    """What is averaged over windows, scales and flips."""
-    overlap: float = 1 / 3
-    """Overlap of neighbouring windows, as a share of the window."""
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("mode", MODES), ("average", AVERAGES)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} = {getattr(self, name)!r}; allowed: {', '.join(allowed)}")
-        if not self.scales or not all(0 < scale <= 8 for scale in self.scales):
-            raise ValueError(f"scales = {self.scales}; allowed: one or more numbers above 0, at most 8")
-        if not 0 <= self.overlap < 1:
-            raise ValueError(f"overlap = {self.overlap}; allowed: from 0 to below 1")
-
-    @property
-    def none(self) -> bool:
-        """Whether the network sees the plain input alone, so that there is nothing to average."""
-        return self.mode == "whole" and self.scales == (1.0,) and not self.flip
-
-    @property
-    def gives_logits(self) -> bool:
-        """Whether `mean_output` gives logits; else it gives probabilities."""
-        return self.none or self.average == "logits"
 
 
 def augmented_inputs(image: np.ndarray, config: Config, tta: TTA) -> list[Tensor]:
