@@ -14,7 +14,7 @@ def bench(
         tyro.conf.Positional,
         tyro.conf.arg(
             help="Feature affinity against the direct form; label relaxation against cross entropy; adaptive "
-            "downsampling against direct forms; loading against decoding; training images/s by host; pruned against "
+            "downsampling against SciPy; loading against decoding; training images/s by host; pruned against "
             "full networks."
         ),
     ] = "all",

@@ -17,7 +17,7 @@ Rows = list[dict[str, str | float]]
 BENCHES: dict[str, tuple[str, Callable[[], Rows]]] = {
     "affinity": ("Feature affinity, forward and backward, against the direct N x N form", affinity_bench),
     "relaxation": ("Label relaxation, forward and backward, against cross entropy", relaxation_bench),
-    "downsampling": ("Adaptive downsampling, its solver and the way back, against the direct forms", downsampling_bench),
+    "downsampling": ("Adaptive downsampling, the solver and the way back, against SciPy", downsampling_bench),
     "loader": ("Loading CamVid from the cache against decoding, one thread", lambda: loader_bench("camvid", "val")),
     "training": ("Training with DSRL by host, LR 180x240, batch 8, against ESPNetv2 s=1.0", training_bench),
     "pruning": ("Inference of one frame, full against pruned network, LR 180x240", pruning_bench),
