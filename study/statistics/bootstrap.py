@@ -57,7 +57,7 @@ class Difference:
         )
 
     def seeds_to_settle(self, settled: Callable[["Difference"], bool], most: int = 1000) -> float:
-        """Smallest number of seeds, above the present one and at most `most`, at which `settled` holds for `with_seeds`.
+        """Smallest number of seeds above the present one, at most `most`, at which `settled` holds for `with_seeds`.
 
         inf: no number of seeds does, because the images alone leave it open (or the estimate lies on the
         boundary): more images are needed. NaN: one seed does not tell how much seeds vary.
