@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
+from torchvision.transforms.v2 import functional as F
 
-from dsrl_lib import metrics
+from dsrl_lib import metrics, network
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import load_split
 from dsrl_lib.data.transforms import resize_image
@@ -154,6 +155,35 @@ def test_evaluation_is_at_the_original_label_size_and_keeps_every_image():
     assert result.names == split.names
     assert result.arrays()["trimap"].shape == (len(split), len(TRIMAP_PX), 19, 3)
     assert np.isfinite(result.psnr).all() and (result.ssim < 1).all()
+
+
+def test_the_loop_is_the_one_written_out():
+    """Frame -> HR -> LR -> logits -> label size -> arg-max, step by step, for each image; workers change nothing."""
+    split = load_split("streets", "val")
+    few = [0, len(split) // 2]
+    part = type("Split", (), {"__len__": lambda self: len(few)})()
+    for name in ("names", "sequences", "images", "labels"):
+        setattr(part, name, [getattr(split, name)[index] for index in few])
+    config = preset("smoke", "sssr", overrides=["optim.precision=fp32"])
+    model = network.build(config).eval().to(memory_format=torch.channels_last)
+    result = evaluate(model, part, config)
+    assert evaluate(model, part, config, workers=1, details=False).counts.tolist() == result.counts.tolist()
+    for number, (image, label) in enumerate(zip(part.images, part.labels, strict=True)):
+        frame = torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
+        frame = F.resize(F.resize(frame, [128, 256], antialias=True), [64, 128], antialias=True)
+        x = (frame.float() / 255 - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor(
+            [0.229, 0.224, 0.225]
+        )[:, None, None]
+        with torch.inference_mode():
+            logits = model(x.contiguous(memory_format=torch.channels_last))["logits"]
+        logits = torch.nn.functional.interpolate(logits, label.shape, mode="bilinear", align_corners=False)
+        ids = logits.argmax(1)[0].numpy()
+        known = label != 255
+        hits = [int((known & (ids == k) & (label == k)).sum()) for k in range(19)]
+        assert np.abs(result.counts[number, :, 0] - hits).max() <= 2  # the normalisation rounds in another order
+        chances = logits.softmax(1)[0].permute(1, 2, 0)[torch.tensor(known)]  # (pixels, K)
+        nll = -chances[range(len(chances)), label[known].tolist()].log().sum()
+        assert result.nll[number] == pytest.approx(nll.item(), rel=1e-3)
 
 
 def test_psnr_by_hand():

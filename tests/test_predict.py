@@ -17,9 +17,10 @@ from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.deploy.describe import describe, summary
 from dsrl_lib.deploy.predict import predict
-from dsrl_lib.deploy.pretrained import open_weights
+from dsrl_lib.deploy.pretrained import from_pretrained, open_weights
 from dsrl_lib.deploy.prune import prune
 from dsrl_lib.deploy.submit import submit
+from dsrl_lib.models.build import build_host
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.resume import resume
 from study import manage
@@ -120,6 +121,35 @@ def test_a_split_is_predicted_with_its_errors(file, tmp_path):
     assert done.failed == () and len(list((tmp_path / "diff").rglob("*.png"))) == done.written > 0
     with pytest.raises(DataError, match="camvid:test has the classes of camvid, the network those of cityscapes"):
         predict(model, config, ["camvid:test"], tmp_path, progress=False)
+
+
+def test_weights_open_by_path_and_by_run_id(file, results):
+    config = open_weights(file)[1]
+    runs.folder(config).mkdir(parents=True)
+    network.save(open_weights(file)[0], config, runs.folder(config) / "final.safetensors")
+    runs.write_json(runs.folder(config) / "config.json", config.to_dict())
+    for name in (file, str(file), runs.folder(config), config.run_id):
+        model, opened = from_pretrained(name)
+        assert opened == config
+        torch.testing.assert_close(model.state_dict(), open_weights(file)[0].state_dict(), rtol=0, atol=0)
+    with pytest.raises(ValueError, match="there is no run 'smoke-nothing'"):
+        from_pretrained("smoke-nothing")
+    with pytest.raises(FileNotFoundError, match=r"weights nothing\.safetensors do not exist"):
+        from_pretrained("nothing.safetensors")
+
+
+def test_published_weights_bring_the_size_they_were_trained_at(tmp_path):
+    host = build_host("espnetv2_s0.5", 20)
+    for name, size in {"city_512x256": (256, 512), "city_1024x512": (512, 1024), "other": (1024, 2048)}.items():
+        torch.save(host.state_dict(), tmp_path / f"{name}.pth")
+        model, config = open_weights(tmp_path / f"{name}.pth", "espnetv2_s0.5")
+        assert (config.data.dataset, config.data.height, config.data.width) == ("cityscapes", *size)
+        assert (config.data.crop_height, config.data.crop_width) == ((768, 1536) if name == "other" else size)
+        assert config.model.input_scale == 1 and config.optim.precision == "bf16" and model.host.classes == 19
+    with pytest.raises(ValueError, match="say which network it is with --host"):
+        open_weights(tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"model.host = 'espnet'"):
+        open_weights(tmp_path / "other.pth", "espnet")
 
 
 @pytest.mark.parametrize("fold", [False, True])

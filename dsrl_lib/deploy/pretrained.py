@@ -1,29 +1,29 @@
 """Open any weights: of a run directory, a file of this library, or a published state dict."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
-from dsrl_lib import network
+from dsrl_lib import network, registry, runs
 from dsrl_lib.config import Config, Data, Model, override
 from dsrl_lib.data.class_tables import CITYSCAPES
 from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
-from dsrl_lib.paths import results_dir
 
-FILE = "final.safetensors"
-PUBLISHED_INPUT = {"512x256": (256, 512), "1024x512": (512, 1024)}
-"""In the names of published ESPNetv2 files: height and width of their training images."""
-FULL, CROP = (1024, 2048), (768, 1536)
-"""Frames of Cityscapes, and the windows of other published files in sliding prediction."""
+FILE, SUFFIXES = "final.safetensors", (".safetensors", ".pth")
+CROP = (768, 1536)
+"""Windows in sliding prediction with a published file that does not say at which size it was trained."""
 
 
 def from_pretrained(name_or_path: str | Path, host: str | None = None) -> tuple[DSRL, Config]:
-    """The network and configuration of a path (`open_weights`) or of a run id, such as
-    `camvid-espnetv2_s1.0-dsrl-s0-e7371bf7`. FileNotFoundError if there is neither, or if the run came without weights.
+    """The network and configuration of a path (`open_weights`), or of the id of a run in the results folder.
+
+    ValueError if there is no such run; FileNotFoundError if there is no such file, or the run came without its weights.
     """
     path = Path(name_or_path)
-    runs = [] if path.exists() else list(results_dir().glob(f"*/runs/{path.name}"))
-    return open_weights(runs[0] if runs else path, host)
+    if path.exists() or path.name != str(name_or_path) or path.suffix in SUFFIXES:
+        return open_weights(path, host)
+    return open_weights(runs.find_run(path.name), host)
 
 
 def open_weights(path: Path, host: str | None = None) -> tuple[DSRL, Config]:
@@ -45,9 +45,11 @@ def _published(path: Path, host: str | None) -> tuple[DSRL, Config]:
     """A network with the Cityscapes classes, and a configuration that evaluates it on input of HR size."""
     if host is None:
         raise ValueError(f"{path} is a plain state dict: say which network it is with --host, such as espnetv2_s2.0")
-    size = next((size for name, size in PUBLISHED_INPUT.items() if name in path.stem), None)
-    data = Data("cityscapes", *(size or FULL), *(size or CROP))
-    config = override(Config("published", "hr", data=data, model=Model(input_scale=1.0)), "model.host", host)
+    config = override(Config("published", "hr", model=Model(input_scale=1.0)), "model.host", host)
+    published = registry.HOSTS[host].weights.items()
+    trained = next((file.input for name, file in published if name.removeprefix("cityscapes_") in path.stem), None)
+    size, crop = trained or registry.dataset("cityscapes").one_size, trained or CROP
+    config = replace(config, data=Data("cityscapes", *size, *crop))
     try:
         model = build_host(host, len(CITYSCAPES.classes), path, rows=range(len(CITYSCAPES.classes)))
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
