@@ -42,7 +42,7 @@ def fit(config: Config, *, device: str = "auto", workers: int = 0, devices: int 
     if devices > 1:
         runs.prepare(directory, config)
         options = ["--device", device, "--workers", str(workers)]
-        launch(["resume", str(directory), *options], devices, show=progress)
+        launch(["train", str(directory / "config.json"), *options], devices, show=progress)
     with distributed.group(where):
         if not distributed.from_first(runs.is_complete(directory)):
             _take_up(config, directory, where, workers, progress)
