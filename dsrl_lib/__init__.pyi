@@ -1,6 +1,7 @@
 from .config import Config as Config
 from .config import override as override
 from .data.class_tables import class_table as class_table
+from .data.class_tables import colourise as colourise
 from .data.dataset import TrainingSet as TrainingSet
 from .data.split import SPLITS as SPLITS
 from .data.split import load_split as load_split
@@ -15,9 +16,11 @@ from .deploy.prune import prune as prune
 from .device import pick_device as pick_device
 from .evaluation.cost import example_input as example_input
 from .evaluation.cost import macs as macs
+from .evaluation.details import OBJECT_PX as OBJECT_PX
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.forward import forward as forward
 from .evaluation.forward import network_input as network_input
+from .evaluation.reduced_labels import reduced_label_iou as reduced_label_iou
 from .evaluation.report import split_report as split_report
 from .evaluation.tta import TTA as TTA
 from .losses.criterion import Targets as Targets
@@ -26,10 +29,10 @@ from .losses.feature_affinity import feature_affinity as feature_affinity
 from .metrics import iou as iou
 from .models.build import build_host as build_host
 from .models.dsrl import DSRL as DSRL
+from .models.published import published_weights as published_weights
 from .models.sssr import DeconvHead as DeconvHead
 from .models.sssr import SubpixelHead as SubpixelHead
 from .network import build as build
-from .network import published_weights as published_weights
 from .training.fit import fit as fit
 from .training.loop import loss_terms as loss_terms
 from .training.schedule import make_optimizer as make_optimizer

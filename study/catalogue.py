@@ -115,7 +115,7 @@ def load_runs(profile: str) -> list[Run]:
     """
     known_profile(profile)
     folders = sorted((results_dir() / profile / "runs").glob("*/"))
-    return [_load(folder) for folder in folders if is_complete(folder)]
+    return [load_run(folder) for folder in folders if is_complete(folder)]
 
 
 def select(
@@ -153,7 +153,9 @@ def counts_by_seed(
     return {seed: getattr(counts, what) for seed, counts in loaded.items()}, sequences
 
 
-def _load(folder: Path) -> Run:
+def load_run(folder: Path) -> Run:
+    """The complete run in a directory. DamagedRunError names a bad file."""
+
     def read(name: str) -> dict[str, Any]:
         try:
             return read_json(folder / name)

@@ -55,6 +55,11 @@ def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overr
     return _after(config).checked()
 
 
+def override_list(text: str) -> list[str]:
+    """The overrides of a comma-separated text, such as a notebook's parameter: "loss.w2=0.5, optim.epochs=20"."""
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
 def parent_of(config: Config) -> Config | None:
     """The configuration of the run that `config` warm-starts from, or None.
 

@@ -1,6 +1,7 @@
 """The notebooks: their form, two of them run as papermill runs them, and the arrays behind their pictures."""
 
 import ast
+import importlib
 import json
 import re
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 
 import nbformat
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -22,6 +22,7 @@ from study.presets import preset
 
 NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
 TRAINING = {plan.OTHER_ARMS, *plan.NOTEBOOK_OF_ARM.values()}
+DOORS = {"dsrl_lib", "study", "benchmarks", "streets"}
 TINY = "optim.epochs=1,data.height=64,data.width=128,data.crop_height=64,data.crop_width=128"
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -77,6 +78,18 @@ def test_it_is_plain_python_that_defines_nothing(path):
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
         assert [node for node in ast.walk(tree) if isinstance(node, kinds)] == [], cell.source
         assert not any(line.lstrip().startswith(("%", "!")) for line in cell.source.splitlines())
+
+
+@each_notebook
+def test_it_imports_from_the_doors_alone(path):
+    for cell in code_cells(path):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Import):
+                assert not {alias.name.partition(".")[0] for alias in node.names} & DOORS, cell.source
+            elif isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] in DOORS:
+                assert node.module in DOORS, cell.source
+                package = importlib.import_module(node.module)
+                assert {alias.name for alias in node.names} <= set(package.__all__), cell.source
 
 
 @each_notebook
@@ -200,9 +213,8 @@ def test_later_stages_and_any_arm_run_through(stage_1):
 
 
 def test_overview_and_data_notebooks_run_through(stage_1):
-    with pd.option_context("display.max_colwidth", 50):
-        overview = run_here("00_start_here")
-    assert list(overview["titles"]) == [path.stem for path in NOTEBOOKS]
+    overview = run_here("00_start_here")
+    assert list(overview["titles"].index) == [path.stem for path in NOTEBOOKS]
     data = run_here("01_data_prep")
     assert data["shares"].sum().to_numpy() == pytest.approx(100)
     assert 0 < data["ceiling"].min() < data["ceiling"].max() <= 100
@@ -213,5 +225,7 @@ def test_complete_run_without_weights_needs_no_pictures(stage_1, capsys):
     run = folder / "results" / "smoke" / "runs" / preset("smoke", "sssr", overrides=TINY.split(",")).run_id
     (run / "final.safetensors").rename(run / "elsewhere")
     assert run_here("11_stage1_sssr", **parameters)["shown"] == []
-    assert "no final.safetensors in this run: no pictures" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "has no final.safetensors here" in shown
+    assert "./run_all.sh smoke --arms sssr --seeds 0 --hosts espnetv2_s0.5" in shown
     (run / "elsewhere").rename(run / "final.safetensors")

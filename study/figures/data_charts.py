@@ -1,0 +1,59 @@
+"""The data of a profile in pictures: share of each class, frames beside labels, a training sample."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dsrl_lib.data.class_tables import ClassTable, colourise
+from study.figures.photo import Photo
+from study.figures.style import chart, styled
+
+HUES = ("#0072B2", "#E69F00", "#009E73")
+
+
+@styled
+def class_share_chart(shares: pd.DataFrame) -> Figure:
+    """Share of the labelled pixels in percent, on a logarithmic axis. One row per class, one column per split."""
+    figure = chart(8.4, 3)
+    axes = figure.subplots()
+    for shift, hue, name in zip((-0.27, 0, 0.27), HUES, shares, strict=True):
+        axes.bar(np.arange(len(shares)) + shift, shares[name], 0.25, color=hue, label=name)
+    axes.set(yscale="log", ylabel="share of pixels (percent)")
+    axes.set_xticks(range(len(shares)), shares.index, rotation=40, ha="right", rotation_mode="anchor")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(axis="x", visible=False)
+    axes.legend(ncols=3)
+    return figure
+
+
+@styled
+def label_pictures(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], table: ClassTable) -> Photo:
+    """Frames, uint8 (H, W, 3), above their label maps, (H, W); void is black."""
+    height, width = labels[0].shape
+    figure = chart(8.4, 0.2 + 2 * 2.7 * height / width)
+    for column, image, label in zip(figure.subplots(2, len(images)).T, images, labels, strict=True):
+        for axes, picture in zip(column, (image, colourise(np.array(label), table)), strict=True):
+            _picture(axes, picture)
+    return Photo(figure)
+
+
+@styled
+def sample_pictures(pictures: Mapping[str, np.ndarray]) -> Photo:
+    """The pictures of one training sample, (h, w, 3) each at its own size, and the middle quarter of each enlarged."""
+    height, width = max(picture.shape[:2] for picture in pictures.values())
+    figure = chart(8.4, 0.4 + 2 * 2.7 * height / width)
+    grid = figure.subplots(2, len(pictures))
+    for (whole, part), (title, picture) in zip(grid.T, pictures.items(), strict=True):
+        rows, columns = (slice(3 * side // 8, 5 * side // 8) for side in picture.shape[:2])
+        _picture(whole, picture, extent=(0, width, height, 0))
+        whole.set_title(f"{title}, {picture.shape[0]} x {picture.shape[1]}", fontsize=8.5)
+        _picture(part, picture[rows, columns], extent=(0, width, height, 0))
+    return Photo(figure)
+
+
+def _picture(axes: Axes, picture: np.ndarray, **how: object) -> None:
+    axes.imshow(picture, interpolation="nearest", **how)
+    axes.set_axis_off()

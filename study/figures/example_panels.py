@@ -1,0 +1,43 @@
+"""The pictures of a training notebook: what a run made of a few frames, or how to get its weights."""
+
+from collections.abc import Sequence
+
+from dsrl_lib.config import Config
+from dsrl_lib.data.class_tables import class_table
+from study.figures import panels
+from study.figures.photo import Photo
+from study.figures.showcase import Example
+
+QUALITY = 65
+"""Of the JPEG: smooth maps and small labels stay readable."""
+
+
+def without_weights(config: Config) -> str:
+    """What to do about a run that came without its weights; the recorded run stays as it is."""
+    return (
+        f"No pictures: {config.run_id} has no final.safetensors here, since weights are not in git.\n"
+        "Train them into another folder, and open the notebook with the same DSRL_RESULTS:\n"
+        f"    DSRL_RESULTS=$PWD/retrained ./run_all.sh {config.profile} --arms {config.arm} --seeds {config.seed} "
+        f"--hosts {config.model.host}"
+    )
+
+
+def prediction_panel(shown: Sequence[Example], config: Config) -> Photo | None:
+    """Input, truth, prediction and errors of each frame; None without frames."""
+    rows = [panels.Prediction(example.name, example.image, example.truth, example.prediction) for example in shown]
+    return Photo(panels.predictions(rows, class_table(config.data.dataset)), QUALITY) if rows else None
+
+
+def reconstruction_panel(shown: Sequence[Example]) -> Photo | None:
+    """Target, reconstruction and their difference of the first frame; None without a SISR head."""
+    rows = [
+        (example.name, example.target, example.reconstruction)
+        for example in shown if example.reconstruction is not None
+    ]  # fmt: skip
+    return Photo(panels.reconstructions(rows[:1]), QUALITY) if rows else None
+
+
+def affinity_panel(shown: Sequence[Example], pixel: tuple[float, float]) -> Photo | None:
+    """The affinity of every place of the first frame to `pixel`, in each branch; None without FA."""
+    example = next((example for example in shown if example.affinity), None)
+    return Photo(panels.affinity(example.target, example.affinity, pixel), QUALITY) if example else None

@@ -1,0 +1,115 @@
+"""What a notebook says about arms: answers, claims and charts. Arms that were not run are named, never an error."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from study.arms import CONTROL_ARMS, MAIN_ARMS
+from study.claims.judge import judge, verdict
+from study.claims.rules import load_rules
+from study.claims.verdict_table import verdict_table
+from study.evidence import Pair, Study
+from study.figures import arm_plots, plots
+from study.figures.notes import Note, seeds_of
+from study.report import tables
+from study.report.results import results_frame
+from study.statistics.bootstrap import Difference
+
+STEP_NAMES = ("HR labels", "SSSR head", "SISR", "FA")
+"""What each of `tables.STEPS` adds."""
+COMPARED = MAIN_ARMS + CONTROL_ARMS
+
+
+def answer(study: Study, claim: str, part: int = 0) -> Note:
+    """The verdict on a claim in one sentence, with the numbers of one of its parts."""
+    found = verdict(study, claim)
+    finding = found.findings[part]
+    label = f"{claim}, {finding.part.name} ({finding.part.quantity})"
+    return study.answer(label, finding.measured, found.verdict, finding.missing)
+
+
+def cost_answer(study: Study, claim: str) -> Note:
+    """The verdict on a claim about cost in one sentence, with the ratio that was measured."""
+    found = verdict(study, claim)
+    value = found.findings[0].measured
+    number = f"{value.estimate:.3f}" if value else "not run"
+    return Note(f"**{found.claim.text}: {found.findings[0].part.name} {number}: {claim} {found.verdict}.**")
+
+
+def claim_table(study: Study, *claims: str) -> Note:
+    """Each part of these claims with its numbers, its rule and its outcome; of all claims if none is named."""
+    return Note.table(verdict_table([verdict(study, claim) for claim in claims] or judge(study).values()))
+
+
+def difference_chart(
+    study: Study, pairs: Sequence[Pair] | Mapping[str, Pair | Difference], threshold: float | None = None
+) -> Figure | Note:
+    """Differences a - b with their intervals. pairs: (a, b), or label -> (a, b) or a difference; those run are drawn.
+
+    threshold: what a claim asks for, a dashed line.
+    """
+    named = pairs if isinstance(pairs, Mapping) else {f"{a} − {b}": (a, b) for a, b in pairs}
+    values = {name: study.difference(*pair) if isinstance(pair, tuple) else pair for name, pair in named.items()}
+    rows = {name: value for name, value in values.items() if value is not None}
+    if not rows:
+        return Note(f"**Not run:** {', '.join(named)}.")
+    return plots.forest(rows, threshold=threshold, interest=load_rules().interest)
+
+
+def difference_table(study: Study, pairs: Sequence[Pair] = tables.MAIN_PAIRS) -> Note:
+    """Differences with interval and the smallest effect that the design could detect."""
+    return Note.table(tables.readable(tables.differences(study, pairs)))
+
+
+def arm_chart(study: Study) -> Figure | Note:
+    """Test mIoU of the main arms and the controls, with intervals and seeds."""
+    values = {arm: study.single(arm) for arm in study.arms if arm in COMPARED}
+    return arm_plots.score_chart(values) if values else Note("No runs.")
+
+
+def step_chart(study: Study) -> Figure | Note:
+    """From the baseline to the method one part at a time; the steps add up to the last row."""
+    steps = dict(zip(STEP_NAMES, tables.STEPS, strict=True))
+    return difference_chart(study, steps | {"all of it: dsrl − lr": ("dsrl", "lr")})
+
+
+def cost_table(study: Study, without: Sequence[str] = ()) -> pd.DataFrame:
+    """`tables.cost` without some arms: parameters, MACs, latency and peak memory of host, pruned and full network."""
+    cost = tables.cost(study)
+    return cost[~cost.index.isin(without)]
+
+
+def head_share(cost: pd.DataFrame) -> Note:
+    """What the SSSR head adds to the host in percent, median over the arms of `cost` that have it."""
+    if not len(cost):
+        return Note("No runs.")
+    heads = cost[cost["MACs (M), pruned"] > cost["MACs (M), host"]]
+    lines = [
+        f"- {heading}: {100 * (heads[f'{heading}, pruned'] / heads[f'{heading}, host'] - 1).median():+.1f} %"
+        for heading, _ in tables.COSTS.values()
+    ]
+    return Note("\n".join([f"The SSSR head adds to the host (median of {len(heads)} arms):", "", *lines]))
+
+
+def accuracy_cost_chart(study: Study, arms: Sequence[str], x: str, xlabel: str, unit: float = 1.0) -> Figure | Note:
+    """Test mIoU against a column of results.csv such as macs_pruned, in `unit`."""
+    table = results_frame([run for arm in arms for run in study.select(arm)])
+    return plots.accuracy_cost(table, x, xlabel, unit=unit) if len(table) else Note("No runs.")
+
+
+def class_answers(study: Study, pairs: Sequence[Pair]) -> Note:
+    """For each pair, the classes whose interval leaves out zero."""
+    lines = []
+    for pair, value in study.differences(pairs, "classes").items():
+        better = [name for name, low in zip(study.classes, value.low, strict=True) if low > 0]
+        worse = [name for name, high in zip(study.classes, value.high, strict=True) if high < 0]
+        lines.append(f"- **{pair}** helps {', '.join(better) or 'no class'}; harms {', '.join(worse) or 'no class'} "
+                     f"({seeds_of(value)}, 95 % intervals without zero, not corrected for the number of classes).")
+    return Note("\n".join(lines) or "**Not run.**")
+
+
+def class_chart(study: Study, pairs: Sequence[Pair]) -> Figure | Note:
+    """IoU differences by class with intervals."""
+    rows = study.differences(pairs, "classes")
+    return plots.class_differences(study.classes, rows) if rows else Note("**Not run.**")

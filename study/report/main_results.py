@@ -1,0 +1,61 @@
+"""The figures and files of 41_main_results."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from dsrl_lib.paths import results_dir
+from study.arms import MAIN_ARMS
+from study.claims.table import write_claims
+from study.evidence import Study
+from study.figures import plots, style
+from study.figures.notes import Note
+from study.report import reported, tables
+from study.report.comparison import arm_chart, difference_chart
+
+CLAIMED = 2
+"""mIoU points that the paper claims for DSRL minus the LR baseline."""
+SHOWN = (*MAIN_ARMS, "sssr_long", "sssr_sisr_long", "hr")
+
+
+def reported_table(study: Study) -> Note:
+    """The paper, the public implementations and this study side by side."""
+    return Note.table(reported.side_by_side(study))
+
+
+def main_table(study: Study) -> Note:
+    """One row per arm: test mIoU with interval, and differences to the two baselines."""
+    return Note.table(tables.readable(tables.main(study)))
+
+
+def class_heat_chart(study: Study) -> Figure | Note:
+    """IoU by arm and class, without the classes that the test split does not have."""
+    heat = tables.classes(study).filter(items=list(SHOWN), axis="index").dropna(axis="columns", how="all")
+    return plots.class_heat(heat) if len(heat) else Note("No runs.")
+
+
+def validation_chart(study: Study) -> Figure | Note:
+    """Validation mIoU during training; the curve of an arm goes through the stages before it."""
+    ends = [arm for arm in SHOWN if arm in study.arms and arm not in ("sssr", "sssr_sisr")]
+    return plots.validation_curves({arm: study.histories(arm) for arm in ends}) if ends else Note("No runs.")
+
+
+def main_figures(study: Study) -> dict[str, Figure | Note]:
+    """The figures of results/<profile>/figures by file name; a note instead of one whose runs are missing."""
+    return {
+        "arms": arm_chart(study),
+        "differences": difference_chart(study, tables.MAIN_PAIRS, threshold=CLAIMED),
+        "classes": class_heat_chart(study),
+        "validation": validation_chart(study),
+    }
+
+
+def write_main_results(study: Study, figures: Mapping[str, Figure | Note]) -> list[Path]:
+    """Write tables, claims.csv and the figures as .png and .pdf; equal runs give equal bytes."""
+    written = [*tables.write(study), write_claims(study)]
+    folder = results_dir() / study.profile / "figures"
+    for name, figure in figures.items():
+        if isinstance(figure, Figure):
+            written += [style.save(figure, folder / f"{name}.{kind}") for kind in ("png", "pdf")]
+    return written

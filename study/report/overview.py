@@ -1,0 +1,111 @@
+"""The tables of 00_start_here and 01_data_prep: arms, notebooks, what is complete, the splits of a data set."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from dsrl_lib.data.class_tables import VOID, ClassTable
+from dsrl_lib.paths import results_dir, root
+from study.arms import ARMS, FA_ARMS
+from study.catalogue import load_runs, select
+from study.figures.notes import Note
+from study.profiles import PROFILES
+from study.report.results import results_frame
+
+
+class Frames(Protocol):
+    """What is read of a `dsrl_lib.data.split.Split`, which would load PyTorch."""
+
+    sequences: Sequence[str]
+    labels: Sequence[np.ndarray]
+    manifest_hash: str
+
+    def __len__(self) -> int: ...
+
+
+TO_READ = {
+    "notebooks/41_main_results.ipynb": "the verdicts, executed",
+    "claims.csv": "one row per claim",
+    "results.csv": "one row per run",
+    "notebooks/runs": "every training run as an executed notebook",
+}
+
+
+def arm_table() -> Note:
+    """One row per arm, without the cells of the FA factorial: what it isolates, changes and starts from."""
+    rows = {arm: _described(arm) for arm in ARMS if arm not in FA_ARMS}
+    return Note.table(pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm"))
+
+
+def arm_summary(arm: str) -> str:
+    """The row of `arm_table` of one arm, as text."""
+    return "\n".join(f"{name}: {value or 'nothing'}" for name, value in ({"arm": arm} | _described(arm)).items())
+
+
+def notebook_table() -> pd.DataFrame:
+    """The title of each notebook, by its name."""
+    titles = {}
+    for path in sorted((root() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        first = "".join(json.loads(path.read_text())["cells"][0]["source"]).splitlines()[0]
+        titles[path.stem] = first.partition(" · ")[2]
+    return pd.Series(titles, name="what it shows").to_frame().rename_axis("notebook")
+
+
+def completion_table(profile: str) -> pd.DataFrame:
+    """One row per arm of a profile: planned and complete seeds, and their mean val and test mIoU in points."""
+    runs = load_runs(profile)
+    rows = {}
+    for arm, planned in PROFILES[profile].arm_seeds.items():
+        found = select(runs, arm)
+        scores = results_frame(found)
+        rows[arm] = {
+            "planned seeds": ", ".join(map(str, planned)),
+            "complete seeds": ", ".join(str(run.seed) for run in found),
+            "val mIoU": f"{scores['val_miou'].mean():.1f}" if found else "",
+            "test mIoU": f"{scores['test_miou'].mean():.1f}" if found else "",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
+
+
+def reading_list(profile: str) -> Note:
+    """The files of results/<profile> that answer most, and whether they exist."""
+    folder = results_dir() / profile
+    states = {place: "" if (folder / place).exists() else " (not made yet)" for place in TO_READ}
+    return Note("\n".join(f"- `results/{profile}/{place}`: {TO_READ[place]}{states[place]}" for place in TO_READ))
+
+
+def split_table(splits: Mapping[str, "Frames"]) -> pd.DataFrame:
+    """One row per split: frames, sequences, size, share of void, and the hash that every run records."""
+    return pd.DataFrame({
+        name: {
+            "frames": len(split),
+            "sequences": len(set(split.sequences)),
+            "height x width": "{} x {}".format(*split.labels[0].shape),
+            "void": f"{100 * np.mean([(label == VOID).mean() for label in split.labels]):.1f} %",
+            "manifest": split.manifest_hash[:12],
+        }
+        for name, split in splits.items()
+    }).T  # fmt: skip
+
+
+def class_shares(splits: Mapping[str, "Frames"], table: ClassTable) -> pd.DataFrame:
+    """Share of the labelled pixels in percent, one row per class, most frequent first; one column per split."""
+    pixels = {
+        name: sum(np.bincount(label.ravel(), minlength=256)[: len(table.classes)] for label in split.labels)
+        for name, split in splits.items()
+    }
+    shares = pd.DataFrame({name: 100 * count / count.sum() for name, count in pixels.items()}, index=table.classes)
+    return shares.sort_values(shares.columns[0], ascending=False)
+
+
+def _described(arm: str) -> dict[str, object]:
+    definition = ARMS[arm]
+    return {
+        "isolates": definition.isolates,
+        "changes": ", ".join(f"{key.partition('.')[2]} = {value}" for key, value in definition.changes.items()),
+        "starts from": definition.after or "",
+        "units trained": definition.updates,
+    }

@@ -1,0 +1,82 @@
+"""Where an arm gains: boundaries, object sizes, reconstruction, frames (43_where_it_helps)."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from study.evidence import Study
+from study.figures import arm_plots, plots
+from study.figures.notes import Note
+from study.report import tables
+from study.report.comparison import COMPARED
+
+BOUNDARY_ARMS = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", "hr")
+RIVALS = ("sssr_long", "bilinear", "lr")
+"""Without SISR and FA, best first."""
+
+
+def trimap_table(study: Study) -> Note:
+    """mIoU over the pixels within each distance of a class boundary, one row per arm."""
+    bands = {arm: study.single(arm, "trimap").estimate for arm in _run(study)}
+    if not bands:
+        return Note("No runs.")
+    table = pd.DataFrame(bands, index=[f"within {n} px" for n in _trimap_px(study)]).T
+    return Note.table(tables.readable(table.rename_axis("mIoU in points")))
+
+
+def trimap_chart(study: Study, baseline: str = "lr") -> Figure | Note:
+    """The same as differences to a baseline: a gain that grows towards the boundary is one of sharper edges."""
+    gains = {arm: study.difference(arm, baseline, "trimap") for arm in _run(study) if arm != baseline}
+    gains = {arm: value for arm, value in gains.items() if value is not None}
+    if not gains:
+        return Note(f"**Not run:** an arm beside {baseline}.")
+    return plots.trimap(gains, _trimap_px(study), f"mIoU difference to {baseline} (points)")
+
+
+def object_recall_chart(study: Study, bounds: Sequence[int]) -> Figure | Note:
+    """Share of the pixels of each object that were found, by its size. bounds: the sizes that part the bins, in px."""
+    recall = {}
+    for arm in _run(study):
+        found = sum(run.counts("test").object_recall.sum(0) for run in study.select(arm))  # (size bins, 2)
+        recall[arm] = 100 * found[:, 0] / found[:, 1].clip(1)
+    return plots.recall_by_size(recall, bounds) if recall else Note("No runs.")
+
+
+def reconstruction_chart(study: Study) -> Figure | Note:
+    """PSNR and SSIM of the SISR branch on test, for the main arms and the controls."""
+    quality = tables.quality(study)
+    quality = quality[quality["arm"].isin(COMPARED)]
+    return arm_plots.reconstruction(quality) if len(quality) else Note("No run with a SISR branch.")
+
+
+def frame_differences(study: Study, arm: str = "dsrl") -> pd.DataFrame | None:
+    """`tables.frame_table` of an arm and its best rival that was run, worst frame first; None without a rival."""
+    rival = next((rival for rival in RIVALS if study.seeds([rival, arm])), None)
+    return tables.frame_table(study, arm, rival) if rival else None
+
+
+def extreme_frames(frames: pd.DataFrame | None) -> Note:
+    """The worst and best three frames, and on how many the arm is better than its rival."""
+    if frames is None:
+        return Note("**Not run:** `dsrl` and a rival with the same seed.")
+    arm, rival = frames.columns[2:4]
+    won = (frames["difference"] > 0).mean()
+    table = Note.table(frames.iloc[[0, 1, 2, -3, -2, -1]].round(2))
+    return Note(f"{arm} is better than {rival} on {100 * won:.0f} % of {len(frames)} frames; worst and best three:\n\n"
+                f"{table}")
+
+
+def places(frames: pd.DataFrame, frame: int = -1) -> list[float]:
+    """The worst and the best frame and a third one, as fractions of the split; the third is `frame`, or the median."""
+    last = max(len(frames) - 1, 1)
+    worst, middle, best = (int(frames["index"].iloc[place]) for place in (0, len(frames) // 2, -1))
+    return [index / last for index in (worst, best, middle if frame < 0 else frame)]
+
+
+def _run(study: Study) -> list[str]:
+    return [arm for arm in BOUNDARY_ARMS if arm in study.arms]
+
+
+def _trimap_px(study: Study) -> list[int]:
+    return study.select(study.arms[0])[0].counts("test").trimap_px.tolist()
