@@ -224,9 +224,8 @@ def speed(
     model, config = _open(weights, host, device)
     wanted = wanted or [tuple(example_input(config).shape[2:])]
     model = model.eval().prune().to(memory_format=torch.channels_last)
-    where = device_name(next(model.parameters()).device)
-    print(f"{config.model.host}, {config.arm}, pruned, {config.optim.precision}; {where}, "
-          f"{torch.get_num_threads()} threads")  # fmt: skip
+    where = f"{device_name(next(model.parameters()).device)}, {torch.get_num_threads()} threads"
+    print(f"{config.model.host}, {config.arm}, pruned, {config.optim.precision}; {where}")
     print(speed(model, config, wanted, batch, seconds, trace).to_string(float_format=lambda value: f"{value:.2f}"))
 
 
