@@ -1,5 +1,6 @@
 """The examples in CONTRIBUTING.md work as they stand there."""
 
+import inspect
 import re
 import sys
 from types import ModuleType
@@ -8,7 +9,9 @@ import pytest
 import torch
 
 from dsrl_lib import network, registry
-from dsrl_lib.config import Config, Data, Model
+from dsrl_lib.config import Config, Data, Loss, Model
+from dsrl_lib.losses import terms
+from dsrl_lib.losses.criterion import Targets, criterion
 from dsrl_lib.losses.segmentation import cross_entropy
 from dsrl_lib.paths import root
 
@@ -45,3 +48,23 @@ def test_the_host_that_is_added_trains(added, monkeypatch):
         optimizer.step()
     assert model.host.early.weight.grad.abs().sum() > 0 and losses[1] < losses[0]
     assert model.host.features(x).deep.shape == (2, 16, 3, 4)  # the strides of the entry: 4, 8, 4
+
+
+def test_the_loss_that_is_added_has_a_gradient(added, monkeypatch):
+    total_variation = added("dsrl_lib/losses/total_variation.py").total_variation
+    monkeypatch.setitem(terms.TERMS, "tv", None)  # so that the entry goes when the test ends
+    exec(BLOCKS["dsrl_lib/losses/terms.py"], vars(terms))
+    source, end = inspect.getsource(criterion), "    return {key"
+    assert source.count(end) == 1
+    names = dict(criterion.__globals__, total_variation=total_variation)
+    exec(source.replace(end, f"    {BLOCKS['dsrl_lib/losses/criterion.py']}{end}"), names)
+    logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    targets = Targets(torch.zeros(2, 8, 8, dtype=torch.uint8))
+    values = names["criterion"]({"logits": logits}, targets, Loss())
+    assert list(values) == ["ce", "tv"]
+    assert values["ce"] == criterion({"logits": logits}, targets, Loss())["ce"]
+    p = logits.softmax(1)
+    by_hand = (p[:, :, 1:] - p[:, :, :-1]).abs().mean() + (p[..., 1:] - p[..., :-1]).abs().mean()
+    torch.testing.assert_close(values["tv"], 0.1 * by_hand)
+    (gradient,) = torch.autograd.grad(values["tv"], logits)
+    assert gradient.isfinite().all() and gradient.abs().sum() > 0

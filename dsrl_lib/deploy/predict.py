@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dsrl_lib.config import Config
-from dsrl_lib.data.class_tables import CITYSCAPES_LABEL_ID, VOID, ClassTable, class_table, colourise
+from dsrl_lib.data.class_tables import VOID, ClassTable, class_table, colourise
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.normalise import denormalise
@@ -126,7 +126,7 @@ def _pixels(reconstruction: Tensor) -> np.ndarray:
 
 def label_ids(classes: np.ndarray, table: ClassTable) -> np.ndarray:
     """Ids as the data set's server wants them: official label ids for Cityscapes, class ids elsewhere."""
-    return CITYSCAPES_LABEL_ID[classes] if table.name == "cityscapes" else classes
+    return classes if table.label_ids is None else np.array(table.label_ids, np.uint8)[classes]
 
 
 def _jobs(sources: Sequence[str], table: ClassTable) -> Iterator[Job]:
