@@ -14,6 +14,7 @@ from .deploy.pretrained import from_pretrained as from_pretrained
 from .deploy.pretrained import open_weights as open_weights
 from .deploy.prune import prune as prune
 from .device import pick_device as pick_device
+from .evaluation.augmentation import TTA as TTA
 from .evaluation.cost import example_input as example_input
 from .evaluation.cost import macs as macs
 from .evaluation.details import OBJECT_PX as OBJECT_PX
@@ -22,7 +23,6 @@ from .evaluation.forward import forward as forward
 from .evaluation.forward import network_input as network_input
 from .evaluation.reduced_labels import reduced_label_iou as reduced_label_iou
 from .evaluation.report import split_report as split_report
-from .evaluation.tta import TTA as TTA
 from .losses.criterion import Targets as Targets
 from .losses.criterion import criterion as criterion
 from .losses.feature_affinity import feature_affinity as feature_affinity

@@ -21,39 +21,41 @@ ROUNDS = 5
 def remeasure(profile: str, device: str = "cpu") -> tuple[int, int]:
     """Write new latencies into metrics.json of every complete run of a profile; how many runs and networks there were.
 
-    A network is measured once for all seeds: what it costs does not depend on the values of its weights, so none need
-    be there. All networks take turns, ROUNDS times, and keep the median: a slow minute falls on all of them alike. To
-    be called where nothing else runs. ValueError where a run comes from another device than this one, before anything
-    is written.
+    A network is measured once for all seeds: its cost does not depend on the values of its weights, so no weights are
+    needed. All networks take turns, ROUNDS times, and keep the median: a slow minute slows all of them alike. Nothing
+    else should run meanwhile. ValueError, before anything is written, if a run comes from another device than this one.
     """
-    here = device_name(torch.device(device))
-    networks: dict[Hashable, list[Path]] = defaultdict(list)
-    configs: dict[Hashable, Config] = {}
-    for path in sorted((results_dir() / profile / "runs").glob("*/metrics.json")):
-        environment = runs.read_json(path.with_name("env.json"))
-        if environment["device"] != here:
-            raise ValueError(f"{path.parent.name} ran on {environment['device']}, and this device is {here}")
-        config = Config.from_dict(runs.read_json(path.with_name("config.json")))
-        sides = (config.data.dataset, config.data.height, config.data.width)
-        key = (config.model, *sides, config.optim.precision, environment["threads"])
-        networks[key].append(path)
-        configs[key] = config
+    networks = _networks(profile, device_name(torch.device(device)))
     times: dict[Hashable, list[dict[str, float]]] = defaultdict(list)
     threads = torch.get_num_threads()
     try:
         for key in tqdm(list(networks) * ROUNDS, unit=" networks", desc="latency"):
             *_, its_threads = key
+            config = runs.read_config(networks[key][0])
             torch.set_num_threads(its_threads)
-            times[key].append(cost.latencies(_untrained(configs[key]).to(device), configs[key]))
+            times[key].append(cost.latencies(_untrained(config).to(device), config))
     finally:
         torch.set_num_threads(threads)
-    for key, paths in networks.items():
-        for path in paths:
-            metrics = runs.read_json(path)
-            for name in times[key][0]:
-                metrics["cost"][name] = round(statistics.median(turn[name] for turn in times[key]), 3)
-            runs.write_json(path, metrics)
+    for key, directories in networks.items():
+        medians = {name: statistics.median(turn[name] for turn in times[key]) for name in times[key][0]}
+        for directory in directories:
+            metrics = runs.read_json(directory / "metrics.json")
+            metrics["cost"] |= {name: round(median, 3) for name, median in medians.items()}
+            runs.write_json(directory / "metrics.json", metrics)
     return sum(map(len, networks.values())), len(networks)
+
+
+def _networks(profile: str, device: str) -> dict[Hashable, list[Path]]:
+    """The complete runs by what decides their latency; the last part of a key is the number of threads."""
+    networks: dict[Hashable, list[Path]] = defaultdict(list)
+    for path in sorted((results_dir() / profile / "runs").glob("*/metrics.json")):
+        environment = runs.read_json(path.with_name("env.json"))
+        if environment["device"] != device:
+            raise ValueError(f"{path.parent.name} ran on {environment['device']}, and this device is {device}")
+        config = runs.read_config(path.parent)
+        sides = (config.data.dataset, config.data.height, config.data.width)
+        networks[(config.model, *sides, config.optim.precision, environment["threads"])].append(path.parent)
+    return networks
 
 
 def _untrained(config: Config) -> DSRL:

@@ -15,10 +15,11 @@ from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import load_split
 from dsrl_lib.data.transforms import evaluation_input, frame_size
 from dsrl_lib.evaluation import report
+from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.evaluation.forward import class_ids
 from dsrl_lib.evaluation.report import Report, split_report, write_report
-from dsrl_lib.evaluation.tta import TTA, class_probabilities, image_output, windows
+from dsrl_lib.evaluation.tta import class_probabilities, image_output, windows
 from study.presets import preset
 
 SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")

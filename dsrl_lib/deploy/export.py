@@ -62,8 +62,8 @@ def export(network: DSRL, config: Config, target: Path, format: Format, normalis
     """Write a copy of `network` to `target`, with open batch, height and width; compare their logits.
 
     normalised: the file takes float32 images that are normalised already; else uint8 RGB, and it normalises them.
-    ValueError for an unknown format or a suffix that does not say it; RuntimeError, and no file, where the logits of
-    the file differ.
+    ValueError for an unknown format or a suffix that does not say it; RuntimeError, and no file, if its logits
+    differ.
     """
     if format not in SUFFIXES:
         raise ValueError(f"format = {format!r}; allowed: {', '.join(SUFFIXES)}")

@@ -22,8 +22,9 @@ from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.normalise import denormalise
 from dsrl_lib.data.split import SPLITS, Split, load_split
+from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
-from dsrl_lib.evaluation.tta import TTA, image_output
+from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.runs import write_atomically
 

@@ -15,8 +15,9 @@ from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, class_ta
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.readers.cityscapes import IMAGE
+from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import class_ids
-from dsrl_lib.evaluation.tta import TTA, image_output
+from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.runs import write_atomically
 

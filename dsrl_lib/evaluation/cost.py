@@ -71,8 +71,8 @@ def macs(model: nn.Module, x: Tensor) -> int:
 def macs_by_module(model: nn.Module, x: Tensor) -> dict[str, int]:
     """Multiply-accumulates of the convolutions of one forward pass on x, by the name of the module; "" is the whole.
 
-    Counted where the convolutions are and added up along their names: a module need not be called itself, such as a
-    host of which only the features are asked.
+    Each convolution counts itself and is added to every module above it by name. So a module counts even if it is not
+    called itself, such as a host that gives only its features.
     """
     counts = {name: 0 for name, _ in model.named_modules()}
 
@@ -99,7 +99,7 @@ def macs_by_module(model: nn.Module, x: Tensor) -> dict[str, int]:
 def latency_ms(models: Sequence[nn.Module], x: Tensor, config: Config) -> list[float]:
     """Median milliseconds from the input to class ids at HR size, after warm-up.
 
-    The models take turns, so that what else the machine does falls on all of them alike.
+    The models take turns, so that other work of the machine slows all of them alike.
     """
     times: list[list[float]] = [[] for _ in models]
     for _ in range(WARM_UP + REPEATS):

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from dsrl_lib import distributed, metrics
 from dsrl_lib.config import Config
 from dsrl_lib.data.split import Split
+from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.details import (
     OBJECT_PX,
     TRIMAP_PX,
@@ -21,7 +22,7 @@ from dsrl_lib.evaluation.details import (
     trimap_counts,
 )
 from dsrl_lib.evaluation.forward import class_ids
-from dsrl_lib.evaluation.tta import TTA, augmented_inputs, log_probabilities, mean_output
+from dsrl_lib.evaluation.tta import augmented_inputs, log_probabilities, mean_output
 
 
 @dataclass(frozen=True)

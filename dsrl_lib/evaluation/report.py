@@ -13,9 +13,9 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.split import load_split
+from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.details import TRIMAP_PX
 from dsrl_lib.evaluation.evaluate import Evaluation, evaluate
-from dsrl_lib.evaluation.tta import TTA
 from dsrl_lib.runs import write_atomically, write_counts, write_json
 
 
