@@ -43,6 +43,10 @@ from .report.factor import cell_table as cell_table
 from .report.factor import effect_chart as effect_chart
 from .report.factor import factor_answers as factor_answers
 from .report.factor import gain_chart as gain_chart
+from .report.intervals import coverage_table as coverage_table
+from .report.intervals import interval_chart as interval_chart
+from .report.intervals import interval_table as interval_table
+from .report.intervals import settle_table as settle_table
 from .report.main_results import main_figures as main_figures
 from .report.main_results import main_table as main_table
 from .report.main_results import reported_table as reported_table

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from dsrl_lib.config import Config
@@ -14,7 +15,8 @@ from study.figures.notes import Note, words
 from study.presets import parent_of
 from study.profiles import PROFILES
 from study.statistics.bootstrap import Difference, difference, single
-from study.statistics.scores import Resamples, Scores, mean_iou, score
+from study.statistics.random_effects import pseudo_values
+from study.statistics.scores import Resamples, Scores, image_blocks, mean_iou, score
 
 KINDS = {"miou": ("counts", mean_iou), "classes": ("counts", iou), "trimap": ("trimap", mean_iou)}
 """Kind of score -> which counts, and the statistic of their sum over images."""
@@ -36,6 +38,7 @@ class Study:
         self.runs = load_runs(profile) if runs is None else list(runs)
         self._scores: dict[tuple[str, str], Scores] = {}
         self._resamples: dict[tuple[str, ...], Resamples] = {}
+        self._pseudo_values: dict[str, dict[int, np.ndarray]] = {}
 
     @cached_property
     def arms(self) -> list[str]:
@@ -68,6 +71,14 @@ class Study:
                 self._resamples[sequences] = Resamples.of(sequences)
             self._scores[arm, kind] = score(counts, self._resamples[sequences], statistic)
         return self._scores[arm, kind]
+
+    def pseudo_values(self, arm: str) -> dict[int, np.ndarray]:
+        """Jackknife pseudo-values of an arm's mIoU over blocks of test images, (B,) by seed, in points."""
+        if arm not in self._pseudo_values:
+            counts, sequences = counts_by_seed(self.select(arm))
+            blocks = image_blocks(sequences)
+            self._pseudo_values[arm] = {seed: pseudo_values(found, blocks) for seed, found in counts.items()}
+        return self._pseudo_values[arm]
 
     def single(self, arm: str, kind: str = "miou") -> Difference | None:
         """An arm's score with its interval; None without runs."""

@@ -1,0 +1,103 @@
+"""The interval of the claims beside one over random effects: the tables and the chart of notebook 45."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from study.claims.judge import measure
+from study.claims.rules import Part, load_rules
+from study.evidence import Study
+from study.figures.interval_charts import interval_pairs
+from study.figures.notes import Note
+from study.statistics.coverage import bootstrap_coverage, random_effects_coverage
+from study.statistics.random_effects import Interval, interval
+
+EFFECTS = (0.5, 1.0, 2.0)
+"""True effects in points that a study might want to find."""
+MORE_BLOCKS = 4
+
+
+def contrasts(study: Study) -> dict[str, Part]:
+    """The mIoU differences of all claims, by claim and name; without those that lack runs or a second seed."""
+    found = {}
+    for claim in load_rules().claims:
+        for part in claim.parts:
+            enough = not part.cost and all(len(study.seeds(list(arms))) > 1 for arms in part.strata())
+            if enough and part.quantity not in {other.quantity for other in found.values()}:
+                found[f"{claim.id} {part.name}"] = part
+    return found
+
+
+def random_effects(part: Part, study: Study) -> Interval:
+    """The part's quantity with its interval over seeds and blocks as random effects."""
+    strata = part.strata()
+    shared = sorted(set.intersection(*(study.seeds(list(arms)) for arms in strata)))
+    values = [
+        np.stack([sum(weight * study.pseudo_values(arm)[seed] for arm, weight in arms.items()) for seed in shared])
+        for arms in strata
+    ]  # (S, B) each
+    return interval(values, measure(part, study).estimate)
+
+
+def _intervals(study: Study) -> dict[str, tuple[Part, Interval]]:
+    return {name: (part, random_effects(part, study)) for name, part in contrasts(study).items()}
+
+
+def interval_chart(study: Study) -> Figure | Note:
+    """Both intervals of every difference that a claim is about."""
+    pairs = {name: (measure(part, study), found) for name, (part, found) in _intervals(study).items()}
+    return interval_pairs(pairs) if pairs else Note("No difference has two seeds.")
+
+
+def interval_table(study: Study) -> Note:
+    """One row per difference: both intervals, degrees of freedom, and which part of the variance is whose."""
+    rows = []
+    for name, (part, found) in _intervals(study).items():
+        old, v = measure(part, study), found.variances
+        shares = np.array([v.seed / v.seeds, v.block / v.blocks * v.strata, v.both / (v.seeds * v.blocks)])
+        seed, block, both = 100 * shares / max(shares.sum(), 1e-12)
+        rows.append({
+            "difference": name,
+            "seeds": v.seeds,
+            "estimate": f"{old.estimate:+.2f}",
+            "two-level bootstrap": f"[{old.low:+.2f}, {old.high:+.2f}]",
+            "random effects": f"[{found.low:+.2f}, {found.high:+.2f}]",
+            "degrees of freedom": f"{found.freedom:.1f}",
+            "variance from seeds": f"{seed:.0f} %",
+            "from images": f"{block:.0f} %",
+            "from both": f"{both:.0f} %",
+        })  # fmt: skip
+    return _note(rows)
+
+
+def coverage_table(study: Study, studies: int = 200) -> Note:
+    """One row per difference: percent of simulated studies in which each interval holds the truth; 95 is right."""
+    rows = [
+        {
+            "difference": name,
+            "two-level bootstrap": f"{bootstrap_coverage(found.variances, studies):.1f} %",
+            "random effects": f"{random_effects_coverage(found.variances):.1f} %",
+        }
+        for name, (_, found) in _intervals(study).items()
+    ]
+    return _note(rows)
+
+
+def settle_table(study: Study) -> Note:
+    """One row per difference: seeds with which 80 % of studies would find a true effect of each size."""
+    rows = []
+    for name, (_, found) in _intervals(study).items():
+        v = found.variances
+        row = {"difference": name, "seeds now": v.seeds}
+        row |= {f"for {effect:g} points": _seeds(v.seeds_for(effect)) for effect in EFFECTS}
+        many = v.seeds_for(EFFECTS[0], blocks=MORE_BLOCKS * v.blocks)
+        rows.append(row | {f"for {EFFECTS[0]:g} with {MORE_BLOCKS} times the images": _seeds(many)})
+    return _note(rows)
+
+
+def _seeds(number: float) -> str:
+    return "no number" if np.isinf(number) else f"{number:.0f}"
+
+
+def _note(rows: list[dict[str, object]]) -> Note:
+    return Note.table(pd.DataFrame(rows)) if rows else Note("No difference has two seeds.")

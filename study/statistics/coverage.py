@@ -1,0 +1,48 @@
+"""How often intervals hold the truth, in simulated studies with the variances that were found in this one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from study.statistics.bootstrap import contrast
+from study.statistics.random_effects import Variances, interval
+from study.statistics.scores import Scores
+
+RESAMPLES = 1000
+
+
+def simulated(variances: Variances, studies: int, seed: int = 0) -> list[np.ndarray]:
+    """Pseudo-values of `studies` studies of the same design whose true difference is 0: (S, B, studies) per stratum."""
+    rng = np.random.default_rng(seed)
+    seeds, blocks = variances.seeds, variances.blocks
+    shared = np.sqrt(variances.block) * rng.standard_normal((1, blocks, studies))
+    return [
+        shared
+        + np.sqrt(variances.seed) * rng.standard_normal((seeds, 1, studies))
+        + np.sqrt(variances.both) * rng.standard_normal((seeds, blocks, studies))
+        for _ in range(variances.strata)
+    ]
+
+
+def random_effects_coverage(variances: Variances, studies: int = 20_000) -> float:
+    """Percent of simulated studies whose interval over random effects holds the truth."""
+    found = interval(simulated(variances, studies))
+    return 100 * float(np.mean((found.low <= 0) & (found.high >= 0)))
+
+
+def bootstrap_coverage(variances: Variances, studies: int = 200) -> float:
+    """The same for the two-level bootstrap, with the score as the mean of its pseudo-values."""
+    strata = simulated(variances, studies)
+    number = variances.blocks
+    drawn = np.random.default_rng(1).multinomial(number, np.full(number, 1 / number), size=RESAMPLES) / number  # (R, B)
+    held = 0
+    for k in range(studies):
+        found = contrast(*([(1.0, _scores(stratum[:, :, k], drawn))] for stratum in strata), seed=k)
+        held += found.low <= 0 <= found.high
+    return 100 * held / studies
+
+
+def _scores(values: np.ndarray, drawn: np.ndarray) -> Scores:
+    """values: (S, B) pseudo-values. drawn: (R, B) share of each block in each resample."""
+    seeds: Sequence[int] = range(len(values))
+    return Scores(tuple(seeds), values.mean(1), drawn @ values.T, values.shape[1], values.shape[1])

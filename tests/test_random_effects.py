@@ -1,0 +1,89 @@
+"""The interval over seeds and blocks: against formulas by hand, and its coverage at the study's own variances."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from study.statistics.coverage import bootstrap_coverage, random_effects_coverage, simulated
+from study.statistics.random_effects import Variances, interval, pseudo_values
+from study.statistics.scores import mean_iou
+
+# Variance components of the committed contrasts of CamVid, points squared: name, seeds, v_seed, v_block, v_both.
+STUDY = (
+    ("C1 dsrl - lr", 5, 0.244, 0.741, 1.403),
+    ("C2 sssr_long - lr", 5, 0.014, 0.115, 0.920),
+    ("C2 sssr_sisr_long - sssr_long", 5, 0.267, 0.016, 1.829),
+    ("C2 dsrl - sssr_sisr_long", 5, 0.0, 0.053, 0.138),
+    ("C4 dsrl - mac_matched", 3, 0.180, 3.945, 4.506),
+    ("C5 small_input", 3, 0.0, 1.509, 5.679),
+    ("C6 second_host", 3, 1.967, 0.0, 6.224),
+    ("C12 dsrl - sisr_frozen", 3, 0.606, 0.0, 1.608),
+    ("C15 sssr_long - sssr_random", 3, 0.814, 28.45, 3.057),
+    ("bilinear - lr", 5, 0.0, 0.0, 0.725),
+)
+BLOCKS = 23
+
+
+@pytest.mark.parametrize(("name", "seeds", "seed", "block", "both"), STUDY)
+def test_the_interval_holds_the_truth_in_95_of_100_studies(name, seeds, seed, block, both):
+    variances = Variances(seed, block, both, seeds, BLOCKS)
+    assert random_effects_coverage(variances) == pytest.approx(95, abs=1.5), name
+
+
+def test_without_an_effect_of_blocks_it_is_the_t_interval_of_the_seeds():
+    values = np.random.default_rng(0).normal(3, 1, (4, 1)) + np.zeros((4, 6))
+    values[:, 0] += 1e-9  # no variance between blocks
+    found = interval([values])
+    low, high = stats.t.interval(0.95, 3, values.mean(1).mean(), stats.sem(values.mean(1)))
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-6), pytest.approx(high, abs=1e-6))
+    assert found.freedom == pytest.approx(3)
+
+
+def test_mean_squares_equal_a_plain_analysis_of_variance():
+    values = np.random.default_rng(1).normal(size=(3, 5)) + np.arange(3)[:, None] + np.arange(5)
+    mean, seed, block = values.mean(), values.mean(1), values.mean(0)
+    ms_seed = sum(5 * (m - mean) ** 2 for m in seed) / 2
+    ms_block = sum(3 * (m - mean) ** 2 for m in block) / 4
+    residual = [(values[s, b] - seed[s] - block[b] + mean) ** 2 for s in range(3) for b in range(5)]
+    ms_both = sum(residual) / 8
+    found = interval([values])
+    assert found.error**2 == pytest.approx((ms_seed + ms_block - ms_both) / 15)
+    assert found.variances.seed == pytest.approx((ms_seed - ms_both) / 5)
+    assert found.variances.block == pytest.approx((ms_block - ms_both) / 3)
+    assert found.variances.both == pytest.approx(ms_both)
+
+
+def test_seeds_of_strata_are_independent_and_blocks_are_shared():
+    variances = Variances(0.5, 2.0, 1.0, seeds=3, blocks=BLOCKS, strata=6)
+    assert random_effects_coverage(variances) == pytest.approx(95, abs=1.5)
+    strata = simulated(variances, 4000)
+    means = np.mean([stratum.mean((0, 1)) for stratum in strata], axis=0)
+    assert means.std() == pytest.approx(float(variances.error()), rel=0.05)
+
+
+def test_the_bootstrap_is_too_wide_with_few_seeds():
+    assert bootstrap_coverage(Variances(0.0, 0.5, 1.0, seeds=3, blocks=BLOCKS), studies=60) > 97
+
+
+def test_pseudo_values_are_those_of_a_loop_over_left_out_blocks():
+    counts = np.random.default_rng(2).integers(1, 50, (9, 4, 3)).astype(np.int32)
+    blocks = np.array([0, 0, 1, 1, 1, 2, 2, 3, 3])
+    whole = 100 * mean_iou(counts.sum(0))
+    for b in range(4):
+        without = 100 * mean_iou(counts[blocks != b].sum(0))
+        assert pseudo_values(counts, blocks)[b] == pytest.approx(4 * whole - 3 * without)
+
+
+def test_seeds_that_would_settle_follow_from_the_variances():
+    small = Variances(np.float64(0.25), np.float64(0.0), np.float64(0.0), seeds=3, blocks=BLOCKS)
+    needed = small.seeds_for(1.0)
+    width = stats.t.ppf(0.975, needed - 1) + stats.t.ppf(0.8, needed - 1)
+    assert width * 0.5 / np.sqrt(needed) <= 1.0
+    limited = Variances(np.float64(0.0), np.float64(10.0), np.float64(0.0), seeds=3, blocks=BLOCKS)
+    assert limited.seeds_for(1.0) == float("inf")  # images limit it, not seeds
+    assert limited.seeds_for(1.0, blocks=50 * BLOCKS) < 10
+
+
+def test_one_seed_has_no_interval():
+    with pytest.raises(ValueError, match="1 seeds and 6 blocks; an interval needs at least 2 of each"):
+        interval([np.zeros((1, 6))])
