@@ -8,7 +8,7 @@ once runs exist, never changes: profiles and arms (see `presets`) are the place 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -156,10 +156,7 @@ class Config(Section):
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Config":
-        """The inverse of `to_dict`. A setting younger than the file takes its default.
-
-        Raises ValueError for an unknown setting, a value of another type or out of its range, and as `checked` does.
-        """
+        """The inverse of `to_dict`. A setting younger than the file takes its default; ValueError if one is wrong."""
         return _from_dict(Config, values, "").checked()
 
     def checked(self) -> "Config":
@@ -184,15 +181,14 @@ def override(config: Config, key: str, value: Any) -> Config:
     """`config` with one value changed.
 
     key: "section.name", such as "optim.lr". value: of the field's type, or text to be read as that type.
-    Raises ValueError that names the valid keys or the allowed values. Whether settings fit each other is asked of the
-    whole (`Config.checked`), since several may change one after another.
+    Raises ValueError that names the valid keys or the allowed values. Settings that change one after another may not
+    fit each other in between, so `Config.checked` looks at the whole.
     """
     section_name, _, name = key.partition(".")
-    sections = [f.name for f in fields(config) if is_dataclass(getattr(config, f.name))]
-    valid = {f"{s}.{f.name}": f.name for s in sections for f in fields(getattr(config, s))}
+    valid = [f"{s}.{n}" for s, kind in _kinds(Config).items() if is_dataclass(kind) for n in _kinds(kind)]
     if key not in valid:
-        near = did_you_mean(key, valid) or did_you_mean(key, {v: k for k, v in valid.items()})
-        raise ValueError(f"unknown setting {key!r}; valid settings: {', '.join(valid)}{near}")
+        nearest = next((full for full in valid if full.endswith(f".{key}")), key)
+        raise ValueError(f"unknown setting {key!r}; valid settings: {', '.join(valid)}{did_you_mean(nearest, valid)}")
     section = getattr(config, section_name)
     parsed = parse(key, value, _kinds(type(section))[name])
     if key == "data.dataset" and parsed not in datasets():
@@ -203,7 +199,7 @@ def override(config: Config, key: str, value: Any) -> Config:
 
 def get(config: Config, key: str) -> Any:
     """The value of "section.name"."""
-    section, _, name = key.partition(".")
+    section, name = key.split(".")
     return getattr(getattr(config, section), name)
 
 
@@ -215,7 +211,7 @@ def _kinds(section: type) -> dict[str, Any]:
 
 def _conflicts(config: Config) -> Iterator[tuple[str, str]]:
     """Settings that do not fit the others, and what is allowed beside those."""
-    data, model, loss, optim, host = config.data, config.model, config.loss, config.optim, HOSTS[config.model.host]
+    data, model, loss, host = config.data, config.model, config.loss, HOSTS[config.model.host]
     if data.scale_min > data.scale_max:
         yield "data.scale_min", f"at most data.scale_max = {data.scale_max}"
     if model.pretrained not in ("none", *host.weights):
@@ -224,16 +220,16 @@ def _conflicts(config: Config) -> Iterator[tuple[str, str]]:
         yield "model.fa", "false, or model.sssr and model.sisr true as well: it compares these two branches"
     for name in ("height", "width", "crop_height", "crop_width"):
         side = getattr(data, name)
-        if round(side * model.input_scale) < 1:
+        if not (reduced := round(side * model.input_scale)):
             yield f"data.{name}", f"sizes of which model.input_scale = {model.input_scale} leaves a pixel"
-        out = round(side * model.input_scale) * (2 if model.sssr else 1)
+        out = reduced * (2 if model.sssr else 1)
         if model.sisr and name.startswith("crop") and out != side:
             yield f"data.{name}", f"sizes that the SISR branch restores; it makes {out} of {side}"
     if model.fa and max(data.crop_height, data.crop_width) < 2 * loss.fa_stride:
         yield "loss.fa_stride", f"strides that fit twice in a crop of {data.crop_height} x {data.crop_width}"
     if loss.class_weights != "none" and loss.segmentation != "ce":
         yield "loss.class_weights", f"none with loss.segmentation = {loss.segmentation}"
-    if optim.batch_size < host.least_batch and not model.frozen_bn:
+    if config.optim.batch_size < host.least_batch and not model.frozen_bn:
         yield "optim.batch_size", f"{host.least_batch} or more with model.host = {model.host} (its batch norms)"
 
 
@@ -243,9 +239,9 @@ def _differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict
 
 
 def _from_dict(section: type, values: Any, prefix: str) -> Any:
-    kinds = _kinds(section)
     if not isinstance(values, Mapping):
         raise ValueError(f"{prefix.rstrip('.') or 'the configuration'} = {values!r}; allowed: settings by their names")
+    kinds = _kinds(section)
     for name in sorted(set(values) - set(kinds)):
         raise ValueError(f"configuration has unknown settings: {prefix}{name}{did_you_mean(name, kinds)}")
     return section(**{

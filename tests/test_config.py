@@ -220,6 +220,8 @@ def test_the_nearest_name_is_offered():
         assert did_you_mean(given, valid) == said
     with pytest.raises(ValueError, match=r"unknown setting 'epochs'; .*\(did you mean optim\.epochs\?\)"):
         override(Config(), "epochs", 3)
+    with pytest.raises(ValueError, match=r"unknown setting 'lr'; .*\(did you mean optim\.lr\?\)"):
+        override(Config(), "lr", 3)
     with pytest.raises(ValueError, match=r"data\.dataset = 'camvd'; .*\(did you mean camvid\?\)"):
         override(Config(), "data.dataset", "camvd")
     with pytest.raises(ValueError, match=r"unknown profile 'camvd'; valid: .*\(did you mean camvid\?\)"):
