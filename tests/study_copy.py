@@ -57,6 +57,8 @@ class Copy:
         self.folder = folder
         for package in ("dsrl_lib", "study", "streets"):
             shutil.copytree(root() / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+        for door in ("dsrl_lib", "study"):
+            (folder / door / "__init__.pyi").write_text("")  # the warm server loads nothing, since no step needs it
         shutil.copytree(root() / "profiles", folder / "profiles")
         for name in ("Snakefile", "claims.toml"):
             shutil.copy(root() / name, folder)
