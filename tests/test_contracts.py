@@ -44,6 +44,14 @@ def test_imports_point_one_way():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_training_starts_without_torchvision():
+    """It takes as long to import as PyTorch, and so do PyTorch's compiler and SymPy, which it brings along."""
+    heavy = "{'torchvision', 'timm', 'sympy', 'torch._dynamo', 'numba', 'torchmetrics', 'matplotlib'}"
+    code = f"import sys, dsrl_lib.training.fit; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root(), capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_nothing_happens_at_import():
     code = "import sys, dsrl_lib; print(sorted(m for m in sys.modules if m.startswith('dsrl_lib')))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "['dsrl_lib']\n"

@@ -225,6 +225,18 @@ def test_reduction_is_a_hand_made_average(scale: float) -> None:
     assert np.abs(reduced.numpy() - by_hand).max() <= 1.5  # uint8 rounds twice
 
 
+def test_resizing_has_the_bits_of_torchvision() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        height, width, new_height, new_width = (int(side) for side in rng.integers(1, 120, 4))
+        image = rng.integers(0, 256, (height, width, 3), np.uint8)
+        expected = F.resize(torch.from_numpy(image).permute(2, 0, 1), [new_height, new_width], antialias=True)
+        # Without vector instructions torchvision computes in float32 and rounds.
+        exact = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+        difference = resize_image(image, new_height, new_width).int() - expected.int()
+        assert difference.abs().max() <= (0 if exact else 1)
+
+
 def test_reduction_does_not_alias() -> None:
     stripes = np.zeros((3, 32, 32), np.uint8)
     stripes[:, :, ::2] = 255

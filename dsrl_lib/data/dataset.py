@@ -1,7 +1,6 @@
 """Training samples whose randomness depends on (seed, epoch, index) and on nothing else."""
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -31,11 +30,7 @@ class TrainingSet(Dataset):
         geometry = draw_geometry(rng, label.shape, self.data)
         hr = crop_image(image, geometry, size, draw_colour(rng, self.data.colour))
         return {
-            "input": _plain(reduce_image(hr, self.input_scale)),
-            "hr": _plain(hr),
-            "labels": _plain(crop_label(label, geometry, size)),
+            "input": reduce_image(hr, self.input_scale).contiguous(),
+            "hr": hr.contiguous(),
+            "labels": crop_label(label, geometry, size).contiguous(),
         }
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.as_subclass(torch.Tensor).contiguous()

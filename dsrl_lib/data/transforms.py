@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
+from torch.nn import functional as F
 
 from dsrl_lib.config import Data
 from dsrl_lib.data.class_tables import VOID
@@ -76,21 +74,16 @@ def _axis(rng: np.random.Generator, stored: int, scaled: float, crop: int) -> tu
     return 0, stored, int(rng.integers(crop - filled + 1)), filled
 
 
-def crop_image(
-    image: np.ndarray, geometry: Geometry, size: tuple[int, int], colour: Colour = (1, 1, 1)
-) -> tv_tensors.Image:
+def crop_image(image: np.ndarray, geometry: Geometry, size: tuple[int, int], colour: Colour = (1, 1, 1)) -> Tensor:
     """uint8 (H0, W0, 3) -> uint8 (3, H, W), padded with the mean colour."""
-    part = F.resize(_channels_first(_cut(image, geometry)), list(geometry.target[2:]), antialias=True)
-    part = jitter_colour(part, colour)
-    return _place(tv_tensors.Image(part), geometry, size, [float(c) for c in MEAN_COLOUR])
+    part = jitter_colour(_resized(_channels_first(_cut(image, geometry)), geometry.target[2:]), colour)
+    return _place(part, geometry, size, torch.tensor(MEAN_COLOUR)[:, None, None])
 
 
-def crop_label(label: np.ndarray, geometry: Geometry, size: tuple[int, int]) -> tv_tensors.Mask:
+def crop_label(label: np.ndarray, geometry: Geometry, size: tuple[int, int]) -> Tensor:
     """uint8 (H0, W0) -> uint8 (H, W), padded with void."""
-    # A Mask is always resized with NEAREST, which is off by half a pixel; NEAREST_EXACT takes pixel centres.
-    part = torch.from_numpy(_cut(label, geometry).copy())[None]
-    part = F.resize(part, list(geometry.target[2:]), InterpolationMode.NEAREST_EXACT)
-    return _place(tv_tensors.Mask(part[0]), geometry, size, float(VOID))
+    part = reduce_labels(torch.from_numpy(_cut(label, geometry).copy())[None], geometry.target[2:])[0]
+    return _place(part, geometry, size, torch.tensor(VOID))
 
 
 def _cut(array: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -98,11 +91,14 @@ def _cut(array: np.ndarray, geometry: Geometry) -> np.ndarray:
     return array[top : top + height, left : left + width]
 
 
-def _place(part: Tensor, geometry: Geometry, size: tuple[int, int], fill: float | list[float]) -> Tensor:
+def _place(part: Tensor, geometry: Geometry, size: tuple[int, int], fill: Tensor) -> Tensor:
+    """The part of a frame in its crop, uint8 (..., h, w) -> (..., *size), and the rest of the crop filled."""
     top, left, height, width = geometry.target
     if (height, width) != size:
-        part = F.pad(part, [left, top, size[1] - left - width, size[0] - top - height], fill=fill)
-    return F.horizontal_flip(part) if geometry.flip else part
+        crop = fill.to(part.dtype).expand(*part.shape[:-2], *size).clone()  # (..., *size)
+        crop[..., top : top + height, left : left + width] = part
+        part = crop
+    return part.flip(-1) if geometry.flip else part
 
 
 def draw_colour(rng: np.random.Generator, strength: float) -> Colour:
@@ -130,15 +126,14 @@ def jitter_colour(image: Tensor, colour: Colour) -> Tensor:
 
 def resize_image(image: np.ndarray, height: int, width: int) -> Tensor:
     """The whole frame at a size, anti-aliased: uint8 (H0, W0, 3) -> uint8 (3, height, width)."""
-    return F.resize(_channels_first(image), [height, width], antialias=True)
+    return _resized(_channels_first(image), (height, width))
 
 
 def reduce_image(image: Tensor, input_scale: float) -> Tensor:
     """The LR input, anti-aliased: uint8 (3, H, W) -> uint8 (3, round(H * s), round(W * s))."""
     if input_scale == 1:
         return image
-    height, width = (round(side * input_scale) for side in image.shape[-2:])
-    return F.resize(image, [height, width], antialias=True)
+    return _resized(image, tuple(round(side * input_scale) for side in image.shape[1:]))
 
 
 def evaluation_input(image: np.ndarray, height: int, width: int, input_scale: float) -> Tensor:
@@ -151,7 +146,18 @@ def evaluation_input(image: np.ndarray, height: int, width: int, input_scale: fl
 
 def reduce_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
     """Labels at another size by the nearest pixel centre: uint8 (B, H, W) -> uint8 (B, *size)."""
-    return torch.nn.functional.interpolate(labels[:, None], size, mode="nearest-exact")[:, 0]  # (B, 1, H, W)
+    return F.interpolate(labels[:, None], size, mode="nearest-exact")[:, 0]
+
+
+def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear and anti-aliased, in the integers of the image: uint8 (3, H0, W0) -> uint8 (3, *size).
+
+    torchvision's `resize` gives the same bits where it too computes in uint8; to import it doubles the start.
+    """
+    if tuple(image.shape[1:]) == size:
+        return image
+    batch = image.permute(1, 2, 0)[None].permute(0, 3, 1, 2)  # (1, 3, H0, W0) whose strides say channels last
+    return F.interpolate(batch, size, mode="bilinear", align_corners=False, antialias=True)[0]  # (3, *size)
 
 
 def _channels_first(image: np.ndarray) -> Tensor:

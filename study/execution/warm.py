@@ -1,6 +1,6 @@
 """A server that imports the libraries once and forks a process for each step of the study.
 
-PyTorch, torchvision, pandas and matplotlib take longer to import than most notebooks take to run. While a server runs,
+PyTorch, pandas and matplotlib take longer to import than most notebooks take to run. While a server runs,
 `python_m` gives a command that forks the process instead of starting it (see `warm_client`). The server ends with the
 process that started it; the processes that it forked end with their clients.
 """
