@@ -1,5 +1,4 @@
 from .config import Config as Config
-from .config import override as override
 from .data.class_tables import class_table as class_table
 from .data.class_tables import colourise as colourise
 from .data.dataset import TrainingSet as TrainingSet
@@ -33,6 +32,7 @@ from .models.published import published_weights as published_weights
 from .models.sssr import DeconvHead as DeconvHead
 from .models.sssr import SubpixelHead as SubpixelHead
 from .network import build as build
+from .overrides import override as override
 from .training.fit import fit as fit
 from .training.loop import loss_terms as loss_terms
 from .training.schedule import make_optimizer as make_optimizer

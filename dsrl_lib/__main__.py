@@ -26,12 +26,11 @@ def train(
     Args:
         config: A JSON file like config.json of a run; a setting that it lacks has its default.
     """
-    from dsrl_lib.config import Config, override
+    from dsrl_lib.config import Config
+    from dsrl_lib.overrides import override_all
     from dsrl_lib.runs import read_json
 
-    settings = Config.from_dict(read_json(config))
-    for key, _, value in (change.partition("=") for change in changes):
-        settings = override(settings, key, value)
+    settings = override_all(Config.from_dict(read_json(config)), changes)  # a mistake shows before torch is loaded
 
     from dsrl_lib.training.fit import fit
 

@@ -8,11 +8,11 @@ once runs exist, never changes: profiles and arms (see `presets`) are the place 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
-from dsrl_lib.allowed import above, at_least, between, check, did_you_mean, from_to_below, one_of, parse
+from dsrl_lib.allowed import above, at_least, between, check, did_you_mean, from_to_below, one_of
 from dsrl_lib.paths import own_datasets
 from dsrl_lib.registry import DATASETS, HOSTS
 
@@ -30,7 +30,7 @@ class Section:
 
     def __post_init__(self) -> None:
         prefix = "" if isinstance(self, Config) else f"{type(self).__name__.lower()}."
-        for name, kind in _kinds(type(self)).items():
+        for name, kind in kinds(type(self)).items():
             value = getattr(self, name)
             if not is_dataclass(kind):
                 check(f"{prefix}{name}", value, kind)
@@ -177,26 +177,6 @@ class Config(Section):
         return f"{self.profile}-{self.model.host}-{self.arm}-s{self.seed}-{self.hash8}"
 
 
-def override(config: Config, key: str, value: Any) -> Config:
-    """`config` with one value changed.
-
-    key: "section.name", such as "optim.lr". value: of the field's type, or text to be read as that type.
-    Raises ValueError that names the valid keys or the allowed values. Settings that change one after another may not
-    fit each other in between, so `Config.checked` looks at the whole.
-    """
-    section_name, _, name = key.partition(".")
-    valid = [f"{s}.{n}" for s, kind in _kinds(Config).items() if is_dataclass(kind) for n in _kinds(kind)]
-    if key not in valid:
-        nearest = next((full for full in valid if full.endswith(f".{key}")), key)
-        raise ValueError(f"unknown setting {key!r}; valid settings: {', '.join(valid)}{did_you_mean(nearest, valid)}")
-    section = getattr(config, section_name)
-    parsed = parse(key, value, _kinds(type(section))[name])
-    if key == "data.dataset" and parsed not in datasets():
-        raise ValueError(f"{key} = {value!r}; allowed: {', '.join(datasets())}, or a folder of your own with a "
-                         f"classes.txt (see data/README.md){did_you_mean(value, datasets())}")  # fmt: skip
-    return replace(config, **{section_name: replace(section, **{name: parsed})})
-
-
 def get(config: Config, key: str) -> Any:
     """The value of "section.name"."""
     section, name = key.split(".")
@@ -204,7 +184,7 @@ def get(config: Config, key: str) -> Any:
 
 
 @cache
-def _kinds(section: type) -> dict[str, Any]:
+def kinds(section: type) -> dict[str, Any]:
     """The annotated types of a section's fields."""
     return get_type_hints(section, include_extras=True)
 
@@ -241,10 +221,10 @@ def _differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict
 def _from_dict(section: type, values: Any, prefix: str) -> Any:
     if not isinstance(values, Mapping):
         raise ValueError(f"{prefix.rstrip('.') or 'the configuration'} = {values!r}; allowed: settings by their names")
-    kinds = _kinds(section)
-    for name in sorted(set(values) - set(kinds)):
-        raise ValueError(f"configuration has unknown settings: {prefix}{name}{did_you_mean(name, kinds)}")
+    known = kinds(section)
+    for name in sorted(set(values) - set(known)):
+        raise ValueError(f"configuration has unknown settings: {prefix}{name}{did_you_mean(name, known)}")
     return section(**{
-        name: _from_dict(kinds[name], value, f"{prefix}{name}.") if is_dataclass(kinds[name]) else value
+        name: _from_dict(known[name], value, f"{prefix}{name}.") if is_dataclass(known[name]) else value
         for name, value in values.items()
     })  # fmt: skip

@@ -17,6 +17,7 @@ from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.models.published import published_weights
 from dsrl_lib.models.sync_batch_norm import synchronise
+from dsrl_lib.overrides import override
 from dsrl_lib.paths import CLASSES, data_dir
 
 
@@ -146,6 +147,4 @@ def warm_start(network: DSRL, path: Path, run_id: str) -> None:
 
 
 def _without_download(config: Config) -> Config:
-    from dsrl_lib.config import override
-
     return override(config, "model.pretrained", "none")

@@ -9,10 +9,11 @@ import torch
 from tqdm import tqdm
 
 from dsrl_lib import network, runs
-from dsrl_lib.config import Config, override
+from dsrl_lib.config import Config
 from dsrl_lib.device import device_name
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.overrides import override
 from dsrl_lib.paths import results_dir
 
 ROUNDS = 5

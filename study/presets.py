@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from dsrl_lib.allowed import did_you_mean
-from dsrl_lib.config import Config, get, override
+from dsrl_lib.config import Config, get
+from dsrl_lib.overrides import key_and_value, override, override_all
 from dsrl_lib.registry import HOSTS
 from study.arms import ARMS, STAGES, Arm
 from study.profiles import PROFILES
@@ -35,15 +36,12 @@ def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overr
         if config.model.pretrained not in HOSTS[host].weights:
             config = override(config, "model.pretrained", "none")
     for item in overrides:
-        key, separator, value = item.partition("=")
-        if not separator:
-            raise ValueError(f"override {item!r}: expected section.key=value, for example optim.lr=0.02")
+        key, _ = key_and_value(item)
         if key in definition.changes:
             raise ValueError(f"override {item!r}: {key} is what arm {arm!r} sets to {definition.changes[key]!r}")
         if not _uses(definition, key):
             raise ValueError(f"override {item!r}: arm {arm!r} does not use {key}")
-        config = override(config, key, value)
-    config = _without_unused(config, definition)
+    config = _without_unused(override_all(config, overrides), definition)
     for key, value in definition.changes.items():
         config = override(config, key, value)
     if arm == "mac_matched":

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from dsrl_lib import network, runs
 from dsrl_lib.__main__ import main
-from dsrl_lib.config import override
 from dsrl_lib.data.images import read_picture
+from dsrl_lib.overrides import override
 from study.__main__ import main as study_main
 from study.presets import preset
 

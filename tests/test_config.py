@@ -6,7 +6,8 @@ from typing import Annotated
 import pytest
 
 from dsrl_lib.allowed import above, at_least, between, check, did_you_mean, parse
-from dsrl_lib.config import Config, Data, Loss, Model, Optim, override
+from dsrl_lib.config import Config, Data, Loss, Model, Optim
+from dsrl_lib.overrides import override
 from dsrl_lib.paths import root
 from study.arms import ARMS
 from study.presets import parent_of, preset

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision.datasets import SBDataset, VOCSegmentation
 
-from dsrl_lib.config import Config, datasets, override
+from dsrl_lib.config import Config, datasets
 from dsrl_lib.data import split
 from dsrl_lib.data.class_tables import VOC, class_table
 from dsrl_lib.data.dataset import TrainingSet
@@ -26,6 +26,7 @@ from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.evaluation.report import split_report
 from dsrl_lib.models.host import replaced_classifier
 from dsrl_lib.network import load
+from dsrl_lib.overrides import override
 from dsrl_lib.registry import DATASETS
 from dsrl_lib.training.fit import fit
 from study.__main__ import main

@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsrl_lib import network, registry, runs
-from dsrl_lib.config import Config, Data, Model, override
+from dsrl_lib.config import Config, Data, Model
 from dsrl_lib.data.class_tables import CITYSCAPES
 from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.overrides import override
 
 FILE, SUFFIXES = "final.safetensors", (".safetensors", ".pth")
 CROP = (768, 1536)

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsrl_lib import runs
-from dsrl_lib.config import Config, override
+from dsrl_lib.config import Config
+from dsrl_lib.overrides import key_and_value, override_all
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
 
@@ -34,16 +35,13 @@ def _branch(directory: Path, config: Config, changes: Sequence[str]) -> Config:
     """Copy the checkpoint into the directory of the changed configuration, and return that."""
     if not checkpoint.exists(directory):
         raise ValueError(f"{directory.name} has no checkpoint yet: train it with the changed settings instead")
-    changed = config
-    for item in changes:
-        key, _, value = item.partition("=")
+    for key, _ in map(key_and_value, changes):
         if key.startswith(("data.", "model.")) or key in FIXED:
             raise ValueError(
                 f"{key} cannot change in the middle of a run; allowed: settings of optim and loss but "
                 f"{', '.join(FIXED)}"
             )
-        changed = override(changed, key, value)
-    changed.checked()
+    changed = override_all(config, changes).checked()
     state = checkpoint.load(directory)
     changed = replace(changed, continues=f"{config.run_id}@{state['step']}")
     target = runs.folder(changed)

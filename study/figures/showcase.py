@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dsrl_lib import network
-from dsrl_lib.config import Config, override
+from dsrl_lib.config import Config
 from dsrl_lib.data.normalise import denormalise
 from dsrl_lib.data.split import Split, load_split
 from dsrl_lib.data.transforms import frame_size, resize_image
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.overrides import override
 
 WEIGHTS = "final.safetensors"
 

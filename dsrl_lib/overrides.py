@@ -1,0 +1,43 @@
+"""Change a configuration by the names of its settings, such as `optim.lr=0.02` on a command line."""
+
+from collections.abc import Iterable
+from dataclasses import is_dataclass, replace
+from typing import Any
+
+from dsrl_lib.allowed import did_you_mean, parse
+from dsrl_lib.config import Config, datasets, kinds
+
+
+def override(config: Config, key: str, value: Any) -> Config:
+    """`config` with one value changed.
+
+    key: "section.name", such as "optim.lr". value: of the field's type, or text to be read as that type.
+    Raises ValueError that names the valid keys or the allowed values. Settings that change one after another may not
+    fit each other in between, so `Config.checked` looks at the whole.
+    """
+    section_name, _, name = key.partition(".")
+    valid = [f"{s}.{n}" for s, kind in kinds(Config).items() if is_dataclass(kind) for n in kinds(kind)]
+    if key not in valid:
+        nearest = next((full for full in valid if full.endswith(f".{key}")), key)
+        raise ValueError(f"unknown setting {key!r}; valid settings: {', '.join(valid)}{did_you_mean(nearest, valid)}")
+    section = getattr(config, section_name)
+    parsed = parse(key, value, kinds(type(section))[name])
+    if key == "data.dataset" and parsed not in datasets():
+        raise ValueError(f"{key} = {value!r}; allowed: {', '.join(datasets())}, or a folder of your own with a "
+                         f"classes.txt (see data/README.md){did_you_mean(value, datasets())}")  # fmt: skip
+    return replace(config, **{section_name: replace(section, **{name: parsed})})
+
+
+def override_all(config: Config, items: Iterable[str]) -> Config:
+    """`config` with the values of "section.name=value" items. ValueError as in `override` and `key_and_value`."""
+    for key, value in map(key_and_value, items):
+        config = override(config, key, value)
+    return config
+
+
+def key_and_value(item: str) -> tuple[str, str]:
+    """"optim.lr=0.02" -> "optim.lr" and "0.02". ValueError without an equals sign."""
+    key, separator, value = item.partition("=")
+    if not separator:
+        raise ValueError(f"override {item!r}: expected section.key=value, for example optim.lr=0.02")
+    return key, value
