@@ -66,6 +66,31 @@ def test_classes_by_name(orchard: Path) -> None:
     assert (loaded.labels[1] == expected).all()
 
 
+def test_frames_of_a_drive_are_a_sequence_by_their_names_or_by_a_list(orchard: Path) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    assert load_split("orchard", "val").sequences == ["0", "1"]  # no underscore, so each is alone
+    for folder in ("images", "labels"):
+        for path in (orchard / "val" / folder).iterdir():
+            path.rename(path.with_stem(f"north_row_{path.stem}"))
+    assert load_split("orchard", "val").sequences == ["north_row", "north_row"]
+    (orchard / "sequences.txt").write_text("north_row_0\tmorning walk\nnorth_row_1\tevening\n")
+    assert load_split("orchard", "val").sequences == ["morning walk", "evening"]
+    with pytest.raises(DataError, match=r"sequences.txt has no line for frame 0: list all frames"):
+        load_split("orchard", "train")
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("0\ta\n1 b\n", r"sequences.txt, line 2: '1 b' is not the name of a frame, a tab and its sequence"),
+    ("0\ta\n\ta\n", r"sequences.txt, line 2: '\\ta' is not the name of a frame"),
+    ("0\ta\n1\ta\n0\tb\n", r"sequences.txt, line 3: frame 0 is in sequence a and in b"),
+])  # fmt: skip
+def test_a_bad_list_of_sequences_is_refused(orchard: Path, text: str, said: str) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    (orchard / "sequences.txt").write_text(text)
+    with pytest.raises(DataError, match=said):
+        load_split("orchard", "val")
+
+
 def test_weights_know_their_classes(orchard: Path, tmp_path: Path) -> None:
     (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
     config = preset("smoke", "lr", overrides=["data.dataset=orchard"])

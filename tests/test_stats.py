@@ -30,6 +30,14 @@ def test_blocks_are_neighbours_within_a_sequence():
     assert image_blocks(["a", "b", "a"], block=10).tolist() == [0, 1, 0]  # sequences need not be contiguous
 
 
+def test_each_of_many_short_drives_is_one_block():
+    lengths = [1 + 29 * (k == 7) for k in range(20)]  # one of 30 frames, which alone would be three blocks
+    drives = [f"drive{k}" for k, length in enumerate(lengths) for _ in range(length)]
+    assert np.bincount(image_blocks(drives)).tolist() == lengths
+    assert np.bincount(image_blocks(drives[1:])).tolist() == [1] * 6 + [10] * 3 + [1] * 12  # they are 19: not many
+    assert image_blocks([*drives, "drive7"]).max() + 1 == 22  # one is not short
+
+
 def test_scores_equal_a_plain_loop():
     counts = made_up(seeds=2)
     resamples = Resamples.of(SEQUENCES, block=4, resamples=50, seed=3)

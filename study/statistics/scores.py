@@ -1,10 +1,11 @@
 """Scores of an arm by seed, on a split and on resamples of its images.
 
 Frames of one video look alike, so images are resampled in blocks of neighbouring frames (Kuensch, 1989,
-"The jackknife and the bootstrap for general stationary observations"). A score is computed from the integer
-counts summed over the drawn images, and given in points (percent).
+"The jackknife and the bootstrap for general stationary observations"), and short drives as a whole. A score is
+computed from the integer counts summed over the drawn images, and given in points (percent).
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,8 @@ import numpy as np
 from dsrl_lib.metrics import iou
 
 BLOCK = 10
+MANY, SHORT = 20, 3
+"""From MANY sequences on, none longer than SHORT blocks, each sequence is one block."""
 RESAMPLES = 10_000
 
 
@@ -20,14 +23,16 @@ def image_blocks(sequences: Sequence[str], block: int = BLOCK) -> np.ndarray:
     """Number of each image's block: about `block` neighbouring frames of one video sequence.
 
     sequences: (I,) name of each image's sequence, images in the order of time. A sequence of n frames is
-    cut into round(n / block) blocks of nearly equal length, at least one. Returns int (I,), values 0..B-1.
+    cut into round(n / block) blocks of nearly equal length, at least one. If there are many short sequences, such as
+    the drives of IDD-lite, none is cut: blocks are then independent of each other. Returns int (I,), values 0..B-1.
     """
-    names = np.asarray(sequences)
+    names, lengths = np.asarray(sequences), Counter(sequences)
+    whole = len(lengths) >= MANY and max(lengths.values()) <= SHORT * block
     blocks = np.empty(len(names), dtype=int)
     total = 0
     for name in dict.fromkeys(names.tolist()):
         frames = np.flatnonzero(names == name)
-        pieces = np.array_split(frames, max(1, round(len(frames) / block)))
+        pieces = [frames] if whole else np.array_split(frames, max(1, round(len(frames) / block)))
         for number, piece in enumerate(pieces):
             blocks[piece] = total + number
         total += len(pieces)

@@ -1,22 +1,28 @@
 """A folder of images beside a folder of label maps of the same names: KITTI, Mapillary Vistas, your own data sets."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from dsrl_lib.data.class_lists import mapillary_classes, own_classes
 from dsrl_lib.data.frames import DataError, Frame, label_table
 from dsrl_lib.data.images import SUFFIXES
 from dsrl_lib.data.readers.cityscapes import ID_TABLE
+from dsrl_lib.data.sequences import own_sequences
 
 KITTI_FOLD = 10
 """Every tenth frame of KITTI is validated on."""
 
 
 def own_frames(root: Path, split: str) -> list[Frame]:
-    """<split>/images and <split>/labels; without a folder test/, `test` is `val`. Ids by classes.txt of `root`."""
+    """<split>/images and <split>/labels; without a folder test/, `test` is `val`.
+
+    Ids by classes.txt of `root`; sequences by sequences.txt, or by the names (`data.sequences`).
+    """
     if split == "test" and not (root / "test").is_dir():
         split = "val"
     hint = f"A data set of your own has {root.name}/{{train,val}}/{{images,labels}} and perhaps {root.name}/test"
-    return _paired(root / split / "images", root / split / "labels", label_table(own_classes(root.name).ids), hint)
+    table = label_table(own_classes(root.name).ids)
+    return paired(root / split / "images", root / split / "labels", table, hint, own_sequences(root))
 
 
 def kitti_frames(root: Path, split: str, fold: int) -> list[Frame]:
@@ -26,7 +32,7 @@ def kitti_frames(root: Path, split: str, fold: int) -> list[Frame]:
     """
     # DEVIATION: every tenth frame of KITTI is validated on; label relaxation (Zhu et al.) has three random lists of 21.
     hint = _hint("data_semantics.zip from https://www.cvlibs.net/datasets/kitti/eval_semseg.php", root)
-    found = _paired(root / "training" / "image_2", root / "training" / "semantic", ID_TABLE, hint)
+    found = paired(root / "training" / "image_2", root / "training" / "semantic", ID_TABLE, hint)
     return [frame for k, frame in enumerate(found) if (k % KITTI_FOLD == fold) == (split == "val")]
 
 
@@ -34,25 +40,30 @@ def mapillary_frames(root: Path, split: str) -> list[Frame]:
     """Mapillary Vistas 1.2 (Neuhold et al., ICCV 2017); class ids by its config.json."""
     hint = _hint("version 1.2 from https://www.mapillary.com/dataset/vistas (free registration)", root)
     folder = root / {"train": "training", "val": "validation"}[split]
-    return _paired(folder / "images", folder / "labels", label_table(mapillary_classes().ids), hint)
+    return paired(folder / "images", folder / "labels", label_table(mapillary_classes().ids), hint)
 
 
 def _hint(what: str, root: Path) -> str:
     return f"Get {what} and unpack it in {root}, or set DSRL_DATA to the folder that contains {root.name}/"
 
 
-def _paired(images: Path, labels: Path, table: bytes, hint: str) -> list[Frame]:
-    """Every image with the PNG label map of its name, sorted. Each is a sequence of its own."""
+def paired(
+    images: Path, labels: Path, table: bytes, hint: str, sequence: Callable[[str], str] = lambda name: name
+) -> list[Frame]:
+    """Every image with the PNG label map of its name, sorted by name. DataError for what is missing, with the hint.
+
+    sequence: from the name of a frame to that of its video sequence; by default each frame is one.
+    """
     for folder in (images, labels):
         if not folder.is_dir():
             raise DataError(f"the data set is not complete: looked for {folder}. {hint}")
     paths = sorted(path for path in images.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(f"there are no images in {images}: looked for {', '.join(SUFFIXES)}. {hint}")
-    return [_pair(path, labels / f"{path.stem}.png", table) for path in paths]
+    return [_pair(path, labels / f"{path.stem}.png", table, sequence(path.stem)) for path in paths]
 
 
-def _pair(image: Path, label: Path, table: bytes) -> Frame:
+def _pair(image: Path, label: Path, table: bytes, sequence: str) -> Frame:
     if not label.is_file():
         raise DataError(f"image {image} has no label map: looked for {label}")
-    return Frame(image.stem, image.stem, image, label, table)
+    return Frame(image.stem, sequence, image, label, table)
