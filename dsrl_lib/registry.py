@@ -174,6 +174,10 @@ DATASETS: dict[str, Dataset] = {
     "cityscapes_cv1": _cityscapes("fold_frames", 3060, 415, 1),
     "cityscapes_cv2": _cityscapes("fold_frames", 2820, 655, 2),
     "cityscapes_coarse": _cityscapes("coarse_frames", 19997, 500),
+    "idd_lite": Dataset(
+        "dsrl_lib.data.readers.idd_lite:frames", f"{_TABLES}:IDD_LITE", (1201, 406), one_size=(227, 320),
+        test_labels=True,
+    ),
     "kitti": _kitti(0),
     "kitti_cv1": _kitti(1),
     "kitti_cv2": _kitti(2),

@@ -52,6 +52,14 @@ def write_cityscapes(root: Path) -> None:
             save(root / f"{labels}/{stem}_{labels}_labelIds.png", ids(*range(34), 255))
 
 
+def write_idd_lite(root: Path) -> None:
+    """Drive 0 of the official train split is trained on, and drive 26 is held out."""
+    for part, drive in (("train", 0), ("train", 26), ("val", 3)):
+        for k in range(2):
+            save(root / f"idd20k_lite/leftImg8bit/{part}/{drive}/{k:06}_image.jpg", picture())
+            save(root / f"idd20k_lite/gtFine/{part}/{drive}/{k:06}_label.png", ids(*range(7), 255))
+
+
 def write_kitti(root: Path) -> None:
     """Of ten frames each fold validates on one; eleven and twelve are the second of two folds."""
     for k in range(13):
@@ -109,8 +117,9 @@ def write_own(root: Path) -> None:
 
 
 WRITE = {
-    "camvid": write_camvid, "cityscapes": write_cityscapes, "kitti": write_kitti, "mapillary": write_mapillary,
-    "voc": write_voc, "coco": write_coco, "streets": lambda root: None, "orchard": write_own,
+    "camvid": write_camvid, "cityscapes": write_cityscapes, "idd_lite": write_idd_lite, "kitti": write_kitti,
+    "mapillary": write_mapillary, "voc": write_voc, "coco": write_coco, "streets": lambda root: None,
+    "orchard": write_own,
 }  # fmt: skip
 
 

@@ -86,6 +86,14 @@ CAMVID = ClassTable(
     cityscapes_rows=(10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 18),
 )  # fmt: skip
 
+# The seven classes at the top of IDD's hierarchy; each has the Cityscapes colour of a class that belongs to it.
+IDD_LITE = ClassTable(
+    name="idd_lite",
+    classes=("drivable", "non-drivable", "living things", "vehicles", "roadside objects", "far objects", "sky"),
+    colours=((128, 64, 128), (244, 35, 232), (220, 20, 60), (0, 0, 142), (220, 220, 0), (70, 70, 70), (70, 130, 180)),
+    cityscapes_rows=(*[None] * 6, 10),
+)
+
 _CITYSCAPES_ROW = {name: train_id for train_id, (_, name, _) in enumerate(_CITYSCAPES)}
 
 
