@@ -1,4 +1,4 @@
-"""What training on reduced labels can reach at best: the motive of the paper for learning HR masks (Sec. 1)."""
+"""What training on reduced labels can reach at best: the motive of the paper for learning HR masks (Sec. 3.1)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The feature-affinity loss of DSRL (CVPR 2020, section 3.4), exact and with memory linear in the tokens.
+"""The feature-affinity loss of DSRL (paper, Sec. 3.2, Eq. 2 and Eq. 3), exact and with memory linear in the tokens.
 
 For tokens a_i, b_i let x_i = [a_i; b_i] and y_i = [a_i; -b_i]: then D_ij = (S_a - S_b)_ij = x_i . y_j. With
 g_i = sum_j sign(D_ij) y_j, one pass over the pairs that never stores an N x N matrix, everything is known:
@@ -27,9 +27,9 @@ def feature_affinity(
 ) -> Tensor:
     """Mean distance between the pixel-affinity matrices of two feature maps, a float32 scalar.
 
-    L = mean over the batch and all N^2 pairs of |S_a - S_b|^q with S = F^T F, where the columns of F are the
-    N = h*w tokens of a map (DSRL, the equations of S_ij and L_fa). Everything is computed in float32, under
-    autocast too; the result can be differentiated once in both maps.
+    S = F^T F (Eq. 2), where the columns of F are the N = h*w tokens of a map; L is the mean over the batch and all
+    N^2 pairs of |S_a - S_b|^q (Eq. 3). Everything is computed in float32, under autocast too; the result can be
+    differentiated once in both maps.
 
     a, b: (B, Ca, h, w) and (B, Cb, h, w), any float type; the channel counts may differ.
     normalise: divide each token by sqrt(|F_i|^2 + eps), the paper's p = 2, so that S holds cosines.

@@ -81,11 +81,11 @@ class DSRL(nn.Module):
     def _upsample(self, class_map: Tensor, size: tuple[int, int]) -> Tensor:
         if self.sssr is None:
             return F.interpolate(class_map, size, mode="bilinear", align_corners=self.host.align_corners)
-        half = tuple(ceil_div(side, 4) for side in size)  # half the input, rounded up as strided convolutions do
         # DEVIATION: a host whose class map is coarser than ESPNetv2's is first interpolated to half the input, so
         # that every host has the released head.
-        # Odd inputs: the decoders' output is a few pixels larger than 2x the input.
-        return fit(self.sssr(fit(class_map, half)), size)
+        half = tuple(ceil_div(side, 4) for side in size)  # half the input, rounded up as strided convolutions do
+        upsampled = self.sssr(fit(class_map, half))  # for odd inputs a few pixels larger than 2x the input
+        return fit(upsampled, size)
 
     def prune(self) -> "DSRL":
         """The network for inference, sharing this one's weights: SISR head and feature transform are gone."""
@@ -96,7 +96,7 @@ class DSRL(nn.Module):
 
 
 class FeatureTransform(nn.Sequential):
-    """FTM: 1x1 convolution, batch norm and ReLU on the segmentation side (paper, Sec. 3.3)."""
+    """FTM: 1x1 convolution, batch norm and ReLU on the segmentation side (paper, Sec. 3.2)."""
 
     new_at_warm_start = True
     """Stage 3 adds it to the network of stage 2."""

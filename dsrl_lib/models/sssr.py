@@ -1,4 +1,4 @@
-"""Semantic segmentation super-resolution: learned upsampling of the class map to 2x the input (paper, Sec. 3.1).
+"""Semantic segmentation super-resolution: learned upsampling of the class map to 2x the input (paper, Sec. 3.2).
 
 Both heads read the host's class map at half the input size and write logits at twice the input size. The start
 is a factor of the study: a random start must relearn what bilinear interpolation gives for free.
@@ -30,7 +30,8 @@ def _deconvolution(classes: int, start: str) -> list[nn.Module]:
     if start == "random":
         nn.init.kaiming_normal_(deconv.weight, mode="fan_out", nonlinearity="relu")
         return [deconv, nn.BatchNorm2d(classes), PReLU(classes)]
-    # DEVIATION: no batch norm, and PReLU starts with slope 1: both would undo the interpolation the head starts as.
+    # DEVIATION: with the bilinear start the SSSR head has no batch norm, and PReLU starts with slope 1: batch norm and
+    # the usual slope would undo the interpolation that the head starts as.
     tent = torch.tensor([0.5, 1.0, 0.5])
     with torch.no_grad():
         deconv.weight.copy_(torch.eye(classes)[:, :, None, None] * torch.outer(tent, tent))  # (K, K, 3, 3)

@@ -23,12 +23,12 @@ def _separable(inputs: int, outputs: int, **options: int) -> nn.Sequential:
 class LocationNetwork(nn.Module):
     """Image -> locations near the boundaries that it expects, as shifts of a trainable mean grid.
 
-    DEVIATION: the paper stacks two U-Nets of 256 channels, and the released code takes a MobileNetV2 of 17.6 M MACs, a
-    fifth of a small host. Separable convolutions that see the whole image do with 2 M at 8x8.
-
     grid: (n, m), the locations that are predicted; the network sees the image at 8 times this size.
     """
 
+    # DEVIATION: the auxiliary network of adaptive downsampling (Marin et al.) is two stacked U-Nets of 256 channels in
+    # the paper and a MobileNetV2 of 17.6 M MACs, a fifth of a small host, in the released code. Separable convolutions
+    # that see the whole image do with 2 M at 8x8.
     def __init__(self, grid: tuple[int, int] = (8, 8)) -> None:
         super().__init__()
         self.input_size = (STRIDE * grid[0], STRIDE * grid[1])

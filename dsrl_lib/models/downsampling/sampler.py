@@ -18,13 +18,13 @@ def sample(image: Tensor, locations: Tensor, size: tuple[int, int] | None = None
         uniform grid it is the triangle filter of anti-aliased resizing. A sample whose footprint holds less than one
         pixel takes the rest of its weight from bilinear sampling. False is bilinear sampling alone.
 
-    DEVIATION: the released code picks the nearest pixel, and its uniform baseline does too. Such samples alias.
-
     Raises ValueError if the shapes do not fit, or, with footprint, if the locations do not cover the frame.
     """
     _check(image.dim() == 4, image, locations)
     grid = locations if size is None else resize_locations(locations, size)  # (B, h, w, 2)
     at = (2 * grid - 1).flip(-1).to(image.dtype)
+    # DEVIATION: adaptive downsampling averages over footprints. The released code (Marin et al.) picks the nearest
+    # pixel, and its uniform baseline does too. Such samples alias.
     points = F.grid_sample(image, at, padding_mode="border", align_corners=True)  # (B, C, h, w)
     if not footprint:
         return points

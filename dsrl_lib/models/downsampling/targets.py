@@ -23,11 +23,11 @@ def sampling_targets(
     size: (n, m), at least 2 each. The corners of the grid are the centres of the corner pixels.
     classes: the boundary pixels of these classes alone; None takes all.
 
-    DEVIATION: the released code rounds grid points down to whole pixels, takes the height for the width, leaves the
-    frame if there is no boundary, and counts a change against void as a boundary. None of this is in the paper.
-
     Raises ValueError for other shapes or sizes.
     """
+    # DEVIATION: the sampling targets of adaptive downsampling are as the paper says. The released code (Marin et al.)
+    # rounds grid points down to whole pixels, takes the height for the width, leaves the frame if there is no boundary,
+    # and counts a change against void as a boundary.
     ids = np.asarray(labels)
     if ids.ndim != 2 or min(ids.shape) < 2:
         raise ValueError(f"sampling_targets: labels of shape {ids.shape}; allowed: (H, W), at least 2 each")

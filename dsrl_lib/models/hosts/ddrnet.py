@@ -166,7 +166,7 @@ class DDRNet(nn.Module):
             context = self.get_submodule(f"layer{stage}")(slow)
             detail = self.get_submodule(f"layer{stage}_")(fast)
             slow = F.relu(context + self.get_submodule(f"down{stage}")(F.relu(detail)))
-            # DEVIATION: resize to the other branch, not to H / 8, so that sizes need not be multiples of 8.
+            # DEVIATION: DDRNet resizes to the other branch, not to H / 8, so that sizes need not be multiples of 8.
             fused = detail + resize(self.get_submodule(f"compression{stage}")(F.relu(context)), detail)
             fast = F.relu(fused)
             if stage != "4":

@@ -3,7 +3,8 @@
 Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation", ECCV 2018.
 """
 
-# DEVIATION: ordinary convolutions in ASPP and decoder, and dropout, as in the common PyTorch implementation.
+# DEVIATION: DeepLabv3+ has ordinary convolutions in ASPP and decoder, and dropout, as in the common PyTorch
+# implementation.
 
 from collections.abc import Sequence
 

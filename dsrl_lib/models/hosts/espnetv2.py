@@ -219,7 +219,7 @@ class ESPNetv2(nn.Module):
         """Level 2 (stride 4), level 4 (stride 16) and the input of the prediction layer (stride 2)."""
         e1, e2, e3, e4 = self.base_net(x)
         d = self.bu_dec_l1(e4)
-        # DEVIATION: resize to the skip map instead of doubling, so that sizes need not be multiples of 16.
+        # DEVIATION: ESPNetv2 resizes to the skip map instead of doubling, so that sizes need not be multiples of 16.
         d = self.bu_dec_l2(self.bu_br_l2(self.merge_enc_dec_l2(e3) + resize(d, e3.shape[2:])))
         d = self.bu_dec_l3(self.bu_br_l3(self.merge_enc_dec_l3(e2) + resize(d, e2.shape[2:])))
         d = self.bu_br_l4(self.merge_enc_dec_l4(e1) + resize(d, e1.shape[2:]))
