@@ -69,7 +69,7 @@ def run_notebooks():
 
 
 def every_run():
-    """The planned runs, and those that are there already."""
+    """The planned runs, and all runs with results."""
     there = glob_wildcards(METRICS).run_id
     return [done(run_id) for run_id in sorted({*RUNS, *there})]
 

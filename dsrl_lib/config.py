@@ -148,7 +148,7 @@ class Config(Section):
     warm_start: str | None = None
     """run_id of the run whose final weights this one starts from."""
     continues: str | None = None
-    """run_id@step of the run whose checkpoint this one went on from, with other settings (`training.resume`)."""
+    """run_id@step of the run whose checkpoint this one continues, with other settings (`training.resume`)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionary, ready for JSON."""

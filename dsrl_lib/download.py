@@ -27,7 +27,7 @@ class DownloadError(DataError):
 
 
 def fetch(url: str, path: Path, sha256: str, *, pause: float = 1.0, bar: bool = False) -> None:
-    """Download a file, unless it is there; it appears under its name only when its sum is right.
+    """Download a file, unless it exists; it gets its name only when its sum is right.
 
     A broken download leaves `<name>.part`, which the next attempt (or call) continues. DownloadError after
     ATTEMPTS attempts, `pause` seconds apart at first and doubling, or at once where the server refuses.
@@ -83,7 +83,7 @@ def _continue(url: str, part: Path, bar: bool) -> None:
 
 
 def download_camvid(root: Path, base_url: str = CAMVID_URL, *, pause: float = 1.0) -> Path:
-    """CamVid (701 frames with labels, 0.2 GB) into `root`, unless `root` is there.
+    """CamVid (701 frames with labels, 0.2 GB) into `root`, unless `root` exists.
 
     Files collect in `<root>.part`, which becomes `root` when all of them are verified.
     """

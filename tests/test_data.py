@@ -164,7 +164,7 @@ def bad_file(camvid: Path, case: str) -> tuple[str, str]:
             return str(annotation), r"unknown ids \[12\]; known ids are 0-11"
         case "label in colour":
             save(annotation, image(0))
-            return str(annotation), "not one 8-bit id a pixel"
+            return str(annotation), "not one 8-bit id per pixel"
         case "image without label":
             annotation.unlink()
             return "Seq05VD_f00000", "has no label map"

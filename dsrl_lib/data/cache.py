@@ -57,7 +57,7 @@ def open_cache(folder: Path) -> tuple[np.memmap, np.memmap]:
 
 
 def build_cache(folder: Path, frames: Sequence[Frame]) -> None:
-    """Write the cache unless a good one is there. It appears by rename; a lock makes other processes wait."""
+    """Write the cache unless a good one exists. It appears by rename; a lock makes other processes wait."""
     with suppress(DataError):
         open_cache(folder)
         return

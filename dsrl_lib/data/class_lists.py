@@ -30,7 +30,7 @@ def own_classes(dataset: str) -> ClassList:
     A line `void` makes its value void, and 255 always is. DataError if it is missing or is no such list.
     """
     path = data_dir() / dataset / CLASSES
-    lines = [line.strip() for line in _read(path, "one class name a line").rstrip().splitlines()]
+    lines = [line.strip() for line in _read(path, "one class name per line").rstrip().splitlines()]
     names = [line for line in lines if line != "void"]
     if "" in lines or len(set(names)) != len(names) or not 2 <= len(names) <= len(lines) <= MOST_CLASSES:
         raise DataError(f"{path} should name 2 to {MOST_CLASSES} different classes, one per line, without blank lines; "

@@ -57,7 +57,7 @@ def read_label(frame: Frame) -> np.ndarray:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read label map {frame.label}: {error}") from error
     if stored.ndim != 2 or stored.dtype != np.uint8:
-        raise DataError(f"label map {frame.label} is {stored.dtype} {stored.shape}, not one 8-bit id a pixel")
+        raise DataError(f"label map {frame.label} is {stored.dtype} {stored.shape}, not one 8-bit id per pixel")
     label = np.frombuffer(frame.table, np.uint8)[stored]
     if (label == INVALID).any():
         unknown = np.unique(stored[label == INVALID]).tolist()

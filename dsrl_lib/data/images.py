@@ -89,6 +89,6 @@ def _from_deep(image: Image.Image, path: Path) -> np.ndarray:
     """Grey of 16 bits; other deep formats have no agreed range."""
     values = np.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise DataError(f"cannot read image {path}: mode {image.mode}; allowed: 8 bits a channel, or 16-bit grey")
+        raise DataError(f"cannot read image {path}: mode {image.mode}; allowed: 8 bits per channel, or 16-bit grey")
     grey = np.round(values / 257).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)  # (H, W, 3)

@@ -1,6 +1,6 @@
 """The terms of the loss, in the order in which they are added up: a new term has one entry here.
 
-A file of its own without torch, so that charts and history.csv know the terms without loading torch.
+This file loads no torch, so that charts and history.csv can read it.
 """
 
 from dataclasses import dataclass

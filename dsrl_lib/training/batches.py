@@ -28,7 +28,7 @@ def sample_order(seed: int, epoch: int, images: int) -> np.ndarray:
 def batch_keys(config: Config, step: int, images: int, epochs_before: int) -> Keys:
     """The samples of one batch; the last, partial batch of an epoch is dropped.
 
-    Epochs are counted on from those of the runs that this one started from: no stage sees a sample again.
+    Epochs are counted from the first of the runs that this one starts from: no stage sees a sample again.
     """
     size = config.optim.batch_size
     epoch, position = divmod(step, images // size)
@@ -42,7 +42,7 @@ def batches(
 ) -> Iterator[dict[str, Tensor]]:
     """This process's part of the batch of each step, on the CPU: `input`, `hr`, `labels` (see `TrainingSet`).
 
-    `noise`, (B, 3, H, W), is there as well if the SISR target is noise.
+    `noise`, (B, 3, H, W), is added if the SISR target is noise.
     """
     every = (batch_keys(config, step, len(split), epochs_before) for step in steps)
     keys = [batch[distributed.rank() :: distributed.size()] for batch in every]

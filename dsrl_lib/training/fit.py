@@ -25,7 +25,7 @@ def fit(config: Config, *, device: str = "auto", workers: int = 0, devices: int 
 
     A complete run is returned at once; one that was cut off continues. A run that another process writes is waited
     for. device: "auto", "cpu" or "cuda". workers: processes that load samples; results do not depend on them.
-    devices: processes, each with a device of its own, that share the run; torchrun starts them.
+    devices: processes, each with its own device, that share the run; torchrun starts them.
     Raises ValueError for settings that do not fit each other (`Config.checked`), FileNotFoundError if the run that it
     starts from (`config.warm_start`) has not left its weights, NonFiniteLossError with the step and the terms,
     StoppedError after SIGTERM or SIGUSR1 (a checkpoint is written), and RuntimeError if one of several processes fails.

@@ -1,4 +1,4 @@
-"""A request to stop, from a scheduler or a keyboard: work goes on to the end of the step, then to a checkpoint."""
+"""A request to stop, from a scheduler or a keyboard: the run ends its step and writes a checkpoint."""
 
 import os
 import signal

@@ -1,6 +1,6 @@
 """Run a notebook with parameters, strictly.
 
-papermill only warns about an unknown parameter and goes on with the default; here it is an error. The output
+papermill only warns about an unknown parameter and takes the default; here it is an error. The output
 is written whole or not at all, and a repeated run reproduces it byte for byte (see `portable`).
 """
 

@@ -1,4 +1,4 @@
-"""One line a step instead of Snakemake's own messages: a Snakemake logger plugin, registered by `study`."""
+"""One line per step instead of Snakemake's own messages: a Snakemake logger plugin, registered by `study`."""
 
 import sys
 import time

@@ -1,6 +1,6 @@
 """Charts of runs and comparisons. Each function returns a figure and changes nothing global.
 
-mIoU and IoU are in points (percent). A seed is always a point of its own; an interval is the 95 % one of
+mIoU and IoU are in points (percent). Each seed is one point; an interval is the 95 % one of
 `stats`.
 """
 

@@ -23,7 +23,7 @@ def frames(root: Path, split: str) -> list[Frame]:
         if not wanted.is_dir():
             raise DataError(
                 f"CamVid is not complete: looked for {wanted}. Get it from {SOURCE} into {root}, by hand or "
-                f"with dsrl_lib.data.download_camvid; set DSRL_DATA to the folder that contains {root.name}/"
+                f"with dsrl_lib.download.download_camvid; set DSRL_DATA to the folder that contains {root.name}/"
             )
     stems = _stems(root, split)
     if not stems:
