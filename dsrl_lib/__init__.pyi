@@ -33,6 +33,7 @@ from .models.sssr import DeconvHead as DeconvHead
 from .models.sssr import SubpixelHead as SubpixelHead
 from .network import build as build
 from .overrides import override as override
+from .paths import data_dir as data_dir
 from .training.fit import fit as fit
 from .training.loop import loss_terms as loss_terms
 from .training.schedule import make_optimizer as make_optimizer
