@@ -1,7 +1,6 @@
 """Label relaxation against the original's numbers, loops over pixels, and properties of the formula."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,9 @@ from dsrl_lib.losses.label_relaxation import (
     thick_boundaries,
 )
 from dsrl_lib.losses.segmentation import cross_entropy
+from dsrl_lib.paths import root
 
-GOLDEN = Path(__file__).parent / "golden" / "comparators"
+GOLDEN = root() / "tests" / "golden" / "comparators"
 CASES = ["w1", "w1_weighted", "w1_strict", "w2", "w1_off", "w1_batch_weights", "void_all", "one_pixel", "camvid_k11"]
 
 

@@ -1,7 +1,6 @@
 """Hosts against reference tensors that were computed with the original implementations."""
 
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from dsrl_lib.models.hosts.ddrnet import ddrnet
 from dsrl_lib.models.hosts.deepwv3plus import DeepWV3Plus
 from dsrl_lib.models.hosts.drn import DRN
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = paths.root() / "tests" / "golden"
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
 

@@ -22,10 +22,10 @@ from dsrl_lib.data.class_tables import CAMVID, CITYSCAPES_LABEL_ID
 from dsrl_lib.data.images import read_picture
 from dsrl_lib.data.normalise import MEAN, STD
 from dsrl_lib.data.split import load_split
-from dsrl_lib.paths import data_dir, weights_dir
+from dsrl_lib.paths import data_dir, root, weights_dir
 from study.presets import preset
 
-FRAMES = Path(__file__).parent / "frames"
+FRAMES = root() / "tests" / "frames"
 WHOLE = data_dir() / "camvid"
 ROAD, SKY, CAR = (CAMVID.classes.index(name) for name in ("Road", "Sky", "Car"))
 

@@ -1,7 +1,6 @@
 """Adaptive downsampling against stored numbers of the original formulas, dense and naive solutions, and SciPy."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,8 +24,9 @@ from dsrl_lib.models.downsampling.locations import (
 )
 from dsrl_lib.models.downsampling.sampler import _footprints, sample, sample_labels
 from dsrl_lib.models.downsampling.targets import boundary_pixels, sampling_targets
+from dsrl_lib.paths import root
 
-GOLDEN = Path(__file__).parent / "golden" / "comparators"
+GOLDEN = root() / "tests" / "golden" / "comparators"
 LAMBDAS = {"lambda1": 1.0, "lambda.1": 0.1, "lambda10": 10.0, "released_alpha.5": (1 - 0.5**0.5) / 0.5}
 
 

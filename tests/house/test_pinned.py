@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from study.arms import ARMS
 from study.presets import parent_of, preset
 from study.profiles import PROFILES
 
-PINNED = json.loads((root() / "tests" / "pinned.json").read_text())
+PINNED = json.loads(Path(__file__).with_name("pinned.json").read_text())
 STEPS, IMAGES = 45, 367
 """Of CamVid: steps of an epoch at batch size 8, and training frames."""
 

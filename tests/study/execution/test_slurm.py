@@ -78,7 +78,7 @@ def test_a_study_runs_on_slurm_as_it_does_here(tmp_path: Path, slurm: slurm_node
 
 @pytest.mark.parametrize("slurm", [True], indirect=True, ids=["sacct"])
 def test_jobs_killed_in_every_way_end_as_undisturbed_ones(tmp_path: Path, slurm: slurm_node.Node):
-    """The whole study and twenty kills take half an hour: `python tests/slurm_kills.py`, which knows both Slurms."""
+    """The whole study, twenty kills, both Slurms: half an hour of `python tests/helpers/slurm_kills.py`."""
     few = ("01_data_prep", "11_stage1_sssr", "12_stage2_sisr", "41_main_results", "90_audit")
     options = ("--arms=sssr_sisr", "--seeds=0")
     ways = list(slurm_kills.Killer.WAYS)

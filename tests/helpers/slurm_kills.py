@@ -1,6 +1,6 @@
 """A study on Slurm whose jobs are killed at random moments, against an undisturbed one on this machine.
 
-``python tests/slurm_kills.py --kills 20`` runs the whole smoke study twice, in two copies of the repository.
+``python tests/helpers/slurm_kills.py --kills 20`` runs the whole smoke study twice, in two copies of the repository.
 """
 
 import argparse

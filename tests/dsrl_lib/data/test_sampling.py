@@ -3,7 +3,6 @@
 import warnings
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,9 @@ from dsrl_lib.data import sampling
 from dsrl_lib.data.sampling import ClassUniform, Draw, around, class_points, points_of, start_containing
 from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import crop_label, draw_geometry
+from dsrl_lib.paths import root
 
-GOLDEN = Path(__file__).parent / "golden" / "comparators"
+GOLDEN = root() / "tests" / "golden" / "comparators"
 
 
 def golden(name):

@@ -80,7 +80,7 @@ def test_every_imported_package_is_declared():
                     if not owners & declared:
                         undeclared.add(f"{path.name}: {module}")
     # Parts of pytest, snakemake and torch that are published on their own, and modules of the tests.
-    own = {path.stem for path in (root() / "tests").glob("*.py")}
+    own = {path.stem for path in (root() / "tests" / "helpers").glob("*.py")}
     parts = ("packaging", "snakemake_interface_logger_plugins", "triton", *own)
     assert {item for item in undeclared if not item.endswith(parts)} == set()
 
