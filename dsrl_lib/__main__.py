@@ -1,4 +1,6 @@
-"""The method's command line: ``python -m dsrl_lib COMMAND --help``. Every command is one call; imports are lazy."""
+"""The method's command line: ``python -m dsrl_lib COMMAND --help``."""
+
+# Every command is one call, and imports what it needs itself, so that --help loads no torch.
 
 import sys
 from dataclasses import asdict
@@ -145,7 +147,11 @@ def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]
 
 @app.command
 def inspect(file: tyro.conf.Positional[Path]) -> None:
-    """Print what a file of weights (or a run directory) holds: configuration, classes, tensors, provenance."""
+    """Print what a file of weights holds: configuration, classes, tensors, provenance.
+
+    Args:
+        file: A run directory or a .safetensors file of this library.
+    """
     from dsrl_lib.deploy.describe import describe
 
     print(describe(file))
@@ -211,21 +217,10 @@ def speed(
         trace: Also write a chrome trace of one frame (open it in chrome://tracing or Perfetto).
         threads: Threads of PyTorch on the CPU.
     """
-    import torch
-
-    from dsrl_lib.deploy.speed import parse_size, speed
-    from dsrl_lib.device import device_name
-    from dsrl_lib.evaluation.cost import example_input
+    from dsrl_lib.deploy.speed import parse_size, speed_table
 
     wanted = [parse_size(size) for size in sizes]
-    if threads is not None:
-        torch.set_num_threads(threads)
-    model, config = _open(weights, host, device)
-    wanted = wanted or [tuple(example_input(config).shape[2:])]
-    model = model.eval().prune().to(memory_format=torch.channels_last)
-    where = f"{device_name(next(model.parameters()).device)}, {torch.get_num_threads()} threads"
-    print(f"{config.model.host}, {config.arm}, pruned, {config.optim.precision}; {where}")
-    print(speed(model, config, wanted, batch, seconds, trace).to_string(float_format=lambda value: f"{value:.2f}"))
+    print(speed_table(*_open(weights, host, device), wanted, batch, seconds, trace, threads))
 
 
 def _open(weights: Path, host: str | None, device: str = "cpu") -> tuple:

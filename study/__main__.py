@@ -1,4 +1,6 @@
-"""The study's command line: ``python -m study COMMAND --help``. Every command is one call; imports are lazy."""
+"""The study's command line: ``python -m study COMMAND --help``."""
+
+# Every command is one call, and imports what it needs itself, so that --help loads no torch.
 
 import sys
 from dataclasses import asdict

@@ -131,6 +131,8 @@ def label_ids(classes: np.ndarray, table: ClassTable) -> np.ndarray:
 
 
 def _jobs(sources: Sequence[str], table: ClassTable) -> Iterator[Job]:
+    if not sources:
+        raise DataError("nothing to predict: give images, folders, patterns, or dataset:split such as camvid:test")
     files = []
     for source in sources:
         dataset, colon, split = source.partition(":")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dsrl_lib.config import Config
-from dsrl_lib.device import autocast
+from dsrl_lib.device import autocast, device_name
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.dsrl import DSRL
 
@@ -24,6 +24,29 @@ def parse_size(text: str) -> tuple[int, int]:
     if not cross or not (height.isdigit() and width.isdigit()) or min(int(height), int(width)) < 1:
         raise ValueError(f"size {text!r}; expected HEIGHTxWIDTH of the input in pixels, such as 180x240")
     return int(height), int(width)
+
+
+def speed_table(
+    model: DSRL,
+    config: Config,
+    sizes: Sequence[tuple[int, int]] = (),
+    batch: int = 8,
+    seconds: float = 3.0,
+    trace: Path | None = None,
+    threads: int | None = None,
+) -> str:
+    """`speed` of the pruned network as text, below a line that says what was measured where.
+
+    sizes: that of the run's input if empty. threads: PyTorch's on the CPU; None leaves them as they are.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    pruned = model.eval().prune().to(memory_format=torch.channels_last)
+    sizes = sizes or [tuple(cost.example_input(config).shape[2:])]
+    where = f"{device_name(next(pruned.parameters()).device)}, {torch.get_num_threads()} threads"
+    head = f"{config.model.host}, {config.arm}, pruned, {config.optim.precision}; {where}"
+    table = speed(pruned, config, sizes, batch, seconds, trace)
+    return f"{head}\n{table.to_string(float_format=lambda value: f'{value:.2f}')}"
 
 
 @torch.inference_mode()

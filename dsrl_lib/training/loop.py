@@ -165,18 +165,13 @@ def train(
             ended = state.step % state.epoch_steps == 0
             if ended:
                 speed = (state.step - first) * config.optim.batch_size / (time.monotonic() - since)
-                row = _close_epoch(state, speed)
-                last = row["epoch"] == config.optim.epochs
-                if last or row["epoch"] % config.optim.validate_every == 0:
-                    result = validate(state, splits["val"], details=last, workers=workers)
-                    row |= {"val_miou": result.miou}
-                    row |= {"val_psnr": result.summary()["psnr"]} if config.model.sisr else {}
+                result = _close_epoch(state, speed, splits["val"], workers)
             if ended or stop or save:
                 saved = time.monotonic()
                 state.seconds = saved - started
                 save_checkpoint(state, directory)
             if ended:
-                log.epoch(row)
+                log.epoch(state.history[-1])
                 first, since = state.step, time.monotonic()
             if stop and state.step < state.total_steps:
                 raise StoppedError(f"{config.run_id}: asked to stop after step {state.step} of {state.total_steps}; "
@@ -201,11 +196,22 @@ def save_checkpoint(state: RunState, directory: Path) -> None:
         runs.write_history(directory / "history.csv", state.history, TERMS)
 
 
-def _close_epoch(state: RunState, images_per_s: float) -> dict[str, Any]:
-    """Begin the row of the epoch that has ended, and begin the sums of the next one."""
-    row = {"epoch": state.step // state.epoch_steps, "step": state.step, "lr": state.optimizer.param_groups[0]["lr"]}
+def _close_epoch(state: RunState, images_per_s: float, split: Split, workers: int) -> Evaluation | None:
+    """Add the row of the epoch that has ended to the history, and begin the sums of the next one.
+
+    Returns the validation on `split`; None if this epoch has none.
+    """
+    config, epoch = state.config, state.step // state.epoch_steps
+    row = {"epoch": epoch, "step": state.step, "lr": state.optimizer.param_groups[0]["lr"]}
     row |= {name: total / state.epoch_steps for name, total in state.sums.items()}
     row["images_per_s"] = images_per_s
     state.history.append(row)
     state.sums = {}
-    return row
+    last = epoch == config.optim.epochs
+    if not last and epoch % config.optim.validate_every:
+        return None
+    result = validate(state, split, details=last, workers=workers)
+    row["val_miou"] = result.miou
+    if config.model.sisr:
+        row["val_psnr"] = result.summary()["psnr"]
+    return result

@@ -121,6 +121,8 @@ def test_a_split_is_predicted_with_its_errors(file, tmp_path):
     assert done.failed == () and len(list((tmp_path / "diff").rglob("*.png"))) == done.written > 0
     with pytest.raises(DataError, match="camvid:test has the classes of camvid, the network those of cityscapes"):
         predict(model, config, ["camvid:test"], tmp_path, progress=False)
+    with pytest.raises(DataError, match="nothing to predict: give images"):
+        predict(model, config, [], tmp_path, progress=False)
 
 
 def test_weights_open_by_path_and_by_run_id(file, results):
