@@ -22,7 +22,17 @@ from pathlib import Path
 VARIABLE = "DSRL_WARM"
 """Environment variable: the socket of the running server."""
 CLIENT = Path(__file__).with_name("warm_client.py")
-PRELOADED = ("dsrl_lib", "study", "papermill", "matplotlib.backends.backend_agg", "tabulate")
+PRELOADED = (
+    "dsrl_lib",
+    "study",
+    "papermill",
+    "tabulate",
+    "matplotlib.backends.backend_agg",
+    # What a step of training imports on its way:
+    "dsrl_lib.models.cpu_kernels",
+    "torch._dynamo",
+    "torch.utils.tensorboard",
+)
 """Imported with all their public names. Not ipykernel: it looks for its parent when it is imported."""
 
 
