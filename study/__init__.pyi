@@ -9,6 +9,7 @@ from .figures.data_charts import sample_pictures as sample_pictures
 from .figures.example_panels import affinity_panel as affinity_panel
 from .figures.example_panels import prediction_panel as prediction_panel
 from .figures.example_panels import reconstruction_panel as reconstruction_panel
+from .figures.example_panels import shown_frames as shown_frames
 from .figures.example_panels import without_weights as without_weights
 from .figures.map_charts import affinity_matrices as affinity_matrices
 from .figures.map_charts import map_row as map_row

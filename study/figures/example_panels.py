@@ -22,6 +22,19 @@ def without_weights(config: Config) -> str:
     )
 
 
+def shown_frames(shown: Sequence[Example], config: Config) -> str:
+    """The names of the frames and, if so, that the weights are not those of the recorded run; or how to get weights."""
+    if not shown:
+        return without_weights(config)
+    names = ", ".join(example.name for example in shown)
+    if all(example.recorded for example in shown):
+        return names
+    return (
+        f"{names}\nThese weights were trained again on another processor: their predictions differ a little from those "
+        "that the run recorded."
+    )
+
+
 def prediction_panel(shown: Sequence[Example], config: Config) -> Photo | None:
     """Input, truth, prediction and errors of each frame; None without frames."""
     rows = [panels.Prediction(example.name, example.image, example.truth, example.prediction) for example in shown]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dsrl_lib import network
+from dsrl_lib import metrics, network
 from dsrl_lib.config import Config
 from dsrl_lib.data.normalise import denormalise
 from dsrl_lib.data.split import Split, load_split
@@ -42,6 +42,9 @@ class Example:
     """uint8 (H, W, 3), or None without a SISR head."""
     affinity: dict[str, np.ndarray]
     """By branch, float32 (th, tw): affinity of every FA token to the reference token; empty without FA."""
+    recorded: bool
+    """Whether the prediction has the counts that the run recorded for this frame; weights that were trained again on
+    another processor need not."""
 
 
 def settings(config: Config) -> str:
@@ -68,10 +71,15 @@ def examples(
     if config.optim.precision == "fp16":  # CUDA only
         config = override(config, "optim.precision", "fp32")
     loaded = load_split(config.data.dataset, split)
-    return [_example(model.eval(), config, loaded, round(part * (len(loaded) - 1)), pixel) for part in at]
+    with np.load(directory / f"counts_{split}.npz") as file:
+        counts = file["counts"]  # (I, K, 3)
+    indices = [round(part * (len(loaded) - 1)) for part in at]
+    return [_example(model.eval(), config, loaded, index, pixel, counts[index]) for index in indices]
 
 
-def _example(model: DSRL, config: Config, split: Split, index: int, pixel: tuple[float, float]) -> Example:
+def _example(
+    model: DSRL, config: Config, split: Split, index: int, pixel: tuple[float, float], counts: np.ndarray
+) -> Example:
     stored, truth = split.images[index], np.array(split.labels[index])
     height, width = frame_size(stored.shape[:2], config.data)
     image = network_input(stored, config)
@@ -85,9 +93,9 @@ def _example(model: DSRL, config: Config, split: Split, index: int, pixel: tuple
         if key in out
     }
     target = _pixels(resize_image(stored, height, width))
-    return Example(
-        split.names[index], _pixels(image), truth, class_ids(out["logits"], truth.shape), target, made, affinity
-    )
+    prediction = class_ids(out["logits"], truth.shape)
+    recorded = np.array_equal(metrics.counts(prediction, truth, len(counts)), counts)
+    return Example(split.names[index], _pixels(image), truth, prediction, target, made, affinity, recorded)
 
 
 def affinity_to(

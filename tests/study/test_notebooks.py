@@ -1,6 +1,7 @@
 """The notebooks: their form, two of them run as papermill runs them, and the arrays behind their pictures."""
 
 import ast
+import dataclasses
 import importlib
 import json
 import re
@@ -18,6 +19,7 @@ from dsrl_lib.paths import root
 from study import plan
 from study.execution.notebooks import check_parameters, execute
 from study.figures import showcase
+from study.figures.example_panels import shown_frames
 from study.presets import preset
 
 NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
@@ -178,6 +180,10 @@ def test_pictures_show_what_was_counted(stage_1):
             assert np.array_equal(metrics.counts(frame.prediction, frame.truth, 19), file["counts"][index])
     assert first.image.shape == (32, 64, 3) and first.target.shape == (64, 128, 3)
     assert first.reconstruction is None and first.affinity == {}
+    config = preset("smoke", "sssr", overrides=TINY.split(","))
+    assert first.recorded and shown_frames([first, last], config) == f"{first.name}, {last.name}"
+    other = dataclasses.replace(last, recorded=False)
+    assert "trained again on another processor" in shown_frames([first, other], config)
 
 
 def test_second_execution_gives_the_same_bytes(stage_1):
