@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 import tyro
 
 from dsrl_lib.commands import Changes, Machine, OnMachine, finish
+from study.profiles import PROFILES
 
 app = tyro.extras.SubcommandApp()
 
-Profile = Annotated[str, tyro.conf.arg(metavar="smoke|camvid|cityscapes", help="The profile.")]
+Profile = Annotated[str, tyro.conf.arg(metavar="|".join(PROFILES), help="The profile.")]
 
 
 @app.command

@@ -17,6 +17,8 @@ MAC_MATCHED_SCALE = {
     ("espnetv2_s0.5", "camvid"): 0.742,
     ("espnetv2_s1.0", "camvid"): 0.642,
     ("espnetv2_s2.0", "camvid"): 0.560,
+    ("espnetv2_s0.5", "idd_lite"): 0.603,
+    ("espnetv2_s1.0", "idd_lite"): 0.553,
     ("espnetv2_s2.0", "cityscapes"): 0.669,
 }
 

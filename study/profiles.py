@@ -37,7 +37,7 @@ def _seeds(main: int, long: int, control: int, factorial: int) -> dict[str, tupl
     groups = ((MAIN_ARMS, main), (CONTROL_ARMS + STAGE_ARMS, control), (FA_ARMS, factorial))
     seeds = {arm: number for arms, number in groups for arm in arms}
     seeds |= dict.fromkeys(("sssr_long", "sssr_sisr_long"), long)
-    return {arm: tuple(range(seeds[arm])) for arm in ARMS}
+    return {arm: tuple(range(seeds[arm])) for arm in ARMS if seeds[arm]}
 
 
 def _size(height: int, width: int, crop_height: int, crop_width: int) -> tuple[str, ...]:
@@ -71,6 +71,28 @@ PROFILES: dict[str, Profile] = {
             "small_input": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(180, 240, 180, 240)),
             "second_host": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
             "twice_as_long": Variant(dict.fromkeys(("lr", "bilinear", "dsrl"), (0, 1)), overrides=("optim.epochs=10",)),
+        },
+    ),
+    "idd": Profile(
+        base=Config(
+            profile="idd",
+            # Of frames of 227 x 320: the nearest sides whose LR are multiples of 16, the stride of the encoder.
+            data=Data("idd_lite", height=224, width=320, crop_height=224, crop_width=320, scale_max=1.67),
+            model=Model(host="espnetv2_s1.0", pretrained="cityscapes_512x256"),
+            loss=Loss(w1=1.0, w2=0.1),  # those of CamVid: nothing was chosen on IDD-lite
+            # 75 steps per epoch, so 225 per stage: the updates of CamVid, each of 0.83 times as many pixels.
+            optim=Optim(epochs=3, batch_size=16),
+        ),
+        hosts=("espnetv2_s1.0",),
+        arm_seeds=_seeds(main=5, long=5, control=5, factorial=0) | {"hr": (0, 1, 2)},
+        expect=(
+            "IDD-lite at LR 112x160: 7 hours on one core, 1.9 GiB (hr: 4.4). In a pilot of 450 updates of 8 frames, "
+            "one seed, lr reached 51 points of mIoU on test."
+        ),
+        variants={
+            "twice_as_long": Variant(
+                dict.fromkeys(("lr", "bilinear", "dsrl"), (0, 1, 2)), overrides=("optim.epochs=6",)
+            ),
         },
     ),
     "cityscapes": Profile(

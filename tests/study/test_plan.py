@@ -41,7 +41,7 @@ def test_the_runs_of_a_variant_follow_with_their_overrides():
 
 
 def test_unknown_names_are_errors_that_name_the_valid_ones():
-    with pytest.raises(ValueError, match="unknown profile 'camvit'; valid: smoke, camvid, cityscapes"):
+    with pytest.raises(ValueError, match="unknown profile 'camvit'; valid: smoke, camvid, idd, cityscapes"):
         plan.planned_runs("camvit")
     with pytest.raises(ValueError, match=r"profile 'smoke' has no host 'vgg'; valid: espnetv2_s0\.5, .*ddrnet39"):
         plan.planned_runs("smoke", hosts=["vgg"])

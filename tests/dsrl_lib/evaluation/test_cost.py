@@ -49,7 +49,7 @@ def test_the_released_head_adds_87_percent_to_espnetv2():
 
 @pytest.mark.parametrize(("host", "dataset"), MAC_MATCHED_SCALE)
 def test_mac_matched_inputs_cost_what_host_and_head_cost(host, dataset):
-    profile = {"streets": "smoke"}.get(dataset, dataset)
+    profile = {"streets": "smoke", "idd_lite": "idd"}.get(dataset, dataset)
     macs = []
     for arm in ("sssr", "mac_matched"):
         config = preset(profile, arm, host, overrides=["model.pretrained=none"])
