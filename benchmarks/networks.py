@@ -9,7 +9,7 @@ from dsrl_lib.config import Config, Data, Model
 from dsrl_lib.device import pick_device
 from dsrl_lib.evaluation import cost
 from dsrl_lib.registry import HOSTS
-from dsrl_lib.training.loop import loss_terms
+from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.schedule import make_optimizer
 
 RIVAL = "espnetv2_s1.0"

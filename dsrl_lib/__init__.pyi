@@ -35,5 +35,5 @@ from .network import build as build
 from .overrides import override as override
 from .paths import data_dir as data_dir
 from .training.fit import fit as fit
-from .training.loop import loss_terms as loss_terms
+from .training.loss import loss_terms as loss_terms
 from .training.schedule import make_optimizer as make_optimizer

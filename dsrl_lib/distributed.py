@@ -67,6 +67,15 @@ def means(values: Sequence[Tensor], numbers: Sequence[float] = ()) -> list[float
     return (together / size()).tolist()
 
 
+def mean(value: Tensor) -> Tensor:
+    """The mean over processes of a tensor on a device."""
+    if size() == 1:
+        return value
+    total = value.clone()
+    dist.all_reduce(total)
+    return total / size()
+
+
 def weight(count: Tensor) -> Tensor:
     """What turns a mean over `count` things here into this process's part of the mean over those of all processes."""
     total = count.clone()

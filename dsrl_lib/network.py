@@ -1,6 +1,8 @@
 """The network of a configuration: built, saved and loaded together with what gives its numbers a meaning."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -58,6 +60,25 @@ def build(config: Config) -> DSRL:
 def batch_norms(network: nn.Module) -> list[nn.Module]:
     """The batch norms of a network, those of libraries too."""
     return [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
+@contextmanager
+def training_mode(network: nn.Module, config: Config) -> Iterator[None]:
+    """The mode in which `config` trains a network; afterwards each module is in its own mode again."""
+    before = {module: module.training for module in network.modules()}
+    set_training_mode(network, config)
+    try:
+        yield
+    finally:
+        for module, mode in before.items():
+            module.training = mode
+
+
+def set_training_mode(network: nn.Module, config: Config) -> None:
+    """Training mode, but for batch norms that `config` freezes."""
+    network.train()
+    for norm in batch_norms(network) if config.model.frozen_bn else ():
+        norm.eval()
 
 
 def save(network: DSRL, config: Config, path: Path, folded: bool = False) -> None:

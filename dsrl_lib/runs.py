@@ -20,6 +20,9 @@ from filelock import FileLock, Timeout
 from dsrl_lib.config import Config
 from dsrl_lib.paths import results_dir
 
+GRADIENT_COLUMNS = ("gradient", "share")
+"""Before the name of a term: the norm of its gradient on the shared encoder, and its share of the sum of the norms."""
+
 
 class RunBusyError(RuntimeError):
     """Another process is writing the run."""
@@ -169,9 +172,13 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_history(path: Path, rows: Iterable[Mapping[str, Any]], terms: Iterable[str]) -> None:
     """history.csv: one row per epoch. terms: keys of the loss terms, weighted as they enter the loss.
 
-    A cell is blank if the run has no such term, or if the epoch was not validated.
+    A cell is blank if the run has no such term, or if the epoch was not validated. What was measured of the gradients
+    (GRADIENT_COLUMNS) comes last, and only if there is any.
     """
-    columns = ("epoch", "step", "lr", "loss", *terms, "images_per_s", "val_miou", "val_psnr")
+    rows, terms = list(rows), list(terms)
+    columns = ["epoch", "step", "lr", "loss", *terms, "images_per_s", "val_miou", "val_psnr"]
+    measured = [f"{column}_{term}" for column in GRADIENT_COLUMNS for term in terms]
+    columns += [column for column in measured if any(column in row for row in rows)]
 
     def write(temporary: Path) -> None:
         with open(temporary, "w", newline="") as file:

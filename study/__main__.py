@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from dsrl_lib.commands import Changes, Machine, OnMachine, finish
+from dsrl_lib.commands import Changes, Device, Machine, OnMachine, finish
 from study.profiles import PROFILES
 
 app = tyro.extras.SubcommandApp()
@@ -39,6 +39,31 @@ def train(
     from study.train import train_arm
 
     print(train_arm(profile, arm, host, seed, changes, **asdict(machine)))
+
+
+@app.command
+def shares(
+    arm: str,
+    profile: Profile = "smoke",
+    host: str | None = None,
+    seed: int = 0,
+    changes: Changes = (),
+    device: Device = "auto",
+) -> None:
+    """Print how strongly each loss term of an arm acts on the shared encoder: at its start, and at its end if trained.
+
+    Args:
+        arm: The arm, as in study/arms.py. The run that it starts from has to be trained.
+        host: The host network; that of the profile unless given.
+        seed: Seed of the initial weights and of the batch.
+    """
+    from study.presets import preset
+
+    config = preset(profile, arm, host, seed, changes)  # a mistake shows before torch is loaded
+
+    from study.shares import shares_table
+
+    print(shares_table(config, device).to_string(index=False, float_format="%.4g"))
 
 
 @app.command

@@ -61,7 +61,7 @@ def _take_up(config: Config, directory: Path, device: torch.device, workers: int
         state = RunState(config, splits["train"], device)
         if writes:
             runs.prepare(directory, config)
-        _start(state, directory)
+        _continue_or_start(state, directory)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         show = progress and writes
@@ -70,6 +70,8 @@ def _take_up(config: Config, directory: Path, device: torch.device, workers: int
             "data": {name: split.manifest_hash for name, split in splits.items()},
             "train_seconds": round(state.seconds, 1),
         }
+        if state.gradients_at_start:
+            environment["gradients_at_start"] = state.gradients_at_start
         evaluations = {
             "val": val or validate(state, splits["val"], details=True, workers=workers),
             "test": validate(state, splits["test"], details=True, workers=workers),
@@ -78,8 +80,8 @@ def _take_up(config: Config, directory: Path, device: torch.device, workers: int
             finish(directory, state.network, config, evaluations, environment)
 
 
-def _start(state: RunState, directory: Path) -> None:
-    """Continue from the newest checkpoint that can be read, or start from the weights that the configuration names."""
+def _continue_or_start(state: RunState, directory: Path) -> None:
+    """Continue from the newest checkpoint that can be read, or start the run."""
     config = state.config
     if checkpoint.exists(directory):
         saved = checkpoint.load(directory)
@@ -88,7 +90,14 @@ def _start(state: RunState, directory: Path) -> None:
                 f"the checkpoint in {directory} belongs to another configuration; delete it to start the run again"
             )
         state.load_state_dict(saved)
-    elif (weights := runs.start_weights(config)) is not None:
+    else:
+        start(state)
+
+
+def start(state: RunState) -> None:
+    """Put a new state where its run begins: at the weights of the run that the configuration names, if it names one."""
+    config = state.config
+    if (weights := runs.start_weights(config)) is not None:
         state.epochs_before = epochs_before(config)
         network.warm_start(state.network, weights, config.warm_start)
 

@@ -11,24 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from dsrl_lib import distributed, network, runs
 from dsrl_lib.config import Config
-from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import Split
-from dsrl_lib.device import autocast
 from dsrl_lib.evaluation.evaluate import Evaluation, evaluate
-from dsrl_lib.losses.criterion import criterion, frequency_weights
+from dsrl_lib.losses.criterion import frequency_weights
 from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.training import checkpoint
-from dsrl_lib.training.batches import batch_targets, batches
+from dsrl_lib.training.batches import batches
+from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, history_columns
 from dsrl_lib.training.log import Log
+from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.schedule import epochs_before, learning_rate, make_optimizer
 from dsrl_lib.training.signals import StoppedError, ignore_in_worker
 
 CHECKPOINT_SECONDS = 300
+KEPT = ("step", "history", "sums", "seconds")
+"""Numbers of a `RunState` that every checkpoint holds."""
 
 
 class NonFiniteLossError(RuntimeError):
@@ -58,6 +60,8 @@ class RunState:
         self.epochs_before = 0
         """Epochs of training behind the weights that the run started from."""
         self.step = 0
+        self.gradients_at_start: dict[str, float] = {}
+        """Of a run with several terms: the columns of `gradient_shares`, before its first step."""
         self.history: list[dict[str, Any]] = []
         self.sums: dict[str, float] = {}
         """Of the loss and its terms, over the steps of the present epoch."""
@@ -74,7 +78,7 @@ class RunState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "rng": distributed.gather(rng),
-            **{name: getattr(self, name) for name in ("step", "epochs_before", "history", "sums", "seconds")},
+            **{name: getattr(self, name) for name in ("epochs_before", "gradients_at_start", *KEPT)},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -86,20 +90,11 @@ class RunState:
         torch.set_rng_state(rng["torch"].cpu())
         if self.device.type == "cuda" and "cuda" in rng:
             torch.cuda.set_rng_state(rng["cuda"].cpu())
-        for name in ("step", "history", "sums", "seconds"):
+        for name in KEPT:
             setattr(self, name, state[name])
-        recorded = "epochs_before" in state  # older checkpoints lack it
+        self.gradients_at_start = state.get("gradients_at_start", {})  # older checkpoints lack it
+        recorded = "epochs_before" in state  # and this
         self.epochs_before = state["epochs_before"] if recorded else epochs_before(self.config)
-
-
-def loss_terms(
-    model: nn.Module, batch: dict[str, Tensor], config: Config, class_weights: Tensor | None = None
-) -> dict[str, Tensor]:
-    """The network on a batch (see `batches`), and the weighted terms of its loss."""
-    images = normalise(batch["input"]).contiguous(memory_format=torch.channels_last)  # (B, 3, h, w)
-    with autocast(images.device, config.optim.precision):
-        outputs = model(images)
-    return criterion(outputs, batch_targets(batch, config, class_weights), config.loss)
 
 
 def train_step(
@@ -116,9 +111,7 @@ def train_step(
         state.optimizer = make_optimizer(state.network, config)
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(config, state.step, state.epoch_steps, state.epochs_before)
-    state.network.train()
-    for norm in network.batch_norms(state.network) if config.model.frozen_bn else ():
-        norm.eval()
+    network.set_training_mode(state.network, config)
     batch = {key: value.to(state.device, non_blocking=True) for key, value in batch.items()}
     terms = loss_terms(state.model, batch, config, state.class_weights)
     state.optimizer.zero_grad(set_to_none=True)
@@ -153,6 +146,9 @@ def train(
     steps = range(state.step, state.total_steps)
     saved = since = time.monotonic()
     started, first = since - state.seconds, state.step
+    fixed = fixed_batch(splits["train"], config, state.device) if config.model.sisr else None
+    if fixed and state.step == 0:
+        state.gradients_at_start = measure_gradients(state, fixed)
     with Log(config, directory if writes else None, steps, len(state.history) + 1, progress) as log:
         for batch in batches(splits["train"], config, steps, state.epochs_before, state.device, workers):
             due = writes and time.monotonic() - saved > CHECKPOINT_SECONDS
@@ -166,6 +162,7 @@ def train(
             if ended:
                 speed = (state.step - first) * config.optim.batch_size / (time.monotonic() - since)
                 result = _close_epoch(state, speed, splits["val"], workers)
+                state.history[-1] |= measure_gradients(state, fixed) if fixed else {}
             if ended or stop or save:
                 saved = time.monotonic()
                 state.seconds = saved - started
@@ -178,6 +175,11 @@ def train(
                                    "the same command continues from there")  # fmt: skip
     state.seconds = time.monotonic() - started
     return result
+
+
+def measure_gradients(state: RunState, fixed: dict[str, Tensor]) -> dict[str, float]:
+    """How strongly each term acts on the shared encoder at this step, by the columns of history.csv."""
+    return history_columns(gradient_norms(state.network, fixed, state.config, state.class_weights))
 
 
 def validate(state: RunState, split: Split, *, details: bool, workers: int) -> Evaluation:

@@ -9,7 +9,7 @@ from dsrl_lib import network
 from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
-from dsrl_lib.training.loop import loss_terms
+from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.schedule import make_optimizer
 from study.arms import ARMS
 from study.presets import preset
