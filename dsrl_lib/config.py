@@ -99,6 +99,11 @@ class Loss(Section):
     train_labels: Literal["hr", "lr"] = "hr"
     w1: Weight = 0.1
     w2: Weight = 1.0
+    share_sisr: Weight = 0.0
+    """The gradient of w1 * MSE on the shared encoder as a share of CE's at the start of the run (1: as large). It
+    replaces w1 by what gives this share (`training.calibration`); 0: w1 as it is."""
+    share_fa: Weight = 0.0
+    """The same for FA and w2."""
     fa_normalise: bool = True
     fa_q: Literal[1, 2] = 1
     fa_stride: Pixels = 8
@@ -198,6 +203,9 @@ def _conflicts(config: Config) -> Iterator[tuple[str, str]]:
         yield "model.pretrained", f"{', '.join(('none', *host.weights))} with model.host = {model.host}"
     if model.fa and not (model.sssr and model.sisr):
         yield "model.fa", "false, or model.sssr and model.sisr true as well: it compares these two branches"
+    for share, part in (("share_sisr", "sisr"), ("share_fa", "fa")):
+        if getattr(loss, share) and not getattr(model, part):
+            yield f"loss.{share}", f"0, or model.{part} true as well: without that branch there is no such term"
     for name in ("height", "width", "crop_height", "crop_width"):
         side = getattr(data, name)
         if not (reduced := round(side * model.input_scale)):

@@ -10,7 +10,7 @@ from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.models.build import load_strictly
 from dsrl_lib.training.fit import start
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, gradient_shares
-from dsrl_lib.training.loop import RunState
+from dsrl_lib.training.loop import RunState, begin
 
 
 def shares_table(config: Config, device: str = "auto") -> pd.DataFrame:
@@ -23,18 +23,20 @@ def shares_table(config: Config, device: str = "auto") -> pd.DataFrame:
     state = RunState(config, split, pick_device(device))
     batch = fixed_batch(split, config, state.device)
     start(state)
+    begin(state, batch)
     rows = _rows(state, batch, "start")
     trained = runs.folder(config) / "final.safetensors"
     if runs.is_complete(trained.parent) and trained.exists():
+        state.weights = runs.read_json(trained.with_name("env.json")).get("loss_weights", {})
         load_strictly(state.network, network.read(trained)[0], str(trained))
         rows += _rows(state, batch, "end")
     return pd.DataFrame(rows)
 
 
 def _rows(state: RunState, batch: dict, at: str) -> list[dict[str, object]]:
-    norms = gradient_norms(state.network, batch, state.config, state.class_weights)
+    norms = gradient_norms(state.network, batch, state.weighted, state.class_weights)
     return [
-        {"at": at, "term": name, "weight": TERMS[name].weight_in(state.config.loss), "gradient": norms[name],
+        {"at": at, "term": name, "weight": TERMS[name].weight_in(state.weighted.loss), "gradient": norms[name],
          "share": share}
         for name, share in gradient_shares(norms).items()
     ]  # fmt: skip

@@ -70,8 +70,8 @@ def _take_up(config: Config, directory: Path, device: torch.device, workers: int
             "data": {name: split.manifest_hash for name, split in splits.items()},
             "train_seconds": round(state.seconds, 1),
         }
-        if state.gradients_at_start:
-            environment["gradients_at_start"] = state.gradients_at_start
+        measured = {"loss_weights": state.weights, "gradients_at_start": state.gradients_at_start}
+        environment |= {name: values for name, values in measured.items() if values}
         evaluations = {
             "val": val or validate(state, splits["val"], details=True, workers=workers),
             "test": validate(state, splits["test"], details=True, workers=workers),

@@ -7,6 +7,7 @@ was killed continues where it was and ends with the same bits, on the CPU. Sever
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from dsrl_lib.losses.criterion import frequency_weights
 from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.batches import batches
+from dsrl_lib.training.calibration import calibrate
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, history_columns
 from dsrl_lib.training.log import Log
 from dsrl_lib.training.loss import loss_terms
@@ -31,6 +33,8 @@ from dsrl_lib.training.signals import StoppedError, ignore_in_worker
 CHECKPOINT_SECONDS = 300
 KEPT = ("step", "history", "sums", "seconds")
 """Numbers of a `RunState` that every checkpoint holds."""
+ADDED = ("weights", "gradients_at_start")
+"""The same, but older checkpoints lack them, and most runs have none."""
 
 
 class NonFiniteLossError(RuntimeError):
@@ -60,12 +64,19 @@ class RunState:
         self.epochs_before = 0
         """Epochs of training behind the weights that the run started from."""
         self.step = 0
+        self.weights: dict[str, float] = {}
+        """Calibrated w1 and w2, by name, of a run with target shares."""
         self.gradients_at_start: dict[str, float] = {}
         """Of a run with several terms: the columns of `gradient_shares`, before its first step."""
         self.history: list[dict[str, Any]] = []
         self.sums: dict[str, float] = {}
         """Of the loss and its terms, over the steps of the present epoch."""
         self.seconds = 0.0
+
+    @property
+    def weighted(self) -> Config:
+        """The configuration with the calibrated weights in the place of those that it names."""
+        return replace(self.config, loss=replace(self.config.loss, **self.weights))
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to continue with the same bits. Every process has to call it."""
@@ -78,7 +89,7 @@ class RunState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "rng": distributed.gather(rng),
-            **{name: getattr(self, name) for name in ("epochs_before", "gradients_at_start", *KEPT)},
+            **{name: getattr(self, name) for name in ("epochs_before", *ADDED, *KEPT)},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -92,8 +103,9 @@ class RunState:
             torch.cuda.set_rng_state(rng["cuda"].cpu())
         for name in KEPT:
             setattr(self, name, state[name])
-        self.gradients_at_start = state.get("gradients_at_start", {})  # older checkpoints lack it
-        recorded = "epochs_before" in state  # and this
+        for name in ADDED:
+            setattr(self, name, state.get(name, {}))
+        recorded = "epochs_before" in state
         self.epochs_before = state["epochs_before"] if recorded else epochs_before(self.config)
 
 
@@ -113,7 +125,7 @@ def train_step(
         group["lr"] = learning_rate(config, state.step, state.epoch_steps, state.epochs_before)
     network.set_training_mode(state.network, config)
     batch = {key: value.to(state.device, non_blocking=True) for key, value in batch.items()}
-    terms = loss_terms(state.model, batch, config, state.class_weights)
+    terms = loss_terms(state.model, batch, state.weighted, state.class_weights)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(sum(terms.values())).backward()
     # The one time that a step waits for the device: all its work up to the gradients is queued by now.
@@ -148,7 +160,7 @@ def train(
     started, first = since - state.seconds, state.step
     fixed = fixed_batch(splits["train"], config, state.device) if config.model.sisr else None
     if fixed and state.step == 0:
-        state.gradients_at_start = measure_gradients(state, fixed)
+        begin(state, fixed)
     with Log(config, directory if writes else None, steps, len(state.history) + 1, progress) as log:
         for batch in batches(splits["train"], config, steps, state.epochs_before, state.device, workers):
             due = writes and time.monotonic() - saved > CHECKPOINT_SECONDS
@@ -162,7 +174,7 @@ def train(
             if ended:
                 speed = (state.step - first) * config.optim.batch_size / (time.monotonic() - since)
                 result = _close_epoch(state, speed, splits["val"], workers)
-                state.history[-1] |= measure_gradients(state, fixed) if fixed else {}
+                state.history[-1] |= state.weights | measure_gradients(state, fixed) if fixed else {}
             if ended or stop or save:
                 saved = time.monotonic()
                 state.seconds = saved - started
@@ -177,9 +189,15 @@ def train(
     return result
 
 
+def begin(state: RunState, fixed: dict[str, Tensor]) -> None:
+    """What a run with several terms does before its first step: calibrate the weights, and measure the gradients."""
+    state.weights = calibrate(state.network, fixed, state.config, state.class_weights)
+    state.gradients_at_start = measure_gradients(state, fixed)
+
+
 def measure_gradients(state: RunState, fixed: dict[str, Tensor]) -> dict[str, float]:
     """How strongly each term acts on the shared encoder at this step, by the columns of history.csv."""
-    return history_columns(gradient_norms(state.network, fixed, state.config, state.class_weights))
+    return history_columns(gradient_norms(state.network, fixed, state.weighted, state.class_weights))
 
 
 def validate(state: RunState, split: Split, *, details: bool, workers: int) -> Evaluation:

@@ -5,12 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsrl_lib import runs
-from dsrl_lib.config import Config
+from dsrl_lib.config import Config, get
 from dsrl_lib.overrides import key_and_value, override_all
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
 
-FIXED = ("optim.batch_size", "optim.optimizer", "optim.stage_epochs", "optim.precision")
+FIXED = ("optim.batch_size", "optim.optimizer", "optim.stage_epochs", "optim.precision", "loss.share_sisr",
+         "loss.share_fa")  # fmt: skip
 """Settings that a checkpoint depends on; those of `data` and `model` are fixed too."""
 
 
@@ -43,6 +44,9 @@ def _branch(directory: Path, config: Config, changes: Sequence[str]) -> Config:
             )
     changed = override_all(config, changes).checked()
     state = checkpoint.load(directory)
+    for name in state.get("weights", {}):
+        if get(changed, f"loss.{name}") != get(config, f"loss.{name}"):
+            raise ValueError(f"loss.{name} cannot change: this run calibrates it from a target share")
     changed = replace(changed, continues=f"{config.run_id}@{state['step']}")
     target = runs.folder(changed)
     if not checkpoint.exists(target) and not runs.is_complete(target):
