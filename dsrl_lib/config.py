@@ -7,12 +7,13 @@ once runs exist, never changes: profiles and arms (see `presets`) are the place 
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
 from dsrl_lib.allowed import above, at_least, between, check, did_you_mean, from_to_below, one_of
+from dsrl_lib.conflicts import conflicts
 from dsrl_lib.paths import own_datasets
 from dsrl_lib.registry import DATASETS, HOSTS
 
@@ -83,6 +84,12 @@ class Model(Section):
     sisr: bool = False
     sisr_frozen: bool = False
     """SISR head and FTM stay at their random start (a widely copied bug)."""
+    sisr_residual: bool = False
+    """The SISR head learns the detail that bicubic upsampling of the input lacks, from zero, instead of the image."""
+    sisr_taps: Literal["deep", "stride2", "input"] = "deep"
+    """What the SISR head sees beside the maps at stride 4 and deeper: the host's map at stride 2, or the input."""
+    sisr_decoder: Literal["espcn", "edsr"] = "espcn"
+    """Two convolutions, or four residual blocks between them."""
     fa: bool = False
     fa_placement: Literal["features", "output"] = "features"
     ftm: Literal["keep", "to3", "none"] = "keep"
@@ -134,6 +141,8 @@ class Optim(Section):
     `preset` makes it the epochs of all three stages, for every arm."""
     stage_epochs: Annotated[int, at_least(0)] = 0
     """The optimiser starts afresh after so many epochs, as it does where a stage ends; 0: never. `preset` sets it."""
+    sisr_warmup: Annotated[int, at_least(0)] = 0
+    """Epochs at the start in which the SISR head trains on features that its loss does not change."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     validate_every: Annotated[int, at_least(1)] = 5
     """Epochs between validations on the val split; the last epoch is always validated."""
@@ -166,7 +175,7 @@ class Config(Section):
 
     def checked(self) -> "Config":
         """Itself, if its settings fit each other. ValueError names those that do not, and what would."""
-        for setting, allowed in _conflicts(self):
+        for setting, allowed in conflicts(self):
             raise ValueError(f"{setting} = {get(self, setting)!r}; allowed: {allowed}")
         return self
 
@@ -192,33 +201,6 @@ def get(config: Config, key: str) -> Any:
 def kinds(section: type) -> dict[str, Any]:
     """The annotated types of a section's fields."""
     return get_type_hints(section, include_extras=True)
-
-
-def _conflicts(config: Config) -> Iterator[tuple[str, str]]:
-    """Settings that do not fit the others, and what is allowed beside those."""
-    data, model, loss, host = config.data, config.model, config.loss, HOSTS[config.model.host]
-    if data.scale_min > data.scale_max:
-        yield "data.scale_min", f"at most data.scale_max = {data.scale_max}"
-    if model.pretrained not in ("none", *host.weights):
-        yield "model.pretrained", f"{', '.join(('none', *host.weights))} with model.host = {model.host}"
-    if model.fa and not (model.sssr and model.sisr):
-        yield "model.fa", "false, or model.sssr and model.sisr true as well: it compares these two branches"
-    for share, part in (("share_sisr", "sisr"), ("share_fa", "fa")):
-        if getattr(loss, share) and not getattr(model, part):
-            yield f"loss.{share}", f"0, or model.{part} true as well: without that branch there is no such term"
-    for name in ("height", "width", "crop_height", "crop_width"):
-        side = getattr(data, name)
-        if not (reduced := round(side * model.input_scale)):
-            yield f"data.{name}", f"sizes of which model.input_scale = {model.input_scale} leaves a pixel"
-        out = reduced * (2 if model.sssr else 1)
-        if model.sisr and name.startswith("crop") and out != side:
-            yield f"data.{name}", f"sizes that the SISR branch restores; it makes {out} of {side}"
-    if model.fa and max(data.crop_height, data.crop_width) < 2 * loss.fa_stride:
-        yield "loss.fa_stride", f"strides that fit twice in a crop of {data.crop_height} x {data.crop_width}"
-    if loss.class_weights != "none" and loss.segmentation != "ce":
-        yield "loss.class_weights", f"none with loss.segmentation = {loss.segmentation}"
-    if config.optim.batch_size < host.least_batch and not model.frozen_bn:
-        yield "optim.batch_size", f"{host.least_batch} or more with model.host = {model.host} (its batch norms)"
 
 
 def _differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

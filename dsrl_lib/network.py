@@ -43,6 +43,9 @@ def build(config: Config) -> DSRL:
         fa=model.fa,
         placement=model.fa_placement,
         ftm=model.ftm,
+        taps=model.sisr_taps,
+        residual=model.sisr_residual,
+        decoder=model.sisr_decoder,
         seed=config.seed,
     )
     if model.sync_bn:

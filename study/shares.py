@@ -10,7 +10,7 @@ from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.models.build import load_strictly
 from dsrl_lib.training.fit import start
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, gradient_shares
-from dsrl_lib.training.loop import RunState, begin
+from dsrl_lib.training.loop import RunState, measure_gradients
 
 
 def shares_table(config: Config, device: str = "auto") -> pd.DataFrame:
@@ -23,7 +23,7 @@ def shares_table(config: Config, device: str = "auto") -> pd.DataFrame:
     state = RunState(config, split, pick_device(device))
     batch = fixed_batch(split, config, state.device)
     start(state)
-    begin(state, batch)
+    measure_gradients(state, batch)
     rows = _rows(state, batch, "start")
     trained = runs.folder(config) / "final.safetensors"
     if runs.is_complete(trained.parent) and trained.exists():

@@ -4,6 +4,7 @@ SISR and the feature transform serve training only: `prune` drops them and leave
 """
 
 import copy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ class DSRL(nn.Module):
     head, start: form and start of the SSSR head. sisr: add image reconstruction. fa: add the maps whose affinities
     are compared, taken at `placement` ("features": before each prediction layer, "output": logits and image), after
     a feature transform `ftm` on the segmentation side ("keep" its channels, "to3", or "none").
+    taps, residual, decoder: of the SISR head. taps: "deep", the shared features alone; "stride2", the host's map at
+    stride 2 too; "input", the input too. residual: add the head's output to the bicubic interpolation of the input.
     seed: of the initial weights of all added parts. They have a generator of their own, so that adding a branch
     moves neither the host's start nor the data order.
     """
@@ -38,21 +41,34 @@ class DSRL(nn.Module):
         fa: bool = False,
         placement: str = "features",
         ftm: str = "keep",
+        taps: str = "deep",
+        residual: bool = False,
+        decoder: str = "espcn",
         seed: int = 0,
     ) -> None:
         super().__init__()
         _check("head", head, tuple(HEADS))
         _check("start", start, ("bilinear", "random"))
         _check("placement", placement, ("features", "output"))
+        _check("taps", taps, ("deep", "stride2", "input"))
+        _check("decoder", decoder, ("espcn", "edsr"))
         _check("ftm", ftm, ("keep", "to3", "none"))
         if fa and not (sisr and sssr):
             raise ValueError("fa=True compares the SSSR and SISR branches: it needs sssr=True and sisr=True")
+        early = getattr(host, "early_channels", None)
+        if sisr and taps == "stride2" and early is None:
+            raise ValueError("model.sisr_taps = 'stride2', but this host has no map at stride 2; allowed: deep, input")
         self.host = host
+        self.taps = taps
+        fine = {"deep": None, "stride2": (early, 2), "input": (3, 4)}[taps]
         self.placement = placement
         seg_channels = host.last_channels if placement == "features" else host.classes
         ftm_channels = {"keep": seg_channels, "to3": 3}
         self.sssr = _seeded(seed, 1, lambda: HEADS[head](host.classes, start)) if sssr else None
-        self.sisr = _seeded(seed, 2, lambda: SISRHead(host.low_channels, host.deep_channels)) if sisr else None
+        sisr_head = partial(SISRHead, fine_channels=fine, residual=residual, decoder=decoder)
+        self.sisr = _seeded(seed, 2, lambda: sisr_head(host.low_channels, host.deep_channels)) if sisr else None
+        self.sisr_alone = False
+        """While true, no gradient of the image reaches the host: the SISR head warms up."""
         has_ftm = fa and ftm != "none"
         self.ftm = _seeded(seed, 3, lambda: FeatureTransform(seg_channels, ftm_channels[ftm])) if has_ftm else None
         self.fa = fa
@@ -71,8 +87,14 @@ class DSRL(nn.Module):
         if features.aux is not None:
             out["aux"] = features.aux
         if self.sisr:
-            sr_features = self.sisr.features(features.low, features.deep)
+            maps = features.low, features.deep, {"deep": None, "stride2": features.early, "input": x}[self.taps]
+            if self.sisr_alone:
+                maps = tuple(None if m is None else m.detach() for m in maps)
+            sr_features = self.sisr.features(*maps)
             out["image"] = fit(self.sisr(sr_features), size)
+            if self.sisr.residual:
+                bicubic = F.interpolate(x, size, mode="bicubic", align_corners=False)
+                out["image"] = bicubic + out["image"]  # (B, 3, 2H, 2W)
         if self.fa:
             pair = (features.last, sr_features) if self.placement == "features" else (out["logits"], out["image"])
             out["seg_map"], out["sr_map"] = (self.ftm(pair[0]) if self.ftm else pair[0]), pair[1]

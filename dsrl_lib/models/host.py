@@ -3,6 +3,7 @@
 A host is an `nn.Module` with the attributes `classes`, `low_channels`, `deep_channels`, `last_channels`,
 `align_corners` (of its own interpolation) and
 
+- `early_channels`, only if it has a map at stride 2;
 - `features(x) -> Features`, the maps that DSRL uses;
 - `classify(last) -> (B, K, h, w)`, the prediction layer alone, at the size of `last`;
 - `forward(x) -> (B, K, H, W)`, logits at the size of `x`, interpolated as in the published network;
@@ -26,6 +27,7 @@ class Features(NamedTuple):
     deep: Tensor  # encoder output
     last: Tensor  # input of the prediction layer
     aux: Tensor | None = None  # auxiliary logits, only from a host with an auxiliary head
+    early: Tensor | None = None  # encoder map at stride 2, only from a host with `early_channels`
 
 
 def initialise(network: nn.Module) -> None:

@@ -74,6 +74,11 @@ class RunState:
         self.seconds = 0.0
 
     @property
+    def warmup_steps(self) -> int:
+        """Steps at the start in which the SISR head trains alone."""
+        return self.epoch_steps * self.config.optim.sisr_warmup
+
+    @property
     def weighted(self) -> Config:
         """The configuration with the calibrated weights in the place of those that it names."""
         return replace(self.config, loss=replace(self.config.loss, **self.weights))
@@ -124,6 +129,7 @@ def train_step(
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(config, state.step, state.epoch_steps, state.epochs_before)
     network.set_training_mode(state.network, config)
+    state.network.sisr_alone = state.step < state.warmup_steps
     batch = {key: value.to(state.device, non_blocking=True) for key, value in batch.items()}
     terms = loss_terms(state.model, batch, state.weighted, state.class_weights)
     state.optimizer.zero_grad(set_to_none=True)
@@ -160,7 +166,7 @@ def train(
     started, first = since - state.seconds, state.step
     fixed = fixed_batch(splits["train"], config, state.device) if config.model.sisr else None
     if fixed and state.step == 0:
-        begin(state, fixed)
+        measure_gradients(state, fixed)
     with Log(config, directory if writes else None, steps, len(state.history) + 1, progress) as log:
         for batch in batches(splits["train"], config, steps, state.epochs_before, state.device, workers):
             due = writes and time.monotonic() - saved > CHECKPOINT_SECONDS
@@ -174,7 +180,7 @@ def train(
             if ended:
                 speed = (state.step - first) * config.optim.batch_size / (time.monotonic() - since)
                 result = _close_epoch(state, speed, splits["val"], workers)
-                state.history[-1] |= state.weights | measure_gradients(state, fixed) if fixed else {}
+                state.history[-1] |= measure_gradients(state, fixed) if fixed else {}
             if ended or stop or save:
                 saved = time.monotonic()
                 state.seconds = saved - started
@@ -189,15 +195,21 @@ def train(
     return result
 
 
-def begin(state: RunState, fixed: dict[str, Tensor]) -> None:
-    """What a run with several terms does before its first step: calibrate the weights, and measure the gradients."""
-    state.weights = calibrate(state.network, fixed, state.config, state.class_weights)
-    state.gradients_at_start = measure_gradients(state, fixed)
-
-
 def measure_gradients(state: RunState, fixed: dict[str, Tensor]) -> dict[str, float]:
-    """How strongly each term acts on the shared encoder at this step, by the columns of history.csv."""
-    return history_columns(gradient_norms(state.network, fixed, state.weighted, state.class_weights))
+    """The calibrated weights, and how strongly each term acts on the shared encoder, by the columns of history.csv.
+
+    Nothing while the SISR head trains alone. Before the first step in which all terms act, the weights are calibrated.
+    """
+    if state.step < state.warmup_steps:
+        return {}
+    state.network.sisr_alone = False
+    start = state.step == state.warmup_steps
+    if start:
+        state.weights = calibrate(state.network, fixed, state.config, state.class_weights)
+    measured = history_columns(gradient_norms(state.network, fixed, state.weighted, state.class_weights))
+    if start:
+        state.gradients_at_start = measured
+    return state.weights | measured
 
 
 def validate(state: RunState, split: Split, *, details: bool, workers: int) -> Evaluation:

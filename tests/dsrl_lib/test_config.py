@@ -126,6 +126,7 @@ OUT_OF_RANGE = {
     "optim.epochs": ((0, -1, "ten"), WHOLE + "1 or more"),
     "optim.schedule_epochs": ((-1,), WHOLE + "0 or more"),
     "optim.stage_epochs": ((-1,), WHOLE + "0 or more"),
+    "optim.sisr_warmup": ((-1, 0.5), WHOLE + "0 or more"),
     "optim.validate_every": ((0, -1), WHOLE + "1 or more"),
 }
 
@@ -194,6 +195,13 @@ DSRL_MODEL = {"sssr": True, "sisr": True, "fa": True}
         ({"model": {"input_scale": 0.001}}, "data.height = 128; allowed: sizes of which model.input_scale = 0.001"),
         ({"model": DSRL_MODEL, "loss": {"fa_stride": 200}},
          "loss.fa_stride = 200; allowed: strides that fit twice in a crop of 128 x 256"),
+        ({"model": {"sssr": True, "sisr": True, "sisr_residual": True, "sisr_frozen": True}},
+         "model.sisr_residual = True; allowed: false with model.sisr_frozen"),
+        ({"model": DSRL_MODEL | {"sisr_residual": True}, "loss": {"sisr_target": "noise"}},
+         "model.sisr_residual = True; allowed: false .* loss.sisr_target = noise"),
+        ({"model": DSRL_MODEL, "optim": {"sisr_warmup": 1}}, "optim.sisr_warmup = 1; allowed: 0, or stage 2"),
+        ({"model": {"sssr": True, "sisr": True}, "optim": {"sisr_warmup": 30}},
+         "optim.sisr_warmup = 30; allowed: below optim.epochs = 30"),
         ({"loss": {"share_sisr": 0.1}}, "loss.share_sisr = 0.1; allowed: 0, or model.sisr true as well"),
         ({"model": {"sssr": True, "sisr": True}, "loss": {"share_fa": 1}}, "loss.share_fa = 1; .* model.fa true"),
         ({"loss": {"class_weights": "frequency", "segmentation": "ohem"}}, "loss.class_weights = 'frequency'; .* none"),

@@ -120,6 +120,7 @@ class DDRNet(nn.Module):
         super().__init__()
         (m1, m2, m3, m4), high, c, width = VARIANTS[variant]
         self.classes, self.low_channels, self.deep_channels, self.last_channels = classes, c, 4 * c, width
+        self.early_channels = c
         self.conv1 = nn.Sequential(
             *(nn.Conv2d(3, c, 3, 2, 1), nn.BatchNorm2d(c), nn.ReLU()),
             *(nn.Conv2d(c, c, 3, 2, 1), nn.BatchNorm2d(c), nn.ReLU()),
@@ -160,7 +161,8 @@ class DDRNet(nn.Module):
 
     def features(self, x: Tensor) -> Features:
         """Layer 1 (stride 4), the sum of both branches (stride 8), the prediction layer's input (stride 8)."""
-        low = F.relu(self.layer1(self.conv1(x)))
+        early = self.conv1[:3](x)  # (B, c, H/2, W/2)
+        low = F.relu(self.layer1(self.conv1[3:](early)))
         slow = fast = F.relu(self.layer2(low))
         for stage in self.stages:
             context = self.get_submodule(f"layer{stage}")(slow)
@@ -174,7 +176,7 @@ class DDRNet(nn.Module):
         detail = self.layer5_(fast)
         deep = detail + resize(self.spp(self.layer5(slow)), detail)
         last = self.final_layer.features(deep)
-        return Features(low, deep, last, None if self.seghead_extra is None else self.seghead_extra(tap))
+        return Features(low, deep, last, None if self.seghead_extra is None else self.seghead_extra(tap), early)
 
     def classify(self, last: Tensor) -> Tensor:
         return self.final_layer.conv2(last)

@@ -103,6 +103,7 @@ class DeepWV3Plus(nn.Module):
             nn.Conv2d(WIDTH, classes, 1, bias=False),
         )
         self.classes, self.low_channels, self.deep_channels, self.last_channels = classes, 256, WIDTH, WIDTH
+        self.early_channels = 128
         initialise(self)
 
     def set_classes(self, classes: int, rows: Sequence[int | None] | None = None) -> None:
@@ -120,7 +121,7 @@ class DeepWV3Plus(nn.Module):
         low = self.mod3(pool(fine))
         deep = self.bot_aspp(self.aspp(self.mod7(self.mod6(self.mod5(self.mod4(low))))))
         last = self.final[:-1](torch.cat((self.bot_fine(fine), resize(deep, fine)), 1))
-        return Features(low, deep, last)
+        return Features(low, deep, last, early=fine)
 
     def classify(self, last: Tensor) -> Tensor:
         return self.final[-1](last)

@@ -198,6 +198,7 @@ class ESPNetv2(nn.Module):
             raise ValueError(f"scale {scale}: allowed are {', '.join(map(str, LEVEL1_CHANNELS))}")
         c1, c2, c3, c4 = LEVEL1_CHANNELS[scale], int(64 * scale), int(128 * scale), int(256 * scale)
         self.classes, self.low_channels, self.deep_channels, self.last_channels = CLASSES, c2, c4, PYRAMID
+        self.early_channels = c1
         self.base_net = Encoder((c1, c2, c3, c4))
         self.bu_dec_l1 = PyramidPooling(c4, 64)
         self.merge_enc_dec_l2, self.bu_br_l2 = Merge(c3, 64), br(64)
@@ -216,14 +217,14 @@ class ESPNetv2(nn.Module):
         self.classes = classes
 
     def features(self, x: Tensor) -> Features:
-        """Level 2 (stride 4), level 4 (stride 16) and the input of the prediction layer (stride 2)."""
+        """Level 2 (stride 4), level 4 (stride 16), the input of the prediction layer and level 1 (both stride 2)."""
         e1, e2, e3, e4 = self.base_net(x)
         d = self.bu_dec_l1(e4)
         # DEVIATION: ESPNetv2 resizes to the skip map instead of doubling, so that sizes need not be multiples of 16.
         d = self.bu_dec_l2(self.bu_br_l2(self.merge_enc_dec_l2(e3) + resize(d, e3.shape[2:])))
         d = self.bu_dec_l3(self.bu_br_l3(self.merge_enc_dec_l3(e2) + resize(d, e2.shape[2:])))
         d = self.bu_br_l4(self.merge_enc_dec_l4(e1) + resize(d, e1.shape[2:]))
-        return Features(low=e2, deep=e4, last=self.bu_dec_l4.features(d))
+        return Features(low=e2, deep=e4, last=self.bu_dec_l4.features(d), early=e1)
 
     def classify(self, last: Tensor) -> Tensor:
         return self.bu_dec_l4.merge_layer[3](last)

@@ -10,6 +10,7 @@ from torch import nn
 from dsrl_lib import network
 from dsrl_lib.config import Config, Data, Model
 from dsrl_lib.models.build import build_host
+from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.registry import HOSTS, Host, named
 
@@ -115,6 +116,26 @@ def test_saved_and_pruned_networks_give_the_same_logits(name, tmp_path):
         loaded, found = network.load(tmp_path / "final.safetensors")
         assert found == config and torch.equal(loaded.eval()(x)["logits"], logits)
         assert torch.equal(built.prune()(x)["logits"], logits)
+
+
+@pytest.mark.parametrize("size", [(17, 33), (32, 48)])
+def test_a_residual_branch_on_finer_taps_keeps_the_pruned_logits(host, size):
+    x = torch.randn(2, 3, *size)
+    early = getattr(host, "early_channels", None)
+    for taps in ("input", "stride2"):
+        if taps == "stride2" and early is None:
+            with pytest.raises(ValueError, match=r"sisr_taps = 'stride2', but this host .*; allowed: deep, input"):
+                DSRL(host, sisr=True, taps=taps)
+            continue
+        built = DSRL(host, sisr=True, fa=True, taps=taps, residual=True, decoder="edsr").eval()
+        torch.nn.init.normal_(built.sisr.predict.weight, std=0.1)
+        with torch.no_grad():
+            full, pruned = built(x), built.prune()(x)
+        assert full["image"].shape == (2, 3, 2 * size[0], 2 * size[1])
+        assert full["sr_map"].shape[1] == 32 and torch.equal(full["logits"], pruned["logits"])
+    if early is not None:
+        with torch.no_grad():
+            assert host.features(x).early.shape == (2, early, *(-(-side // 2) for side in size))
 
 
 def test_every_host_builds_and_states_its_public_weights():

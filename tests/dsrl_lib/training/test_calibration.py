@@ -16,7 +16,7 @@ from dsrl_lib.training import checkpoint
 from dsrl_lib.training.calibration import calibrate
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.gradient_shares import fixed_batch
-from dsrl_lib.training.loop import RunState, begin
+from dsrl_lib.training.loop import RunState, measure_gradients
 from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.resume import resume
 from dsrl_lib.training.signals import StoppedError
@@ -37,7 +37,7 @@ def test_after_calibration_each_term_has_its_target_share():
     split = load_split("streets", "train")
     state = RunState(config, split, CPU)
     batch = fixed_batch(split, config, CPU)
-    begin(state, batch)
+    measure_gradients(state, batch)
     assert state.weights.keys() == {"w1", "w2"} and min(state.weights.values()) > 0
     start = state.gradients_at_start
     for term, share in {"mse": 0.3, "fa": 0.1}.items():
@@ -60,7 +60,7 @@ def test_one_share_leaves_the_other_weight_as_it_is():
     config = tiny("dsrl", "loss.share_fa=0.5", "loss.w1=0.7")
     split = load_split("streets", "train")
     state = RunState(config, split, CPU)
-    begin(state, fixed_batch(split, config, CPU))
+    measure_gradients(state, fixed_batch(split, config, CPU))
     assert state.weights.keys() == {"w2"}
     assert state.weighted.loss.w1 == 0.7 and state.weighted.loss.w2 == state.weights["w2"] != config.loss.w2
 

@@ -1,0 +1,40 @@
+"""Which settings do not fit each other: each is in its own range, and together they make no sense."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from dsrl_lib.registry import HOSTS
+
+
+def conflicts(config: Any) -> Iterator[tuple[str, str]]:
+    """Settings of a `config.Config` that do not fit the others, and what is allowed beside those."""
+    data, model, loss, optim = config.data, config.model, config.loss, config.optim
+    host = HOSTS[model.host]
+    if data.scale_min > data.scale_max:
+        yield "data.scale_min", f"at most data.scale_max = {data.scale_max}"
+    if model.pretrained not in ("none", *host.weights):
+        yield "model.pretrained", f"{', '.join(('none', *host.weights))} with model.host = {model.host}"
+    if model.fa and not (model.sssr and model.sisr):
+        yield "model.fa", "false, or model.sssr and model.sisr true as well: it compares these two branches"
+    if model.sisr_residual and (model.sisr_frozen or loss.sisr_target == "noise"):
+        yield "model.sisr_residual", "false with model.sisr_frozen, or with loss.sisr_target = noise"
+    if optim.sisr_warmup and (model.fa or model.sisr_frozen or not model.sisr):
+        yield "optim.sisr_warmup", "0, or stage 2: model.sisr true, model.fa and model.sisr_frozen false"
+    if optim.sisr_warmup >= optim.epochs:
+        yield "optim.sisr_warmup", f"below optim.epochs = {optim.epochs}"
+    for share, part in (("share_sisr", "sisr"), ("share_fa", "fa")):
+        if getattr(loss, share) and not getattr(model, part):
+            yield f"loss.{share}", f"0, or model.{part} true as well: without that branch there is no such term"
+    for name in ("height", "width", "crop_height", "crop_width"):
+        side = getattr(data, name)
+        if not (reduced := round(side * model.input_scale)):
+            yield f"data.{name}", f"sizes of which model.input_scale = {model.input_scale} leaves a pixel"
+        out = reduced * (2 if model.sssr else 1)
+        if model.sisr and name.startswith("crop") and out != side:
+            yield f"data.{name}", f"sizes that the SISR branch restores; it makes {out} of {side}"
+    if model.fa and max(data.crop_height, data.crop_width) < 2 * loss.fa_stride:
+        yield "loss.fa_stride", f"strides that fit twice in a crop of {data.crop_height} x {data.crop_width}"
+    if loss.class_weights != "none" and loss.segmentation != "ce":
+        yield "loss.class_weights", f"none with loss.segmentation = {loss.segmentation}"
+    if optim.batch_size < host.least_batch and not model.frozen_bn:
+        yield "optim.batch_size", f"{host.least_batch} or more with model.host = {model.host} (its batch norms)"
