@@ -48,7 +48,6 @@ class SISRHead(nn.Module):
         if fine_channels is not None:
             channels, self.fold = fine_channels
             self.fine, inputs = _conv_bn_relu(channels * self.fold**2, 32, 1), 96
-        # DEVIATION: the paper's decoder is not deeper; "edsr" tests whether its depth is what it lacks.
         blocks = [_ResidualBlock() for _ in range(EDSR_BLOCKS if decoder == "edsr" else 0)]
         self.body = nn.Sequential(
             _conv_bn_relu(inputs, WIDTH, 3), *blocks, _conv_bn_relu(WIDTH, self.features_channels, 3)
