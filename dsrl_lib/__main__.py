@@ -135,13 +135,14 @@ def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]
     """Write what inference needs: no SISR head, no feature transform. Says sizes and MACs before and after.
 
     Args:
-        source: A run directory or a file of weights.
+        source: Released weights (dsrl-camvid), a run or its id, or a .safetensors file of this library.
         target: The .safetensors file to write.
         fold: Also fold batch norms into convolutions; logits then agree up to rounding instead of bit by bit.
     """
+    from dsrl_lib.deploy.pretrained import weights_path
     from dsrl_lib.deploy.prune import prune
 
-    for name, size in zip(("before", "after"), prune(source, target, fold), strict=True):
+    for name, size in zip(("before", "after"), prune(weights_path(source), target, fold), strict=True):
         print(f"{name:7}{size.megabytes:8.2f} MB {size.parameters:>12,} parameters {size.macs / 1e6:>10.1f} M MACs")
 
 
@@ -150,11 +151,12 @@ def inspect(file: tyro.conf.Positional[Path]) -> None:
     """Print what a file of weights holds: configuration, classes, tensors, provenance.
 
     Args:
-        file: A run directory or a .safetensors file of this library.
+        file: Released weights (dsrl-camvid), a run or its id, or a .safetensors file of this library.
     """
     from dsrl_lib.deploy.describe import describe
+    from dsrl_lib.deploy.pretrained import weights_path
 
-    print(describe(file))
+    print(describe(weights_path(file)))
 
 
 @app.command
@@ -225,10 +227,10 @@ def speed(
 
 def _open(weights: Path, host: str | None, device: str = "cpu") -> tuple:
     """The network of a file of weights, on a device, and its configuration."""
-    from dsrl_lib.deploy.pretrained import open_weights
+    from dsrl_lib.deploy.pretrained import from_pretrained
     from dsrl_lib.device import pick_device
 
-    model, config = open_weights(weights, host)
+    model, config = from_pretrained(weights, host)
     return model.to(pick_device(device)), config
 
 

@@ -31,6 +31,11 @@ def weights_dir() -> Path:
     return _folder("DSRL_WEIGHTS", root() / "data" / "weights")
 
 
+def released_dir() -> Path:
+    """Weights that this repository releases, one file per name."""
+    return root() / "weights"
+
+
 def cache_dir() -> Path:
     """Decoded frames and generated data: ``$DSRL_CACHE``, else ``data/cache/``. Safe to delete."""
     return _folder("DSRL_CACHE", root() / "data" / "cache")

@@ -10,6 +10,7 @@ from dsrl_lib.data.class_tables import CITYSCAPES
 from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
+from dsrl_lib.paths import released_dir
 
 FILE, SUFFIXES = "final.safetensors", (".safetensors", ".pth")
 CROP = (768, 1536)
@@ -17,14 +18,30 @@ CROP = (768, 1536)
 
 
 def from_pretrained(name_or_path: str | Path, host: str | None = None) -> tuple[DSRL, Config]:
-    """The network and configuration of a path (`open_weights`), or of the id of a run in the results folder.
+    """The network and configuration of a path (`open_weights`), a released name, or the id of a run in results.
 
-    ValueError if there is no such run; FileNotFoundError if there is no such file, or the run came without its weights.
+    ValueError, with the released names, if nothing has that name; FileNotFoundError if there is no such file, or the run
+    came without its weights.
     """
+    return open_weights(weights_path(name_or_path), host)
+
+
+def weights_path(name_or_path: str | Path) -> Path:
+    """The file or run directory that a path, a released name, or the id of a run means; errors as `from_pretrained`."""
     path = Path(name_or_path)
     if path.exists() or path.name != str(name_or_path) or path.suffix in SUFFIXES:
-        return open_weights(path, host)
-    return open_weights(runs.find_run(path.name), host)
+        return path
+    if path.name in released():
+        return released_dir() / f"{path.name}.safetensors"
+    try:
+        return runs.find_run(path.name)
+    except ValueError as error:
+        raise ValueError(f"{error}; released weights: {', '.join(released()) or 'none'}") from None
+
+
+def released() -> list[str]:
+    """The names of the weights that come with this repository."""
+    return sorted(path.stem for path in released_dir().glob("*.safetensors"))
 
 
 def open_weights(path: Path, host: str | None = None) -> tuple[DSRL, Config]:

@@ -103,7 +103,9 @@ def test_no_file_over_a_megabyte():
     large = [
         path
         for path in committed()
-        if path.stat().st_size > 2**20 and not path.match("results/*/notebooks/**")
+        if path.stat().st_size > 2**20
+        and not path.match("results/*/notebooks/**")
+        and not path.match("weights/*.safetensors")
     ]
     assert large == []
 
