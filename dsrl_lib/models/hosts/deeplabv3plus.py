@@ -6,7 +6,7 @@ Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Ima
 # DEVIATION: DeepLabv3+ has ordinary convolutions in ASPP and decoder, and dropout, as in the common PyTorch
 # implementation.
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import timm
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dsrl_lib.models.host import Features, initialise, replaced_classifier
 from dsrl_lib.models.hosts.aligned_xception import AlignedXception
 from dsrl_lib.models.hosts.drn import DRN
+from dsrl_lib.models.hosts.efficientnet_lite import EfficientNetLite0
 
 TIMM = {
     "resnet18": "resnet18",
@@ -27,7 +28,7 @@ TIMM = {
     "seresnext50": "seresnext50_32x4d",
 }
 # Output strides by backbone, the usual one first.
-BACKBONES = {**dict.fromkeys((*TIMM, "xception"), (16, 8)), "drn_d_54": (8,)}
+BACKBONES = {**dict.fromkeys((*TIMM, "xception", "efficientnet_lite0"), (16, 8)), "drn_d_54": (8,)}
 RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
 WIDTH, LOW_WIDTH = 256, 48
 
@@ -47,7 +48,10 @@ def build_backbone(name: str, output_stride: int) -> tuple[nn.Module, tuple[int,
     if name in TIMM:
         network = timm.create_model(TIMM[name], features_only=True, out_indices=(1, 4), output_stride=output_stride)
         return network, tuple(network.feature_info.channels())
-    network = DRN() if name == "drn_d_54" else AlignedXception(output_stride)
+    if name == "efficientnet_lite0":
+        network = EfficientNetLite0(output_stride)
+    else:
+        network = DRN() if name == "drn_d_54" else AlignedXception(output_stride)
     return network, network.channels
 
 
@@ -101,6 +105,13 @@ class DeepLabV3Plus(nn.Module):
         """Replace the prediction layer by one of `classes` outputs: the present `rows`, or fresh ones."""
         self.classifier = replaced_classifier(self.classifier, classes, rows)
         self.classes = classes
+
+    def published_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A published state dict of this network, or of its encoder alone: then the rest is what it is now."""
+        encoder = getattr(self.backbone, "published_state", None)
+        if encoder is None or any(key.startswith("backbone.") for key in state):
+            return dict(state)
+        return self.state_dict() | {f"backbone.{key}": value for key, value in encoder(state).items()}
 
     def features(self, x: Tensor) -> Features:
         """Backbone at stride 4, ASPP's output and the decoder's 256 channels (stride 4)."""
