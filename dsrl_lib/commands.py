@@ -18,7 +18,7 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to 
 
 Weights = Annotated[
     Path,
-    tyro.conf.arg(help="Released weights (dsrl-camvid), a run or its id, a .safetensors file, or a published .pth file."),
+    tyro.conf.arg(help="Released weights (dsrl-camvid), a run, a .safetensors file, or a published .pth file."),
 ]
 HostOfWeights = Annotated[str | None, tyro.conf.arg(help="The network of a .pth file, such as espnetv2_s2.0.")]
 

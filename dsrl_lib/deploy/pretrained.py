@@ -20,8 +20,8 @@ CROP = (768, 1536)
 def from_pretrained(name_or_path: str | Path, host: str | None = None) -> tuple[DSRL, Config]:
     """The network and configuration of a path (`open_weights`), a released name, or the id of a run in results.
 
-    ValueError, with the released names, if nothing has that name; FileNotFoundError if there is no such file, or the run
-    came without its weights.
+    ValueError, with the released names, if nothing has that name; FileNotFoundError if there is no such file, or the
+    run came without its weights.
     """
     return open_weights(weights_path(name_or_path), host)
 
