@@ -81,6 +81,9 @@ class Model(Section):
     """The released head (two deconvolutions on the class map), or a sub-pixel convolution."""
     sssr_start: Literal["bilinear", "random"] = "bilinear"
     """Whether the SSSR head starts as bilinear interpolation or at random."""
+    sssr_norm: Literal["start", "batch", "none"] = "start"
+    """Whether batch norms follow the deconvolutions. "start": after a random start alone, where PReLUs then start with
+    slope 0.25 instead of 1; "batch", "none": always or never, with slope 1."""
     sisr: bool = False
     sisr_frozen: bool = False
     """SISR head and FTM stay at their random start (a widely copied bug)."""

@@ -39,6 +39,7 @@ def build(config: Config) -> DSRL:
         sssr=model.sssr,
         head=model.sssr_head,
         start=model.sssr_start,
+        norm=model.sssr_norm,
         sisr=model.sisr,
         fa=model.fa,
         placement=model.fa_placement,

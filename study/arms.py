@@ -59,8 +59,38 @@ for _placement, _ftm, _norm in product(FA_PLACEMENTS, FTMS, FA_NORMALISATIONS):
             after="sssr_sisr",
         )
 
+SHARE = 0.1
+"""Target share of SISR and of FA: a tenth of CE's gradient each, until a scan on val has chosen another."""
+
+_SHARES = {"loss.share_sisr": SHARE}
+_FA_SHARES = _SHARES | {"loss.share_fa": SHARE}
+# A residual that starts as zero has no gradient to calibrate, hence the warm-up.
+_RES = {"model.sisr_residual": True, "model.sisr_taps": "input"}
+NEXT: dict[str, Arm] = {
+    "sssr_random_nobn": Arm("random kernels alone: no batch norm, slope 1",
+                            _SSSR | _RANDOM | {"model.sssr_norm": "none"}, updates=3),
+    "sssr_bilinear_bn": Arm("batch norm on the logits alone", _SSSR | {"model.sssr_norm": "batch"}, updates=3),
+    "sssr_sisr_res": Arm("stage 2 of dsrl_res", _SISR | _RES | _SHARES | {"optim.sisr_warmup": 1}, after="sssr"),
+    "sssr_sisr_res_long": Arm("stage 2 of dsrl_res for the updates of stages 2 and 3", _SISR | _RES | _SHARES,
+                              after="sssr_sisr_res"),
+    "dsrl_res": Arm("a SISR branch that learns detail, and losses that act", _FA | _RES | _FA_SHARES,
+                    after="sssr_sisr_res"),
+    "latency_matched": Arm("equal time: a larger input instead of the SSSR head", updates=3),
+}  # fmt: skip
+for _name, _control, _isolates in (
+    ("", {}, "losses that act, on the head as built"),
+    ("_frozen", _FROZEN, "sisr_frozen at the shares of dsrl_share"),
+    ("_noise", _NOISE, "sisr_noise at the shares of dsrl_share"),
+):
+    _stage_2, _stage_3 = f"sssr_sisr{_name}_share", f"sisr{_name}_share" if _name else "dsrl_share"
+    NEXT[_stage_2] = Arm(f"stage 2 of {_stage_3}", _SISR | _control | _SHARES, after="sssr")
+    NEXT[_stage_3] = Arm(_isolates, _FA | _control | _FA_SHARES, after=_stage_2)
+NEXT_ARMS = tuple(NEXT)
+"""Arms of the next study: no profile plans them yet, and no table of the first one shows them."""
+ARMS |= NEXT
+
 MAIN_ARMS = ("lr", "bilinear", "sssr", "sssr_sisr", "dsrl")
 FA_ARMS = tuple(arm for arm in ARMS if arm.startswith("fa_"))
 STAGE_ARMS = ("sssr_sisr_frozen", "sssr_sisr_noise")
 """Stages of controls: they have had fewer updates, and no comparison shows them."""
-CONTROL_ARMS = tuple(arm for arm in ARMS if arm not in MAIN_ARMS + FA_ARMS + STAGE_ARMS)
+CONTROL_ARMS = tuple(arm for arm in ARMS if arm not in MAIN_ARMS + FA_ARMS + STAGE_ARMS + NEXT_ARMS)

@@ -23,6 +23,15 @@ MAC_MATCHED_SCALE = {
 }
 
 
+# Input side / HR side at which the host alone takes the time of the pruned network at LR, on one thread of a small CPU.
+# For camvid, interpolated between latencies of committed runs; for streets, measured once, on a busy machine.
+LATENCY_MATCHED_SCALE = {
+    ("espnetv2_s0.5", "streets"): 0.8,
+    ("espnetv2_s1.0", "camvid"): 0.55,
+}
+MATCHED_SCALES = {"mac_matched": MAC_MATCHED_SCALE, "latency_matched": LATENCY_MATCHED_SCALE}
+
+
 def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overrides: Sequence[str] = ()) -> Config:
     """The configuration of one run.
 
@@ -46,8 +55,8 @@ def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overr
     config = _without_unused(override_all(config, overrides), definition)
     for key, value in definition.changes.items():
         config = override(config, key, value)
-    if arm == "mac_matched":
-        config = override(config, "model.input_scale", _mac_matched_scale(config))
+    if arm in MATCHED_SCALES:
+        config = override(config, "model.input_scale", _matched_scale(config))
     for key, stages in (("optim.stage_epochs", 1), ("optim.schedule_epochs", STAGES)):
         if get(config, key) == 0:
             config = override(config, key, config.optim.epochs * stages)
@@ -89,7 +98,7 @@ def _after(config: Config) -> Config:
 
 
 _ONLY_WITH = {
-    "model.sssr": ("model.sssr_head", "model.sssr_start"),
+    "model.sssr": ("model.sssr_head", "model.sssr_start", "model.sssr_norm"),
     "model.sisr": ("model.sisr_frozen", "model.sisr_residual", "model.sisr_taps", "model.sisr_decoder", "loss.w1",
                    "loss.share_sisr", "loss.sisr_target", "optim.sisr_warmup"),
     "model.fa": ("model.fa_placement", "model.ftm", "loss.w2", "loss.share_fa", "loss.fa_normalise", "loss.fa_q",
@@ -114,12 +123,15 @@ def _lookup(kind: str, table: Mapping[str, Any], name: str) -> Any:
     return table[name]
 
 
-def _mac_matched_scale(config: Config) -> float:
-    pair = (config.model.host, config.data.dataset)
-    if pair not in MAC_MATCHED_SCALE:
-        known = ", ".join("/".join(p) for p in MAC_MATCHED_SCALE)
+def _matched_scale(config: Config) -> float:
+    scales, pair = MATCHED_SCALES[config.arm], (config.model.host, config.data.dataset)
+    if pair not in scales:
+        how = {
+            "mac_matched": "dsrl_lib.evaluation.cost.mac_matched_scale finds it",
+            "latency_matched": "measure the host at several scales (dsrl_lib.evaluation.cost.latencies) and enter it",
+        }
         raise ValueError(
-            f"mac_matched: no input scale for {'/'.join(pair)}; known: {known}. "
-            "dsrl_lib.evaluation.cost.mac_matched_scale finds it; without it, choose the other arms."
+            f"{config.arm}: no input scale for {'/'.join(pair)}; known: {', '.join('/'.join(p) for p in scales)}. "
+            f"{how[config.arm]}; without it, choose the other arms."
         )
-    return MAC_MATCHED_SCALE[pair]
+    return scales[pair]

@@ -37,7 +37,7 @@ def _seeds(main: int, long: int, control: int, factorial: int) -> dict[str, tupl
     groups = ((MAIN_ARMS, main), (CONTROL_ARMS + STAGE_ARMS, control), (FA_ARMS, factorial))
     seeds = {arm: number for arms, number in groups for arm in arms}
     seeds |= dict.fromkeys(("sssr_long", "sssr_sisr_long"), long)
-    return {arm: tuple(range(seeds[arm])) for arm in ARMS if seeds[arm]}
+    return {arm: tuple(range(seeds[arm])) for arm in ARMS if seeds.get(arm)}
 
 
 def _size(height: int, width: int, crop_height: int, crop_width: int) -> tuple[str, ...]:

@@ -21,9 +21,10 @@ class DSRL(nn.Module):
     """A host with the parts that an arm trains.
 
     host: see `hosts`. sssr: learned upsampling to 2x the input; without it the logits have the input's size.
-    head, start: form and start of the SSSR head. sisr: add image reconstruction. fa: add the maps whose affinities
-    are compared, taken at `placement` ("features": before each prediction layer, "output": logits and image), after
-    a feature transform `ftm` on the segmentation side ("keep" its channels, "to3", or "none").
+    head, start, norm: form, start and batch norms of the SSSR head (norm: of "deconv" alone). sisr: add image
+    reconstruction. fa: add the maps whose affinities are compared, taken at `placement` ("features": before each
+    prediction layer, "output": logits and image), after a feature transform `ftm` on the segmentation side ("keep" its
+    channels, "to3", or "none").
     taps, residual, decoder: of the SISR head. taps: "deep", the shared features alone; "stride2", the host's map at
     stride 2 too; "input", the input too. residual: add the head's output to the bicubic interpolation of the input.
     seed: of the initial weights of all added parts. They have a generator of their own, so that adding a branch
@@ -37,6 +38,7 @@ class DSRL(nn.Module):
         sssr: bool = True,
         head: str = "deconv",
         start: str = "bilinear",
+        norm: str = "start",
         sisr: bool = False,
         fa: bool = False,
         placement: str = "features",
@@ -49,6 +51,7 @@ class DSRL(nn.Module):
         super().__init__()
         _check("head", head, tuple(HEADS))
         _check("start", start, ("bilinear", "random"))
+        _check("norm", norm, ("start", "batch", "none") if head == "deconv" else ("start",))
         _check("placement", placement, ("features", "output"))
         _check("taps", taps, ("deep", "stride2", "input"))
         _check("decoder", decoder, ("espcn", "edsr"))
@@ -64,7 +67,8 @@ class DSRL(nn.Module):
         self.placement = placement
         seg_channels = host.last_channels if placement == "features" else host.classes
         ftm_channels = {"keep": seg_channels, "to3": 3}
-        self.sssr = _seeded(seed, 1, lambda: HEADS[head](host.classes, start)) if sssr else None
+        norms = {"norm": norm} if head == "deconv" else {}
+        self.sssr = _seeded(seed, 1, lambda: HEADS[head](host.classes, start, **norms)) if sssr else None
         sisr_head = partial(SISRHead, fine_channels=fine, residual=residual, decoder=decoder)
         self.sisr = _seeded(seed, 2, lambda: sisr_head(host.low_channels, host.deep_channels)) if sisr else None
         self.sisr_alone = False

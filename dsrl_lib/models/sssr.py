@@ -15,27 +15,30 @@ class DeconvHead(nn.Module):
     """The released head: two 3x3 stride-2 transposed convolutions on the class map, (B, K, h, w) -> (B, K, 4h, 4w).
 
     Random start: each deconvolution is followed by batch norm and PReLU, as in the released code.
+    norm: "start", as just said and as below; "batch" or "none" for either start, with PReLUs of slope 1.
     """
 
-    def __init__(self, classes: int, start: str) -> None:
+    def __init__(self, classes: int, start: str, norm: str = "start") -> None:
         super().__init__()
-        self.steps = nn.Sequential(*_deconvolution(classes, start), *_deconvolution(classes, start))
+        self.steps = nn.Sequential(*_deconvolution(classes, start, norm), *_deconvolution(classes, start, norm))
 
     def forward(self, class_map: Tensor) -> Tensor:
         return self.steps(class_map)  # (B, K, 4h, 4w)
 
 
-def _deconvolution(classes: int, start: str) -> list[nn.Module]:
+def _deconvolution(classes: int, start: str, norm: str) -> list[nn.Module]:
     deconv = nn.ConvTranspose2d(classes, classes, 3, stride=2, padding=1, output_padding=1, bias=False)
     if start == "random":
         nn.init.kaiming_normal_(deconv.weight, mode="fan_out", nonlinearity="relu")
+    else:
+        tent = torch.tensor([0.5, 1.0, 0.5])
+        with torch.no_grad():
+            deconv.weight.copy_(torch.eye(classes)[:, :, None, None] * torch.outer(tent, tent))  # (K, K, 3, 3)
+    if norm == "start" and start == "random":
         return [deconv, nn.BatchNorm2d(classes), PReLU(classes)]
     # DEVIATION: with the bilinear start the SSSR head has no batch norm, and PReLU starts with slope 1: batch norm and
     # the usual slope would undo the interpolation that the head starts as.
-    tent = torch.tensor([0.5, 1.0, 0.5])
-    with torch.no_grad():
-        deconv.weight.copy_(torch.eye(classes)[:, :, None, None] * torch.outer(tent, tent))  # (K, K, 3, 3)
-    return [deconv, PReLU(classes, init=1.0)]
+    return [deconv, *([nn.BatchNorm2d(classes)] if norm == "batch" else []), PReLU(classes, init=1.0)]
 
 
 class SubpixelHead(nn.Module):

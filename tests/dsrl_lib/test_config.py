@@ -36,6 +36,7 @@ def test_arms_that_claims_compare_end_at_the_same_number_of_epochs():
         return config.optim.epochs + (total(parent) if parent else 0)
 
     stages = {"sssr": 1, "sssr_sisr": 2, "sssr_sisr_frozen": 2, "sssr_sisr_noise": 2}
+    stages |= dict.fromkeys(("sssr_sisr_res", "sssr_sisr_share", "sssr_sisr_frozen_share", "sssr_sisr_noise_share"), 2)
     epochs = PROFILES["smoke"].base.optim.epochs
     for arm in ARMS:
         assert total(preset("smoke", arm)) == stages.get(arm, 3) * epochs, arm
@@ -195,6 +196,8 @@ DSRL_MODEL = {"sssr": True, "sisr": True, "fa": True}
         ({"model": {"input_scale": 0.001}}, "data.height = 128; allowed: sizes of which model.input_scale = 0.001"),
         ({"model": DSRL_MODEL, "loss": {"fa_stride": 200}},
          "loss.fa_stride = 200; allowed: strides that fit twice in a crop of 128 x 256"),
+        ({"model": {"sssr": True, "sssr_head": "subpixel", "sssr_norm": "none"}},
+         "model.sssr_norm = 'none'; allowed: start with model.sssr_head = subpixel"),
         ({"model": {"sssr": True, "sisr": True, "sisr_residual": True, "sisr_frozen": True}},
          "model.sisr_residual = True; allowed: false with model.sisr_frozen"),
         ({"model": DSRL_MODEL | {"sisr_residual": True}, "loss": {"sisr_target": "noise"}},

@@ -12,7 +12,6 @@ from dsrl_lib.paths import root
 from dsrl_lib.training.batches import batch_keys, sample_order
 from dsrl_lib.training.schedule import epochs_before, learning_rate
 from study import plan
-from study.arms import ARMS
 from study.presets import parent_of, preset
 from study.profiles import PROFILES
 
@@ -31,14 +30,14 @@ def planned_epochs_before(config) -> int:
     return parent.optim.epochs + planned_epochs_before(parent) if parent else 0
 
 
-@pytest.mark.parametrize("arm", list(ARMS))
+@pytest.mark.parametrize("arm", list(PINNED["learning_rate"]))
 def test_learning_rate_at_the_first_and_last_step(arm):
     config = preset("camvid", arm)
     before, last = planned_epochs_before(config), STEPS * config.optim.epochs - 1
     assert [learning_rate(config, step, STEPS, before) for step in (0, last)] == PINNED["learning_rate"][arm]
 
 
-@pytest.mark.parametrize("arm", list(ARMS))
+@pytest.mark.parametrize("arm", list(PINNED["order"]))
 def test_order_of_the_first_and_last_epoch(arm):
     config = preset("camvid", arm)
     first = planned_epochs_before(config)
