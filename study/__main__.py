@@ -114,6 +114,18 @@ def collect(profile: Profile = "smoke") -> None:
 
 
 @app.command
+def interpolation(profile: Profile = "camvid") -> None:
+    """Write what interpolation restores at the inputs of a profile, for runs that did not record it."""
+    from study.catalogue import known_profile
+
+    known_profile(profile)  # a mistake shows before torch is loaded
+
+    from study.interpolation import write_interpolation
+
+    print(write_interpolation(profile))
+
+
+@app.command
 def claims(profile: Profile = "camvid") -> None:
     """Judge every claim by the rules of claims.toml; write claims.csv, and the tables in README.md and REPORT.md."""
     from study.claims.table import write_claims

@@ -101,6 +101,12 @@ class Run:
         return "; ".join(reasons)
 
 
+def input_key(config: Mapping[str, Any]) -> str:
+    """What decides the input of a run's frames, from its configuration as in config.json: HR size x scale."""
+    data = config["data"]
+    return f"{data['dataset']} {data['height']}x{data['width']} x {config['model']['input_scale']:g}"
+
+
 def known_profile(profile: str) -> str:
     """`profile` itself; ValueError, with the valid names, if there is no such profile."""
     if profile not in PROFILES:

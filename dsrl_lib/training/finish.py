@@ -8,9 +8,11 @@ import torch
 
 from dsrl_lib import distributed, network, runs
 from dsrl_lib.config import Config
+from dsrl_lib.data.split import Split
 from dsrl_lib.device import device_name
 from dsrl_lib.evaluation import cost
 from dsrl_lib.evaluation.evaluate import Evaluation
+from dsrl_lib.evaluation.interpolation import interpolation_quality
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.training import checkpoint
 
@@ -21,12 +23,16 @@ def finish(
     config: Config,
     evaluations: Mapping[str, Evaluation],
     environment: Mapping[str, Any],
+    splits: Mapping[str, Split],
 ) -> None:
-    """Complete a run directory. evaluations: by split. environment: what env.json says beside the device."""
+    """Complete a run directory. evaluations: by split. environment: what env.json says beside the device.
+    splits: the evaluated ones, for what interpolation restores of them."""
     network.save(model, config, directory / "final.safetensors")
     for split, evaluation in evaluations.items():
         runs.write_counts(directory / f"counts_{split}.npz", evaluation.arrays())
     metrics: dict[str, Any] = {split: evaluation.summary() for split, evaluation in evaluations.items()}
+    for split in evaluations if config.model.sisr else ():
+        metrics[split] |= interpolation_quality(splits[split], config)
     metrics["cost"] = cost.measure(model, config)
     where = next(model.parameters()).device
     device = device_name(where)

@@ -77,7 +77,7 @@ def _take_up(config: Config, directory: Path, device: torch.device, workers: int
             "test": validate(state, splits["test"], details=True, workers=workers),
         }
         if writes:
-            finish(directory, state.network, config, evaluations, environment)
+            finish(directory, state.network, config, evaluations, environment, splits)
 
 
 def _continue_or_start(state: RunState, directory: Path) -> None:

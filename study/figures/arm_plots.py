@@ -15,6 +15,10 @@ PARTS = (("host", "#8a8a8a", "host"), ("pruned", "#0072B2", "SSSR head, kept"), 
 """Each form in `tables.cost` holds the one before; the colour and the name of what it adds."""
 
 
+INTERPOLATIONS = {"nearest": "#E69F00", "bilinear": "#56B4E9", "bicubic": "#D55E00"}
+"""The colour of each interpolation of the input that a reconstruction is compared with."""
+
+
 @styled
 def score_chart(rows: Mapping[str, Difference], xlabel: str = "test mIoU (points)") -> Figure:
     """Score of each arm: mean with its 95 % interval, every seed as a point below it."""
@@ -60,8 +64,12 @@ def cost_shares(cost: pd.DataFrame, headings: tuple[str, ...] = ("MACs (M)", "la
 
 @styled
 def reconstruction(quality: pd.DataFrame) -> Figure:
-    """PSNR and SSIM by arm, every seed a point, the mean a diamond. quality: `tables.quality`."""
+    """PSNR and SSIM by arm, every seed a point, the mean a diamond. quality: `tables.quality`.
+
+    What interpolation of the same input reaches stands beside each arm as a line across its row.
+    """
     arms = list(dict.fromkeys(quality["arm"]))
+    drawn = [method for method in INTERPOLATIONS if quality.get(f"psnr_{method}", pd.Series()).notna().any()]
     figure = chart(8.4, 0.9 + 0.3 * len(arms))
     panels = figure.subplots(1, 2, sharey=True)
     scales = (("psnr", "PSNR (dB)", 1.0), ("ssim", "SSIM", 0.02))  # less than this is not worth a whole axis
@@ -70,10 +78,17 @@ def reconstruction(quality: pd.DataFrame) -> Figure:
             values = quality.loc[quality["arm"] == arm, name]
             axes.plot(values, np.full(len(values), y), "o", color=INK, markersize=3, alpha=0.6)
             axes.plot(values.mean(), y, "D", color=colour(arm), markersize=6)
-        middle, half = (quality[name].max() + quality[name].min()) / 2, np.ptp(quality[name]) / 2
+            for method in drawn:
+                reached = quality.loc[quality["arm"] == arm, f"{name}_{method}"].mean()
+                axes.plot([reached, reached], [y - 0.4, y + 0.4], color=INTERPOLATIONS[method], linewidth=1.6)
+        shown = quality[[name, *(f"{name}_{method}" for method in drawn)]].to_numpy(float)
+        middle, half = (np.nanmax(shown) + np.nanmin(shown)) / 2, (np.nanmax(shown) - np.nanmin(shown)) / 2
         half = max(1.1 * half, span / 2)
         axes.set(xlabel=label, xlim=(middle - half, middle + half))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     panels[0].set_yticks(range(len(arms)), arms)
     panels[0].set_ylim(len(arms) - 0.5, -0.5)
+    handles = [Line2D([], [], color=INTERPOLATIONS[method], label=f"{method} upsampling") for method in drawn]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure

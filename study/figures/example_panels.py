@@ -42,9 +42,9 @@ def prediction_panel(shown: Sequence[Example], config: Config) -> Photo | None:
 
 
 def reconstruction_panel(shown: Sequence[Example]) -> Photo | None:
-    """Target, reconstruction and their difference of the first frame; None without a SISR head."""
+    """Target, bicubic upsampling, reconstruction and its difference of the first frame; None without a SISR head."""
     rows = [
-        (example.name, example.target, example.reconstruction)
+        (example.name, example.target, example.bicubic, example.reconstruction)
         for example in shown if example.reconstruction is not None
     ]  # fmt: skip
     return Photo(panels.reconstructions(rows[:1]), QUALITY) if rows else None

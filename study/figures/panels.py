@@ -55,22 +55,25 @@ def predictions(rows: Sequence[Prediction], table: ClassTable) -> Figure:
 
 
 @styled
-def reconstructions(rows: Sequence[tuple[str, np.ndarray, np.ndarray]], gain: float = 4.0) -> Figure:
-    """Target, reconstruction and difference. rows: title, target, reconstruction (uint8 (H, W, 3) each).
+def reconstructions(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]], gain: float = 4.0) -> Figure:
+    """Target, bicubic upsampling of the input, reconstruction and its difference from the target.
+
+    rows: title, then target, upsampled input and reconstruction, uint8 (H, W, 3) each.
 
     gain: the absolute difference, mean over channels, is shown times this factor, from white (none) to
     dark.
     """
     height, width = rows[0][1].shape[:2]
-    figure = chart(9.6, 3.2 * height / width * len(rows) + 0.3)
-    grid = figure.subplots(len(rows), 3, squeeze=False)
-    for axes, (title, target, made) in zip(grid, rows, strict=True):
-        gap = target.astype(float) - made.astype(float)  # (H, W, 3)
-        psnr = 10 * np.log10(255**2 / max(np.mean(gap**2), 1e-12))
+    figure = chart(12.8, 3.2 * height / width * len(rows) + 0.3)
+    grid = figure.subplots(len(rows), 4, squeeze=False)
+    for axes, (title, target, bicubic, made) in zip(grid, rows, strict=True):
         _show(axes[0], target, title)
-        _show(axes[1], made, f"reconstruction, PSNR {psnr:.1f} dB")
+        for place, (name, picture) in enumerate({"bicubic": bicubic, "reconstruction": made}.items(), 1):
+            gap = target.astype(float) - picture.astype(float)  # (H, W, 3)
+            psnr = 10 * np.log10(255**2 / max(np.mean(gap**2), 1e-12))
+            _show(axes[place], picture, f"{name}, PSNR {psnr:.1f} dB")
         strength = gain * np.abs(gap).mean(-1)  # (H, W)
-        _show(axes[2], strength, f"|difference| × {gain:g}", cmap="magma_r", vmin=0, vmax=255)
+        _show(axes[3], strength, f"|difference| × {gain:g}", cmap="magma_r", vmin=0, vmax=255)
     return figure
 
 

@@ -15,10 +15,11 @@ from torch.nn import functional as F
 
 from dsrl_lib import metrics, network
 from dsrl_lib.config import Config
-from dsrl_lib.data.normalise import denormalise
+from dsrl_lib.data.normalise import denormalise, normalise
 from dsrl_lib.data.split import Split, load_split
 from dsrl_lib.data.transforms import frame_size, resize_image
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
+from dsrl_lib.evaluation.interpolation import upsample
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
 
@@ -40,6 +41,8 @@ class Example:
     """uint8 (H, W, 3): the HR image."""
     reconstruction: np.ndarray | None
     """uint8 (H, W, 3), or None without a SISR head."""
+    bicubic: np.ndarray | None
+    """uint8 (H, W, 3): bicubic upsampling of the input, at the size of the reconstruction; None without one."""
     affinity: dict[str, np.ndarray]
     """By branch, float32 (th, tw): affinity of every FA token to the reference token; empty without FA."""
     recorded: bool
@@ -85,6 +88,7 @@ def _example(
     image = network_input(stored, config)
     out = forward(model, image, config)
     made = _pixels(255 * denormalise(out["image"])[0]) if "image" in out else None
+    bicubic = None if made is None else _pixels(255 * denormalise(upsample(normalise(image[None]), "bicubic"))[0])
     tokens = (max(1, height // config.loss.fa_stride), max(1, width // config.loss.fa_stride))
     maps = {"segmentation branch": "seg_map", "super-resolution branch": "sr_map"}
     affinity = {
@@ -95,7 +99,9 @@ def _example(
     target = _pixels(resize_image(stored, height, width))
     prediction = class_ids(out["logits"], truth.shape)
     recorded = np.array_equal(metrics.counts(prediction, truth, len(counts)), counts)
-    return Example(split.names[index], _pixels(image), truth, prediction, target, made, affinity, recorded)
+    return Example(
+        split.names[index], _pixels(image), truth, prediction, target, made, bicubic, affinity, recorded
+    )
 
 
 def affinity_to(

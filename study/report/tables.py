@@ -1,5 +1,6 @@
 """The tables of results/<profile>/tables: made from the counts, so that an audit can make them again."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pandas as pd
 
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.runs import write_atomically
+from dsrl_lib.runs import read_json, write_atomically
 from study.arms import ARMS, FA_ARMS, STAGE_ARMS
+from study.catalogue import input_key
 from study.evidence import Pair, Study, total_epochs
 from study.profiles import SEARCH_SEED
 from study.statistics.bootstrap import Difference
@@ -31,6 +33,8 @@ BASELINES = ("lr", "bilinear")
 COSTS = {"params": ("params (k)", 1e3), "macs": ("MACs (M)", 1e6), "latency_ms": ("latency (ms)", 1.0),
          "peak_mib": ("peak memory (MiB)", 1.0)}  # fmt: skip
 """Column of metrics.json -> heading and unit."""
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+"""Of the input, to the size of the reconstruction: what a SISR branch has to pass."""
 FORMS = ("host", "pruned", "full")
 
 
@@ -77,12 +81,20 @@ def cost(study: Study) -> pd.DataFrame:
 
 
 def quality(study: Study) -> pd.DataFrame:
-    """SISR reconstruction on test, one row per run: arm, seed, PSNR (dB), SSIM; arms without an image are left out."""
-    rows = [
-        {"arm": arm, "seed": run.seed, **{name: run.metrics["test"].get(name) for name in ("psnr", "ssim")}}
-        for arm in study.arms for run in study.select(arm)
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["arm", "seed", "psnr", "ssim"]).dropna().reset_index(drop=True)
+    """SISR reconstruction on test, one row per run: arm, seed, PSNR (dB), SSIM, and those of interpolation.
+
+    Arms without an image are left out. Runs that did not record the interpolations take them from interpolation.json
+    (`study.interpolation`), and are blank without that.
+    """
+    path = results_dir() / study.profile / "interpolation.json"
+    known = read_json(path) if path.exists() else {}
+    names = ["psnr", "ssim", *(f"{name}_{method}" for name in ("psnr", "ssim") for method in INTERPOLATIONS)]
+    rows = []
+    for run in itertools.chain.from_iterable(map(study.select, study.arms)):
+        found = known.get(input_key(run.config), {}).get("test", {}) | run.metrics["test"]
+        rows.append({"arm": run.arm, "seed": run.seed} | {name: found.get(name) for name in names})
+    table = pd.DataFrame(rows, columns=["arm", "seed", *names])
+    return table.dropna(subset=["psnr", "ssim"]).reset_index(drop=True)
 
 
 def frame_table(study: Study, a: str, b: str) -> pd.DataFrame:

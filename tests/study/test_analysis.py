@@ -203,7 +203,7 @@ def figures(results):
         "trimap": plots.trimap(bands, (1, 2, 4, 8, 16)),
         "recall_by_size": plots.recall_by_size({"lr": [1, 2, 3]}, (64, 256)),
         "predictions": panels.predictions([panels.Prediction("frame", image, truth, truth % CLASSES)], TABLE),
-        "reconstructions": panels.reconstructions([("frame", image, image // 2)]),
+        "reconstructions": panels.reconstructions([("frame", image, image // 3, image // 2)]),
         "affinity": panels.affinity(image, {"SSSR": truth / 255, "SISR": truth / 255}, (0.5, 0.5)),
     }
 

@@ -1,0 +1,51 @@
+"""What interpolation alone restores of the HR image: a SISR branch that does not pass it has learned no detail."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional as F
+
+from dsrl_lib.config import Config
+from dsrl_lib.data.normalise import normalise
+from dsrl_lib.data.split import Split
+from dsrl_lib.evaluation.details import reconstruction_quality
+from dsrl_lib.evaluation.forward import network_input
+from dsrl_lib.paths import cache_dir
+from dsrl_lib.runs import write_json
+
+METHODS = ("nearest", "bilinear", "bicubic")
+"""Nearest repeats each pixel."""
+
+
+def upsample(x: Tensor, method: str) -> Tensor:
+    """(B, C, h, w) -> (B, C, 2h, 2w), one of METHODS, with align_corners=False."""
+    align = {} if method == "nearest" else {"align_corners": False}
+    return F.interpolate(x, scale_factor=2, mode=method, **align)
+
+
+def interpolation_quality(split: Split, config: Config) -> dict[str, float]:
+    """Mean PSNR (dB) and SSIM by method over a split, as `psnr_bicubic` and so on.
+
+    The input and the image that is compared are those of the SISR branch. Found once for each split and size of the
+    input, then read from the cache.
+    """
+    path = _path(split, config)
+    if not path.exists():
+        found = [_qualities(image, config) for image in split.images]
+        means = {name: float(np.mean([quality[name] for quality in found])) for name in found[0]}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, means)
+    return json.loads(path.read_text())
+
+
+def _qualities(image: np.ndarray, config: Config) -> dict[str, float]:
+    x = normalise(network_input(image, config)[None])  # (1, 3, h, w)
+    found = {method: reconstruction_quality(upsample(x, method), image) for method in METHODS}
+    return {f"{name}_{method}": found[method][i] for i, name in enumerate(("psnr", "ssim")) for method in METHODS}
+
+
+def _path(split: Split, config: Config) -> Path:
+    size = f"{config.data.height}x{config.data.width}-{config.model.input_scale:g}"
+    return cache_dir() / "interpolation" / f"{config.data.dataset}-{split.manifest_hash[:12]}-{size}.json"
