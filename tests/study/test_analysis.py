@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from dsrl_lib.data.class_tables import class_table
+from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.metrics import iou
 from dsrl_lib.runs import folder, write_counts, write_history, write_json
 from study import catalogue
@@ -34,7 +35,7 @@ def write_run(arm="lr", seed=0, *, dirty=False, host=None, overrides=()):
     terms = {"loss": 1.2, "ce": 1.0, "mse": 0.1, "fa": 0.1, "lr": 0.001}
     rows = [{"epoch": e, "step": 45 * e, "val_miou": 0.5 - 0.1 / e, "val_psnr": 20 + e} for e in range(1, 11)]
     rows = [row | {name: value / row["epoch"] for name, value in terms.items()} for row in rows]
-    write_history(directory / "history.csv", rows)
+    write_history(directory / "history.csv", rows, TERMS)
     for split in ("val", "test"):
         arrays = {
             "counts": rng.integers(0, 90, (IMAGES, CLASSES, 3)).astype(np.int32),

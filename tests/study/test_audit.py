@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import root
 from dsrl_lib.runs import folder, write_counts, write_history, write_json
@@ -35,7 +36,7 @@ def write_run(arm: str, seed: int, profile: str = "camvid", dirty: bool = False)
     directory = folder(config)
     directory.mkdir(parents=True)
     write_json(directory / "config.json", config.to_dict())
-    write_history(directory / "history.csv", [{"epoch": 1, "val_miou": 0.5}])
+    write_history(directory / "history.csv", [{"epoch": 1, "val_miou": 0.5}], TERMS)
     metrics = {"cost": COST | {"input": [180, 240], "prune_bit_equal": True}}
     rng = np.random.default_rng([seed, len(arm)])
     for split in ("val", "test"):
