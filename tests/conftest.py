@@ -1,12 +1,15 @@
 """What many tests share: results go to a temporary folder, one thread is enough, `isolation` holds."""
 
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 from isolation import no_network, untracked  # noqa: F401 (a fixture of every test)
+
+from study.execution import warm
 
 # Read when numpy and torch start, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -36,6 +39,26 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "results"
     monkeypatch.setenv("DSRL_RESULTS", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def python_m() -> Iterator[list[str]]:
+    """What stands for `python -m`: modules run in processes forked from one that has imported the libraries."""
+    with warm.server(("dsrl_lib", "study", "benchmarks")), pytest.MonkeyPatch.context() as patch:
+        command = warm.python_m()
+        patch.delenv(warm.VARIABLE)  # other tests start their processes as users do
+        yield command
+
+
+@pytest.fixture
+def command_line(python_m: list[str]) -> Callable[..., subprocess.CompletedProcess]:
+    """`command_line("study", "plan", DSRL_DATA="elsewhere")`: what `python -m study plan` returned and printed."""
+
+    def call(package: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
+        command = [*python_m, package, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+
+    return call
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The command lines as a user meets them: help, results, messages and exit codes."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -19,14 +18,9 @@ COMMANDS = {
 }
 
 
-def call(package: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", package, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
-
-
 @pytest.mark.parametrize("package", COMMANDS)
 def test_help_names_every_command(package):
-    done = call(package, "--help")
+    done = subprocess.run([sys.executable, "-m", package, "--help"], capture_output=True, text=True)
     assert done.returncode == 0
     assert all(name in done.stdout for name in COMMANDS[package])
 
@@ -39,27 +33,27 @@ def test_no_heavy_import_behind_help(package):
     assert done.stdout.strip() == ""
 
 
-def test_train_then_collect(results):
-    done = call("study", "train", "--arm", "sssr", *SET_TINY)
+def test_train_then_collect(command_line, results):
+    done = command_line("study", "train", "--arm", "sssr", *SET_TINY)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().startswith(str(results / "smoke" / "runs" / "smoke-espnetv2_s0.5-sssr-s0-"))
     assert "images/s" in done.stderr  # the progress bar
-    done = call("study", "collect")
+    done = command_line("study", "collect")
     assert done.returncode == 0, done.stderr
     assert "sssr" in (results / "smoke" / "results.csv").read_text()
 
 
-def test_train_the_run_of_a_configuration_file(results, tmp_path):
+def test_train_the_run_of_a_configuration_file(command_line, results, tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"profile": "mine", "arm": "host"}))
-    done = call("dsrl_lib", "train", str(path), *SET_TINY, "--device", "cpu")
+    done = command_line("dsrl_lib", "train", str(path), *SET_TINY, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     (directory,) = (results / "mine" / "runs").iterdir()
     assert done.stdout.strip() == str(directory)
     config = Config.from_dict(json.loads((directory / "config.json").read_text()))
     assert config.run_id == directory.name and (config.arm, config.data.height) == ("host", 32)
     path.write_text(json.dumps({"optim": {"rate": 1}}))
-    done = call("dsrl_lib", "train", str(path))
+    done = command_line("dsrl_lib", "train", str(path))
     assert done.returncode == 1 and "unknown settings: optim.rate" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -88,8 +82,8 @@ def test_train_the_run_of_a_configuration_file(results, tmp_path):
         ("benchmarks", ["pasta"], 2, "pasta"),
     ],
 )
-def test_mistakes_are_explained_without_a_traceback(results, package, arguments, status, message):
-    done = call(package, *arguments)
+def test_mistakes_are_explained_without_a_traceback(command_line, results, package, arguments, status, message):
+    done = command_line(package, *arguments)
     assert done.returncode == status
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -123,8 +117,8 @@ def test_a_reader_may_stop_early():
     assert done.stdout.startswith("python -m study train --profile camvid") and done.stderr == ""
 
 
-def test_missing_data_says_what_to_get_and_where_it_looked(results, tmp_path):
-    done = call("study", "train", "--profile", "cityscapes", "--arm", "lr", DSRL_DATA=str(tmp_path))
+def test_missing_data_says_what_to_get_and_where_it_looked(command_line, results, tmp_path):
+    done = command_line("study", "train", "--profile", "cityscapes", "--arm", "lr", DSRL_DATA=str(tmp_path))
     assert done.returncode == 1
     assert "leftImg8bit_trainvaltest.zip" in done.stderr and str(tmp_path / "cityscapes") in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,9 +1,6 @@
 """Exported files: run by other programs, at sizes they were not recorded at, they give the network's logits."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import onnx
@@ -20,11 +17,6 @@ from dsrl_lib.models import sizes
 from study.presets import preset
 
 SMALL = ("data.height=64", "data.width=96", "data.crop_height=64", "data.crop_width=96", "optim.precision=fp32")
-
-
-def dsrl(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "dsrl_lib", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
 
 
 def untrained(arm: str, host: str | None = None):
@@ -55,9 +47,9 @@ def logits(path: Path, images: torch.Tensor) -> torch.Tensor:
     return network.load(path)[0].eval()(normalise(images))["logits"]
 
 
-def test_onnx_runs_at_any_size_elsewhere(saved, tmp_path):
+def test_onnx_runs_at_any_size_elsewhere(command_line, saved, tmp_path):
     out = tmp_path / "dsrl.onnx"
-    done = dsrl("export", saved, out)
+    done = command_line("dsrl_lib", "export", saved, out)
     assert done.returncode == 0, done.stderr
     assert "onnx, opset 18" in done.stdout and "uint8 RGB images, (B, 3, H, W)" in done.stdout
     assert done.stderr == ""
@@ -76,9 +68,9 @@ def test_onnx_runs_at_any_size_elsewhere(saved, tmp_path):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
 
 
-def test_torchscript_runs_at_any_size(saved, tmp_path):
+def test_torchscript_runs_at_any_size(command_line, saved, tmp_path):
     out = tmp_path / "dsrl.pt"
-    done = dsrl("export", saved, out, "--format", "torchscript", "--normalised")
+    done = command_line("dsrl_lib", "export", saved, out, "--format", "torchscript", "--normalised")
     assert done.returncode == 0 and "float32 images, normalised" in done.stdout and done.stderr == ""
     about = {"classes": ""}
     with pytest.warns(DeprecationWarning, match="torch.jit.load"):
@@ -90,11 +82,11 @@ def test_torchscript_runs_at_any_size(saved, tmp_path):
         torch.testing.assert_close(got, logits(saved, frames(*shape)), rtol=0, atol=1e-3)
 
 
-def test_an_exported_program_runs_at_any_size(tmp_path):
+def test_an_exported_program_runs_at_any_size(command_line, tmp_path):
     model, config = untrained("lr", "ddrnet23_slim")
     weights, out = tmp_path / "lr.safetensors", tmp_path / "lr.pt2"
     network.save(model, config, weights)
-    done = dsrl("export", weights, out, "--format", "pt2")
+    done = command_line("dsrl_lib", "export", weights, out, "--format", "pt2")
     assert done.returncode == 0 and "pt2" in done.stdout, done.stderr
     with out.open("rb") as file:
         module = torch.export.load(file).module()
@@ -118,8 +110,8 @@ def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_suffix_says_the_format(saved, tmp_path):
-    done = dsrl("export", saved, tmp_path / "a.pt", "--format", "onnx")
+def test_the_suffix_says_the_format(command_line, saved, tmp_path):
+    done = command_line("dsrl_lib", "export", saved, tmp_path / "a.pt", "--format", "onnx")
     assert done.returncode == 1 and "a file of format onnx ends in .onnx" in done.stderr
     model, config = untrained("lr")
     with pytest.raises(ValueError, match="format = 'tflite'; allowed: onnx, torchscript, pt2"):

@@ -1,8 +1,5 @@
 """Predictions as files, and files of weights: through the command line, with good pictures and with bad ones."""
 
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -27,11 +24,6 @@ from study import manage
 from study.presets import preset
 
 SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1")
-
-
-def dsrl(*arguments: object, package: str = "dsrl_lib") -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", package, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +87,12 @@ def test_sources(tmp_path, monkeypatch):
         find_pictures([str(tmp_path / "a.png"), str(tmp_path / "deep" / "a.png")])
 
 
-def test_prediction_through_the_command_line(file, tmp_path):
+def test_prediction_through_the_command_line(command_line, file, tmp_path):
     frames, out = tmp_path / "frames", tmp_path / "out"
     png(frames / "one.png", 40, 60)
     png(frames / "city" / "two.png", 33, 21)
     (frames / "bad.png").write_text("no picture")
-    done = dsrl("predict", frames, "--weights", file, "--out", out, "--device", "cpu", "--flip")
+    done = command_line("dsrl_lib", "predict", frames, "--weights", file, "--out", out, "--device", "cpu", "--flip")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "1 images could not be predicted" in done.stderr and "bad.png" in done.stderr
     assert "2 images in" in done.stdout and "images/s" in done.stdout
@@ -224,7 +216,7 @@ def cut_off(results) -> Path:
     return directory
 
 
-def test_runs_are_listed_compared_resumed_and_deleted(cut_off):
+def test_runs_are_listed_compared_resumed_and_deleted(command_line, cut_off):
     assert "cut off" in manage.runs_table("smoke") and "1/3" in manage.runs_table("smoke")
     other = resume(cut_off, ["optim.lr=0.001"], device="cpu")
     content = runs.read_json(other / "config.json")
@@ -238,9 +230,9 @@ def test_runs_are_listed_compared_resumed_and_deleted(cut_off):
     assert runs.find_run(cut_off.name) == cut_off
     with pytest.raises(ValueError, match="could be any of"):
         runs.find_run("smoke-")
-    done = dsrl("runs", "--delete", other.name, "--yes", package="study")
+    done = command_line("study", "runs", "--delete", other.name, "--yes")
     assert done.returncode == 0 and not other.exists() and cut_off.exists()
-    done = dsrl("runs", "--delete", "smoke-nothing", "--yes", package="study")
+    done = command_line("study", "runs", "--delete", "smoke-nothing", "--yes")
     assert done.returncode == 1 and "there is no run 'smoke-nothing'" in done.stderr
 
 
@@ -250,27 +242,28 @@ def test_what_cannot_change_in_the_middle_of_a_run(cut_off, change):
         resume(cut_off, [change])
 
 
-def test_files_of_weights_through_the_command_line(file, tmp_path):
+def test_files_of_weights_through_the_command_line(command_line, file, tmp_path):
     target = tmp_path / "small.safetensors"
-    done = dsrl("prune", file, target, "--fold")
+    done = command_line("dsrl_lib", "prune", file, target, "--fold")
     assert done.returncode == 0 and "before" in done.stdout and "M MACs" in done.stdout
-    done = dsrl("inspect", target)
+    done = command_line("dsrl_lib", "inspect", target)
     assert done.returncode == 0 and "batch norms folded: yes" in done.stdout
-    done = dsrl("evaluate", "--weights", target, "--data", "streets", "--out", tmp_path / "scores", "--device", "cpu")
-    assert done.returncode == 0 and "fwIoU" in done.stdout and (tmp_path / "scores" / "scores.json").exists()
-    done = dsrl("evaluate", "--weights", target, "--data", "camvid", "--device", "cpu")
+    scoring, out = ("dsrl_lib", "evaluate", "--weights", target, "--device", "cpu"), tmp_path / "scores"
+    done = command_line(*scoring, "--data", "streets", "--out", out)
+    assert done.returncode == 0 and "fwIoU" in done.stdout and (out / "scores.json").exists()
+    done = command_line(*scoring, "--data", "camvid")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "the network has the 19 classes of cityscapes, not those of camvid" in done.stderr
 
 
-def test_speed_through_the_command_line(file, tmp_path):
+def test_speed_through_the_command_line(command_line, file, tmp_path):
     trace = tmp_path / "trace.json"
-    done = dsrl("speed", file, "--sizes", "16x32", "20x40", "--seconds", 0.2, "--batch", 2, "--device", "cpu",
-                "--trace", trace, "--threads", 1)  # fmt: skip
+    options = ("--seconds", 0.2, "--batch", 2, "--device", "cpu", "--trace", trace, "--threads", 1)
+    done = command_line("dsrl_lib", "speed", file, "--sizes", "16x32", "20x40", *options)
     assert done.returncode == 0, done.stderr
     assert "16x32" in done.stdout and "20x40" in done.stdout and "latency p99 (ms)" in done.stdout
     assert "traceEvents" in trace.read_text()
-    done = dsrl("speed", file, "--sizes", "16by32")
+    done = command_line("dsrl_lib", "speed", file, "--sizes", "16by32")
     assert done.returncode == 1 and "size '16by32'; expected HEIGHTxWIDTH" in done.stderr
 
 
