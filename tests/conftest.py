@@ -33,6 +33,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != "test_slurm.py")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def single_latency() -> Iterator[None]:
+    """Time each network once: a third of a tiny run would go into a median that no test reads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dsrl_lib.evaluation.cost.WARM_UP", 0)
+        patch.setattr("dsrl_lib.evaluation.cost.REPEATS", 1)
+        yield
+
+
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty results folder, also for processes that the test starts."""

@@ -20,7 +20,7 @@ from dsrl_lib import network
 from dsrl_lib.__main__ import main
 from dsrl_lib.data.class_tables import CAMVID, CITYSCAPES_LABEL_ID
 from dsrl_lib.data.images import read_picture
-from dsrl_lib.data.normalise import MEAN, STD
+from dsrl_lib.data.normalise import MEAN, STD, normalise
 from dsrl_lib.data.split import load_split
 from dsrl_lib.paths import data_dir, root, weights_dir
 from study.presets import preset
@@ -161,5 +161,12 @@ def test_pruned_folded_and_exported_files_see_the_same(dsrl, weights, tmp_path):
     logits = session.run(["logits"], {"images": frame.transpose(2, 0, 1)[None]})[0]  # at HR, for a change
     classes = logits[0].argmax(0)
     assert classes.shape == truth.shape
+    pruned = network.load(tmp_path / "small.safetensors")[0].eval()
+    for shape in ((1, 3, 48, 33), (3, 3, 71, 90)):
+        images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            expected = pruned(normalise(images))["logits"]
+        got = torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
     least = 0.85 if published("espnetv2_s_1.0_city_512x256.pth") else 0.6  # fitted to frames at LR alone
     assert min(recall(classes, truth, k, k) for k in (ROAD, SKY)) > least

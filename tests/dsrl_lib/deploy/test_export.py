@@ -47,7 +47,10 @@ def logits(path: Path, images: torch.Tensor) -> torch.Tensor:
     return network.load(path)[0].eval()(normalise(images))["logits"]
 
 
-def test_onnx_runs_at_any_size_elsewhere(command_line, saved, tmp_path):
+def test_onnx_runs_at_any_size_elsewhere(command_line, tmp_path):
+    """With DDRNet, which is sooner exported than ESPNetv2; test_real_frames exports that one."""
+    saved = tmp_path / "dsrl.safetensors"
+    network.save(*untrained("dsrl", "ddrnet23_slim"), saved)
     out = tmp_path / "dsrl.onnx"
     done = command_line("dsrl_lib", "export", saved, out)
     assert done.returncode == 0, done.stderr
@@ -60,7 +63,8 @@ def test_onnx_runs_at_any_size_elsewhere(command_line, saved, tmp_path):
     assert dims == [["batch", 3, "height", "width"], ["batch", 19, "2*height", "2*width"]]
     about = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     assert about["config"]["arm"] == "dsrl" and about["classes"][0] == "road" and about["normalisation"]["inside"]
-    assert b".py" not in out.read_bytes()  # says nothing of the machine that wrote it
+    model.graph.ClearField("initializer")  # weights may hold any bytes
+    assert b".py" not in model.SerializeToString()  # says nothing of the machine that wrote it
     session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
     for shape in ((1, 3, 48, 33), (3, 3, 71, 90), (1, 3, 160, 240)):
         got = torch.from_numpy(session.run(["logits"], {"images": frames(*shape).numpy()})[0])

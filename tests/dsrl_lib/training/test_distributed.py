@@ -65,21 +65,21 @@ with distributed.group(torch.device("cpu")):
 """
 
 
-def together(folder: Path, processes: int, *arguments: str) -> dict[str, torch.Tensor]:
+def together(python_m: list[str], folder: Path, processes: int, *arguments: str) -> dict[str, torch.Tensor]:
     """What PROGRAM finds in so many processes."""
     (folder / "program.py").write_text(PROGRAM)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    start = torchrun if processes > 1 else []
-    command = [sys.executable, *start, str(folder / "program.py"), str(folder / f"{processes}.pt"), *arguments]
+    torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "program.py"]
+    start = torchrun if processes > 1 else ["program"]
+    command = [*python_m, *start, f"{processes}.pt", *arguments]
     environment = os.environ | {"PYTHONPATH": str(root())}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return torch.load(folder / f"{processes}.pt")
 
 
-def test_a_batch_in_two_parts_has_the_gradient_of_the_whole(tmp_path):
+def test_a_batch_in_two_parts_has_the_gradient_of_the_whole(python_m, tmp_path):
     """The parts differ in their share of void, and 40 frames are evaluated, each once."""
-    one, two = (together(tmp_path, processes, "dsrl", *TINY, "model.sync_bn=true") for processes in (1, 2))
+    one, two = (together(python_m, tmp_path, processes, "dsrl", *TINY, "model.sync_bn=true") for processes in (1, 2))
     assert one.keys() == two.keys() and len(one) > 100
     for name, expected in one.items():
         scale = max(expected.abs().double().max().item(), 1e-6)

@@ -1,53 +1,22 @@
-"""Readers and cache, on small made-up datasets and on the real CamVid where $DSRL_DATA has it."""
+"""CamVid, Cityscapes and streets: what is read, refused and missing; the real CamVid if $DSRL_DATA has it."""
 
-import multiprocessing
 import os
-import pickle
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from camvid_frames import HEIGHT, WIDTH, image, label, truncate
 from PIL import Image
+from written_frames import save
 
 from dsrl_lib import download
-from dsrl_lib.data import cache, split
-from dsrl_lib.data.frames import DataError, Frame
+from dsrl_lib.data import split
+from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.readers import streets as streets_reader
 from dsrl_lib.data.split import load_split
 
-HEIGHT, WIDTH = 6, 8
 REAL = Path(os.environ.get("DSRL_DATA") or "/nowhere")
-
-
-def image(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-
-
-def label(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 12, (HEIGHT, WIDTH), np.uint8)
-
-
-def save(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty data folder, with a cache of its own."""
-    monkeypatch.setenv("DSRL_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("DSRL_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def camvid(root: Path) -> Path:
-    """Three frames of two sequences, one of them as JPEG."""
-    for seed, stem in enumerate(("0016E5_00390", "0016E5_00420", "Seq05VD_f00000")):
-        save(root / f"camvid/val/{stem}.{'jpg' if seed == 1 else 'png'}", image(seed))
-        save(root / f"camvid/valannot/{stem}.png", label(seed))
-    return root / "camvid"
 
 
 def test_camvid_is_read_as_stored(camvid: Path) -> None:
@@ -120,9 +89,7 @@ def test_missing_data_says_what_to_get_from_where(root: Path) -> None:
         load_split("camvid", "trainval")
 
 
-def test_camvid_is_downloaded_only_into_the_default_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_camvid_is_downloaded_only_into_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.delenv("DSRL_DATA", raising=False)
     monkeypatch.setattr(split, "data_dir", lambda: tmp_path)
@@ -133,11 +100,6 @@ def test_camvid_is_downloaded_only_into_the_default_folder(
     with pytest.raises(DataError):
         load_split("camvid", "train")
     assert asked == [tmp_path / "camvid"]
-
-
-def truncate(path: Path) -> Path:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    return path
 
 
 def bad_file(camvid: Path, case: str) -> tuple[str, str]:
@@ -208,85 +170,6 @@ def test_cityscapes_bad_data(root: Path) -> None:
     (root / "cityscapes/gtFine/val/ulm/ulm_000003_000019_gtFine_labelIds.png").unlink()
     with pytest.raises(DataError, match=r"ulm_000003_000019_leftImg8bit.png has no label map"):
         load_split("cityscapes", "val")
-
-
-def test_cache_is_reused_and_follows_the_contents(camvid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = load_split("camvid", "val")
-    save(camvid / "valannot/0016E5_00390.png", label(9))
-    second = load_split("camvid", "val")
-    assert second.manifest_hash != first.manifest_hash and second.folder != first.folder
-    assert (second.labels[0] == np.where(label(9) == 11, 255, label(9))).all()
-    save(camvid / "valannot/0016E5_00390.png", label(0))  # the old contents, at a new time
-    monkeypatch.setattr(cache, "_decode", None)  # it would fail if called
-    third = load_split("camvid", "val")
-    assert third.manifest_hash == first.manifest_hash and third.folder == first.folder
-
-
-def test_manifest_hash_does_not_depend_on_the_folder(camvid: Path, tmp_path: Path, monkeypatch) -> None:
-    first = load_split("camvid", "val").manifest_hash
-    shutil.copytree(camvid, tmp_path / "elsewhere/camvid", copy_function=shutil.copyfile)
-    monkeypatch.setenv("DSRL_DATA", str(tmp_path / "elsewhere"))
-    assert load_split("camvid", "val").manifest_hash == first
-    (tmp_path / "elsewhere/camvid/val.txt").write_text("0016E5_00390 0016E5_00420")
-    assert load_split("camvid", "val").manifest_hash != first
-
-
-@pytest.mark.parametrize("damage", ["images.npy", "labels.npy", "meta.json", "gone"])
-def test_damaged_cache_is_rebuilt(camvid: Path, damage: str) -> None:
-    folder = load_split("camvid", "val").folder
-    if damage == "gone":
-        (folder / "labels.npy").unlink()
-    else:
-        truncate(folder / damage)
-    again = load_split("camvid", "val")
-    assert again.folder == folder and (again.images[0] == image(0)).all()
-
-
-def test_no_room_for_the_cache(camvid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = type(shutil.disk_usage("."))
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1000, 900, 100))
-    with pytest.raises(DataError, match=r"not enough disk space .*DSRL_CACHE"):
-        load_split("camvid", "val")
-
-
-def test_a_copy_for_another_process_carries_no_pixels(camvid: Path) -> None:
-    loaded = load_split("camvid", "val")
-    data = pickle.dumps(loaded)
-    again = pickle.loads(data)
-    assert again.images.filename == loaded.images.filename and len(data) < 1000
-    assert again.manifest_hash == loaded.manifest_hash and again.sequences == loaded.sequences
-
-
-def slow_build(folder: Path, frames: list[Frame], started, count) -> None:
-    decode = cache._decode
-
-    def counted(*arguments: object) -> None:
-        with count.get_lock():
-            count.value += 1
-        decode(*arguments)
-
-    cache._decode = counted
-    started.wait()
-    cache.build_cache(folder, frames)
-    assert cache.open_cache(folder)[0].shape[0] == len(frames)
-
-
-@pytest.mark.filterwarnings(
-    "ignore:.*fork:DeprecationWarning"
-)  # Python 3.12 warns; no other thread runs here
-def test_two_processes_build_one_cache(camvid: Path, tmp_path: Path) -> None:
-    frames = split.list_frames("camvid", "val") * 40
-    context = multiprocessing.get_context("fork")
-    started, count = context.Barrier(2), context.Value("i", 0)
-    workers = [
-        context.Process(target=slow_build, args=(tmp_path / "c/x", frames, started, count)) for _ in range(2)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0, 0] and count.value == 1
-    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["x", "x.lock"]
 
 
 def test_streets_is_written_into_the_cache_and_read_as_cityscapes(root: Path, monkeypatch) -> None:

@@ -1,0 +1,80 @@
+"""Sampled images and labels: against stored numbers, plain resizing, and the adjoint of interpolating back."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from downsampling_cases import golden, grids, near_targets, random
+
+from dsrl_lib.models.downsampling.inverse import interpolate_back
+from dsrl_lib.models.downsampling.locations import (
+    resize_locations,
+    solve_locations,
+    unfolded,
+    uniform_locations,
+)
+from dsrl_lib.models.downsampling.sampler import _footprints, sample, sample_labels
+
+
+# Sampling
+@pytest.mark.parametrize("name", ["small", "wide"])
+def test_samples_are_the_golden_ones(name):
+    z = {key: torch.from_numpy(value) for key, value in golden(f"sampling_{name}").items() if key != "note"}
+    image, locations = z["image"].movedim(-1, 0)[None], z["locations"][None]
+    size = tuple(locations.shape[1:3])
+    assert torch.allclose(unfolded(z["locations_raw"]), z["locations"], atol=1e-6)  # cut and covering
+    assert torch.allclose(resize_locations(z["small"][None], size), z["resized"][None], atol=1e-6)
+    points = sample(image, locations, footprint=False)
+    assert torch.allclose(points[0].movedim(0, -1), z["bilinear"], atol=1e-5)
+    for channel in (0, 1):
+        picked = sample_labels(z["image"][None, ..., channel], locations)
+        assert torch.equal(picked[0], z["nearest"][..., channel])
+    back = interpolate_back(z["linear_values"].movedim(-1, 0)[None], locations, tuple(image.shape[2:]))
+    assert torch.allclose(back[0].movedim(0, -1), z["linear_interpolated"], atol=1e-5)
+
+
+def test_bilinear_samples_of_a_uniform_grid_are_pytorch_s_resizing():
+    image = random(2, 3, 11, 14)
+    uniform = uniform_locations((3, 4), torch.float64).expand(2, -1, -1, -1)
+    expected = F.interpolate(image, (5, 6), mode="bilinear", align_corners=True)
+    assert torch.allclose(sample(image, uniform, (5, 6), footprint=False), expected)
+
+
+@pytest.mark.parametrize("factor", [1, 3, 5])
+def test_footprints_of_a_uniform_grid_are_anti_aliased_resizing(factor):
+    h, w, edge = 5, 6, (factor - 1) // 2
+    image = random(1, 3, factor * h, factor * w)
+    inner = image[..., edge : factor * h - edge, edge : factor * w - edge]  # its corners are centres of samples
+    ours = sample(inner, uniform_locations((h, w), torch.float64)[None])
+    theirs = F.interpolate(image, (h, w), mode="bilinear", align_corners=False, antialias=True)
+    assert torch.allclose(ours[..., 1:-1, 1:-1], theirs[..., 1:-1, 1:-1])
+    if factor == 1:
+        assert torch.allclose(ours, image)
+
+
+def test_a_footprint_is_the_normalised_adjoint_of_interpolating_back():
+    image, scores, locations = random(2, 3, 13, 17), random(2, 3, 4, 5, seed=1), grids()
+    sums, area = _footprints(image, locations)
+    assert (sums * scores).sum() == pytest.approx((interpolate_back(scores, locations, (13, 17)) * image).sum().item())
+    assert area.sum().item() == pytest.approx(2 * 13 * 17)  # each pixel gives all of its weight
+    large = area > 1
+    assert torch.allclose(sample(image, locations)[large.expand(-1, 3, -1, -1)], (sums / area)[large.expand_as(sums)])
+
+
+def test_footprints_do_not_alias_and_keep_a_constant():
+    board = (torch.arange(40)[:, None] + torch.arange(60)).remainder(2).double()[None, None]
+    locations = solve_locations(near_targets(8, 8), 1.0)[None]
+    assert (sample(board, locations, (10, 15)) - 0.5).abs().max() < 0.1
+    assert (sample(board, locations, (10, 15), footprint=False) - 0.5).abs().max() > 0.3
+    assert sample(torch.ones_like(board), locations, (10, 15)).numpy() == pytest.approx(1)
+
+
+def test_magnified_footprints_are_bilinear_samples():
+    image, fine = random(1, 2, 4, 5), uniform_locations((61, 81), torch.float64)[None]
+    free = _footprints(image, fine)[1].expand(-1, 2, -1, -1) == 0  # far from all pixels
+    assert free.any()
+    assert torch.allclose(sample(image, fine)[free], sample(image, fine, footprint=False)[free])
+
+
+def test_labels_of_a_uniform_grid_are_every_other_pixel():
+    labels = torch.arange(5 * 7).view(1, 5, 7)
+    assert torch.equal(sample_labels(labels, uniform_locations((3, 4))[None]), labels[:, ::2, ::2])

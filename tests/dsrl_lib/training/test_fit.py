@@ -1,0 +1,85 @@
+"""A whole run: its files, bit-equal repeats, settings that cannot be. Tiny runs on `streets`."""
+
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny_runs import assert_same, tiny
+
+from dsrl_lib import network, runs
+from dsrl_lib.device import pick_device
+from dsrl_lib.losses.terms import TERMS
+from dsrl_lib.training.fit import fit
+from study.train import train_with_parents
+
+
+def test_a_run_has_every_file_and_a_complete_one_is_returned_at_once(results):
+    config = tiny("sssr_sisr")
+    directory = train_with_parents(config, progress=False)
+    assert directory == results / "smoke" / "runs" / config.run_id
+    present = {p.name for p in directory.iterdir() if not p.name.startswith(".")}
+    assert present == {
+        "config.json", "env.json", "history.csv", "counts_val.npz", "counts_test.npz", "metrics.json",
+        "final.safetensors", "tensorboard",
+    }  # fmt: skip
+    assert json.loads((directory / "config.json").read_text()) == config.to_dict()
+    assert (results / "smoke" / "runs" / config.warm_start / "metrics.json").exists()  # stage 1 came with it
+    history = pd.read_csv(directory / "history.csv")
+    assert (history["loss"] - history[["ce", "mse"]].sum(axis=1)).abs().max() < 1e-4
+    assert history["fa"].isna().all() and history["val_psnr"].notna().all()
+    environment = json.loads((directory / "env.json").read_text())
+    assert environment["data"].keys() == {"train", "val", "test"}
+    started = time.monotonic()
+    assert fit(config) == directory
+    assert time.monotonic() - started < 1
+
+
+def test_a_repeated_run_is_bit_identical_with_any_number_of_workers(tmp_path, monkeypatch):
+    directories = []
+    for name, workers in (("one", 0), ("two", 1)):
+        monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / name))
+        directories.append(fit(tiny("sssr"), workers=workers, progress=False))
+    assert_same(*directories)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("optim.precision=fp16",), "fp16 needs a CUDA device"),
+        (("optim.batch_size=65",), "batch_size = 65, but streets train has only 64 images"),
+    ],
+)
+def test_impossible_settings_are_explained(results, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        fit(tiny("lr", *overrides), device="cpu", progress=False)
+
+
+def test_an_unknown_device_is_explained():
+    with pytest.raises(ValueError, match="device = 'tpu'; allowed: auto, cpu, cuda"):
+        pick_device("tpu")
+
+
+@pytest.mark.parametrize("loss", ["focal", "ohem"])
+def test_other_losses_train(results, loss):
+    history = pd.read_csv(fit(tiny("sssr", f"loss.segmentation={loss}"), progress=False) / "history.csv")
+    assert np.isfinite(history["ce"]).all()
+
+
+def test_frozen_batch_norms_stay_as_they_start(results):
+    config = tiny("sssr", "model.frozen_bn=true")
+    start = {k: v for k, v in network.build(config).state_dict().items() if ".bn." in k}
+    end, _ = network.read(fit(config, progress=False) / "final.safetensors")
+    assert start and all(torch.equal(value, end[name]) for name, value in start.items())
+
+
+def test_a_new_term_has_a_column_in_the_history(tmp_path):
+    """Beside today's columns, whose order and blanks stay byte for byte."""
+    row = {"epoch": 1, "step": 4, "lr": 0.001, "loss": 1.5, "ce": 1.0, "mse": 0.5, "images_per_s": 2.0}
+    runs.write_history(tmp_path / "today.csv", [row], TERMS)
+    head = "epoch,step,lr,loss,ce,aux,mse,fa,images_per_s,val_miou,val_psnr\n"
+    assert (tmp_path / "today.csv").read_text() == head + "1,4,0.001,1.5,1,,0.5,,2,,\n"
+    runs.write_history(tmp_path / "new.csv", [row | {"edge": 0.25}], [*TERMS, "edge"])
+    assert pd.read_csv(tmp_path / "new.csv")["edge"].item() == 0.25

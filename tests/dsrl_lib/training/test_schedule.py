@@ -1,0 +1,46 @@
+"""Learning rates over all stages, by formula and by hand."""
+
+import dataclasses
+
+import pandas as pd
+import pytest
+import torch
+from tiny_runs import tiny
+
+from dsrl_lib import network
+from dsrl_lib.training.fit import fit
+from dsrl_lib.training.schedule import decay, learning_rate
+from study.presets import preset
+from study.train import train_with_parents
+
+
+def test_the_schedule_is_polynomial_over_all_stages(results):
+    history = pd.read_csv(fit(tiny("lr", "optim.lr=0.002"), progress=False) / "history.csv")
+    steps = 3 * 64 // 16  # the arm's three epochs of 64 images in batches of 16
+    assert history["step"].iloc[-1] == steps
+    for step, rate in zip(history["step"], history["lr"], strict=True):
+        assert rate == pytest.approx(2e-3 * (1 - (step - 1) / steps) ** 0.9, rel=1e-4)
+    last = preset("smoke", "dsrl", overrides=["optim.epochs=2", "optim.lr=0.002"])
+    rates = [learning_rate(last, step, 10, epochs_before=4) for step in (0, 10, 19)]
+    assert rates == pytest.approx([2e-3 * part**0.9 for part in (1 / 3, 1 / 6, 1 / 60)])
+
+
+def test_other_schedules_by_hand():
+    cosine, step = (tiny("lr", f"optim.schedule={name}") for name in ("cosine", "step"))
+    assert [decay(done, cosine) for done in (0, 0.5)] == pytest.approx([1, 0.5])
+    assert [decay(done, step) for done in (0, 0.32, 0.34, 0.67, 0.99)] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
+
+
+def test_a_schedule_that_ends_too_early_is_explained(results):
+    with pytest.raises(ValueError, match=r"optim\.schedule_epochs = 2, but arm 'sssr_long' ends after 3 epochs"):
+        train_with_parents(tiny("sssr_long", "optim.schedule_epochs=2"), progress=False)
+
+
+def test_stages_are_one_long_run_cut_in_pieces(results):
+    """A run of three stages is bit-equal to a chain of runs: same samples, learning rates, fresh optimisers."""
+    chain = tiny("sssr_long")  # a stage, then two more from its weights
+    alone = dataclasses.replace(chain, arm="sssr_random", warm_start=None,
+                                optim=dataclasses.replace(chain.optim, epochs=3))  # fmt: skip
+    directories = [train_with_parents(config, progress=False) for config in (chain, alone)]
+    pair = [network.read(directory / "final.safetensors")[0] for directory in directories]
+    assert all(torch.equal(pair[0][name], pair[1][name]) for name in pair[1])
