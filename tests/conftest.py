@@ -53,7 +53,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def python_m() -> Iterator[list[str]]:
     """What stands for `python -m`: modules run in processes forked from one that has imported the libraries."""
-    with warm.server(("dsrl_lib", "study", "benchmarks")), pytest.MonkeyPatch.context() as patch:
+    with warm.server((*warm.PRELOADED, "benchmarks")), pytest.MonkeyPatch.context() as patch:
         command = warm.python_m()
         patch.delenv(warm.VARIABLE)  # other tests start their processes as users do
         yield command

@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dsrl_lib import metrics
 from dsrl_lib.data.split import load_split
 from dsrl_lib.paths import root
 from study import plan
+from study.execution import warm
 from study.execution.notebooks import check_parameters, execute
 from study.figures import showcase
 from study.figures.example_panels import shown_frames
@@ -27,6 +29,15 @@ NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
 TRAINING = {plan.OTHER_ARMS, *plan.NOTEBOOK_OF_ARM.values()}
 DOORS = {"dsrl_lib", "study", "benchmarks", "streets"}
 TINY = "optim.epochs=1,data.height=64,data.width=128,data.crop_height=64,data.crop_width=128"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forked_kernels(python_m: list[str]) -> Iterator[None]:
+    """Kernels are forked from the process that has imported the libraries, as those of the study are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(warm.VARIABLE, python_m[-1])
+        yield
+
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
