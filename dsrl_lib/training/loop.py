@@ -115,11 +115,12 @@ class RunState:
 
 
 def train_step(
-    state: RunState, batch: dict[str, Tensor], requests: Sequence[bool] = ()
+    state: RunState, batch: dict[str, Tensor], requests: Callable[[], Sequence[bool]] = tuple
 ) -> tuple[dict[str, float], list[bool]]:
     """One step of the optimiser, which reads and writes no file; the weighted terms of the loss, and their sum `loss`.
 
-    requests: what this process asks of all, such as to stop; returned is what any of them asked.
+    requests: gives what this process asks of all, such as to stop, as late as the step can tell the others; returned is
+    what any of them asked.
     NonFiniteLossError, before the weights change, if a term is NaN or infinite in any process.
     """
     config = state.config
@@ -135,7 +136,7 @@ def train_step(
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(sum(terms.values())).backward()
     # The one time that a step waits for the device: all its work up to the gradients is queued by now.
-    found = distributed.means(list(terms.values()), requests)
+    found = distributed.means(list(terms.values()), requests())
     values = dict(zip(terms, found, strict=False))
     if not all(map(math.isfinite, values.values())):
         listed = ", ".join(f"{name} = {value:g}" for name, value in values.items())
@@ -171,7 +172,7 @@ def train(
         for batch in batches(splits["train"], config, steps, state.epochs_before, state.device, workers):
             due = writes and time.monotonic() - saved > CHECKPOINT_SECONDS
             try:
-                terms, (stop, save) = train_step(state, batch, (asked_to_stop(), due))
+                terms, (stop, save) = train_step(state, batch, lambda due=due: (asked_to_stop(), due))
             except NonFiniteLossError as error:
                 raise NonFiniteLossError(f"{error}; {checkpoint.described(directory)}") from None
             state.sums = {name: state.sums.get(name, 0.0) + value for name, value in terms.items()}
