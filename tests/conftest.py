@@ -13,6 +13,7 @@ from study.execution import warm
 
 # Read when numpy and torch start, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+LONGEST = ("test_slurm.py", "test_distributed.py")
 UNTRACKED = pytest.StashKey[set[str]]()
 
 
@@ -29,8 +30,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those on Slurm first: they mostly wait, for ten minutes, beside which the other process works."""
-    items.sort(key=lambda item: item.path.name != "test_slurm.py")
+    """The longest files first, so that the other process works beside them: on Slurm the tests mostly wait."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)
