@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from dsrl_lib.device import autocast
 from dsrl_lib.models.build import build_host, load_strictly, read_state_dict
 from dsrl_lib.models.cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
 from dsrl_lib.models.hosts.ddrnet import ddrnet
@@ -142,7 +143,7 @@ def test_batch_norm_with_prelu_matches_the_native_layers(dtype):
     got = []
     for module in (own, native):
         inputs = x.clone().requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        with autocast(inputs.device, "bf16" if dtype == torch.bfloat16 else "fp32"):
             y = module.train()(inputs)
         y.backward(torch.linspace(-1, 1, y.numel()).view_as(y).to(y.dtype))
         statistics = (module[1].running_mean, module[1].running_var, module[1].num_batches_tracked)
