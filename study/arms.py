@@ -16,6 +16,8 @@ class Arm:
     """The arm whose run this one warm-starts from."""
     updates: int = 1
     """Training length in multiples of optim.epochs."""
+    tuned: Mapping[str, Any] = field(default_factory=dict)
+    """What else differs, and may be changed by an override: settings that a search chooses."""
 
 
 _SSSR = {"model.sssr": True}
@@ -62,19 +64,20 @@ for _placement, _ftm, _norm in product(FA_PLACEMENTS, FTMS, FA_NORMALISATIONS):
 SHARE = 0.1
 """Target share of SISR and of FA: a tenth of CE's gradient each, until a scan on val has chosen another."""
 
-_SHARES = {"loss.share_sisr": SHARE}
-_FA_SHARES = _SHARES | {"loss.share_fa": SHARE}
+_SISR_SHARE = {"loss.share_sisr": SHARE}
+_SHARES = _SISR_SHARE | {"loss.share_fa": SHARE}
 # A residual that starts as zero has no gradient to calibrate, hence the warm-up.
 _RES = {"model.sisr_residual": True, "model.sisr_taps": "input"}
 NEXT: dict[str, Arm] = {
     "sssr_random_nobn": Arm("random kernels alone: no batch norm, slope 1",
                             _SSSR | _RANDOM | {"model.sssr_norm": "none"}, updates=3),
     "sssr_bilinear_bn": Arm("batch norm on the logits alone", _SSSR | {"model.sssr_norm": "batch"}, updates=3),
-    "sssr_sisr_res": Arm("stage 2 of dsrl_res", _SISR | _RES | _SHARES | {"optim.sisr_warmup": 1}, after="sssr"),
-    "sssr_sisr_res_long": Arm("stage 2 of dsrl_res for the updates of stages 2 and 3", _SISR | _RES | _SHARES,
-                              after="sssr_sisr_res"),
-    "dsrl_res": Arm("a SISR branch that learns detail, and losses that act", _FA | _RES | _FA_SHARES,
-                    after="sssr_sisr_res"),
+    "sssr_sisr_res": Arm("stage 2 of dsrl_res", _SISR | _RES | {"optim.sisr_warmup": 1}, after="sssr",
+                         tuned=_SISR_SHARE),
+    "sssr_sisr_res_long": Arm("stage 2 of dsrl_res for the updates of stages 2 and 3", _SISR | _RES,
+                              after="sssr_sisr_res", tuned=_SISR_SHARE),
+    "dsrl_res": Arm("a SISR branch that learns detail, and losses that act", _FA | _RES, after="sssr_sisr_res",
+                    tuned=_SHARES),
     "latency_matched": Arm("equal time: a larger input instead of the SSSR head", updates=3),
 }  # fmt: skip
 for _name, _control, _isolates in (
@@ -83,10 +86,12 @@ for _name, _control, _isolates in (
     ("_noise", _NOISE, "sisr_noise at the shares of dsrl_share"),
 ):
     _stage_2, _stage_3 = f"sssr_sisr{_name}_share", f"sisr{_name}_share" if _name else "dsrl_share"
-    NEXT[_stage_2] = Arm(f"stage 2 of {_stage_3}", _SISR | _control | _SHARES, after="sssr")
-    NEXT[_stage_3] = Arm(_isolates, _FA | _control | _FA_SHARES, after=_stage_2)
+    NEXT[_stage_2] = Arm(f"stage 2 of {_stage_3}", _SISR | _control, after="sssr", tuned=_SISR_SHARE)
+    NEXT[_stage_3] = Arm(_isolates, _FA | _control, after=_stage_2, tuned=_SHARES)
 NEXT_ARMS = tuple(NEXT)
-"""Arms of the next study: no profile plans them yet, and no table of the first one shows them."""
+"""Arms of the study after CamVid's: no table of that one shows them."""
+ACTING_ARMS = ("sssr_sisr_res", "sssr_sisr_res_long", "dsrl_res")
+"""The method with auxiliary losses that act and a SISR branch that learns detail."""
 ARMS |= NEXT
 
 MAIN_ARMS = ("lr", "bilinear", "sssr", "sssr_sisr", "dsrl")

@@ -46,6 +46,8 @@ def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overr
         config = override(config, "model.host", host)
         if config.model.pretrained not in HOSTS[host].weights:
             config = override(config, "model.pretrained", "none")
+    for key, value in definition.tuned.items():
+        config = override(config, key, value)
     for item in overrides:
         key, _ = key_and_value(item)
         if key in definition.changes:
@@ -79,7 +81,7 @@ def parent_of(config: Config) -> Config | None:
         return None
     parent, base = ARMS[child.after], PROFILES[config.profile].base
     result = replace(config, arm=child.after, warm_start=None, continues=None)
-    for key in child.changes:
+    for key in (*child.changes, *(child.tuned.keys() - parent.tuned.keys())):
         result = override(result, key, get(base, key))
     result = _without_unused(result, parent)
     for key, value in parent.changes.items():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dsrl_lib.config import Config, Data, Loss, Model, Optim
-from study.arms import ARMS, CONTROL_ARMS, FA_ARMS, MAIN_ARMS, STAGE_ARMS
+from study.arms import ACTING_ARMS, ARMS, CONTROL_ARMS, FA_ARMS, MAIN_ARMS, STAGE_ARMS
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,10 @@ PROFILES: dict[str, Profile] = {
             optim=Optim(epochs=3, batch_size=16),
         ),
         hosts=("espnetv2_s1.0",),
-        arm_seeds=_seeds(main=5, long=5, control=5, factorial=0) | {"hr": (0, 1, 2)},
+        arm_seeds=_seeds(main=5, long=5, control=5, factorial=0)
+        | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4)),
         expect=(
-            "IDD-lite at LR 112x160: 7 hours on one core, 1.9 GiB (hr: 4.4). In a pilot of 450 updates of 8 frames, "
+            "IDD-lite at LR 112x160: 9 hours on one core, 1.9 GiB (hr: 4.4). In a pilot of 450 updates of 8 frames, "
             "one seed, lr reached 51 points of mIoU on test."
         ),
         variants={

@@ -41,7 +41,7 @@ class Verdict:
 def judge(study: Study) -> dict[str, Verdict]:
     """The verdict on every claim of claims.toml, by its id. The study keeps the scores, so a second call is cheap."""
     found = load_rules()
-    return {claim.id: _verdict(claim, study, found.interest) for claim in found.claims}
+    return {claim.id: _verdict(claim, study, found.interest) for claim in found.of(study.profile)}
 
 
 def verdict(study: Study, name: str) -> Verdict:

@@ -80,6 +80,8 @@ class Claim:
     notebook: str = ""
     parts: tuple[Part, ...] = ()
     later: bool = False
+    profiles: tuple[str, ...] = ()
+    """The profiles that judge it; () for all."""
 
     def verdict(self, outcomes: Sequence[str]) -> str:
         """The verdict from the outcome of each part; how is written at the top of claims.toml."""
@@ -98,6 +100,10 @@ class Rules:
 
     interest: float
     claims: tuple[Claim, ...]
+
+    def of(self, profile: str) -> tuple[Claim, ...]:
+        """The claims that a profile judges."""
+        return tuple(claim for claim in self.claims if not claim.profiles or profile in claim.profiles)
 
 
 def load_rules(path: Path | None = None) -> Rules:
@@ -120,7 +126,7 @@ def load_rules(path: Path | None = None) -> Rules:
             if unknown:
                 raise ValueError(f"{path}: unknown variants {sorted(unknown)} in {part.name!r}")
             parts.append(part)
-        claims.append(Claim(**entry | {"parts": tuple(parts)}))
+        claims.append(Claim(**entry | {"parts": tuple(parts), "profiles": tuple(entry.get("profiles", ()))}))
     return Rules(document["interest"], tuple(claims))
 
 

@@ -20,7 +20,7 @@ MORE_BLOCKS = 4
 def contrasts(study: Study) -> dict[str, Part]:
     """The mIoU differences of all claims, by claim and name; without those that lack runs or a second seed."""
     found = {}
-    for claim in load_rules().claims:
+    for claim in load_rules().of(study.profile):
         for part in claim.parts:
             enough = not part.cost and all(len(study.seeds(list(arms))) > 1 for arms in part.strata())
             if enough and part.quantity not in {other.quantity for other in found.values()}:
