@@ -1,6 +1,6 @@
 """The evidence of a profile: its runs, and from them scores and differences, each computed once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -14,15 +14,23 @@ from study.catalogue import Run, counts_by_seed, load_runs, select
 from study.figures.notes import Note, words
 from study.presets import parent_of
 from study.profiles import PROFILES
-from study.statistics.bootstrap import Difference, difference, single
-from study.statistics.random_effects import pseudo_values
+from study.statistics.bootstrap import Difference, contrast, single
+from study.statistics.random_effects import Interval, as_difference, interval, pseudo_values
 from study.statistics.scores import Resamples, Scores, image_blocks, mean_iou, score
 
 KINDS = {"miou": ("counts", mean_iou), "classes": ("counts", iou), "trimap": ("trimap", mean_iou)}
 """Kind of score -> which counts, and the statistic of their sum over images."""
 
+INTERVALS = {
+    "bootstrap": "of the two-level bootstrap (seeds, and blocks of neighbouring frames)",
+    "random effects": "over random effects of seeds and of blocks of images (drives, where there are many)",
+}
+"""Kind of interval -> how a note describes it."""
+
 Pair = tuple[str, str]
 """Two arms a, b; their difference is a - b."""
+Strata = Sequence[Mapping[str, float]]
+"""Contrasts, each with a weight for each of its arms."""
 
 
 class Study:
@@ -38,7 +46,7 @@ class Study:
         self.runs = load_runs(profile) if runs is None else list(runs)
         self._scores: dict[tuple[str, str], Scores] = {}
         self._resamples: dict[tuple[str, ...], Resamples] = {}
-        self._pseudo_values: dict[str, dict[int, np.ndarray]] = {}
+        self._pseudo_values: dict[tuple[str, str], dict[int, np.ndarray]] = {}
 
     @cached_property
     def arms(self) -> list[str]:
@@ -72,13 +80,43 @@ class Study:
             self._scores[arm, kind] = score(counts, self._resamples[sequences], statistic)
         return self._scores[arm, kind]
 
-    def pseudo_values(self, arm: str) -> dict[int, np.ndarray]:
-        """Jackknife pseudo-values of an arm's mIoU over blocks of test images, (B,) by seed, in points."""
-        if arm not in self._pseudo_values:
-            counts, sequences = counts_by_seed(self.select(arm))
+    def pseudo_values(self, arm: str, kind: str = "miou") -> dict[int, np.ndarray]:
+        """Jackknife pseudo-values of an arm's score over blocks of test images, (B, *T) by seed, in points."""
+        if (arm, kind) not in self._pseudo_values:
+            what, statistic = KINDS[kind]
+            counts, sequences = counts_by_seed(self.select(arm), what)
             blocks = image_blocks(sequences)
-            self._pseudo_values[arm] = {seed: pseudo_values(found, blocks) for seed, found in counts.items()}
-        return self._pseudo_values[arm]
+            self._pseudo_values[arm, kind] = {
+                seed: pseudo_values(found, blocks, statistic) for seed, found in counts.items()
+            }
+        return self._pseudo_values[arm, kind]
+
+    def bootstrap(self, strata: Strata, kind: str = "miou") -> Difference:
+        """The mean over strata of the weighted sum of arms, with the interval of the two-level bootstrap."""
+        return contrast(*([(weight, self.scores(arm, kind)) for arm, weight in arms.items()] for arms in strata))
+
+    def random_effects(self, strata: Strata, kind: str = "miou") -> Interval | None:
+        """The same over seeds and blocks as random effects; None with fewer than two seeds or blocks."""
+        shared = sorted(set.intersection(*(self.seeds(list(arms)) for arms in strata)))
+        values = [
+            np.stack([
+                sum(weight * self.pseudo_values(arm, kind)[seed] for arm, weight in arms.items()) for seed in shared
+            ])
+            for arms in strata
+        ]  # (S, B, *T) each
+        if min(values[0].shape[:2]) < 2:
+            return None
+        return interval(values, self.bootstrap(strata, kind).estimate)
+
+    def contrast(self, strata: Strata, kind: str = "miou") -> Difference:
+        """The same with the interval of the profile (`Profile.interval`); with one seed, over images alone.
+
+        strata: weights of arms, of one contrast or of several whose mean is asked for. Every arm must have runs.
+        """
+        found = self.bootstrap(strata, kind)
+        if PROFILES[self.profile].interval == "random effects" and (other := self.random_effects(strata, kind)):
+            return as_difference(other, found)
+        return found
 
     def single(self, arm: str, kind: str = "miou") -> Difference | None:
         """An arm's score with its interval; None without runs."""
@@ -86,7 +124,7 @@ class Study:
 
     def difference(self, a: str, b: str, kind: str = "miou") -> Difference | None:
         """a - b, paired by seed; None if the arms share no seed."""
-        return difference(self.scores(a, kind), self.scores(b, kind)) if self.seeds([a, b]) else None
+        return self.contrast([{a: 1, b: -1}], kind) if self.seeds([a, b]) else None
 
     def differences(self, pairs: Sequence[Pair], kind: str = "miou") -> dict[str, Difference]:
         """`difference` of each pair by name, without the pairs that were not run."""
@@ -121,8 +159,8 @@ class Study:
             f"{profile.hosts[0]}, {', '.join(sorted({run.env.get('device', '?') for run in self.runs}))}. "
             f"mIoU in points on the test split ({len(counts.images)} frames, {len(self.classes)} classes), which "
             f"chose nothing, at the original label size {data.height}x{data.width}; the last epoch is reported. "
-            "Differences are paired by seed; brackets are 95 % intervals of the two-level bootstrap (seeds, and "
-            "blocks of neighbouring frames). With one seed they cover the sampling of images only."
+            f"Differences are paired by seed; brackets are 95 % intervals {INTERVALS[profile.interval]}. With one "
+            "seed they cover the sampling of images only."
         )
 
     def not_run(self, arms: Sequence[str]) -> Note:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from dsrl_lib.config import Config, Data, Loss, Model, Optim
 from study.arms import ACTING_ARMS, ARMS, CONTROL_ARMS, FA_ARMS, MAIN_ARMS, STAGE_ARMS
@@ -26,6 +27,8 @@ class Profile:
     expect: str
     """How long it takes, what it needs and what number to expect."""
     variants: Mapping[str, Variant] = field(default_factory=dict)
+    interval: Literal["bootstrap", "random effects"] = "bootstrap"
+    """Which interval judges its claims; claims.toml says why."""
 
 
 SEARCH_SEED = 9
@@ -95,6 +98,7 @@ PROFILES: dict[str, Profile] = {
                 dict.fromkeys(("lr", "bilinear", "dsrl"), (0, 1, 2)), overrides=("optim.epochs=6",)
             ),
         },
+        interval="random effects",
     ),
     "cityscapes": Profile(
         base=Config(

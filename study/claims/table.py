@@ -8,13 +8,14 @@ import pandas as pd
 
 from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import write_atomically
-from study.claims.judge import Finding, Verdict, judge
+from study.claims.judge import MORE_IMAGES, Finding, Verdict, judge
 from study.claims.rules import UNCLEAR
 from study.evidence import Study
 
 COLUMNS = (
     "claim", "text", "source", "verdict", "part", "quantity", "outcome", "estimate", "low", "high",
-    "smallest_effect", "sd_seed", "seeds", "images", "blocks", "levels", "seeds_to_settle", "rule", "missing", "runs",
+    "smallest_effect", "sd_seed", "seeds", "images", "blocks", "levels", "seeds_to_settle",
+    "seeds_with_4x_images", "rule", "missing", "runs",
 )  # fmt: skip
 
 
@@ -70,7 +71,8 @@ def _row(finding: Finding) -> dict[str, object]:
         row |= {name: getattr(measured, name) for name in names}
         row |= {"seeds": len(measured.seeds), "images": measured.images, "blocks": measured.blocks}
         row["levels"] = " ".join(measured.levels)
-    row |= {"seeds_to_settle": finding.settle, "rule": part.test.words if part.test else ""}
+    row |= {"seeds_to_settle": finding.settle, "seeds_with_4x_images": finding.settle_more_images}
+    row["rule"] = part.test.words if part.test else ""
     return row | {"missing": "; ".join(finding.missing), "runs": " ".join(finding.runs)}
 
 
@@ -101,12 +103,15 @@ def _settle(verdict: Verdict) -> str:
     """What an inconclusive verdict needs to be settled."""
     unclear = [f for f in verdict.findings if f.outcome == UNCLEAR and not f.part.weaker]
     missing = list(dict.fromkeys(arm for finding in unclear for arm in finding.missing))
-    needed = [finding.settle for finding in unclear if finding.measured is not None]
     needs = [f"runs of {_some(missing)}"] if missing else []
-    if any(np.isnan(needed)):
+    measured = [finding for finding in unclear if finding.measured is not None]
+    needed = max((finding.settle for finding in measured), default=0)
+    if any(np.isnan(finding.settle) for finding in measured):
         needs.append("a second seed, to estimate the spread between seeds")
-    elif any(np.isinf(needed)):
-        needs.append("a larger test set")
+    elif np.isinf(needed):
+        more = max(finding.settle_more_images for finding in measured)
+        with_more = f"about {more:.0f} seeds with {MORE_IMAGES} times the images"
+        needs.append("many more images" if np.isinf(more) else with_more)
     elif needed:
-        needs.append(f"about {max(needed):.0f} seeds")
+        needs.append(f"about {needed:.0f} seeds")
     return f": {' and '.join(needs)} would settle it" if needs else ""

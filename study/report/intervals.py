@@ -4,17 +4,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.claims.judge import measure
+from study.claims.judge import MORE_IMAGES
 from study.claims.rules import Part, load_rules
 from study.evidence import Study
 from study.figures.interval_charts import interval_pairs
 from study.figures.notes import Note
 from study.statistics.coverage import bootstrap_coverage, random_effects_coverage
-from study.statistics.random_effects import Interval, interval
+from study.statistics.random_effects import Interval
 
 EFFECTS = (0.5, 1.0, 2.0)
 """True effects in points that a study might want to find."""
-MORE_BLOCKS = 4
 
 
 def contrasts(study: Study) -> dict[str, Part]:
@@ -28,24 +27,13 @@ def contrasts(study: Study) -> dict[str, Part]:
     return found
 
 
-def random_effects(part: Part, study: Study) -> Interval:
-    """The part's quantity with its interval over seeds and blocks as random effects."""
-    strata = part.strata()
-    shared = sorted(set.intersection(*(study.seeds(list(arms)) for arms in strata)))
-    values = [
-        np.stack([sum(weight * study.pseudo_values(arm)[seed] for arm, weight in arms.items()) for seed in shared])
-        for arms in strata
-    ]  # (S, B) each
-    return interval(values, measure(part, study).estimate)
-
-
 def _intervals(study: Study) -> dict[str, tuple[Part, Interval]]:
-    return {name: (part, random_effects(part, study)) for name, part in contrasts(study).items()}
+    return {name: (part, study.random_effects(part.strata())) for name, part in contrasts(study).items()}
 
 
 def interval_chart(study: Study) -> Figure | Note:
     """Both intervals of every difference that a claim is about."""
-    pairs = {name: (measure(part, study), found) for name, (part, found) in _intervals(study).items()}
+    pairs = {name: (study.bootstrap(part.strata()), found) for name, (part, found) in _intervals(study).items()}
     return interval_pairs(pairs) if pairs else Note("No difference has two seeds.")
 
 
@@ -53,7 +41,7 @@ def interval_table(study: Study) -> Note:
     """One row per difference: both intervals, degrees of freedom, and which part of the variance is whose."""
     rows = []
     for name, (part, found) in _intervals(study).items():
-        old, v = measure(part, study), found.variances
+        old, v = study.bootstrap(part.strata()), found.variances
         shares = np.array([v.seed / v.seeds, v.block / v.blocks * v.strata, v.both / (v.seeds * v.blocks)])
         seed, block, both = 100 * shares / max(shares.sum(), 1e-12)
         rows.append({
@@ -90,8 +78,8 @@ def settle_table(study: Study) -> Note:
         v = found.variances
         row = {"difference": name, "seeds now": v.seeds}
         row |= {f"for {effect:g} points": _seeds(v.seeds_for(effect)) for effect in EFFECTS}
-        many = v.seeds_for(EFFECTS[0], blocks=MORE_BLOCKS * v.blocks)
-        rows.append(row | {f"for {EFFECTS[0]:g} with {MORE_BLOCKS} times the images": _seeds(many)})
+        many = v.seeds_for(EFFECTS[0], blocks=MORE_IMAGES * v.blocks)
+        rows.append(row | {f"for {EFFECTS[0]:g} with {MORE_IMAGES} times the images": _seeds(many)})
     return _note(rows)
 
 

@@ -19,7 +19,6 @@ from study.claims.table import markdown
 from study.evidence import Study
 from study.report import tables
 from study.report.departures import departures
-from study.statistics.bootstrap import contrast
 
 PUBLISHED = "camvid"
 """The profile whose results the README shows."""
@@ -107,7 +106,7 @@ def _number(study: Study, expression: str, field: str, shown: str) -> str:
     terms = [(-1.0 if sign in ("-", "−") else 1.0, arm) for sign, arm in _TERM.findall(expression)]
     if not study.seeds([arm for _, arm in terms]):
         return "not run"
-    value = contrast([(weight, study.scores(arm)) for weight, arm in terms])
+    value = study.contrast([{arm: weight for weight, arm in terms}])
     decimals, sign = len(shown.partition(".")[2]) or 2, "+" if shown[:1] in ("+", "−") else ""
     return f"{getattr(value, _FIELD.get(field, field)):{sign}.{decimals}f}".replace("-", "−")
 

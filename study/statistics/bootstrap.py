@@ -6,7 +6,7 @@ cancels. Seeds and image blocks are crossed (Owen, 2007, "The pigeonhole bootstr
 points (percent).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,35 +37,8 @@ class Difference:
     """What was resampled: "seeds" if there are two or more, "images" if there are two blocks or more."""
     sd_seed: float
     """Standard deviation of `per_seed`; NaN for one seed."""
-    se_seeds: float
-    """Part of the standard error that more seeds would reduce, widened as in `contrast`; NaN for one seed."""
-    se_images: float
-    """The part that is due to the images alone, whatever the number of seeds."""
     smallest_effect: float
     """Minimum detectable effect of the design: 2.80 x its standard error (80 % power, two-sided 5 %)."""
-    strata: int = 1
-
-    def with_seeds(self, number: int) -> "Difference":
-        """What the interval would be with `number` seeds, if estimate and variances stayed as they are."""
-        now, then = (
-            stdtrit(self.strata * (n - 1), 0.975) / np.sqrt(n) for n in (len(self.seeds), number)
-        )
-        error = float(np.hypot(self.se_seeds * then / now, self.se_images))
-        half = Z95 * error
-        return replace(
-            self, low=self.estimate - half, high=self.estimate + half, smallest_effect=POWER80 * error
-        )
-
-    def seeds_to_settle(self, settled: Callable[["Difference"], bool], most: int = 1000) -> float:
-        """Smallest number of seeds above the present one, at most `most`, at which `settled` holds for `with_seeds`.
-
-        inf: no number of seeds does, because the images alone leave it open (or the estimate lies on the
-        boundary): more images are needed. NaN: one seed does not tell how much seeds vary.
-        """
-        if np.isnan(self.se_seeds):
-            return float("nan")
-        more = range(len(self.seeds) + 1, most + 1)
-        return next((float(n) for n in more if settled(self.with_seeds(n))), float("inf"))
 
 
 Stratum = Sequence[tuple[float, Scores]]
@@ -87,23 +60,20 @@ def contrast(*strata: Stratum, seed: int = 0) -> Difference:
     degrees = sum(len(part.seeds) - 1 for part in parts)
     widen = stdtrit(degrees, 0.975) / Z95 if degrees else 0.0
     rng = np.random.default_rng(seed)
-    centre, total = 0.0, 0.0
+    total = 0.0
     for part in parts:
         number = len(part.seeds)
         mean = part.draws.mean(1)  # (R, *T)
-        centre = centre + mean / len(parts)
         if number > 1:
             drawn = rng.multinomial(number, np.full(number, 1 / number), size=len(mean))  # (R, S)
             moved = np.einsum("rs,rs...->r...", (drawn - 1) / number, part.draws)  # (R, *T)
             mean = mean + np.sqrt(number / (number - 1)) * widen * moved
         total = total + mean / len(parts)
     spread = pd.DataFrame(total.reshape(len(total), -1))  # (R, T): pandas leaves NaN out
-    around = pd.DataFrame(centre.reshape(len(centre), -1))
     shape = total.shape[1:]
     common = sorted(set.intersection(*(set(part.seeds) for part in parts)))
     per_seed = np.mean([part.pick(common).points for part in parts], axis=0)
-    se_total, se_images = (draws.std().to_numpy().reshape(shape) for draws in (spread, around))
-    se_seeds = np.sqrt(np.maximum(se_total**2 - se_images**2, 0))
+    error = spread.std().to_numpy().reshape(shape)
     levels = (("seeds",) if degrees else ()) + (("images",) if parts[0].blocks > 1 else ())
     return Difference(
         estimate=_plain(np.mean([part.points.mean(0) for part in parts], axis=0)),
@@ -115,10 +85,7 @@ def contrast(*strata: Stratum, seed: int = 0) -> Difference:
         blocks=parts[0].blocks,
         levels=levels,
         sd_seed=_plain(per_seed.std(0, ddof=1)) if len(common) > 1 else float("nan"),
-        se_seeds=_plain(se_seeds) if len(common) > 1 else float("nan"),
-        se_images=_plain(se_images),
-        smallest_effect=_plain(POWER80 * se_total),
-        strata=len(parts),
+        smallest_effect=_plain(POWER80 * error),
     )
 
 

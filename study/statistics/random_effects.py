@@ -12,11 +12,12 @@ points (percent).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import t as student
 
+from study.statistics.bootstrap import POWER80, Difference
 from study.statistics.scores import mean_iou
 
 LEVEL, POWER = 0.95, 0.80
@@ -79,6 +80,12 @@ class Interval:
     freedom: np.ndarray
     """Degrees of freedom of the t distribution that the interval is from."""
     variances: Variances
+
+
+def as_difference(found: Interval, bootstrap: Difference) -> Difference:
+    """A difference with this interval in the place of its own; what does not depend on the interval stays."""
+    plain = {"low": found.low, "high": found.high, "smallest_effect": POWER80 * found.error}
+    return replace(bootstrap, **{name: float(v) if np.ndim(v) == 0 else v for name, v in plain.items()})
 
 
 def interval(strata: Sequence[np.ndarray], estimate: np.ndarray | None = None) -> Interval:

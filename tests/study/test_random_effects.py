@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from study.evidence import Study
 from study.statistics.coverage import bootstrap_coverage, random_effects_coverage, simulated
 from study.statistics.random_effects import Variances, interval, pseudo_values
 from study.statistics.scores import mean_iou
@@ -87,3 +88,21 @@ def test_seeds_that_would_settle_follow_from_the_variances():
 def test_one_seed_has_no_interval():
     with pytest.raises(ValueError, match="1 seeds and 6 blocks; an interval needs at least 2 of each"):
         interval([np.zeros((1, 6))])
+
+
+def test_a_profile_whose_interval_is_that_of_random_effects_judges_with_it(monkeypatch):
+    rng = np.random.default_rng(0)
+    counts = {name: {s: rng.integers(1, 50, (40, 3, 3)) for s in range(3)} for name in ("a", "b")}
+    drives = tuple(f"drive {i // 2}" for i in range(40))
+    study = Study("idd", [])
+    monkeypatch.setattr(Study, "seeds", lambda self, arms: {0, 1, 2})
+    monkeypatch.setattr(Study, "select", lambda self, arm: arm)
+    monkeypatch.setattr("study.evidence.counts_by_seed", lambda arm, what="counts": (counts[arm], drives))
+    found = study.difference("a", "b")
+    values = [100 * (mean_iou(counts["a"][s].sum(0)) - mean_iou(counts["b"][s].sum(0))) for s in range(3)]
+    assert found.estimate == pytest.approx(np.mean(values))
+    own = study.random_effects([{"a": 1, "b": -1}])
+    assert (found.low, found.high) == (own.low, own.high)
+    old = study.bootstrap([{"a": 1, "b": -1}])
+    assert (old.low, old.high) != (found.low, found.high)
+    assert found.smallest_effect == pytest.approx(2.80 * own.error, rel=1e-3)

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import t
 
 from dsrl_lib.metrics import iou, miou
-from study.statistics.bootstrap import Z95, contrast, difference, single
+from study.statistics.bootstrap import POWER80, Z95, contrast, difference, single
 from study.statistics.scores import Resamples, Scores, image_blocks, mean_iou, score
 
 SEQUENCES = ["a"] * 7 + ["b"] * 12
@@ -84,12 +84,9 @@ def test_known_variances():
     only_seeds = single(scores_from(points, np.tile(points, (50_000, 1))))
     half = t.ppf(0.975, 3) * points.std(ddof=1) / 2  # the textbook interval
     assert only_seeds.sd_seed == pytest.approx(points.std(ddof=1))
-    assert only_seeds.se_images == pytest.approx(0, abs=1e-9)
-    assert Z95 * only_seeds.se_seeds == pytest.approx(half, rel=0.02)
+    assert Z95 / POWER80 * only_seeds.smallest_effect == pytest.approx(half, rel=0.02)
     both = single(scores_from(points, points + image_error[:, None]))
-    assert both.se_images == pytest.approx(0.3, rel=0.02)
-    assert both.se_seeds == pytest.approx(only_seeds.se_seeds, rel=0.03)
-    assert both.smallest_effect == pytest.approx(2.80 * np.hypot(both.se_seeds, 0.3), rel=0.02)
+    assert both.smallest_effect == pytest.approx(2.80 * np.hypot(half / Z95, 0.3), rel=0.02)
     one = single(scores_from([3.0], 3.0 + image_error[:, None]))
     assert (one.low, one.high) == pytest.approx((3 - 1.96 * 0.3, 3 + 1.96 * 0.3), rel=0.02)
     assert one.levels == ("images",) and np.isnan(one.sd_seed) and both.levels == ("seeds", "images")
@@ -103,7 +100,7 @@ def test_strata_average_and_pool_their_degrees_of_freedom():
     error = np.sqrt((points.var(1, ddof=1) / 2).sum()) / 6
     assert found.estimate == pytest.approx(points.mean())
     assert found.per_seed == pytest.approx(points.mean(0))
-    assert Z95 * found.se_seeds == pytest.approx(t.ppf(0.975, 6) * error, rel=0.03)
+    assert Z95 / POWER80 * found.smallest_effect == pytest.approx(t.ppf(0.975, 6) * error, rel=0.03)
 
 
 def test_coverage_is_near_nominal():
@@ -169,25 +166,6 @@ def test_trimap_bands_are_scored_one_by_one():
         alone = single(score({s: c[:, band] for s, c in counts.items()}, resamples))
         assert alone.estimate == pytest.approx(together.estimate[band])
         assert (alone.low, alone.high) == pytest.approx((together.low[band], together.high[band]))
-
-
-def test_seeds_to_settle():
-    points = np.array([-1.0, 0.0, 1.0, 2.0, 3.0])
-    rng = np.random.default_rng(0)
-
-    def of(error):
-        return single(scores_from(points, points + rng.normal(0, error, (20_000, 1))))
-
-    few = of(0.1)
-    assert few.low < 0
-    needed = few.seeds_to_settle(lambda d: d.low > 0)
-    assert 6 <= needed <= 20
-    assert few.with_seeds(int(needed)).low > 0 >= few.with_seeds(int(needed) - 1).low
-    same = few.with_seeds(5)
-    assert (same.low, same.high) == pytest.approx((few.low, few.high), abs=0.15)
-    assert of(2.0).seeds_to_settle(lambda d: d.low > 0) == float("inf")  # the images alone leave it open
-    one = single(scores_from([1.0], 1 + rng.normal(0, 1, (100, 1))))
-    assert np.isnan(one.seeds_to_settle(lambda d: d.low > 0))
 
 
 def test_fast_enough():
