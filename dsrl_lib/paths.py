@@ -46,6 +46,21 @@ def results_dir() -> Path:
     return _folder("DSRL_RESULTS", root() / "results")
 
 
+def check_folder(path: Path, option: str) -> None:
+    """NotADirectoryError that names the option, unless `path` is a folder or can be made one. Nothing is made."""
+    first = next(part for part in (path, *path.absolute().parents) if part.exists() or part.is_symlink())
+    if not first.is_dir():
+        raise NotADirectoryError(f"{option} = {path}: Not a directory: {first}; give a folder to write")
+
+
+def check_file(path: Path, option: str) -> None:
+    """Make the folder of a file to write. IsADirectoryError that names the option, if `path` is a folder itself."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{option} = {path} is a folder; give the name of a file to write")
+    check_folder(path.parent, option)
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
 def _folder(variable: str, default: Path) -> Path:
     value = os.environ.get(variable)
     return Path(value).expanduser().resolve() if value else default

@@ -39,7 +39,7 @@ def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
     with ThreadPoolExecutor(READERS) as pool:
         lines = list(tqdm(pool.map(_line, frames), f"hash {index.stem}", len(frames), leave=False))
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    _write(index, {"listing": listing, "hash": digest})
+    write(index, {"listing": listing, "hash": digest})
     return digest
 
 
@@ -95,7 +95,7 @@ def _decode(folder: Path, frames: Sequence[Frame], name: str) -> None:
             raise
     images.flush()
     labels.flush()
-    _write(folder / "meta.json", {"shape": shape, "names": [frame.name for frame in frames]})
+    write(folder / "meta.json", {"shape": shape, "names": [frame.name for frame in frames]})
 
 
 def _require_space(folder: Path, wanted: int) -> None:
@@ -117,7 +117,8 @@ def _line(frame: Frame) -> str:
     return " ".join([frame.name, *sums, hashlib.sha256(frame.table).hexdigest()])
 
 
-def _write(path: Path, value: object) -> None:
+def write(path: Path, value: object) -> None:
+    """JSON, written by rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(value))

@@ -76,7 +76,7 @@ def _numbered(rows: Iterable[tuple[str, Colour | None]]) -> ClassList:
 
 def _read(path: Path, what: str) -> str:
     try:
-        return path.read_text()
+        return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the class list {path} cannot be read ({error}): it should be there, {what}; set DSRL_DATA "
                         f"to the folder that contains {path.parent.name}/ (see data/README.md)") from error  # fmt: skip

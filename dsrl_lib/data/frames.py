@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dsrl_lib.data.images import read_picture
 from dsrl_lib.paths import DataError as DataError
 
 INVALID = 254
@@ -42,12 +43,8 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def read_image(frame: Frame) -> np.ndarray:
-    """uint8 (H, W, 3) RGB. DataError for an unreadable or truncated file."""
-    try:
-        with Image.open(frame.image) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read image {frame.image}: {error}") from error
+    """uint8 (H, W, 3) RGB, as `read_picture` reads it. DataError for an unreadable or truncated file."""
+    return read_picture(frame.image)
 
 
 def read_label(frame: Frame) -> np.ndarray:

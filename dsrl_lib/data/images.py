@@ -1,7 +1,10 @@
-"""Pictures of any kind, as people have them: found in folders and patterns, read as 8-bit RGB."""
+"""Pictures of any kind, as people have them: found in folders and patterns, read as 8-bit RGB.
+
+Training, evaluation and prediction all read by `read_picture`.
+"""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from dsrl_lib.data.frames import DataError
+from dsrl_lib.paths import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
@@ -23,14 +26,15 @@ class Picture:
     """Path below the source it was found in, without its suffix."""
 
 
-def find_pictures(sources: Sequence[str]) -> list[Picture]:
-    """Files, folders (searched through) and patterns -> pictures, each once, in the order of the sources.
+def find_pictures(sources: Sequence[str], leave_out: Callable[[Path], bool] = lambda path: False) -> list[Picture]:
+    """Files, folders (searched through, with links) and patterns -> pictures, each once, in the order of the sources.
 
+    leave_out: of the files found in folders and by patterns, those that are not meant.
     DataError for a source that does not exist or holds no picture, and for two pictures that would share a name.
     """
     found: dict[Path, Picture] = {}
     for source in sources:
-        pictures = list(_pictures(source))
+        pictures = list(_pictures(source, leave_out))
         if not pictures:
             raise DataError(f"no pictures in {source!r}: looked for files that end in {', '.join(SUFFIXES)}")
         for picture in pictures:
@@ -46,36 +50,51 @@ def find_pictures(sources: Sequence[str]) -> list[Picture]:
     return list(found.values())
 
 
-def _pictures(source: str) -> Iterator[Picture]:
+def _pictures(source: str, leave_out: Callable[[Path], bool]) -> Iterator[Picture]:
+    if not source.strip():
+        raise DataError("an empty name is no source; '.' is the present folder")
     path = Path(source)
     if path.is_dir():
-        for folder, below, files in os.walk(path):  # follows no links, so no loops
-            below.sort()
-            for file in sorted(files):
+        for folder, files in _folders(path):
+            for file in files:
                 picture = Path(folder, file)
-                if picture.suffix.lower() in SUFFIXES:
+                if picture.suffix.lower() in SUFFIXES and not leave_out(picture):
                     yield Picture(picture, str(picture.relative_to(path).with_suffix("")))
     elif path.exists() or path.is_symlink():
         yield Picture(path, path.stem)
     elif any(sign in source for sign in "*?["):
         for name in sorted(glob(source, recursive=True)):
-            if Path(name).is_file():
+            if Path(name).is_file() and not leave_out(Path(name)):
                 yield Picture(Path(name), Path(name).stem)
     else:
         raise DataError(f"{source} does not exist; give an image, a folder, a pattern such as 'frames/*.png', or "
                         "dataset:split such as camvid:test")  # fmt: skip
 
 
+def _folders(top: Path) -> Iterator[tuple[str, list[str]]]:
+    """`top` and the folders below it, with their files. Each comes once, so that loops end; linked ones come last."""
+    seen, waiting = set(), [str(top)]
+    while waiting:
+        for folder, below, files in os.walk(waiting.pop(0)):  # follows no links itself
+            if os.path.realpath(folder) in seen:
+                below.clear()
+                continue
+            seen.add(os.path.realpath(folder))
+            below.sort()
+            waiting += [path for path in (os.path.join(folder, name) for name in below) if os.path.islink(path)]
+            yield folder, sorted(files)
+
+
 def read_picture(path: Path) -> np.ndarray:
     """uint8 (H, W, 3) RGB, upright as its EXIF data says; alpha is dropped, 16-bit grey is scaled to 8 bit.
 
-    DataError that names the file where it cannot be read, is truncated, or is too large to be a picture.
+    DataError that names the file if it cannot be read faithfully, is truncated, or is too large to be a picture.
     """
     if path.exists() and not path.is_file():
         raise DataError(f"cannot read image {path}: it is not a file")  # reading a pipe would wait for ever
     try:
         with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
+            ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith(("I", "F")):
                 return _from_deep(image, path)
             return np.asarray(image.convert("RGB"))
@@ -86,9 +105,9 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def _from_deep(image: Image.Image, path: Path) -> np.ndarray:
-    """Grey of 16 bits; other deep formats have no agreed range."""
+    """Grey of 16 bits; other deep formats have no agreed range. Pillow opens PGM of 16 bits with mode I."""
     values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+    if not (image.mode.startswith("I;16") or image.format == "PPM") or values.min() < 0 or values.max() > 65535:
         raise DataError(f"cannot read image {path}: mode {image.mode}; allowed: 8 bits per channel, or 16-bit grey")
     grey = np.round(values / 257).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)  # (H, W, 3)

@@ -1,14 +1,21 @@
 """Frames decoded each time they are asked for: of data sets whose frames differ in size, or that are too large to keep.
 
-They are indexed as the arrays of a cached split are. What is bad about a file shows when it is read, not before.
+They are indexed as the arrays of a cached split are. All files are checked once, before the first is used.
 """
 
+import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-from dsrl_lib.data.frames import DataError, Frame, image_size, read_image, read_label
+from dsrl_lib.data.cache import READERS, write
+from dsrl_lib.data.frames import DataError, Frame, read_image, read_label
+from dsrl_lib.metrics import VOID
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Images(Sequence[np.ndarray]):
 
 @dataclass(frozen=True)
 class Labels(Sequence[np.ndarray]):
-    """uint8 (H, W) by index, class ids or 255. DataError where a label map is not of the size of its image."""
+    """uint8 (H, W) by index, class ids or 255."""
 
     frames: Sequence[Frame]
 
@@ -34,9 +41,33 @@ class Labels(Sequence[np.ndarray]):
         return len(self.frames)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        frame = self.frames[index]
-        label, size = read_label(frame), image_size(frame.image)
-        if label.shape != size:
-            sizes = (f"{height} x {width}" for height, width in (label.shape, size))
-            raise DataError(f"{frame.label} is {', not '.join(sizes)} (height x width) as {frame.image} is")
-        return label
+        return read_label(self.frames[index])
+
+
+def check(frames: Sequence[Frame], record: Path) -> list[int]:
+    """Read every frame once; return the class ids that the label maps hold, without void. DataError names a bad file.
+
+    record: the file that remembers the answer. Its name has to change with the contents of the frames.
+    """
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return list(json.loads(record.read_text())["classes"])
+    found: set[int] = set()
+    with ThreadPoolExecutor(READERS) as pool:
+        try:
+            for ids in tqdm(pool.map(_check, frames), f"check {record.stem}", len(frames), leave=False):
+                found |= ids
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    classes = sorted(found - {VOID})
+    write(record, {"classes": classes})
+    return classes
+
+
+def _check(frame: Frame) -> set[int]:
+    """The ids of a label map. DataError if it is not of the size of its image."""
+    label, size = read_label(frame), read_image(frame).shape[:2]
+    if label.shape != size:
+        sizes = (f"{height} x {width}" for height, width in (label.shape, size))
+        raise DataError(f"{frame.label} is {', not '.join(sizes)} (height x width) as {frame.image} is")
+    return set(np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist())

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from dsrl_lib.data import lazy
 from dsrl_lib.data.cache import build_cache, manifest_hash, open_cache
-from dsrl_lib.data.class_tables import class_table
+from dsrl_lib.data.class_tables import VOID, class_table
 from dsrl_lib.data.frames import DataError, Frame, image_size
 from dsrl_lib.paths import cache_dir, data_dir
 from dsrl_lib.registry import dataset as entry_of
@@ -50,7 +51,8 @@ class Split:
 def load_split(dataset: str, split: str) -> Split:
     """The frames and label maps of `train`, `val` or `test`: decoded at the first call, then opened.
 
-    Frames of many sizes, or of a split above LARGEST_CACHE, are decoded each time they are read, and checked then.
+    Frames of many sizes, or of a split above LARGEST_CACHE, are decoded each time they are read; the first call checks
+    them all. A class that no label of `train` holds is named on stderr.
     `test` is `val` for a data set whose test labels are withheld. `streets` is drawn if it is missing; `camvid` is
     downloaded if it is missing and DSRL_DATA is not set. ValueError for an unknown dataset or split, DataError for
     missing or bad data (it names the file).
@@ -67,6 +69,8 @@ def load_split(dataset: str, split: str) -> Split:
     digest = manifest_hash(frames, cache_dir() / "manifests" / f"{dataset}-{split}-{listed}.json")
     names, sequences = [frame.name for frame in frames], [frame.sequence for frame in frames]
     if not entry_of(dataset).one_size or 4 * len(frames) * math.prod(image_size(frames[0].image)) > LARGEST_CACHE:
+        found = lazy.check(frames, cache_dir() / "checked" / f"{dataset}-{split}-{digest[:12]}.json")
+        _require_labels(dataset, split, found)
         return Split(names, sequences, lazy.Images(frames), lazy.Labels(frames), digest, None)
     folder = cache_dir() / f"{dataset}-{split}-{digest[:12]}"
     build_cache(folder, frames)
@@ -80,6 +84,16 @@ def list_frames(dataset: str, split: str) -> list[Frame]:
     if entry.download and not folder.exists() and not os.environ.get("DSRL_DATA"):
         named(entry.download)(folder)
     return named(entry.reader)(folder, split, *entry.arguments)
+
+
+def _require_labels(dataset: str, split: str, found: Sequence[int]) -> None:
+    """found: the class ids in the labels. Masks of 0 and 255 for two classes are a common mistake: 255 is void."""
+    classes = class_table(dataset).classes
+    if not found:
+        raise DataError(f"no pixel of {dataset} {split} is labelled with one of {', '.join(classes)}: all are void")
+    if split == "train" and (missing := [name for k, name in enumerate(classes) if k not in found]):
+        print(f"warning: no label of {dataset} train holds {', '.join(missing)}; a pixel stored as {VOID} is void, "
+              "and belongs to no class", file=sys.stderr)  # fmt: skip
 
 
 def _open(names: list[str], sequences: list[str], digest: str, folder: Path) -> Split:

@@ -5,8 +5,10 @@ that `evaluate` counts.
 """
 
 import errno
+import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.paths import check_folder
 from dsrl_lib.runs import write_atomically
 
 KINDS = {
@@ -35,6 +38,8 @@ KINDS = {
     "diff": "errors in the colour of what was predicted, if the truth is known",
     "sr": "the reconstruction, if the network has a SISR branch",
 }
+ALWAYS = ("rgb", "pred", "compose")
+"""Those that are made of every picture."""
 BLEND = 0.5
 FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR)
 """Errors of writing that the next picture would meet too."""
@@ -74,11 +79,15 @@ def predict(
 ) -> Summary:
     """Predict pictures into the folders KINDS of `out`; a bad picture is reported at the end and stops nothing.
 
-    sources: images, folders, patterns, or `dataset:split` (with truth). Every file is written by rename, so a call that
-    is cut off leaves only whole files. DataError for a source without pictures, OSError if `out` cannot be written.
+    sources: images, folders, patterns, or `dataset:split` (with truth). What an earlier call wrote to `out` is no
+    source, unless it is named itself. Every file is written by rename, so a call that is cut off leaves only whole
+    files. DataError for a source without pictures and, before anything is written, for one that would be overwritten;
+    OSError if `out` cannot be written.
     """
     table, begin = class_table(config.data.dataset), time.perf_counter()
-    jobs, written, failed = list(_jobs(sources, table)), 0, []
+    check_folder(out, "out")
+    jobs, written, failed = list(_jobs(sources, table, out)), 0, []
+    _keep_sources(jobs, out)
     for job in tqdm(jobs, "predict", unit=" images", disable=not progress, mininterval=0.5):
         try:
             for kind, pixels in results(model.eval(), config, job, tta or TTA(), table).items():
@@ -86,6 +95,8 @@ def predict(
             written += 1
         except DataError as error:
             failed.append(str(error))
+        except (ValueError, RuntimeError, MemoryError) as error:  # a picture that is too thin, or too large for memory
+            failed.append(f"{job.path or job.name} cannot be predicted: {str(error) or type(error).__name__}")
         except OSError as error:
             if error.errno in FATAL:
                 raise OSError(error.errno, f"{error.strerror}; {written} of {len(jobs)} pictures are done") from error
@@ -130,7 +141,7 @@ def label_ids(classes: np.ndarray, table: ClassTable) -> np.ndarray:
     return classes if table.label_ids is None else np.array(table.label_ids, np.uint8)[classes]
 
 
-def _jobs(sources: Sequence[str], table: ClassTable) -> Iterator[Job]:
+def _jobs(sources: Sequence[str], table: ClassTable, out: Path) -> Iterator[Job]:
     if not sources:
         raise DataError("nothing to predict: give images, folders, patterns, or dataset:split such as camvid:test")
     files = []
@@ -144,8 +155,26 @@ def _jobs(sources: Sequence[str], table: ClassTable) -> Iterator[Job]:
                 yield Job(name, split=loaded, index=index)
         else:
             files.append(source)
-    for picture in find_pictures(files) if files else ():
+    for picture in find_pictures(files, lambda path: _is_prediction(path, out)) if files else ():
         yield Job(picture.name, picture.path)
+
+
+def _is_prediction(path: Path, out: Path) -> bool:
+    """Whether `path` was written by an earlier call: all that is made of every picture lies beside it in `out`."""
+    with suppress(ValueError):
+        kind, *rest = Path(os.path.realpath(path)).relative_to(os.path.realpath(out)).parts
+        return kind in KINDS and bool(rest) and all(out.joinpath(made, *rest).exists() for made in ALWAYS)
+    return False
+
+
+def _keep_sources(jobs: Sequence[Job], out: Path) -> None:
+    """DataError if a source is a file that would be written, also by another path to it."""
+    sources = {os.path.realpath(job.path) for job in jobs if job.path is not None}
+    for job in jobs:
+        for kind in KINDS:
+            target = out / kind / f"{job.name}.png"
+            if target.exists() and os.path.realpath(target) in sources:
+                raise DataError(f"the prediction {target} would overwrite a source: choose another folder for --out")
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:

@@ -22,11 +22,19 @@ def resume(
 
     changes: "optim.lr=0.005" and the like, of the schedule and the loss weights. A changed run is a new one, whose
     configuration says which run it continues and from which step (`continues`); the old one stays as it is.
-    ValueError if the run is complete, if it has no checkpoint to change from, or for a setting that cannot change.
+    ValueError if the run is complete, if config.json is no longer the one that named the directory, if there is no
+    checkpoint to change from, or for a setting that cannot change.
     """
     if runs.is_complete(directory):
         raise ValueError(f"{directory.name} is complete: there is nothing to resume")
     config = runs.read_config(directory)
+    if config.run_id != directory.resolve().name:
+        raise ValueError(
+            f"{directory / 'config.json'} was changed: it is the configuration of {config.run_id}. Put back what it "
+            "was, and give changes as --set SECTION.KEY=VALUE"
+        )
+    if runs.folder(config).resolve() != directory.resolve():
+        raise ValueError(f"{directory} is not in the results folder: set DSRL_RESULTS to the one that it is in")
     if changes:
         config = _branch(directory, config, changes)
     return fit(config, device=device, workers=workers, devices=devices)
@@ -47,6 +55,9 @@ def _branch(directory: Path, config: Config, changes: Sequence[str]) -> Config:
     for name in state.get("weights", {}):
         if get(changed, f"loss.{name}") != get(config, f"loss.{name}"):
             raise ValueError(f"loss.{name} cannot change: this run calibrates it from a target share")
+    done = len(state["history"]) + bool(state["sums"])  # the last one may have only begun
+    if changed.optim.epochs < done:
+        raise ValueError(f"optim.epochs = {changed.optim.epochs}; allowed: {done} or more, since {done} have begun")
     changed = replace(changed, continues=f"{config.run_id}@{state['step']}")
     target = runs.folder(changed)
     if not checkpoint.exists(target) and not runs.is_complete(target):

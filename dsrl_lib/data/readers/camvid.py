@@ -37,7 +37,7 @@ def _stems(root: Path, split: str) -> list[str]:
     listing = root / f"{split}.txt"
     if not listing.is_file():
         return sorted({path.stem for path in (root / split).iterdir() if path.suffix in SUFFIXES})
-    paths = [Path(entry) for entry in listing.read_text().split()]
+    paths = [Path(entry) for entry in listing.read_text("utf-8-sig").split()]
     images = [path for path in paths if path.parent.name != f"{split}annot"]
     return [path.stem if path.suffix in SUFFIXES else path.name for path in images]
 

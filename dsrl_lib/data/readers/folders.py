@@ -60,6 +60,10 @@ def paired(
     paths = sorted(path for path in images.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(f"there are no images in {images}: looked for {', '.join(SUFFIXES)}. {hint}")
+    first: dict[str, Path] = {}
+    for path in paths:
+        if (other := first.setdefault(path.stem, path)) != path:
+            raise DataError(f"{other} and {path} share one label map: remove one of the two images")
     return [_pair(path, labels / f"{path.stem}.png", table, sequence(path.stem)) for path in paths]
 
 

@@ -12,6 +12,7 @@ from dsrl_lib import network, runs
 from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, colourise
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
+from dsrl_lib.deploy import predict as predictions
 from dsrl_lib.deploy.describe import describe, summary
 from dsrl_lib.deploy.predict import predict
 from dsrl_lib.deploy.pretrained import from_pretrained, open_weights
@@ -115,6 +116,70 @@ def test_a_split_is_predicted_with_its_errors(file, tmp_path):
         predict(model, config, ["camvid:test"], tmp_path, progress=False)
     with pytest.raises(DataError, match="nothing to predict: give images"):
         predict(model, config, [], tmp_path, progress=False)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("linked", [None, "folder", "file"])
+def test_no_source_is_overwritten(file, tmp_path, linked):
+    source, out = png(tmp_path / "camera/rgb/a.png"), tmp_path / "camera"
+    if linked:
+        out = tmp_path / "out"
+        (out / "rgb").parent.mkdir()
+        if linked == "folder":
+            (out / "rgb").symlink_to(source.parent)
+        else:
+            (out / "rgb").mkdir()
+            (out / "rgb/a.png").symlink_to(source)
+    before = files(tmp_path)
+    with pytest.raises(DataError, match=r"a\.png would overwrite a source: choose another folder for --out"):
+        predict(*open_weights(file), [str(source.parent)], out, progress=False)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("below", [".", "predicted"])
+def test_what_predict_wrote_is_no_source_of_the_next_call(file, tmp_path, below):
+    for name in ("a", "rgb/b", "sr/c"):  # names that predict uses too
+        png(tmp_path / f"{name}.png")
+    model, config = open_weights(file)
+    assert predict(model, config, [str(tmp_path)], tmp_path / below, progress=False).written == 3
+    first = files(tmp_path)
+    assert predict(model, config, [str(tmp_path)], tmp_path / below, progress=False).written == 3
+    assert files(tmp_path) == first
+    if below == ".":  # a pattern names its pictures without their folder
+        with pytest.raises(DataError, match=r"rgb/b\.png would overwrite a source"):
+            predict(model, config, [f"{tmp_path}/**/*.png"], tmp_path, progress=False)
+    else:
+        assert predict(model, config, [f"{tmp_path}/**/*.png"], tmp_path / below, progress=False).written == 3
+
+
+def test_a_linked_folder_is_searched_once(tmp_path):
+    png(tmp_path / "disk/day1/a.png"), png(tmp_path / "frames/z/z.png")
+    (tmp_path / "frames/day1").symlink_to(tmp_path / "disk/day1")
+    (tmp_path / "frames/again").symlink_to(tmp_path / "frames/z")
+    (tmp_path / "frames/up").symlink_to(tmp_path / "frames")
+    assert [p.name for p in find_pictures([str(tmp_path / "frames")])] == ["z/z", "day1/a"]
+    with pytest.raises(DataError, match="an empty name is no source"):
+        find_pictures([""])
+
+
+def test_a_picture_that_fails_in_the_network_is_named_and_stops_no_other(file, tmp_path, monkeypatch):
+    real, frames = predictions.image_output, tmp_path / "in"
+    png(frames / "a.png"), png(frames / "b.png", 2000, 1), png(frames / "c.png", 21, 31), png(frames / "d.png")
+
+    def short_of_memory(model, image, config, tta):
+        if image.shape == (21, 31, 3):
+            raise MemoryError
+        return real(model, image, config, tta)
+
+    monkeypatch.setattr(predictions, "image_output", short_of_memory)
+    done = predict(*open_weights(file), [str(frames)], tmp_path / "out", progress=False)
+    assert sorted(path.name for path in (tmp_path / "out/pred").iterdir()) == ["a.png", "d.png"]
+    assert done.written == 2 and len(done.failed) == 2
+    assert "in/b.png cannot be predicted: " in done.failed[0]
+    assert "in/c.png cannot be predicted: MemoryError" in done.failed[1]
 
 
 def test_weights_open_by_path_and_by_run_id(file, results):

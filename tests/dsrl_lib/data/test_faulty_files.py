@@ -1,0 +1,118 @@
+"""Files of your own data set that are read wrongly elsewhere, or that are bad: all is said before training."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from written_frames import SIZE, cycle, picture, save
+
+from dsrl_lib.data.class_tables import class_table
+from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.images import read_picture
+from dsrl_lib.data.split import load_split
+
+
+@pytest.fixture
+def orchard(root: Path) -> Path:
+    """Two frames per split, of three classes."""
+    for split in ("train", "val"):
+        for k in range(2):
+            save(root / f"orchard/{split}/images/{k}.png", picture(k))
+            save(root / f"orchard/{split}/labels/{k}.png", cycle(0, 1, 2, 255))
+    (root / "orchard/classes.txt").write_text("soil\ntree\nfruit\n")
+    return root / "orchard"
+
+
+def kinds() -> dict[str, Image.Image]:
+    """One picture in the kinds that are read faithfully, by the name of the file."""
+    grey, colours = np.arange(48 * 40, dtype=np.uint16).reshape(48, 40) * 30, Image.fromarray(picture(3, (48, 40)))
+    return {
+        "deep.png": Image.fromarray(grey),
+        "deep.tif": Image.fromarray(grey),
+        "deep.pgm": Image.fromarray(grey),
+        "palette.png": colours.quantize(16),
+        "cmyk.jpg": colours.convert("CMYK"),
+        "alpha.png": colours.convert("RGBA"),
+        "bits.png": colours.convert("1"),
+    }
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_training_reads_what_predict_reads(orchard: Path, name: str) -> None:
+    image = kinds()[name]
+    path = orchard / "train/images" / name
+    image.save(path)
+    save(orchard / f"train/labels/{path.stem}.png", cycle(0, 1, size=(48, 40)))
+    split = load_split("orchard", "train")
+    read = split.images[split.names.index(path.stem)]
+    np.testing.assert_array_equal(read, read_picture(path))
+    if path.stem == "deep":  # 16 bits -> 8 bits
+        expected = np.round(np.arange(48 * 40).reshape(48, 40) * 30 / 65535 * 255)
+        np.testing.assert_array_equal(read, np.repeat(expected[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_turned_photo_is_upright_in_training_too(orchard: Path, orientation: int) -> None:
+    upright = Image.fromarray(np.kron(picture(1, (4, 8)), np.ones((16, 16, 1), np.uint8)))  # 64 x 128
+    turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}[orientation]  # 6: to be turned clockwise
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright.transpose(turn).save(orchard / "val/images/2.png", exif=exif)
+    save(orchard / "val/labels/2.png", cycle(0, 1, size=(64, 128)))
+    np.testing.assert_array_equal(load_split("orchard", "val").images[2], np.asarray(upright))
+
+
+@pytest.mark.parametrize("pixels", [np.zeros(SIZE, np.float32), np.full(SIZE, 200, np.int32)])
+def test_pixels_without_a_known_range_are_refused(orchard: Path, pixels: np.ndarray) -> None:
+    (orchard / "val/images/1.png").unlink()
+    Image.fromarray(pixels).save(orchard / "val/images/1.tif")
+    with pytest.raises(DataError, match=r"cannot read image .*val/images/1.tif: mode [FI]; allowed: 8 bits per chan"):
+        load_split("orchard", "val")
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_the_first_class(orchard: Path) -> None:
+    (orchard / "classes.txt").write_bytes(b"\xef\xbb\xbfvoid\r\nsoil\r\ntree\r\n")
+    assert class_table("orchard").classes == ("soil", "tree")
+
+
+def test_two_images_of_one_name_are_refused(orchard: Path) -> None:
+    Image.fromarray(picture()).save(orchard / "train/images/0.jpg")
+    save(orchard / "train/images/0.k.png", picture())  # between the two in the order of names
+    save(orchard / "train/labels/0.k.png", cycle(0, 1))
+    with pytest.raises(DataError, match=r"images/0.jpg and .*images/0.png share one label map"):
+        load_split("orchard", "train")
+
+
+def test_a_class_without_a_pixel_is_named(orchard: Path, capsys: pytest.CaptureFixture) -> None:
+    (orchard / "classes.txt").write_text("ground\ncrack\n")
+    for path in orchard.glob("*/labels/*.png"):
+        save(path, cycle(0, 255))  # a mask of 0 and 255
+    for _ in range(2):  # the second call reads no file again
+        load_split("orchard", "train")
+        assert "no label of orchard train holds crack; a pixel stored as 255 is void" in capsys.readouterr().err
+    load_split("orchard", "val")  # a class may be missing where nothing is learned
+    assert "crack" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_split_without_a_labelled_pixel_is_refused(orchard: Path, split: str) -> None:
+    for path in orchard.glob("*/labels/*.png"):
+        save(path, cycle(255))
+    with pytest.raises(DataError, match=f"no pixel of orchard {split} is labelled with one of soil, tree, fruit"):
+        load_split("orchard", split)
+
+
+def test_a_bad_file_is_found_before_it_is_used(orchard: Path) -> None:
+    image, label = orchard / "val/images/1.png", orchard / "val/labels/1.png"
+    load_split("orchard", "val")
+    save(label, cycle(7))
+    with pytest.raises(DataError, match=r"val/labels/1.png has unknown ids \[7\]"):
+        load_split("orchard", "val")
+    save(label, cycle(0, size=(31, 64)))
+    with pytest.raises(DataError, match=r"val/labels/1.png is 31 x 64, not 32 x 64"):
+        load_split("orchard", "val")
+    save(label, cycle(0, 1))
+    image.write_bytes(image.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"cannot read image .*val/images/1.png"):
+        load_split("orchard", "val")
