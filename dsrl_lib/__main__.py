@@ -101,7 +101,9 @@ def evaluate(
     from tempfile import TemporaryDirectory
 
     from dsrl_lib.evaluation.report import split_report, write_report
+    from dsrl_lib.paths import check_folder
 
+    check_folder(out or Path(), "--out")
     model, config = _open(weights, host, device)
     report = split_report(model, config, data, split, tta)
     source = {"weights": str(weights), "run": config.run_id, "data": data, "split": split}

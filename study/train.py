@@ -8,6 +8,7 @@ from dsrl_lib import runs
 from dsrl_lib.config import Config
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
+from dsrl_lib.training.schedule import schedule_epochs
 from study.presets import parent_of, preset
 
 
@@ -29,7 +30,9 @@ def train_with_parents(config: Config, **how: Any) -> Path:
     """
     directory = runs.folder(config)
     if config.warm_start and not runs.is_complete(directory) and not checkpoint.exists(directory):
-        train_with_parents(_planned_parent(config), **how)
+        parent = _planned_parent(config)
+        schedule_epochs(config, _epochs_until(parent))  # a mistake shows before the parents are trained
+        train_with_parents(parent, **how)
     made = runs.read_config(fit(config, **how)).run_id
     if made != config.run_id:
         raise RuntimeError(
@@ -37,6 +40,11 @@ def train_with_parents(config: Config, **how: Any) -> Path:
             "move that directory away and train the run again"
         )
     return directory
+
+
+def _epochs_until(config: Config | None) -> int:
+    """Epochs of a planned run and of those that it starts from."""
+    return config.optim.epochs + _epochs_until(parent_of(config)) if config else 0
 
 
 def _planned_parent(config: Config) -> Config:

@@ -22,6 +22,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import MEAN, STD, normalise
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.paths import check_file
 
 Format = Literal["onnx", "torchscript", "pt2"]
 SUFFIXES: dict[str, str] = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2"}
@@ -69,6 +70,7 @@ def export(network: DSRL, config: Config, target: Path, format: Format, normalis
         raise ValueError(f"format = {format!r}; allowed: {', '.join(SUFFIXES)}")
     if target.suffix != SUFFIXES[format]:
         raise ValueError(f"{target}: a file of format {format} ends in {SUFFIXES[format]}")
+    check_file(target, "out")
     wrapped = ForExport(copy.deepcopy(network).cpu().float(), normalised)
     inputs = [_images(shape, normalised) for shape in SHAPES]
     found: list[float] = []

@@ -11,6 +11,9 @@ from dsrl_lib.deploy.pretrained import FILE, open_weights
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
+from dsrl_lib.paths import check_file
+
+SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,11 @@ def prune(source: Path, target: Path, fold: bool = False) -> tuple[Size, Size]:
 
     source: a run directory or a file of this library. fold: also fold batch norms into convolutions. The logits are
     compared: they must be bit-equal, or equal up to rounding if folded; else RuntimeError, and no file. ValueError if
-    source and target are one file.
+    target does not end in .safetensors, or is the source.
     """
+    if target.suffix != SUFFIX:
+        raise ValueError(f"target = {target}; allowed: a name that ends in {SUFFIX}")
+    check_file(target, "target")
     model, config = open_weights(source)
     if target.exists() and target.samefile(source / FILE if source.is_dir() else source):
         raise ValueError(f"{target} is the file to be pruned: choose another name")

@@ -4,16 +4,19 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
 from dsrl_lib.device import autocast, device_name
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.paths import check_file
 
 PERCENTILES = (50, 90, 99)
 
@@ -39,7 +42,9 @@ def speed_table(
 
     sizes: that of the run's input if empty. threads: PyTorch's on the CPU; None leaves them as they are.
     """
+    _check(batch, seconds, trace)
     if threads is not None:
+        check("threads", threads, Annotated[int, at_least(1)])
         torch.set_num_threads(threads)
     pruned = model.eval().prune().to(memory_format=torch.channels_last)
     sizes = sizes or [tuple(cost.example_input(config).shape[2:])]
@@ -63,12 +68,9 @@ def speed(
     Latency is from the normalised input to class ids at the size of the output, after a warm-up of a tenth of
     `seconds`; it and the throughput are each measured for `seconds`. Peak memory is that of the device's allocator, or
     on the CPU the largest sum of live activations. trace: also write a chrome trace of one frame of the first size.
-    ValueError for a batch below 1, and for seconds that are not above 0 and finite.
+    ValueError for a batch below 1, and for seconds that are not above 0 and finite; OSError if `trace` is a folder.
     """
-    if batch < 1:
-        raise ValueError(f"batch = {batch}; allowed: 1 or more")
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"seconds = {seconds}; allowed: a finite number above 0")
+    _check(batch, seconds, trace)
     device = next(model.parameters()).device
     rows = {}
     for size in sizes:
@@ -83,6 +85,14 @@ def speed(
     if trace is not None:
         _trace(model, config, sizes[0], trace)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("input")
+
+
+def _check(batch: int, seconds: float, trace: Path | None) -> None:
+    check("batch", batch, Annotated[int, at_least(1)])
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"seconds = {seconds}; allowed: a finite number above 0")
+    if trace is not None:
+        check_file(trace, "trace")
 
 
 def _infer(model: DSRL, config: Config, frames: Tensor) -> Tensor:
@@ -118,5 +128,4 @@ def _trace(model: DSRL, config: Config, size: tuple[int, int], path: Path) -> No
     frame = torch.randn(1, 3, *size, device=device)
     with profile(activities=kinds) as profiler:
         _infer(model, config, frame)
-    path.parent.mkdir(parents=True, exist_ok=True)
     profiler.export_chrome_trace(str(path))

@@ -19,6 +19,7 @@ from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import class_ids
 from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.paths import check_file
 from dsrl_lib.runs import write_atomically
 
 SIZE = (1024, 2048)
@@ -34,6 +35,7 @@ def submit(
     Everything is checked before the zip appears: the classes, the number and names of the images, their size, and the
     ids of each map. DataError with what is wrong; nothing is written then.
     """
+    check_file(target, "out")
     if class_table(config.data.dataset).classes != CITYSCAPES.classes:
         raise DataError(f"the network has the classes of {config.data.dataset}; the server takes those of cityscapes")
     found = [picture for picture in find_pictures([str(images)]) if picture.path.name.endswith(IMAGE)]

@@ -20,12 +20,18 @@ def learning_rate(config: Config, step: int, epoch_steps: int, epochs_before: in
     step: counted from the start of this run. epochs_before: epochs of training behind the weights that it starts from.
     ValueError for a schedule that ends before the run does.
     """
+    epochs = schedule_epochs(config, epochs_before)
+    done = (epochs_before * epoch_steps + step) / (epochs * epoch_steps)
+    return config.optim.lr * decay(done, config)
+
+
+def schedule_epochs(config: Config, epochs_before: int) -> int:
+    """Epochs of the whole schedule of a run, with those of the runs before it. ValueError if it ends before the run."""
     end = epochs_before + config.optim.epochs
     epochs = config.optim.schedule_epochs or end
     if epochs < end:
         raise ValueError(f"optim.schedule_epochs = {epochs}, but arm {config.arm!r} ends after {end} epochs")
-    done = (epochs_before * epoch_steps + step) / (epochs * epoch_steps)
-    return config.optim.lr * decay(done, config)
+    return epochs
 
 
 def decay(done: float, config: Config) -> float:

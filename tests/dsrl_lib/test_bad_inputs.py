@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from dsrl_lib import network, runs
 from dsrl_lib.__main__ import main
 from dsrl_lib.data.images import read_picture
+from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
 from study.__main__ import main as study_main
 from study.presets import preset
@@ -265,3 +266,36 @@ def test_a_damaged_run_names_its_file(dsrl, results):
 def test_a_speed_cannot_be_measured_for_such_a_time(dsrl, weights, seconds):
     status, _, errors = dsrl("speed", weights, "--seconds", seconds)
     assert status == 1 and f"seconds = {float(seconds)}; allowed: a finite number above 0" in errors
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["speed", "W", "--threads", "0"], "threads = 0; allowed: a whole number, 1 or more"),
+        (["speed", "W", "--batch", "0"], "batch = 0; allowed: a whole number, 1 or more"),
+        (["speed", "W", "--trace", "FOLDER"], "is a folder; give the name of a file to write"),
+        (["speed", "W", "--trace", "FILE/trace.json"], "Not a directory"),
+        (["prune", "W", "x.pth"], "x.pth; allowed: a name that ends in .safetensors"),
+        (["prune", "W", "FOLDER/a.safetensors"], "is a folder; give the name of a file to write"),
+        (["export", "W", "FOLDER/a.onnx"], "is a folder; give the name of a file to write"),
+        (["export", "W", "x.pt"], "a file of format onnx ends in .onnx"),
+        (["evaluate", "--weights", "W", "--data", "streets", "--out", "FILE"], "--out = "),
+        (["predict", "PICTURE", "--weights", "W", "--out", "FILE"], "out = "),
+        (["submit", "FOLDER", "--weights", "W", "--out", "FOLDER/a.onnx"], "is a folder; give the name of a file to"),
+    ],
+)
+def test_where_nothing_can_be_written_nothing_is_computed(dsrl, weights, tmp_path, monkeypatch, command, message):
+    def computed(*_, **__):
+        raise AssertionError("the error came after the work")
+
+    monkeypatch.setattr(DSRL, "forward", computed)
+    saved(tmp_path / "a.png", "PNG")
+    (tmp_path / "file").write_text("mine")
+    for name in ("a.safetensors", "a.onnx"):
+        (tmp_path / "folder" / name).mkdir(parents=True)
+    places = {"W": weights, "PICTURE": tmp_path / "a.png", "FILE": tmp_path / "file", "FOLDER": tmp_path / "folder"}
+    words = [str(Path(places.get(first, first), *rest)) for first, *rest in (word.split("/") for word in command)]
+    before = sorted(tmp_path.rglob("*"))
+    status, _, errors = dsrl(*words)
+    assert status == 1 and message in errors and "Traceback" not in errors, errors
+    assert sorted(tmp_path.rglob("*")) == before and (tmp_path / "file").read_text() == "mine"

@@ -36,6 +36,12 @@ def test_a_schedule_that_ends_too_early_is_explained(results):
         train_with_parents(tiny("sssr_long", "optim.schedule_epochs=2"), progress=False)
 
 
+def test_a_schedule_that_ends_too_early_shows_before_any_stage_is_trained(results):
+    with pytest.raises(ValueError, match=r"optim\.schedule_epochs = 2, but arm 'dsrl' ends after 3 epochs"):
+        train_with_parents(tiny("dsrl", "optim.schedule_epochs=2"), progress=False)
+    assert not results.exists()
+
+
 def test_stages_are_one_long_run_cut_in_pieces(results):
     """A run of three stages is bit-equal to a chain of runs: same samples, learning rates, fresh optimisers."""
     chain = tiny("sssr_long")  # a stage, then two more from its weights
