@@ -4,7 +4,7 @@ A range is written beside the thing it belongs to: `batch_size: Annotated[int, a
 """
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import NoneType, UnionType
@@ -63,7 +63,7 @@ class one_of:  # noqa: N801 - reads as the functions above
 def check(name: str, value: Any, kind: Any) -> None:
     """ValueError with the name, the value and what is allowed, unless `value` is of the annotated type `kind`.
 
-    kind: int, float, bool, str, a Literal, `str | None`, or a number with its range, such as
+    kind: int, float, bool, str, list, dict, `list[str]`, a Literal, `str | None`, or a number with its range, such as
     `Annotated[int, at_least(1)]`. A whole number is a float too; NaN and infinity are no numbers.
     """
     if not _fits(value, kind):
@@ -71,6 +71,26 @@ def check(name: str, value: Any, kind: Any) -> None:
         names = limits.names if isinstance(limits, one_of) else get_args(kind) if get_origin(kind) is Literal else ()
         hint = did_you_mean(value, names)
         raise ValueError(f"{name} = {value!r}; allowed: {words(kind)}{hint}")
+
+
+def check_fields(name: str, value: Any, kinds: Mapping[str, Any]) -> None:
+    """ValueError that names the field, unless `value` has fields of these kinds, as a record in JSON has them.
+
+    kinds: by name, each a kind as in `check` or such a mapping again. "name?" may be missing, "*" is every other field,
+    and others are not looked at.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name or 'the content'} = {value!r}; allowed: {words(dict)}")
+    prefix, known = f"{name}." if name else "", {field.removesuffix("?"): kind for field, kind in kinds.items()}
+    for field in kinds:
+        if field not in value and field != "*" and not field.endswith("?"):
+            raise ValueError(f"{prefix}{field} is missing")
+    for field, found in value.items():
+        kind = known.get(field, known.get("*"))
+        if isinstance(kind, Mapping):
+            check_fields(f"{prefix}{field}", found, kind)
+        elif kind is not None:
+            check(f"{prefix}{field}", found, kind)
 
 
 def parse(name: str, value: Any, kind: Any) -> Any:
@@ -102,7 +122,9 @@ def words(kind: Any) -> str:
         return ", ".join(map(str, get_args(kind)))
     if get_origin(kind) is UnionType:
         return " or ".join(words(item) for item in get_args(kind))
-    return {int: "a whole number", float: "a number", bool: "true, false", str: "text", NoneType: "nothing"}[kind]
+    if get_origin(kind) is list:
+        return f"a list, each item {words(get_args(kind)[0])}"
+    return _WORDS[kind]
 
 
 def did_you_mean(name: Any, valid: Iterable[Any]) -> str:
@@ -110,6 +132,12 @@ def did_you_mean(name: Any, valid: Iterable[Any]) -> str:
     names = {str(item).lower(): item for item in valid}
     near = get_close_matches(str(name).lower(), names, n=1)
     return f" (did you mean {names[near[0]]}?)" if near else ""
+
+
+_WORDS = {
+    int: "a whole number", float: "a number", bool: "true, false", str: "text", NoneType: "nothing",
+    dict: "fields by their names", list: "a list",
+}  # fmt: skip
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -120,6 +148,8 @@ def _fits(value: Any, kind: Any) -> bool:
         return any(value == item and type(value) is type(item) for item in get_args(kind))
     if get_origin(kind) is UnionType:
         return any(_fits(value, item) for item in get_args(kind))
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(_fits(item, get_args(kind)[0]) for item in value)
     if kind in (int, float):
         return isinstance(value, (int, kind)) and not isinstance(value, bool) and math.isfinite(value)
     return value is None if kind is NoneType else isinstance(value, kind)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,6 +12,7 @@ from safetensors.torch import save as serialised
 from torch import nn
 
 from dsrl_lib import runs
+from dsrl_lib.allowed import check
 from dsrl_lib.config import Config, datasets
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import MEAN, STD
@@ -106,7 +108,7 @@ def load(path: Path) -> tuple[DSRL, Config]:
     """The network and configuration that `save` wrote, on the CPU. ValueError if the file does not fit itself."""
     tensors, config = read(path)
     found = metadata(path)
-    _check_classes(config.data.dataset, json.loads(found.get("classes", "null")), path)
+    _check_classes(config.data.dataset, stored(path, "classes", list[str] | None), path)
     network = build(_without_download(config))
     if "folded" in found:
         fold_batch_norms(network)
@@ -127,7 +129,7 @@ def _check_classes(dataset: str, stored: list[str] | None, path: Path) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], Config]:
-    """Tensors and configuration of a file that `save` wrote."""
+    """Tensors and configuration of a file that `save` wrote. ValueError if its images were normalised otherwise."""
     if not path.exists():
         raise FileNotFoundError(
             f"{path} does not exist: weights are not kept in git. Copy the file from where the run was trained, or "
@@ -138,6 +140,9 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], Config]:
         config = Config.from_dict(json.loads(found["config"]))
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"the configuration in {path} cannot be read: {error}") from None
+    here = {"mean": list(MEAN), "std": list(STD)}
+    if (there := stored(path, "normalisation", dict | None)) not in (None, here):
+        raise ValueError(f"{path} takes images normalised by {there}; this library normalises by {here}")
     with safe_open(path, framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}, config  # noqa: SIM118
 
@@ -152,6 +157,16 @@ def metadata(path: Path) -> dict[str, str]:
     if "config" not in found:
         raise ValueError(f"{path} holds no configuration: it was not written by this library")
     return found
+
+
+def stored(path: Path, name: str, kind: Any) -> Any:
+    """A value of the metadata; None if it is missing. ValueError if it is not of its kind."""
+    try:
+        value = json.loads(metadata(path).get(name, "null"))
+        check(name, value, kind)
+    except ValueError as error:
+        raise ValueError(f"the metadata of {path} cannot be read: {error}") from None
+    return value
 
 
 def warm_start(network: DSRL, path: Path, run_id: str) -> None:

@@ -17,11 +17,22 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from dsrl_lib.allowed import check_fields
 from dsrl_lib.config import Config
 from dsrl_lib.paths import results_dir
 
 GRADIENT_COLUMNS = ("gradient", "share")
 """Before the name of a term: the norm of its gradient on the shared encoder, and its share of the sum of the norms."""
+
+
+_SCORES = {"miou": float | None, "iou?": list[float | None], "*": float | None}
+METRICS = {"val": _SCORES, "test": _SCORES, "cost?": {"input?": list[int], "*": float | bool | None}}
+"""What metrics.json holds (`allowed.check_fields`). A score is null if no pixel is labelled."""
+ENVIRONMENT = {
+    "device?": str, "dirty?": bool | None, "commit?": str | None, "threads?": int, "train_seconds?": float,
+    "peak_memory_mib?": float | None, "data?": {"*": str}, "loss_weights?": {"*": float},
+}  # fmt: skip
+"""What env.json holds."""
 
 
 class RunBusyError(RuntimeError):
@@ -161,12 +172,14 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The inverse of `write_json`; ValueError names a damaged file."""
+def read_json(path: Path, kinds: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The inverse of `write_json`; ValueError names a damaged file. kinds: what it has to hold (`check_fields`)."""
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        values = json.loads(path.read_text("utf-8"))
+        check_fields("", values, kinds or {})
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
+    return values
 
 
 def write_history(path: Path, rows: Iterable[Mapping[str, Any]], terms: Iterable[str]) -> None:

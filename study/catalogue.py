@@ -12,13 +12,20 @@ import pandas as pd
 
 from dsrl_lib.config import Config
 from dsrl_lib.paths import results_dir
-from dsrl_lib.runs import is_complete, read_json
+from dsrl_lib.runs import ENVIRONMENT, METRICS, is_complete, read_json
 from study.arms import ARMS
 from study.presets import preset
 from study.profiles import PROFILES, SEARCH_SEED
 
 SPLITS = ("val", "test")
 """`test` is what is reported; for Cityscapes it is the official val split, whose labels are public."""
+
+
+_CONFIG = {
+    "profile": str, "arm": str, "seed": int, "loss": dict, "optim": {"epochs": int},
+    "data": {"dataset": str, "height": int, "width": int}, "model": {"host": str, "input_scale": float},
+}  # fmt: skip
+"""What tables need of a config.json, which may be older than some settings."""
 
 
 class DamagedRunError(ValueError):
@@ -162,17 +169,15 @@ def counts_by_seed(
 def load_run(folder: Path) -> Run:
     """The complete run in a directory. DamagedRunError names a bad file."""
 
-    def read(name: str) -> dict[str, Any]:
+    def read(name: str, kinds: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            return read_json(folder / name)
+            return read_json(folder / name, kinds)
         except (OSError, ValueError) as error:
             raise DamagedRunError(f"{folder / name} cannot be read: {error}") from None
 
-    run = Run(folder, config=read("config.json"), env=read("env.json"), metrics=read("metrics.json"))
-    try:
-        name = f"{run.profile}-{run.host}-{run.arm}-s{run.seed}-"
-    except (KeyError, TypeError) as error:
-        raise DamagedRunError(f"{folder / 'config.json'} lacks {error}") from None
+    config, env = read("config.json", _CONFIG), read("env.json", ENVIRONMENT)
+    run = Run(folder, config, env, read("metrics.json", METRICS))
+    name = f"{run.profile}-{run.host}-{run.arm}-s{run.seed}-"
     if not folder.name.startswith(name):
         raise DamagedRunError(f"{folder / 'config.json'} is not the configuration that named this directory")
     return run

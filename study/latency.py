@@ -50,9 +50,10 @@ def _networks(profile: str, device: str) -> dict[Hashable, list[Path]]:
     """The complete runs by what decides their latency; the last part of a key is the number of threads."""
     networks: dict[Hashable, list[Path]] = defaultdict(list)
     for path in sorted((results_dir() / profile / "runs").glob("*/metrics.json")):
-        environment = runs.read_json(path.with_name("env.json"))
+        environment = runs.read_json(path.with_name("env.json"), runs.ENVIRONMENT | {"device": str, "threads": int})
         if environment["device"] != device:
             raise ValueError(f"{path.parent.name} ran on {environment['device']}, and this device is {device}")
+        runs.read_json(path, {"cost": dict})  # what is written at the end can be
         config = runs.read_config(path.parent)
         sides = (config.data.dataset, config.data.height, config.data.width)
         networks[(config.model, *sides, config.optim.precision, environment["threads"])].append(path.parent)

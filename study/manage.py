@@ -15,11 +15,10 @@ def runs_table(profile: str) -> str:
     lines = [f"{'run':68}{'state':14}{'epochs':>9}{'val':>8}{'test':>8}"]
     for folder in sorted((results_dir() / profile / "runs").glob("*/")):
         if (folder / "config.json").exists():
-            config = runs.read_json(folder / "config.json")
+            config = runs.read_json(folder / "config.json", {"optim": {"epochs": int}})
             done, total = len(_history(folder)), config["optim"]["epochs"]
             complete = runs.is_complete(folder)
-            metrics = runs.read_json(folder / "metrics.json") if complete else {}
-            points = [f"{100 * metrics[split]['miou']:.2f}" if complete else "" for split in ("val", "test")]
+            points = [_points(folder, split) if complete else "" for split in ("val", "test")]
             state = "complete" if complete else "cut off" if (folder / "last.pt").exists() else "not started"
             lines.append(f"{folder.name:68}{state:14}{f'{done}/{total}':>9}{points[0]:>8}{points[1]:>8}")
     return "\n".join(lines)
@@ -34,10 +33,7 @@ def compare(a: Path, b: Path) -> str:
             lines.append(f"{key:32}{first.get(key)}  |  {second.get(key)}")
     for split in ("val", "test"):
         shown = [
-            f"{100 * runs.read_json(path / 'metrics.json')[split]['miou']:.2f}"
-            if runs.is_complete(path)
-            else "not complete"
-            for path in (a, b)
+            _points(path, split) if runs.is_complete(path) else "not complete" for path in (a, b)
         ]
         lines.append(f"{split + ' mIoU (points)':32}{'  |  '.join(shown)}")
     return "\n".join(lines)
@@ -51,9 +47,15 @@ def delete(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
+def _points(folder: Path, split: str) -> str:
+    """The mIoU of a complete run, or a dash if its split has no labelled pixel."""
+    score = runs.read_json(folder / "metrics.json", runs.METRICS)[split]["miou"]
+    return "-" if score is None else f"{100 * score:.2f}"
+
+
 def _history(folder: Path) -> list[dict[str, str]]:
     path = folder / "history.csv"
-    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+    return list(csv.DictReader(path.read_text(errors="replace").splitlines())) if path.exists() else []
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

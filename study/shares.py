@@ -27,7 +27,7 @@ def shares_table(config: Config, device: str = "auto") -> pd.DataFrame:
     rows = _rows(state, batch, "start")
     trained = runs.folder(config) / "final.safetensors"
     if runs.is_complete(trained.parent) and trained.exists():
-        state.weights = runs.read_json(trained.with_name("env.json")).get("loss_weights", {})
+        state.weights = runs.read_json(trained.with_name("env.json"), runs.ENVIRONMENT).get("loss_weights", {})
         load_strictly(state.network, network.read(trained)[0], str(trained))
         rows += _rows(state, batch, "end")
     return pd.DataFrame(rows)

@@ -1,6 +1,5 @@
 """Say what is in a file of weights, and what a network is made of."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -19,7 +18,8 @@ def describe(path: Path) -> str:
     found = network.metadata(path)
     lines = [f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, run {config.run_id}"]
     lines += [f"{name}: {value}" for name, value in config.to_dict().items()]
-    lines += [f"classes: {', '.join(json.loads(found['classes']))}", f"normalisation: {found['normalisation']}"]
+    classes = network.stored(path, "classes", list[str] | None)
+    lines += [f"classes: {', '.join(classes or ['?'])}", f"normalisation: {found.get('normalisation', '?')}"]
     lines += [f"batch norms folded: {'yes' if 'folded' in found else 'no'}"]
     environment = path.parent / "env.json"
     if environment.exists():

@@ -7,9 +7,15 @@ from typing import Any
 import torch
 
 from dsrl_lib import runs
+from dsrl_lib.allowed import check_fields
 
 NAMES = ("last.pt", "previous.pt")
 """Newest first."""
+CONTENT = {
+    "config": dict, "network": dict, "optimizer": dict, "scaler": dict, "rng": list[dict], "step": int,
+    "history": list[dict], "sums": dict, "seconds": float,
+}  # fmt: skip
+"""What `RunState.state_dict` gives (`allowed.check_fields`)."""
 
 
 def exists(directory: Path) -> bool:
@@ -37,7 +43,9 @@ def load(directory: Path) -> dict[str, Any]:
     for path in (directory / name for name in NAMES):
         if path.exists():
             try:
-                return torch.load(path, map_location="cpu", weights_only=True)
+                state = torch.load(path, map_location="cpu", weights_only=True)
+                check_fields("", state, CONTENT)
+                return state
             except (OSError, MemoryError):  # says nothing about the file
                 raise
             except Exception as error:  # a damaged archive fails in many ways

@@ -1,8 +1,10 @@
 """Train the run of a configuration: found complete, continued from its checkpoint, or started."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from textwrap import shorten
+from typing import Annotated, Any
 
 import torch
 
@@ -85,13 +87,26 @@ def _continue_or_start(state: RunState, directory: Path) -> None:
     config = state.config
     if checkpoint.exists(directory):
         saved = checkpoint.load(directory)
-        if Config.from_dict(saved["config"]) != config:
+        if not _is_of(saved["config"], config):
             raise ValueError(
                 f"the checkpoint in {directory} belongs to another configuration; delete it to start the run again"
             )
-        state.load_state_dict(saved)
+        try:
+            state.load_state_dict(saved)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            reason = shorten(str(error), 200)  # it may list every tensor
+            raise ValueError(
+                f"the checkpoint in {directory} does not fit this run ({reason}); delete it to start the run again"
+            ) from error
     else:
         start(state)
+
+
+def _is_of(saved: Mapping[str, Any], config: Config) -> bool:
+    try:
+        return Config.from_dict(saved) == config
+    except ValueError:  # no configuration at all
+        return False
 
 
 def start(state: RunState) -> None:

@@ -87,7 +87,7 @@ def quality(study: Study) -> pd.DataFrame:
     (`study.interpolation`), and are blank without that.
     """
     path = results_dir() / study.profile / "interpolation.json"
-    known = read_json(path) if path.exists() else {}
+    known = read_json(path, {"*": {"*": {"*": float | None}}}) if path.exists() else {}
     names = ["psnr", "ssim", *(f"{name}_{method}" for name in ("psnr", "ssim") for method in INTERPOLATIONS)]
     rows = []
     for run in itertools.chain.from_iterable(map(study.select, study.arms)):

@@ -1,0 +1,154 @@
+"""JSON that is JSON, but not what a run writes: an error that names the file, or a dash; never a traceback."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_runs import tiny
+
+from dsrl_lib import network, runs
+from dsrl_lib.data.split import load_split
+from dsrl_lib.training import checkpoint
+from dsrl_lib.training.fit import fit
+from dsrl_lib.training.loop import RunState
+from study import manage
+from study.catalogue import DamagedRunError, load_run
+
+SCORES = {"miou": 0.5, "iou": [0.5, None], "psnr": None, "ssim": None}
+GOOD = {"metrics.json": {"val": SCORES, "test": SCORES, "cost": {"input": [16, 32], "macs_full": 3}},
+        "env.json": {"device": "CPU", "dirty": False, "train_seconds": 3.5}}  # fmt: skip
+
+
+@pytest.fixture
+def complete(results: Path) -> Path:
+    """A complete run, as far as its JSON files go."""
+    config = tiny("lr")
+    directory = runs.folder(config)
+    runs.prepare(directory, config)
+    for name, values in GOOD.items():
+        runs.write_json(directory / name, values)
+    return directory
+
+
+def without(values: dict, *keys: str) -> dict:
+    return {key: value for key, value in values.items() if key not in keys}
+
+
+METRICS = [
+    ({}, "val is missing"),
+    ([1], r"the content = \[1\]; allowed: fields by their names"),
+    ({"val": None, "test": None}, "val = None; allowed: fields by their names"),
+    ({"val": {}, "test": {}}, "val.miou is missing"),
+    ({"val": SCORES | {"miou": "0.5"}, "test": SCORES}, "val.miou = '0.5'; allowed: a number or nothing"),
+    ({"val": SCORES, "test": SCORES | {"iou": ["a"]}}, r"test.iou = \['a'\]; allowed: a list, each item a number or n"),
+    (GOOD["metrics.json"] | {"cost": {"macs_full": "many"}}, "cost.macs_full = 'many'; allowed"),
+]
+ENVIRONMENT = [
+    ([], r"the content = \[\]"),
+    ({"device": 3}, "device = 3; allowed: text"),
+    ({"dirty": "no"}, "dirty = 'no'; allowed: true, false or nothing"),
+    ({"train_seconds": None}, "train_seconds = None; allowed: a number"),
+    ({"data": ["a"]}, r"data = \['a'\]; allowed: fields by their names"),
+]
+
+
+@pytest.mark.parametrize(("content", "said"), METRICS)
+def test_wrong_metrics_are_named(complete: Path, content: object, said: str) -> None:
+    (complete / "metrics.json").write_text(json.dumps(content))
+    for call in (lambda: manage.runs_table("smoke"), lambda: manage.compare(complete, complete)):
+        with pytest.raises(ValueError, match=f"{complete.name}/metrics.json is damaged: {said}"):
+            call()
+    with pytest.raises(DamagedRunError, match=f"metrics.json is damaged: {said}"):
+        load_run(complete)
+
+
+@pytest.mark.parametrize(("content", "said"), ENVIRONMENT)
+def test_a_wrong_environment_is_named(complete: Path, content: object, said: str) -> None:
+    load_run(complete)
+    (complete / "env.json").write_text(json.dumps(content))
+    with pytest.raises(DamagedRunError, match=f"env.json is damaged: {said}"):
+        load_run(complete)
+
+
+@pytest.mark.parametrize("change", [{"optim": None}, {"optim": {"epochs": "ten"}}, {"optim": {}}, None])
+def test_a_wrong_configuration_is_named(complete: Path, change: dict | None) -> None:
+    values = runs.read_json(complete / "config.json")
+    (complete / "config.json").write_text(json.dumps([1] if change is None else values | change))
+    for call in (lambda: manage.runs_table("smoke"), lambda: load_run(complete)):
+        with pytest.raises(ValueError, match=f"{complete.name}/config.json is damaged: "):
+            call()
+    (complete / "config.json").write_bytes(b"\xff\xfe{")
+    with pytest.raises(ValueError, match=r"config\.json is damaged: "):
+        runs.read_config(complete)
+
+
+def test_a_score_of_nothing_is_a_dash(complete: Path) -> None:
+    nothing = SCORES | {"miou": None}
+    runs.write_json(complete / "metrics.json", {"val": nothing, "test": SCORES, "cost": {}})
+    assert manage.runs_table("smoke").splitlines()[-1].split()[-2:] == ["-", "50.00"]
+    assert "val mIoU (points)               -  |  -" in manage.compare(complete, complete)
+
+
+CHECKPOINTS = [
+    [1],
+    {},
+    {"step": "7"},
+    {"step": None},
+    {"config": 5},
+    {"config": {"optim": 5}},
+    {"network": {}},
+    {"network": [1]},
+    {"optimizer": {}},
+    {"scaler": 1},
+    {"rng": [{}]},
+    {"rng": []},
+    {"history": [3]},
+    {"sums": None},
+    {"seconds": "long"},
+]
+
+
+@pytest.mark.parametrize("change", CHECKPOINTS, ids=str)
+def test_a_wrong_checkpoint_is_named(results: Path, change: object) -> None:
+    config = tiny("lr")
+    directory = runs.folder(config)
+    runs.prepare(directory, config)
+    state = RunState(config, load_split("streets", "train"), torch.device("cpu")).state_dict()
+    checkpoint.save(directory, {**state, **change} if isinstance(change, dict) and change else change)
+    before = (directory / "last.pt").read_bytes()
+    with pytest.raises(ValueError, match=f"{directory.name}.*delete it to start the run again"):
+        fit(config, device="cpu", progress=False)
+    assert (directory / "last.pt").read_bytes() == before and not runs.is_complete(directory)
+
+
+def test_the_checkpoint_before_a_wrong_one_is_used(results: Path) -> None:
+    config = tiny("lr")
+    directory = runs.folder(config)
+    runs.prepare(directory, config)
+    state = RunState(config, load_split("streets", "train"), torch.device("cpu")).state_dict()
+    checkpoint.save(directory, state | {"step": 2})
+    checkpoint.save(directory, state | {"step": "3"})
+    assert checkpoint.load(directory)["step"] == 2
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"classes": "{"}, "metadata of .* cannot be read"),
+        ({"classes": "3"}, "classes = 3; allowed: a list, each item text or nothing"),
+        ({"classes": "[1, 2]"}, r"classes = \[1, 2\]; allowed"),
+        ({"normalisation": "[]"}, r"normalisation = \[\]; allowed"),
+        ({"normalisation": '{"mean": [0, 0, 0], "std": [1, 1, 1]}'}, "takes images normalised by .*this library"),
+        ({"config": '{"optim": 3}'}, "configuration in .* cannot be read: optim = 3"),
+    ],
+)
+def test_wrong_metadata_of_weights_are_named(tmp_path: Path, metadata: dict, said: str) -> None:
+    config, path = tiny("lr"), tmp_path / "w.safetensors"
+    network.save(network.build(config), config, path)
+    network.load(path)
+    save_file(load_file(path), path, network.metadata(path) | metadata)
+    with pytest.raises(ValueError, match=said) as raised:
+        network.load(path)
+    assert "w.safetensors" in str(raised.value)
