@@ -48,19 +48,27 @@ def markdown(verdicts: Iterable[Verdict], profile: str) -> str:
     ]
     for verdict in verdicts:
         claim = verdict.claim
-        found: dict[str, Finding] = {}
-        for finding in verdict.findings:
-            found.setdefault(finding.part.quantity, finding)  # two parts may test one quantity
         where = f"results/{profile}/notebooks/{claim.notebook}.ipynb"
         evidence = f"<br>[evidence]({where}), [runs](results/{profile}/claims.csv)" if claim.notebook else ""
-        measured = "<br>".join(map(_sentence, found.values()))
-        detectable = "<br>".join(map(_detectable, found.values()))
+        detectable = "<br>".join(map(_detectable, _quantities(verdict)))
         settle = _settle(verdict) if verdict.verdict == "inconclusive" else ""
         lines.append(
-            f"| **{claim.id}** {claim.text} | {claim.source} | {measured} | {detectable} "
+            f"| **{claim.id}** {claim.text} | {claim.source} | {shown(verdict)} | {detectable} "
             f"| **{verdict.verdict}**{settle}{evidence} |"
         )
     return "\n".join(lines)
+
+
+def shown(verdict: Verdict) -> str:
+    """What was measured for each quantity of a claim, as a cell of a table."""
+    return "<br>".join(map(_sentence, _quantities(verdict)))
+
+
+def _quantities(verdict: Verdict) -> list[Finding]:
+    found: dict[str, Finding] = {}
+    for finding in verdict.findings:
+        found.setdefault(finding.part.quantity, finding)  # two parts may test one quantity
+    return list(found.values())
 
 
 def _row(finding: Finding) -> dict[str, object]:
@@ -105,6 +113,8 @@ def _settle(verdict: Verdict) -> str:
     missing = list(dict.fromkeys(arm for finding in unclear for arm in finding.missing))
     needs = [f"runs of {_some(missing)}"] if missing else []
     measured = [finding for finding in unclear if finding.measured is not None]
+    if not needs and measured and all(finding.settle <= len(finding.measured.seeds) for finding in measured):
+        return ": the estimate is close to a limit of its rule"
     needed = max((finding.settle for finding in measured), default=0)
     if any(np.isnan(finding.settle) for finding in measured):
         needs.append("a second seed, to estimate the spread between seeds")

@@ -3,7 +3,7 @@
 A table stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, NAME of TABLES. A number stands in a mark such as
 `<!-- miou: dsrl - lr -->+1.25<!-- end -->`: test mIoU of an arm, or a sum and difference of arms, in points; `, low` or
 `, high` after it is an end of the 95 % interval, `, smallest` the minimum detectable effect. It keeps
-the sign and the decimals that it is shown with.
+the sign and the decimals that it is shown with. `<!-- idd miou: ... -->` is a number of the profile `idd`.
 """
 
 import re
@@ -16,15 +16,16 @@ from dsrl_lib.paths import results_dir, root
 from dsrl_lib.runs import write_atomically
 from study.claims.judge import judge
 from study.claims.table import markdown
+from study.claims.together import BEDS, beds_table
 from study.evidence import Study
 from study.report import tables
 from study.report.departures import departures
 
 PUBLISHED = "camvid"
-"""The profile whose results the README shows."""
+"""The profile whose results README.md and REPORT.md show; a mark may name another."""
 
 _TABLE = re.compile(r"(<!-- (\w+):begin -->\n)(.*?)(<!-- \2:end -->)", re.DOTALL)
-_NUMBER = re.compile(r"(<!-- miou: ([^>]+?)(?:, (low|high|smallest))? -->)([^<]*)(<!-- end -->)")
+_NUMBER = re.compile(r"(<!-- (?:(\w+) )?miou: ([^>]+?)(?:, (low|high|smallest))? -->)([^<]*)(<!-- end -->)")
 _TERM = re.compile(r"([+−-]?)\s*([\w@]+)")
 _FIELD = {"": "estimate", "smallest": "smallest_effect"}
 
@@ -35,6 +36,7 @@ def _readable(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], str]:
 
 TABLES: dict[str, Callable[[Study], str]] = {
     "claims": lambda study: markdown(judge(study).values(), study.profile),
+    "beds": lambda study: beds_table([study if study.profile == bed else Study(bed) for bed in BEDS]),
     "main": _readable(tables.main),
     "differences": _readable(tables.differences),
     "factorial": _readable(tables.factorial),
@@ -54,8 +56,10 @@ def published(profile: str) -> list[Path]:
 def refreshed(text: str, study: Study) -> str:
     """`text` with every table and number as the runs give them; "not run" for a number whose arms share no seed.
 
+    study: of the profile that tables and numbers are of, unless a number names another.
     ValueError for an unknown table.
     """
+    studies = {study.profile: study}
 
     def table(match: re.Match) -> str:
         begin, name, _, end = match.groups()
@@ -64,14 +68,19 @@ def refreshed(text: str, study: Study) -> str:
         return f"{begin}{TABLES[name](study)}\n{end}"
 
     def number(match: re.Match) -> str:
-        begin, expression, field, shown, end = match.groups()
-        return f"{begin}{_number(study, expression, field or '', shown)}{end}"
+        begin, profile, expression, field, shown, end = match.groups()
+        profile = profile or study.profile
+        if profile not in studies:
+            studies[profile] = Study(profile)
+        return f"{begin}{_number(studies[profile], expression, field or '', shown)}{end}"
 
     return _NUMBER.sub(number, _TABLE.sub(table, text))
 
 
 def write_texts(study: Study, paths: Sequence[Path] | None = None) -> list[Path]:
     """Refresh the published texts (or `paths`) and return them; no difference if nothing changed."""
+    if paths is None and study.profile in BEDS and study.profile != PUBLISHED:
+        return write_texts(Study(PUBLISHED))  # they show the other data sets too
     paths = published(study.profile) if paths is None else list(paths)
     for path in paths:
         text = _linked(refreshed(path.read_text(), study), study, path)

@@ -1,5 +1,6 @@
 """Verdicts from made-up counts whose truth is known; rules at their boundaries; the README table."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -13,6 +14,7 @@ from study.catalogue import Counts, Run
 from study.claims import table as claims_table
 from study.claims.judge import judge, verdict
 from study.claims.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
+from study.claims.together import beds_table, together
 from study.evidence import Study
 from study.presets import preset
 from study.profiles import PROFILES, SEARCH_SEED
@@ -32,8 +34,8 @@ def fewer_resamples(monkeypatch):
 class MadeUpRun(Run):
     """A run whose mIoU is about `points`, with small differences between images and seeds."""
 
-    def __init__(self, arm: str, seed: int, points: float, host: str | None = None, overrides=()):
-        config = preset("camvid", arm, host, seed, overrides)
+    def __init__(self, arm: str, seed: int, points: float, host: str | None = None, overrides=(), profile="camvid"):
+        config = preset(profile, arm, host, seed, overrides)
         super().__init__(Path(config.run_id), config.to_dict(), {"dirty": False}, {"cost": COST})
         rng = np.random.default_rng([seed, len(arm)])
         truth = np.random.default_rng(0).integers(PIXELS // 2, PIXELS, (IMAGES, CLASSES))  # of all runs
@@ -137,9 +139,14 @@ def test_inconclusive_says_what_would_settle_it():
     runs = study(seeds=2, dsrl=52.0, lr=50.0)  # on the rule's boundary, two seeds
     found = verdicts(runs)["C1"]
     assert found.verdict == "inconclusive"
-    assert found.findings[0].settle > 2
-    line = next(row for row in claims_table.markdown([found], "camvid").splitlines() if "**C1**" in row)
-    assert "would settle it" in line
+    line = claims_table.markdown([found], "camvid").splitlines()[-1]
+    assert "**inconclusive**: the estimate is close to a limit of its rule" in line
+    few = replace(found.findings[0], settle=7.0)
+    line = claims_table.markdown([replace(found, findings=(few,))], "camvid").splitlines()[-1]
+    assert "about 7 seeds would settle it" in line
+    images = replace(few, settle=float("inf"), settle_more_images=9.0)
+    line = claims_table.markdown([replace(found, findings=(images,))], "camvid").splitlines()[-1]
+    assert "about 9 seeds with 4 times the images would settle it" in line
 
 
 @pytest.mark.parametrize(
@@ -238,3 +245,32 @@ def test_the_verdict_on_one_claim_is_that_of_all_and_computes_no_other_score(mon
     alone = verdict(one, "C1")
     assert len(computed) == 2  # dsrl and lr
     assert repr(alone) == repr(judge(every)["C1"])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("reproduced", "reproduced"), "reproduced"),
+        (("not reproduced", "not run"), "not reproduced"),
+        (("reproduced", "not reproduced"), "partly"),
+        (("partly", "reproduced"), "partly"),
+        (("not reproduced", "inconclusive"), "inconclusive"),
+        (("later", "not run"), "not run"),
+    ],
+)
+def test_one_verdict_from_several_data_sets(words, expected):
+    assert together(words) == expected == together(words[::-1])
+
+
+def test_both_data_sets_stand_beside_each_other():
+    runs = study(seeds=2, dsrl=52.0, lr=50.0)
+    table = beds_table([Study("camvid", runs), Study("idd", [])])
+    assert table == "No claim has been run on two data sets yet."
+    points = {"dsrl": 49.0, "lr": 50.0}
+    other = [MadeUpRun(arm, seed, points[arm], profile="idd") for arm in points for seed in (0, 1)]
+    table = beds_table([Study("camvid", study(seeds=2, dsrl=53.0, lr=50.0)), Study("idd", other)])
+    row = next(line for line in table.splitlines() if "**C1**" in line)
+    _, _, camvid, idd, both, _ = row.split("|")
+    assert "+3." in camvid and camvid.endswith("<br>reproduced ")
+    assert "not reproduced" in idd and both == " **partly** "
+    assert "**C2**" not in table  # not run on the second
