@@ -60,6 +60,17 @@ class one_of:  # noqa: N801 - reads as the functions above
         return value in self.names
 
 
+@dataclass(frozen=True)
+class class_numbers:  # noqa: N801 - reads as the functions above
+    """Text that lists classes by their numbers, such as "5 6 17"; empty for none."""
+
+    words: str = "numbers of classes, ascending, separated by spaces, such as 5 6 17"
+
+    def __contains__(self, value: str) -> bool:
+        numbers = value.split()
+        return all(map(str.isdecimal, numbers)) and value == " ".join(map(str, sorted({*map(int, numbers)})))
+
+
 def check(name: str, value: Any, kind: Any) -> None:
     """ValueError with the name, the value and what is allowed, unless `value` is of the annotated type `kind`.
 

@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
-from dsrl_lib.allowed import above, at_least, between, check, did_you_mean, from_to_below, one_of
+from dsrl_lib.allowed import above, at_least, between, check, class_numbers, did_you_mean, from_to_below, one_of
 from dsrl_lib.conflicts import conflicts
 from dsrl_lib.paths import own_datasets
 from dsrl_lib.registry import DATASETS, HOSTS
 
 Pixels = Annotated[int, at_least(1)]
 Weight = Annotated[float, at_least(0)]
+Classes = Annotated[str, class_numbers()]
 
 
 def datasets() -> tuple[str, ...]:
@@ -119,10 +120,24 @@ class Loss(Section):
     fa_stride: Pixels = 8
     """FA tokens are averages over fa_stride x fa_stride HR pixels."""
     sisr_target: Literal["image", "noise"] = "image"
-    segmentation: Literal["ce", "focal", "ohem"] = "ce"
-    """Cross entropy, focal loss, or cross entropy over hard examples alone."""
+    segmentation: Literal["ce", "focal", "ohem", "relaxed", "boundary"] = "ce"
+    """Cross entropy, focal loss, cross entropy over hard examples alone, label relaxation (Zhu et al. 2019), or cross
+    entropy with weight 2 on thick boundaries."""
     class_weights: Literal["none", "frequency"] = "none"
     """Of the cross entropy."""
+    relax_border: Annotated[int, at_least(0)] = 1
+    """Label relaxation: the classes at most this many rows and columns away are right too."""
+    relax_strict: Classes = ""
+    """Classes whose own pixels keep their one label."""
+    relax_void_joins: bool = True
+    """Void pixels beside a class take part with the classes of their window, as in the released code."""
+    relax_upper_bound: Weight = 0.0
+    """b > 0: class weights 1 + b (1 - share of the class) in each image; 0: none."""
+    relax_epochs: Annotated[int, at_least(0)] = 0
+    """Epochs of label relaxation, counted from the first of the runs that this one continues; then the loss is that of
+    segmentation = "boundary". 0: all epochs."""
+    relax_control: Literal["none", "moved", "void"] = "none"
+    """Controls: border pixels keep their labels, and pixels elsewhere are relaxed; or border pixels are left out."""
 
 
 @dataclass(frozen=True)

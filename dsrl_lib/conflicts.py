@@ -38,5 +38,25 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
         yield "loss.fa_stride", f"strides that fit twice in a crop of {data.crop_height} x {data.crop_width}"
     if loss.class_weights != "none" and loss.segmentation != "ce":
         yield "loss.class_weights", f"none with loss.segmentation = {loss.segmentation}"
+    for name in _unused_relaxation(loss):
+        yield f"loss.{name}", f"{_default(loss, name)!r} with loss.segmentation = {loss.segmentation}"
+    if loss.relax_epochs and loss.relax_epochs >= (end := optim.schedule_epochs or optim.epochs):
+        yield "loss.relax_epochs", f"0 (all epochs), or below the {end} epochs of the schedule"
+    if loss.relax_control != "none" and loss.relax_upper_bound:
+        yield "loss.relax_upper_bound", f"0 with loss.relax_control = {loss.relax_control}"
+    if loss.relax_control == "moved" and loss.train_labels != "hr":
+        yield "loss.relax_control", f"none, void with loss.train_labels = {loss.train_labels}"
     if optim.batch_size < host.least_batch and not model.frozen_bn:
         yield "optim.batch_size", f"{host.least_batch} or more with model.host = {model.host} (its batch norms)"
+
+
+def _unused_relaxation(loss: Any) -> Iterator[str]:
+    """Settings of label relaxation that are not at their default and that the loss does not use."""
+    used = {"relaxed": "relax_", "boundary": "relax_upper_bound"}.get(loss.segmentation, "none")
+    for name in vars(loss):
+        if name.startswith("relax_") and not name.startswith(used) and getattr(loss, name) != _default(loss, name):
+            yield name
+
+
+def _default(section: Any, name: str) -> Any:
+    return getattr(type(section)(), name)

@@ -6,7 +6,7 @@ from torch.utils.data import Dataset
 
 from dsrl_lib.config import Data
 from dsrl_lib.data.split import Split
-from dsrl_lib.data.transforms import crop_image, crop_label, draw_colour, draw_geometry, reduce_image
+from dsrl_lib.data.transforms import Geometry, crop_image, crop_label, draw_colour, draw_geometry, reduce_image
 
 
 class TrainingSet(Dataset):
@@ -18,19 +18,28 @@ class TrainingSet(Dataset):
 
     def __init__(self, split: Split, data: Data, seed: int, input_scale: float) -> None:
         self.split, self.data, self.seed, self.input_scale = split, data, seed, input_scale
+        self.size = (data.crop_height, data.crop_width)
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
-        epoch, index = key
-        rng = np.random.default_rng([self.seed, epoch, index])  # hashed by numpy's SeedSequence
-        image, label = self.split.images[index], self.split.labels[index]
-        size = (self.data.crop_height, self.data.crop_width)
-        geometry = draw_geometry(rng, label.shape, self.data)
-        hr = crop_image(image, geometry, size, draw_colour(rng, self.data.colour))
+        rng, label, geometry = self._crop(key)
+        hr = crop_image(self.split.images[key[1]], geometry, self.size, draw_colour(rng, self.data.colour))
         return {
             "input": reduce_image(hr, self.input_scale).contiguous(),
             "hr": hr.contiguous(),
-            "labels": crop_label(label, geometry, size).contiguous(),
+            "labels": crop_label(label, geometry, self.size).contiguous(),
         }
+
+    def labels(self, key: tuple[int, int]) -> Tensor:
+        """The `labels` of a sample, without the image."""
+        _, label, geometry = self._crop(key)
+        return crop_label(label, geometry, self.size).contiguous()
+
+    def _crop(self, key: tuple[int, int]) -> tuple[np.random.Generator, np.ndarray, Geometry]:
+        """The random numbers that are left, the label map as stored and the crop."""
+        epoch, index = key
+        rng = np.random.default_rng([self.seed, epoch, index])  # hashed by numpy's SeedSequence
+        label = self.split.labels[index]
+        return rng, label, draw_geometry(rng, label.shape, self.data)

@@ -10,6 +10,14 @@ from torch import Tensor
 from dsrl_lib import distributed
 from dsrl_lib.config import Loss
 from dsrl_lib.losses.feature_affinity import feature_affinity
+from dsrl_lib.losses.label_relaxation import (
+    MOST_CLASSES,
+    boundary_weighted_cross_entropy,
+    cross_entropy_over_sets,
+    relaxed_cross_entropy,
+    relaxed_mass,
+)
+from dsrl_lib.losses.relaxation_controls import void_borders
 from dsrl_lib.losses.segmentation import cross_entropy, focal, hard_examples, image_mse, mass
 from dsrl_lib.losses.terms import TERMS
 
@@ -24,6 +32,8 @@ class Targets:
     """(B, 3, H, W) at HR, in normalised units: what the SISR branch reconstructs."""
     class_weights: Tensor | None = None
     """(K,), of the cross entropy."""
+    sets: Tensor | None = None
+    """(B, H, W), the classes that are right at each pixel (`allowed_sets`), if loss.relax_control moves the borders."""
 
 
 def criterion(outputs: Mapping[str, Tensor], targets: Targets, loss: Loss) -> dict[str, Tensor]:
@@ -55,8 +65,40 @@ def segmentation_loss(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
         raise ValueError(f"loss.segmentation = {kind} takes no class weights; allowed: loss.class_weights = none")
     if kind == "ohem":
         return hard_examples(logits, labels)  # each process picks the hard pixels of its own samples
-    value = cross_entropy(logits, labels, class_weights=weights) if kind == "ce" else focal(logits, labels)
+    if kind == "relaxed":
+        return label_relaxation(logits, targets, loss)
+    if kind == "boundary":
+        value = boundary_weighted_cross_entropy(logits, labels, upper_bound=loss.relax_upper_bound)
+    else:
+        value = cross_entropy(logits, labels, class_weights=weights) if kind == "ce" else focal(logits, labels)
     return value if distributed.size() == 1 else value * distributed.weight(mass(labels, weights))
+
+
+def label_relaxation(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
+    """`relaxed_cross_entropy` or one of its controls, as the settings loss.relax_* say. Processes as above."""
+    how = {"border": loss.relax_border, "void_joins": loss.relax_void_joins}
+    more = {"strict": strict_classes(loss, logits.shape[1])}
+    sets, labels = targets.sets, targets.labels
+    if loss.relax_control == "void":
+        sets = void_borders(labels, logits.shape[1], **how, **more)
+    if loss.relax_control == "none":
+        value = relaxed_cross_entropy(logits, labels, **how, **more, upper_bound=loss.relax_upper_bound)
+    else:
+        value = cross_entropy_over_sets(logits, labels, sets)
+    if distributed.size() == 1:
+        return value
+    return value * distributed.weight(relaxed_mass(labels, **how) if sets is None else (sets != 0).sum())
+
+
+def strict_classes(loss: Loss, classes: int) -> tuple[int, ...]:
+    """loss.relax_strict as numbers. ValueError if the loss cannot be used with so many classes."""
+    if loss.segmentation == "relaxed" and classes > MOST_CLASSES:
+        raise ValueError(f"loss.segmentation = 'relaxed'; allowed: other losses with {classes} classes, "
+                         f"or a data set of at most {MOST_CLASSES}")  # fmt: skip
+    strict = tuple(map(int, loss.relax_strict.split()))
+    if strict and strict[-1] >= classes:
+        raise ValueError(f"loss.relax_strict = {loss.relax_strict!r}; allowed: numbers from 0 to {classes - 1}")
+    return strict
 
 
 def frequency_weights(labels: Iterable[np.ndarray], classes: int) -> Tensor:

@@ -53,6 +53,15 @@ def relaxed_cross_entropy(
     return _mean(logits, labels, sets, weights)
 
 
+def cross_entropy_over_sets(logits: Tensor, labels: Tensor, sets: Tensor) -> Tensor:
+    """The same mean for given sets (B, H, W), as `allowed_sets` makes them, without class weights.
+
+    A labelled pixel with one class in its set has its own label there.
+    """
+    _check(logits, labels)
+    return _mean(logits, labels, sets, sets != 0)
+
+
 def relaxed_mass(labels: Tensor, *, border: int = 1, void_joins: bool = True) -> Tensor:
     """What `relaxed_cross_entropy` divides by: the number of pixels whose set is not empty."""
     labelled = labels != VOID  # (B, H, W)

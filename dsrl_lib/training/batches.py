@@ -8,12 +8,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dsrl_lib import distributed
-from dsrl_lib.config import Config
+from dsrl_lib.config import Config, Loss
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import reduce_labels
-from dsrl_lib.losses.criterion import Targets
+from dsrl_lib.losses.criterion import Targets, strict_classes
+from dsrl_lib.losses.relaxation_controls import moved_borders
 from dsrl_lib.training.signals import ignore_in_worker
 
 Keys = list[tuple[int, int]]
@@ -42,12 +44,13 @@ def batches(
 ) -> Iterator[dict[str, Tensor]]:
     """This process's part of the batch of each step, on the CPU: `input`, `hr`, `labels` (see `TrainingSet`).
 
-    `noise`, (B, 3, H, W), is added if the SISR target is noise.
+    `noise`, (B, 3, H, W), is added if the SISR target is noise, and `sets`, (B, H, W), if borders are moved.
     """
     every = (batch_keys(config, step, len(split), epochs_before) for step in steps)
     keys = [batch[distributed.rank() :: distributed.size()] for batch in every]
+    dataset = TrainingSet(split, config.data, config.seed, config.model.input_scale)
     loader = DataLoader(
-        TrainingSet(split, config.data, config.seed, config.model.input_scale),
+        dataset,
         batch_sampler=keys,
         num_workers=workers,
         pin_memory=device.type == "cuda",
@@ -56,6 +59,8 @@ def batches(
     for samples, batch in zip(keys, loader, strict=True):
         if config.loss.sisr_target == "noise":
             batch["noise"] = torch.stack([noise_image(index, batch["hr"].shape[1:]) for _, index in samples])
+        if config.loss.relax_control == "moved":
+            batch["sets"] = torch.stack([moved_sets(dataset, key, config.loss) for key in samples])  # (B, H, W)
         yield batch
 
 
@@ -67,7 +72,29 @@ def batch_targets(batch: dict[str, Tensor], config: Config, class_weights: Tenso
     image = None
     if config.model.sisr:
         image = batch["noise"] if "noise" in batch else normalise(batch["hr"])  # (B, 3, H, W)
-    return Targets(labels, image, class_weights)
+    return Targets(labels, image, class_weights, batch.get("sets"))
+
+
+def moved_sets(dataset: TrainingSet, key: tuple[int, int], loss: Loss) -> Tensor:
+    """What the labels of a sample allow if borders lie where two other frames have theirs, (H, W) bits.
+
+    It depends on the data, (seed, epoch, index) and the settings loss.relax_* alone.
+    """
+    epoch, index = key
+    # The fourth word keeps this stream apart from that of the crop: [seed, epoch, index].
+    rng = np.random.default_rng([dataset.seed, epoch, index, 2])
+    far = rng.choice(len(dataset) - 1, min(2, len(dataset) - 1), replace=False)
+    label, *others = (dataset.labels((epoch, (index + shift) % len(dataset))) for shift in (0, *(1 + far).tolist()))
+    classes = len(class_table(dataset.data.dataset).classes)
+    return moved_borders(
+        label,
+        others,
+        classes,
+        rng,
+        border=loss.relax_border,
+        strict=strict_classes(loss, classes),
+        void_joins=loss.relax_void_joins,
+    )
 
 
 def noise_image(index: int, shape: tuple[int, ...]) -> Tensor:

@@ -19,7 +19,7 @@ from dsrl_lib import distributed, network, runs
 from dsrl_lib.config import Config
 from dsrl_lib.data.split import Split
 from dsrl_lib.evaluation.evaluate import Evaluation, evaluate
-from dsrl_lib.losses.criterion import frequency_weights
+from dsrl_lib.losses.criterion import frequency_weights, strict_classes
 from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.batches import batches
@@ -27,7 +27,7 @@ from dsrl_lib.training.calibration import calibrate
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, history_columns
 from dsrl_lib.training.log import Log
 from dsrl_lib.training.loss import loss_terms
-from dsrl_lib.training.schedule import epochs_before, learning_rate, make_optimizer
+from dsrl_lib.training.schedule import epochs_before, learning_rate, loss_in_epoch, make_optimizer
 from dsrl_lib.training.signals import StoppedError, ignore_in_worker
 
 CHECKPOINT_SECONDS = 300
@@ -55,6 +55,7 @@ class RunState:
             )
         self.total_steps = self.epoch_steps * config.optim.epochs
         self.network = network.build(config).to(device, memory_format=torch.channels_last)
+        strict_classes(config.loss, self.network.host.classes)  # says at once what does not fit
         # With several processes, this one takes the mean of their gradients.
         self.model = self.network if distributed.size() == 1 else DistributedDataParallel(self.network)
         self.optimizer = make_optimizer(self.network, config)
@@ -80,8 +81,9 @@ class RunState:
 
     @property
     def weighted(self) -> Config:
-        """The configuration with the calibrated weights in the place of those that it names."""
-        return replace(self.config, loss=replace(self.config.loss, **self.weights))
+        """The configuration with the loss of the present step: calibrated weights, and no relaxed labels at the end."""
+        loss = loss_in_epoch(self.config.loss, self.epochs_before + self.step // self.epoch_steps)
+        return replace(self.config, loss=replace(loss, **self.weights))
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to continue with the same bits. Every process has to call it."""

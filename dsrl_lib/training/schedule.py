@@ -1,12 +1,13 @@
-"""The optimiser and how its learning rate runs: one schedule over all stages of the method."""
+"""The optimiser, and how learning rate and loss change: one schedule over all stages of the method."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from dsrl_lib import runs
-from dsrl_lib.config import Config
+from dsrl_lib.config import Config, Loss
 
 
 def epochs_before(config: Config) -> int:
@@ -41,6 +42,12 @@ def decay(done: float, config: Config) -> float:
     if config.optim.schedule == "cosine":
         return (1 + math.cos(math.pi * done)) / 2
     return 0.1 ** int(3 * done)
+
+
+def loss_in_epoch(loss: Loss, epoch: int) -> Loss:
+    """The settings of the loss that hold in an epoch, counted from 0 over all stages: relaxed labels may end."""
+    ended = loss.segmentation == "relaxed" and 0 < loss.relax_epochs <= epoch
+    return replace(loss, segmentation="boundary") if ended else loss
 
 
 def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:

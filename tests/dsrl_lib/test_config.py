@@ -85,6 +85,14 @@ def test_wrong_names_are_explained():
         preset("smoke", "mac_matched", "ddrnet39")
 
 
+@pytest.mark.parametrize("text", ["5 3", "5 5", "5,6", "5  6", " 5", "-1", "05", "pole"])
+def test_classes_are_listed_by_their_numbers_in_order(text):
+    assert override(Config(), "loss.relax_strict", 5).loss.relax_strict == "5"
+    assert override(Config(), "loss.relax_strict", "5 6 17").loss.relax_strict == "5 6 17"
+    with pytest.raises(ValueError, match=f"loss.relax_strict = {text!r}; allowed: numbers of classes, ascending"):
+        override(Config(), "loss.relax_strict", text)
+
+
 def test_override_reads_text_as_the_type_of_the_setting():
     config = override(Config(), "optim.epochs", "12")
     assert config.optim.epochs == 12 and isinstance(config.optim.epochs, int)
@@ -118,6 +126,9 @@ OUT_OF_RANGE = {
     "loss.w2": ((-1, "nan", "inf"), NUMBER + "0 or more"),
     "loss.share_sisr": ((-0.1, "nan", "inf"), NUMBER + "0 or more"),
     "loss.share_fa": ((-0.1, "nan", "inf"), NUMBER + "0 or more"),
+    "loss.relax_border": ((-1, 0.5), WHOLE + "0 or more"),
+    "loss.relax_upper_bound": ((-1, "nan", "inf"), NUMBER + "0 or more"),
+    "loss.relax_epochs": ((-1, 0.5), WHOLE + "0 or more"),
     "loss.fa_stride": ((0, -8, 2.5), WHOLE + "1 or more"),
     "optim.lr": ((0, -0.1, "nan", "inf", "fast"), NUMBER + "above 0"),
     "optim.weight_decay": ((-1, "nan"), NUMBER + "0 or more"),
@@ -208,6 +219,16 @@ DSRL_MODEL = {"sssr": True, "sisr": True, "fa": True}
         ({"loss": {"share_sisr": 0.1}}, "loss.share_sisr = 0.1; allowed: 0, or model.sisr true as well"),
         ({"model": {"sssr": True, "sisr": True}, "loss": {"share_fa": 1}}, "loss.share_fa = 1; .* model.fa true"),
         ({"loss": {"class_weights": "frequency", "segmentation": "ohem"}}, "loss.class_weights = 'frequency'; .* none"),
+        ({"loss": {"class_weights": "frequency", "segmentation": "relaxed"}}, "loss.class_weights = .* none with"),
+        ({"loss": {"relax_border": 2}}, "loss.relax_border = 2; allowed: 1 with loss.segmentation = ce"),
+        ({"loss": {"segmentation": "boundary", "relax_upper_bound": 1, "relax_strict": "3"}},
+         "loss.relax_strict = '3'; allowed: '' with loss.segmentation = boundary"),
+        ({"loss": {"segmentation": "relaxed", "relax_epochs": 30}},
+         r"loss.relax_epochs = 30; allowed: 0 \(all epochs\), or below the 30 epochs of the schedule"),
+        ({"loss": {"segmentation": "relaxed", "relax_control": "void", "relax_upper_bound": 1}},
+         "loss.relax_upper_bound = 1; allowed: 0 with loss.relax_control = void"),
+        ({"loss": {"segmentation": "relaxed", "relax_control": "moved", "train_labels": "lr"}},
+         "loss.relax_control = 'moved'; allowed: none, void with loss.train_labels = lr"),
         ({"model": {"host": "ddrnet39"}, "optim": {"batch_size": 1}}, "optim.batch_size = 1; allowed: 2 or more with"),
     ],
 )  # fmt: skip
