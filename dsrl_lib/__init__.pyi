@@ -37,3 +37,4 @@ from .paths import data_dir as data_dir
 from .training.fit import fit as fit
 from .training.loss import loss_terms as loss_terms
 from .training.schedule import make_optimizer as make_optimizer
+from .training.start import keep_weights as keep_weights

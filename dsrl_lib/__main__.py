@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from dsrl_lib.commands import Changes, Device, HostOfWeights, Machine, OnMachine, Weights, finish, moved
+from dsrl_lib.commands import Changes, Device, HostOfWeights, Machine, OnMachine, Start, Weights, finish, moved
 from dsrl_lib.evaluation.augmentation import TTA
 
 app = tyro.extras.SubcommandApp()
@@ -21,6 +21,7 @@ Augmentation = Annotated[TTA, tyro.conf.arg(name="", help="Test-time augmentatio
 def train(
     config: tyro.conf.Positional[Path],
     changes: Changes = (),
+    start: Start = None,
     machine: OnMachine = Machine(),  # noqa: B008
 ) -> None:
     """Train the run of a configuration and print its directory; a complete run is kept as it is.
@@ -29,13 +30,21 @@ def train(
         config: A JSON file like config.json of a run; a setting that it lacks has its default.
     """
     from dsrl_lib.config import Config
-    from dsrl_lib.overrides import override_all
+    from dsrl_lib.overrides import override, override_all
     from dsrl_lib.runs import read_json
 
     settings = override_all(Config.from_dict(read_json(config)), changes)  # a mistake shows before torch is loaded
 
     from dsrl_lib.training.fit import fit
 
+    if start is not None:
+        if settings.warm_start is not None:
+            raise ValueError(f"--start {start}, but {config} starts from the run {settings.warm_start}; allowed: one "
+                             "of the two")  # fmt: skip
+        from dsrl_lib.deploy.pretrained import weights_path
+        from dsrl_lib.training.start import keep_weights
+
+        settings = override(settings, "model.start", keep_weights(weights_path(start)))
     print(fit(settings, **asdict(machine)))
 
 

@@ -4,6 +4,7 @@ A range is written beside the thing it belongs to: `batch_size: Annotated[int, a
 """
 
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -69,6 +70,16 @@ class class_numbers:  # noqa: N801 - reads as the functions above
     def __contains__(self, value: str) -> bool:
         numbers = value.split()
         return all(map(str.isdecimal, numbers)) and value == " ".join(map(str, sorted({*map(int, numbers)})))
+
+
+@dataclass(frozen=True)
+class checksum:  # noqa: N801 - reads as the functions above
+    """A SHA-256, or "none"."""
+
+    words: str = "none, or a SHA-256 (64 of the digits 0-9 and a-f)"
+
+    def __contains__(self, value: str) -> bool:
+        return value == "none" or re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def check(name: str, value: Any, kind: Any) -> None:

@@ -20,6 +20,10 @@ Weights = Annotated[
     Path,
     tyro.conf.arg(help="Released weights (dsrl-camvid), a run, a .safetensors file, or a published .pth file."),
 ]
+Start = Annotated[
+    Path | None,
+    tyro.conf.arg(help="Weights to start from (fine-tuning): released ones, a run, a .safetensors or .pth file."),
+]
 HostOfWeights = Annotated[str | None, tyro.conf.arg(help="The network of a .pth file, such as espnetv2_s2.0.")]
 
 

@@ -12,7 +12,17 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
-from dsrl_lib.allowed import above, at_least, between, check, class_numbers, did_you_mean, from_to_below, one_of
+from dsrl_lib.allowed import (
+    above,
+    at_least,
+    between,
+    check,
+    checksum,
+    class_numbers,
+    did_you_mean,
+    from_to_below,
+    one_of,
+)
 from dsrl_lib.conflicts import conflicts
 from dsrl_lib.paths import own_datasets
 from dsrl_lib.registry import DATASETS, HOSTS
@@ -74,6 +84,9 @@ class Model(Section):
     """One of `registry.HOSTS`."""
     pretrained: Annotated[str, one_of(_PRETRAINED)] = "none"
     """Public weights that the host starts from, as its entry in the registry names them."""
+    start: Annotated[str, checksum()] = "none"
+    """SHA-256 of the file of weights that the run starts from, as `train --start` finds it (`training.start`). A run
+    that starts from another run (`warm_start`) names the file with which the first of these runs began."""
     input_scale: Annotated[float, above(0)] = 0.5
     """Input side / HR side: 0.5 is LR, 1.0 is HR."""
     sssr: bool = False

@@ -14,6 +14,8 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
         yield "data.scale_min", f"at most data.scale_max = {data.scale_max}"
     if model.pretrained not in ("none", *host.weights):
         yield "model.pretrained", f"{', '.join(('none', *host.weights))} with model.host = {model.host}"
+    if model.start != "none" and model.sisr_frozen:
+        yield "model.start", "none with model.sisr_frozen, whose SISR head stays at its random start"
     if model.sssr_norm != "start" and model.sssr_head != "deconv":
         yield "model.sssr_norm", f"start with model.sssr_head = {model.sssr_head}, which has no batch norms"
     if model.fa and not (model.sssr and model.sisr):

@@ -36,7 +36,30 @@ def build(config: Config) -> DSRL:
         else:
             weights = published_weights(model.host, model.pretrained)
             host = build_host(model.host, len(table.classes), weights, rows=table.cityscapes_rows)
-    network = DSRL(
+    network = _around(host, config)
+    if model.sync_bn:
+        synchronise(network)
+    if model.frozen_bn:
+        for norm in batch_norms(network):
+            norm.requires_grad_(False)
+    if model.sisr_frozen:
+        for part in (network.sisr, network.ftm):
+            if part is not None:
+                part.requires_grad_(False)
+    return network
+
+
+def shapes(config: Config, classes: int) -> dict[str, torch.Size]:
+    """The shape of every tensor of the network of `config`, if it had so many classes."""
+    with torch.random.fork_rng(devices=[]):
+        network = _around(build_host(config.model.host, classes), config)
+    return {key: value.shape for key, value in network.state_dict().items()}
+
+
+def _around(host: nn.Module, config: Config) -> DSRL:
+    """A host with what `config` adds to it."""
+    model = config.model
+    return DSRL(
         host,
         sssr=model.sssr,
         head=model.sssr_head,
@@ -51,16 +74,6 @@ def build(config: Config) -> DSRL:
         decoder=model.sisr_decoder,
         seed=config.seed,
     )
-    if model.sync_bn:
-        synchronise(network)
-    if model.frozen_bn:
-        for norm in batch_norms(network):
-            norm.requires_grad_(False)
-    if model.sisr_frozen:
-        for part in (network.sisr, network.ftm):
-            if part is not None:
-                part.requires_grad_(False)
-    return network
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:

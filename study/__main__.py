@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from dsrl_lib.commands import Changes, Device, Machine, OnMachine, finish
+from dsrl_lib.commands import Changes, Device, Machine, OnMachine, Start, finish
 from study.profiles import PROFILES
 
 app = tyro.extras.SubcommandApp()
@@ -23,6 +23,7 @@ def train(
     host: str | None = None,
     seed: int = 0,
     changes: Changes = (),
+    start: Start = None,
     machine: OnMachine = Machine(),  # noqa: B008
 ) -> None:
     """Train one arm, after the runs that it starts from, and print its run directory; a complete run is kept as it is.
@@ -38,6 +39,11 @@ def train(
 
     from study.train import train_arm
 
+    if start is not None:
+        from dsrl_lib.deploy.pretrained import weights_path
+        from dsrl_lib.training.start import keep_weights
+
+        changes = (*changes, f"model.start={keep_weights(weights_path(start))}")
     print(train_arm(profile, arm, host, seed, changes, **asdict(machine)))
 
 

@@ -1,7 +1,9 @@
 """Train the run of a configuration: found complete, continued from its checkpoint, or started."""
 
+import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
@@ -20,6 +22,7 @@ from dsrl_lib.training.loop import RunState, train, validate
 from dsrl_lib.training.provenance import provenance
 from dsrl_lib.training.schedule import epochs_before
 from dsrl_lib.training.signals import stop_requests
+from dsrl_lib.training.start import Started, kept_weights, start_from
 
 
 def fit(config: Config, *, device: str = "auto", workers: int = 0, devices: int = 1, progress: bool = True) -> Path:
@@ -29,8 +32,9 @@ def fit(config: Config, *, device: str = "auto", workers: int = 0, devices: int 
     for. device: "auto", "cpu" or "cuda". workers: processes that load samples; results do not depend on them.
     devices: processes, each with its own device, that share the run; torchrun starts them.
     Raises ValueError for settings that do not fit each other (`Config.checked`), FileNotFoundError if the run that it
-    starts from (`config.warm_start`) has not left its weights, NonFiniteLossError with the step and the terms,
-    StoppedError after SIGTERM or SIGUSR1 (a checkpoint is written), and RuntimeError if one of several processes fails.
+    starts from (`config.warm_start`) has not left its weights or the file (`config.model.start`) is not kept here,
+    NonFiniteLossError with the step and the terms, StoppedError after SIGTERM or SIGUSR1 (a checkpoint is written), and
+    RuntimeError if one of several processes fails.
     """
     directory = runs.folder(config.checked())
     check("workers", workers, Annotated[int, at_least(0)])
@@ -41,6 +45,7 @@ def fit(config: Config, *, device: str = "auto", workers: int = 0, devices: int 
     _check_devices(config, devices, where)
     if not checkpoint.exists(directory):
         runs.start_weights(config)  # says at once what is missing
+        kept_weights(config)  # the same
     if devices > 1:
         runs.prepare(directory, config)
         options = ["--device", device, "--workers", str(workers)]
@@ -98,8 +103,9 @@ def _continue_or_start(state: RunState, directory: Path) -> None:
             raise ValueError(
                 f"the checkpoint in {directory} does not fit this run ({reason}); delete it to start the run again"
             ) from error
-    else:
-        start(state)
+    elif (started := start(state)) and distributed.rank() == 0:
+        runs.write_json(directory / "start.json", asdict(started))
+        print(started, file=sys.stderr, flush=True)
 
 
 def _is_of(saved: Mapping[str, Any], config: Config) -> bool:
@@ -109,12 +115,16 @@ def _is_of(saved: Mapping[str, Any], config: Config) -> bool:
         return False
 
 
-def start(state: RunState) -> None:
-    """Put a new state where its run begins: at the weights of the run that the configuration names, if it names one."""
+def start(state: RunState) -> Started | None:
+    """Put a new state where its run begins: at the weights of the run or the file that the configuration names, if it
+    names one. Returns what a file gave."""
     config = state.config
+    if (file := kept_weights(config)) is not None:
+        return start_from(state.network, file, config)
     if (weights := runs.start_weights(config)) is not None:
         state.epochs_before = epochs_before(config)
         network.warm_start(state.network, weights, config.warm_start)
+    return None
 
 
 def _check_devices(config: Config, devices: int, device: torch.device) -> None:

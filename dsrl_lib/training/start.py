@@ -1,0 +1,222 @@
+"""Start a run from any weights (fine-tuning): of another run, released ones, or a published state dict.
+
+The configuration names the file by its SHA-256 (`model.start`), and a copy is kept under that name. So the run can be
+repeated whatever happens to the file. Classes are matched by their names, also for another data set.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dsrl_lib import network, runs
+from dsrl_lib.config import Config
+from dsrl_lib.data.class_tables import CITYSCAPES, class_table, same_named
+from dsrl_lib.models.build import read_state_dict
+from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.paths import cache_dir
+from dsrl_lib.registry import HOSTS
+
+ClassAxes = dict[str, dict[int, int]]
+"""Name of a tensor -> axis -> values per class."""
+SUFFIXES = (".safetensors", ".pth", ".pt")
+
+
+@dataclass
+class Started:
+    """What a network took from a file of weights, and what it did not."""
+
+    sha256: str
+    run: str | None
+    """The run that the file is of; None for a published state dict."""
+    taken: list[str] = field(default_factory=list)
+    """Tensors of the network that come from the file."""
+    missing: list[str] = field(default_factory=list)
+    """Tensors of the network that the file lacks: they start as without it."""
+    misfits: dict[str, str] = field(default_factory=dict)
+    """Tensors of another shape in the file, and both shapes: they start as without it too."""
+    unused: list[str] = field(default_factory=list)
+    """Tensors of the file that the network has no place for."""
+    classes: dict[str, str] = field(default_factory=dict)
+    """Each class whose rows come from the file -> its name there."""
+    new_classes: list[str] = field(default_factory=list)
+    """The other classes, whose rows start as without the file."""
+
+    def __str__(self) -> str:
+        every = len(self.taken) + len(self.missing) + len(self.misfits)
+        lines = [f"starts from {self.run or 'a state dict'} ({self.sha256[:8]}): {len(self.taken)} of {every} tensors"]
+        lists = {
+            "not in the file": self.missing,
+            "of another shape in the file": [f"{key} ({shapes})" for key, shapes in self.misfits.items()],
+            "in the file alone": self.unused,
+            "classes that start anew": self.new_classes,
+        }
+        return "\n  ".join([*lines, *(f"{what}: {', '.join(names)}" for what, names in lists.items() if names)])
+
+
+def keep_weights(path: Path) -> str:
+    """Copy a file of weights, or that of a run directory, to where runs look for it; its SHA-256, for `model.start`.
+
+    FileNotFoundError if there is none, ValueError for another kind of file.
+    """
+    if path.is_dir():
+        path = path / "final.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"weights {path} do not exist")
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"cannot start from {path}; allowed: files that end in {', '.join(SUFFIXES)}")
+    digest = _sha256(path)
+    target = _folder() / f"{digest}{path.suffix}"
+    if not (target.exists() and _sha256(target) == digest):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        runs.write_atomically(target, lambda temporary: shutil.copyfile(path, temporary))
+    return digest
+
+
+def kept_weights(config: Config) -> Path | None:
+    """The file that `config.model.start` names; None if it names none, or if the run starts from another run.
+
+    FileNotFoundError if it is not there, ValueError if it has changed.
+    """
+    digest = config.model.start
+    if digest == "none" or config.warm_start is not None:
+        return None
+    for path in _folder().glob(f"{digest}.*"):
+        if (found := _sha256(path)) != digest:
+            raise ValueError(f"{path} is damaged: its SHA-256 is {found}; delete it, and give its source with --start")
+        return path
+    raise FileNotFoundError(f"{config.run_id} starts from weights with the SHA-256 {digest}, which are not in "
+                            f"{_folder()}: give that file again with --start")  # fmt: skip
+
+
+def start_from(model: DSRL, path: Path, config: Config) -> Started:
+    """Give a network of `config` the weights of a file, as far as they fit; says what was taken and what was not.
+
+    Rows of the prediction layer and of all that follows it belong to classes: a class takes those of the class with
+    the same name in the file, or with the same match in Cityscapes. ValueError if the file is of another host, if
+    nothing fits, or if it holds NaN.
+    """
+    axes = class_axes(config)
+    stored, names, dataset, run = _read(model, path, config, axes)
+    own = class_table(config.data.dataset)
+    rows = _matches(own.classes, own.cityscapes_rows, names, dataset)
+    done = Started(path.stem, run, unused=[key for key in stored if key not in model.state_dict()])
+    if names:
+        done.classes = {name: names[row] for name, row in zip(own.classes, rows, strict=True) if row is not None}
+        done.new_classes = [name for name, row in zip(own.classes, rows, strict=True) if row is None]
+    state = model.state_dict()
+    for key, value in state.items():
+        if key not in stored:
+            done.missing.append(key)
+            continue
+        found, grouped = stored[key], axes.get(key, {})
+        shape = [grouped[axis] * len(names) if axis in grouped else side for axis, side in enumerate(value.shape)]
+        if list(found.shape) != shape:
+            done.misfits[key] = f"{tuple(found.shape)} instead of {tuple(shape)}"
+            continue
+        if not found.isfinite().all():
+            raise ValueError(f"{path}: {key} holds NaN or infinite values")
+        state[key] = _with_rows(value, found.to(value.dtype), grouped, rows)
+        done.taken.append(key)
+    if not done.taken:
+        raise ValueError(f"nothing in {path} fits the network of {config.run_id}; the file begins with: "
+                         f"{', '.join(list(stored)[:4]) or 'nothing'}")  # fmt: skip
+    model.load_state_dict(state)
+    return done
+
+
+def class_axes(config: Config) -> ClassAxes:
+    """Which axes of which tensors of the network belong to classes.
+
+    They are those that grow if the network gets one class more.
+    """
+    classes = len(class_table(config.data.dataset).classes)
+    before, after = (network.shapes(config, classes + more) for more in (0, 1))
+    grown = {
+        key: {axis: more - side for axis, (side, more) in enumerate(zip(shape, after[key], strict=True)) if more > side}
+        for key, shape in before.items()
+    }
+    return {key: axes for key, axes in grown.items() if axes}
+
+
+def _with_rows(own: Tensor, found: Tensor, groups: Mapping[int, int], rows: Sequence[int | None]) -> Tensor:
+    """`own` with the entries of those classes that have a row in the file; `found` itself without class axes."""
+    (axis, group), *others = groups.items() or [(None, 1)]
+    if axis is None:
+        return found
+    kept = [(k, row) for k, row in enumerate(rows) if row is not None]
+    here, there = (
+        torch.tensor([group * pair[side] + i for pair in kept for i in range(group)], dtype=torch.long)
+        for side in (0, 1)
+    )
+    here = here.to(own.device)
+    part = found.index_select(axis, there).to(own.device)
+    if others:
+        part = _with_rows(own.index_select(axis, here), part, dict(others), rows)
+    return own.index_copy(axis, here, part)
+
+
+def _matches(
+    classes: Sequence[str], cityscapes: Sequence[int | None], names: Sequence[str], dataset: str | None
+) -> list[int | None]:
+    """For each class the row of the file that means the same, or None. dataset: that of the file, if it says so."""
+    matched = same_named(names)
+    if dataset is not None:
+        try:
+            table = class_table(dataset)
+        except ValueError:  # a data set that is not here: its names have to do
+            table = None
+        matched = table.cityscapes_rows if table and list(table.classes) == list(names) else matched
+    by_name = {name.lower(): row for row, name in enumerate(names)}
+    by_match = {match: row for row, match in enumerate(matched) if match is not None}
+    return [by_name.get(name.lower(), by_match.get(match)) for name, match in zip(classes, cityscapes, strict=True)]
+
+
+def _read(
+    model: DSRL, path: Path, config: Config, axes: ClassAxes
+) -> tuple[dict[str, Tensor], list[str], str | None, str | None]:
+    """Tensors, names of the classes, data set and run of a file; the last two are None for a published state dict."""
+    host = config.model.host
+    if path.suffix == ".safetensors":
+        stored, made = network.read(path)
+        found = network.metadata(path)
+        if made.model.host != host:
+            raise ValueError(f"model.start: {path} holds the weights of host {made.model.host}; allowed: those of "
+                             f"{host}, which this run trains")  # fmt: skip
+        if "folded" in found:
+            raise ValueError(f"model.start: the batch norms of {path} are folded, so it cannot be trained further; "
+                             "allowed: the file from which it was pruned")  # fmt: skip
+        return stored, json.loads(found["classes"]), made.data.dataset, made.run_id
+    stored = dict(read_state_dict(path))
+    if not any(key.startswith("host.") for key in stored):
+        translated = getattr(model.host, "published_state", dict)(stored)
+        stored = {f"host.{key}": value for key, value in translated.items()}
+    return stored, _names_in_state_dict(stored, config, axes), None, None
+
+
+def _names_in_state_dict(stored: Mapping[str, Tensor], config: Config, axes: ClassAxes) -> list[str]:
+    """A state dict names no classes. With as many rows as the host's published files, they are those of Cityscapes;
+    with as many rows as the run has classes, they are taken in their order; else none is known."""
+    own = class_table(config.data.dataset).classes
+    for key, grouped in axes.items():
+        axis, group = next(iter(grouped.items()))
+        if key in stored and stored[key].dim() > axis:
+            count = stored[key].shape[axis] // group
+            if count == HOSTS[config.model.host].outputs:
+                return [*CITYSCAPES.classes, *[""] * (count - len(CITYSCAPES.classes))]
+            return list(own) if count == len(own) else [""] * count
+    return []
+
+
+def _folder() -> Path:
+    return cache_dir() / "start"
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

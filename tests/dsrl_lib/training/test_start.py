@@ -1,0 +1,158 @@
+"""Fine-tuning: what a run takes from a file of weights, class by class, and what it says about the rest."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_runs import tiny
+
+from dsrl_lib import network, runs
+from dsrl_lib.data.class_tables import CAMVID, CITYSCAPES
+from dsrl_lib.data.split import load_split
+from dsrl_lib.models.build import build_host
+from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.overrides import override
+from dsrl_lib.training import fit, start
+from dsrl_lib.training.loop import RunState
+from study.catalogue import Run
+from study.presets import parent_of, preset
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(start, "cache_dir", lambda: tmp_path / "cache")
+
+
+def written(config, path):
+    """A network of `config` with weights that no start gives, in a file."""
+    model = network.build(config)
+    generator = torch.Generator().manual_seed(1)
+    for value in model.state_dict().values():
+        if value.is_floating_point():
+            value += 0.1 * torch.rand(value.shape, generator=generator)
+    network.save(model, config, path)
+    return model
+
+
+@pytest.mark.parametrize("head", ["deconv", "subpixel"])
+def test_a_class_keeps_its_rows_under_another_table(tmp_path, head):
+    camvid = preset("camvid", "sssr", "espnetv2_s0.5", overrides=[f"model.sssr_head={head}"])
+    path = tmp_path / "camvid.safetensors"
+    source = written(override(camvid, "model.pretrained", "none"), path)
+    config = override(tiny("sssr"), "model.sssr_head", head)
+    model, fresh = network.build(config), network.build(config)
+    done = start.start_from(model, path, config)
+    assert done.classes["vegetation"] == "Tree" and done.classes["person"] == "Pedestrian"
+    assert len(done.classes) == 11 and "train" in done.new_classes
+    assert not (done.missing or done.misfits or done.unused)
+
+    pairs = [(CITYSCAPES.classes.index(own), CAMVID.classes.index(theirs)) for own, theirs in done.classes.items()]
+    old, new, plain = source.state_dict(), model.state_dict(), fresh.state_dict()
+    name, group = ("sssr.steps.0.weight", 1) if head == "deconv" else ("sssr.conv.weight", 16)
+    rows = dict(pairs)
+    old, new, plain = (state[name].unflatten(0, (-1, group)) for state in (old, new, plain))  # (K, group, K, 3, 3)
+    for k in range(19):
+        for j in range(19):
+            expected = old[rows[k], :, rows[j]] if k in rows and j in rows else plain[k, :, j]
+            assert torch.equal(new[k, :, j], expected)
+
+    x = torch.randn(1, 3, 32, 64)
+    with torch.no_grad():
+        ours, theirs = (m.host.classify(m.host.features(x).last) for m in (model.eval(), source.eval()))
+    for k, row in pairs:
+        torch.testing.assert_close(ours[:, k], theirs[:, row])
+
+
+def test_what_does_not_fit_is_listed(tmp_path):
+    path = tmp_path / "dsrl.safetensors"
+    written(replace(tiny("dsrl"), warm_start=None), path)
+    config = tiny("sssr", "model.sssr_head=subpixel")
+    done = start.start_from(network.build(config), path, config)
+    assert done.missing == ["sssr.conv.weight", "sssr.conv.bias"]
+    assert {key.split(".")[0] for key in done.unused} == {"sisr", "ftm", "sssr"}
+    assert done.run.startswith("smoke-espnetv2_s0.5-dsrl-s0") and len(done.classes) == 19
+    assert "not in the file: sssr.conv.weight, sssr.conv.bias\n" in str(done)
+    assert "in the file alone: ftm.0.weight" in str(done) or "sssr.steps.0.weight" in str(done)
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(20, 11), (11, 11), (7, 0)])
+def test_a_plain_state_dict_has_the_rows_of_cityscapes_or_those_of_the_run(tmp_path, rows, kept):
+    host, path = build_host("espnetv2_s0.5", rows), tmp_path / "host.pth"
+    torch.save({"state_dict": host.state_dict()}, path)
+    config = override(preset("camvid", "lr", "espnetv2_s0.5"), "model.pretrained", "none")
+    model = network.build(config)
+    done = start.start_from(model, path, config)
+    layer = "bu_dec_l4.merge_layer.3.weight"
+    own, theirs = model.host.state_dict()[layer], host.state_dict()[layer]
+    places = CAMVID.cityscapes_rows if rows == 20 else range(kept)
+    assert all(torch.equal(own[k], theirs[row]) for k, row in enumerate(places))
+    assert len(done.classes) == kept and (f"host.{layer}" in done.taken) and not done.misfits
+
+
+def test_weights_that_cannot_start_a_run_are_refused(tmp_path):
+    path, config = tmp_path / "w.safetensors", tiny("lr")
+    model = written(config, path)
+    other = tiny("lr", "model.host=espnetv2_s1.0")
+    with pytest.raises(ValueError, match=r"weights of host espnetv2_s0.5; allowed: those of espnetv2_s1.0"):
+        start.start_from(network.build(other), path, other)
+    network.save(model, config, path, folded=True)
+    with pytest.raises(ValueError, match="folded"):
+        start.start_from(model, path, config)
+    torch.save({"layer": torch.zeros(3)}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"nothing in .*w.pth fits the network of .*: host.layer"):
+        start.start_from(model, tmp_path / "w.pth", config)
+    model.host.bu_dec_l4.merge_layer[3].weight.data[0] = float("nan")
+    network.save(model, config, path)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        start.start_from(model, path, config)
+    with pytest.raises(FileNotFoundError, match="do not exist"):
+        start.keep_weights(tmp_path / "nothing.pth")
+    (tmp_path / "w.txt").write_text("")
+    with pytest.raises(ValueError, match=r"allowed: files that end in .safetensors, .pth, .pt"):
+        start.keep_weights(tmp_path / "w.txt")
+    with pytest.raises(ValueError, match=r"model.start = 'mine'; allowed: none, or a SHA-256"):
+        override(config, "model.start", "mine")
+    frozen = override(tiny("sssr_sisr_frozen"), "model.start", "0" * 64)
+    with pytest.raises(ValueError, match=r"model.start = .*; allowed: none with model.sisr_frozen"):
+        frozen.checked()
+
+
+def test_a_run_finds_its_file_by_checksum_and_records_what_it_took(tmp_path, results, capsys):
+    path = tmp_path / "w.safetensors"
+    source = written(tiny("sssr"), path)
+    config = tiny("sssr", f"model.start={start.keep_weights(path)}")
+    path.unlink()
+    assert config.run_id != tiny("sssr").run_id and network.build(config) is not None
+    directory = tmp_path / "run"
+    directory.mkdir()
+    state = RunState(config, load_split("streets", "train"), torch.device("cpu"))
+    fit._continue_or_start(state, directory)
+    for key, value in source.state_dict().items():
+        assert torch.equal(state.network.state_dict()[key], value)
+    assert json.loads((directory / "start.json").read_text())["sha256"] == config.model.start
+    assert f"({config.model.start[:8]})" in capsys.readouterr().err
+
+    (kept,) = (tmp_path / "cache" / "start").iterdir()
+    kept.write_bytes(kept.read_bytes() + b" ")
+    with pytest.raises(ValueError, match="is damaged: its SHA-256 is"):
+        fit.fit(config, progress=False)
+    kept.unlink()
+    with pytest.raises(FileNotFoundError, match="give that file again with --start"):
+        fit.fit(config, progress=False)
+
+
+def test_a_stage_names_the_file_with_which_the_first_one_began():
+    config = tiny("sssr_sisr", f"model.start={'0' * 64}")
+    assert start.kept_weights(config) is None  # it starts from the weights of stage 1
+    assert parent_of(config).model.start == "0" * 64 and config.warm_start == parent_of(config).run_id
+    run = Run(runs.folder(config), config.to_dict(), {}, {})
+    assert f"model.start={'0' * 64}" in run.overrides  # so it is not stale, and no run of the plain arm
+
+
+def test_an_encoder_alone_starts_a_network_with_sisr(tmp_path):
+    model = DSRL(build_host("espnetv2_s0.5", 19), sssr=True, sisr=True)
+    torch.save(model.state_dict(), tmp_path / "all.pth")  # names with the prefix host., as a checkpoint of ours
+    config = tiny("sssr")
+    done = start.start_from(network.build(config), tmp_path / "all.pth", config)
+    assert not (done.missing or done.misfits) and {key.split(".")[0] for key in done.unused} == {"sisr"}
