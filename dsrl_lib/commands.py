@@ -29,13 +29,17 @@ HostOfWeights = Annotated[str | None, tyro.conf.arg(help="The network of a .pth 
 
 @dataclass(frozen=True)
 class Machine:
-    """What trains a run."""
+    """What trains a run, and what it keeps; the run's numbers do not depend on it."""
 
     device: Device = "auto"
     workers: int = 0
     """Processes that load samples; results do not depend on them."""
     devices: int = 1
     """Processes that share the run, each with its own device."""
+    keep_best: bool = False
+    """Also keep the weights of the epoch with the highest validation mIoU."""
+    keep_last: int = 0
+    """Also keep the weights of so many last epochs."""
 
 
 OnMachine = Annotated[Machine, tyro.conf.arg(name="")]

@@ -157,8 +157,14 @@ class Loss(Section):
 class Optim(Section):
     """One optimiser, one schedule per iteration over all stages of the method."""
 
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    nesterov: bool = False
+    """SGD only: Nesterov momentum."""
+    amsgrad: bool = False
+    """Adam and AdamW only: AMSGrad, the largest second moment so far instead of the present one."""
     lr: Annotated[float, above(0)] = 1e-3
+    lr_end: Annotated[float, at_least(0)] = 0.0
+    """What lr falls to: lr_end + (lr - lr_end) times the factor of the schedule."""
     schedule: Literal["poly", "cosine", "step"] = "poly"
     """How lr falls: (1 - t)^power, half a cosine, or to a tenth after each third of the schedule."""
     weight_decay: Annotated[float, at_least(0)] = 1e-2
@@ -177,6 +183,8 @@ class Optim(Section):
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     validate_every: Annotated[int, at_least(1)] = 5
     """Epochs between validations on the val split; the last epoch is always validated."""
+    patience: Annotated[int, at_least(0)] = 0
+    """Early stopping: the run ends after so many validations in a row without a higher mIoU; 0: never."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,14 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
         yield "model.fa", "false, or model.sssr and model.sisr true as well: it compares these two branches"
     if model.sisr_residual and (model.sisr_frozen or loss.sisr_target == "noise"):
         yield "model.sisr_residual", "false with model.sisr_frozen, or with loss.sisr_target = noise"
+    if optim.nesterov and not (optim.optimizer == "sgd" and optim.momentum):
+        yield "optim.nesterov", "false, or optim.optimizer = sgd with optim.momentum above 0"
+    if optim.amsgrad and optim.optimizer == "sgd":
+        yield "optim.amsgrad", "false with optim.optimizer = sgd"
+    if optim.lr_end > optim.lr:
+        yield "optim.lr_end", f"at most optim.lr = {optim.lr}"
+    if optim.patience and config.warm_start is not None:
+        yield "optim.patience", "0 in a run that starts from another run: all stages have one schedule"
     if optim.sisr_warmup and (model.fa or model.sisr_frozen or not model.sisr):
         yield "optim.sisr_warmup", "0, or stage 2: model.sisr true, model.fa and model.sisr_frozen false"
     if optim.sisr_warmup >= optim.epochs:

@@ -1,7 +1,7 @@
 """Train the run of a configuration: found complete, continued from its checkpoint, or started."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -22,15 +22,26 @@ from dsrl_lib.training.loop import RunState, train, validate
 from dsrl_lib.training.provenance import provenance
 from dsrl_lib.training.schedule import epochs_before
 from dsrl_lib.training.signals import stop_requests
+from dsrl_lib.training.snapshots import BEST, EPOCH, kept, snapshots
 from dsrl_lib.training.start import Started, kept_weights, start_from
 
 
-def fit(config: Config, *, device: str = "auto", workers: int = 0, devices: int = 1, progress: bool = True) -> Path:
+def fit(
+    config: Config,
+    *,
+    device: str = "auto",
+    workers: int = 0,
+    devices: int = 1,
+    keep_best: bool = False,
+    keep_last: int = 0,
+    progress: bool = True,
+) -> Path:
     """Train, evaluate and write the run of `config`; return its directory.
 
     A complete run is returned at once; one that was cut off continues. A run that another process writes is waited
     for. device: "auto", "cpu" or "cuda". workers: processes that load samples; results do not depend on them.
-    devices: processes, each with its own device, that share the run; torchrun starts them.
+    devices: processes, each with its own device, that share the run; torchrun starts them. keep_best, keep_last: also
+    keep the weights of the best validation and of so many last epochs (`snapshots`).
     Raises ValueError for settings that do not fit each other (`Config.checked`), FileNotFoundError if the run that it
     starts from (`config.warm_start`) has not left its weights or the file (`config.model.start`) is not kept here,
     NonFiniteLossError with the step and the terms, StoppedError after SIGTERM or SIGUSR1 (a checkpoint is written), and
@@ -39,7 +50,10 @@ def fit(config: Config, *, device: str = "auto", workers: int = 0, devices: int 
     directory = runs.folder(config.checked())
     check("workers", workers, Annotated[int, at_least(0)])
     check("devices", devices, Annotated[int, at_least(1)])
+    check("keep_last", keep_last, Annotated[int, at_least(0)])
     if runs.is_complete(directory) and not distributed.launched():
+        if (keep_best and not kept(directory, BEST)) or (keep_last and not kept(directory, EPOCH)):
+            print(f"{directory.name} is complete, and kept no weights of its epochs", file=sys.stderr)
         return directory
     where = pick_device(device)
     _check_devices(config, devices, where)
@@ -48,15 +62,23 @@ def fit(config: Config, *, device: str = "auto", workers: int = 0, devices: int 
         kept_weights(config)  # the same
     if devices > 1:
         runs.prepare(directory, config)
-        options = ["--device", device, "--workers", str(workers)]
+        options = ["--device", device, "--workers", str(workers), "--keep-last", str(keep_last)]
+        options += ["--keep-best"] if keep_best else []
         launch(["train", str(directory / "config.json"), *options], devices, show=progress)
     with distributed.group(where):
         if not distributed.from_first(runs.is_complete(directory)):
-            _take_up(config, directory, where, workers, progress)
+            _take_up(config, directory, where, workers, progress, snapshots(directory, keep_best, keep_last))
     return directory
 
 
-def _take_up(config: Config, directory: Path, device: torch.device, workers: int, progress: bool) -> None:
+def _take_up(
+    config: Config,
+    directory: Path,
+    device: torch.device,
+    workers: int,
+    progress: bool,
+    keep: Callable[[RunState], None],
+) -> None:
     """Train the run under its lock, unless another process completed it meanwhile."""
     keep_freed_memory()
     writes = distributed.rank() == 0
@@ -72,7 +94,7 @@ def _take_up(config: Config, directory: Path, device: torch.device, workers: int
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         show = progress and writes
-        val = train(state, directory, splits, workers=workers, progress=show, asked_to_stop=asked_to_stop)
+        val = train(state, directory, splits, workers=workers, progress=show, asked_to_stop=asked_to_stop, keep=keep)
         environment |= {
             "data": {name: split.manifest_hash for name, split in splits.items()},
             "train_seconds": round(state.seconds, 1),

@@ -24,6 +24,7 @@ from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.batches import batches
 from dsrl_lib.training.calibration import calibrate
+from dsrl_lib.training.early_stopping import ends_early
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, history_columns
 from dsrl_lib.training.log import Log
 from dsrl_lib.training.loss import loss_terms
@@ -78,6 +79,11 @@ class RunState:
     def warmup_steps(self) -> int:
         """Steps at the start in which the SISR head trains alone."""
         return self.epoch_steps * self.config.optim.sisr_warmup
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether the run ends here, before its last epoch (`early_stopping`)."""
+        return self.step < self.total_steps and ends_early(self.history, self.config.optim.patience)
 
     @property
     def weighted(self) -> Config:
@@ -157,14 +163,16 @@ def train(
     workers: int = 0,
     progress: bool = True,
     asked_to_stop: Callable[[], bool] = lambda: False,
+    keep: Callable[[RunState], None] = lambda state: None,
 ) -> Evaluation | None:
     """From the present step of a run to its last, with checkpoints in `directory`.
 
-    splits: `train` and `val`. Returns the validation of the last epoch; None if an earlier process trained it.
-    NonFiniteLossError and StoppedError say what was saved.
+    splits: `train` and `val`. keep: called at the end of each epoch, in the first process alone. Returns the validation
+    of the last epoch; None if an earlier process trained it, or if the run ends early. NonFiniteLossError and
+    StoppedError say what was saved.
     """
     config, writes, result = state.config, distributed.rank() == 0, None
-    steps = range(state.step, state.total_steps)
+    steps = range(state.step, state.step if state.ends_early else state.total_steps)
     saved = since = time.monotonic()
     started, first = since - state.seconds, state.step
     fixed = fixed_batch(splits["train"], config, state.device) if config.model.sisr else None
@@ -184,12 +192,17 @@ def train(
                 speed = (state.step - first) * config.optim.batch_size / (time.monotonic() - since)
                 result = _close_epoch(state, speed, splits["val"], workers)
                 state.history[-1] |= measure_gradients(state, fixed) if fixed else {}
+            if ended and writes:
+                keep(state)  # before the checkpoint: a run that is killed here comes through this epoch again
             if ended or stop or save:
                 saved = time.monotonic()
                 state.seconds = saved - started
                 save_checkpoint(state, directory)
             if ended:
                 log.epoch(state.history[-1])
+                if state.ends_early:
+                    result = None
+                    break
                 first, since = state.step, time.monotonic()
             if stop and state.step < state.total_steps:
                 raise StoppedError(f"{config.run_id}: asked to stop after step {state.step} of {state.total_steps}; "

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dsrl_lib import runs
 from dsrl_lib.config import Config, get
@@ -10,15 +11,14 @@ from dsrl_lib.overrides import key_and_value, override_all
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
 
-FIXED = ("optim.batch_size", "optim.optimizer", "optim.stage_epochs", "optim.precision", "loss.share_sisr",
+FIXED = ("optim.batch_size", "optim.optimizer", "optim.momentum", "optim.nesterov", "optim.amsgrad",
+         "optim.weight_decay", "optim.stage_epochs", "optim.precision", "loss.share_sisr",
          "loss.share_fa")  # fmt: skip
 """Settings that a checkpoint depends on; those of `data` and `model` are fixed too."""
 
 
-def resume(
-    directory: Path, changes: Sequence[str] = (), *, device: str = "auto", workers: int = 0, devices: int = 1
-) -> Path:
-    """Continue a run that was cut off; return its directory.
+def resume(directory: Path, changes: Sequence[str] = (), **how: Any) -> Path:
+    """Continue a run that was cut off; return its directory. how: device, workers and the like (see `fit`).
 
     changes: "optim.lr=0.005" and the like, of the schedule and the loss weights. A changed run is a new one, whose
     configuration says which run it continues and from which step (`continues`); the old one stays as it is.
@@ -37,7 +37,7 @@ def resume(
         raise ValueError(f"{directory} is not in the results folder: set DSRL_RESULTS to the one that it is in")
     if changes:
         config = _branch(directory, config, changes)
-    return fit(config, device=device, workers=workers, devices=devices)
+    return fit(config, **how)
 
 
 def _branch(directory: Path, config: Config, changes: Sequence[str]) -> Config:

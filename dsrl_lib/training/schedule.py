@@ -11,8 +11,18 @@ from dsrl_lib.config import Config, Loss
 
 
 def epochs_before(config: Config) -> int:
-    """Epochs of training behind the weights that a run starts from, by the records of the runs before it."""
-    return sum(stage.optim.epochs for stage in runs.chain(config)[:-1])
+    """Epochs of training behind the weights that a run starts from, by the records of the runs before it.
+
+    ValueError if one of these may have ended early: the schedule has no place for what follows.
+    """
+    before = runs.chain(config)[:-1]
+    for stage in before:
+        if stage.optim.patience:
+            raise ValueError(
+                f"optim.patience = {stage.optim.patience} of {stage.run_id}, from which {config.run_id} starts: it may "
+                "have ended before its schedule; allowed: 0 there, or a start from its weights alone (train --start)"
+            )
+    return sum(stage.optim.epochs for stage in before)
 
 
 def learning_rate(config: Config, step: int, epoch_steps: int, epochs_before: int) -> float:
@@ -23,7 +33,8 @@ def learning_rate(config: Config, step: int, epoch_steps: int, epochs_before: in
     """
     epochs = schedule_epochs(config, epochs_before)
     done = (epochs_before * epoch_steps + step) / (epochs * epoch_steps)
-    return config.optim.lr * decay(done, config)
+    lr, end = config.optim.lr, config.optim.lr_end
+    return end + (lr - end) * decay(done, config)
 
 
 def schedule_epochs(config: Config, epochs_before: int) -> int:
@@ -36,7 +47,7 @@ def schedule_epochs(config: Config, epochs_before: int) -> int:
 
 
 def decay(done: float, config: Config) -> float:
-    """The factor of lr when the share `done` of the schedule, in [0, 1), is behind."""
+    """The factor of lr (of lr - lr_end) when the share `done` of the schedule, in [0, 1), is behind."""
     if config.optim.schedule == "poly":
         return (1 - done) ** config.optim.power
     if config.optim.schedule == "cosine":
@@ -57,6 +68,8 @@ def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.optim.weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    if config.optim.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.optim.lr, fused=True)
-    return torch.optim.SGD(groups, lr=config.optim.lr, momentum=config.optim.momentum)
+    optim = config.optim
+    if optim.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov)
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[optim.optimizer]
+    return kind(groups, lr=optim.lr, amsgrad=optim.amsgrad, fused=True)

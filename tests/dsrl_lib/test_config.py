@@ -131,6 +131,7 @@ OUT_OF_RANGE = {
     "loss.relax_epochs": ((-1, 0.5), WHOLE + "0 or more"),
     "loss.fa_stride": ((0, -8, 2.5), WHOLE + "1 or more"),
     "optim.lr": ((0, -0.1, "nan", "inf", "fast"), NUMBER + "above 0"),
+    "optim.lr_end": ((-1, "nan", "inf"), NUMBER + "0 or more"),
     "optim.weight_decay": ((-1, "nan"), NUMBER + "0 or more"),
     "optim.momentum": ((-0.1, 1, "nan"), NUMBER + "from 0 to below 1"),
     "optim.power": ((-1, "inf"), NUMBER + "0 or more"),
@@ -140,6 +141,7 @@ OUT_OF_RANGE = {
     "optim.stage_epochs": ((-1,), WHOLE + "0 or more"),
     "optim.sisr_warmup": ((-1, 0.5), WHOLE + "0 or more"),
     "optim.validate_every": ((0, -1), WHOLE + "1 or more"),
+    "optim.patience": ((-1, 0.5), WHOLE + "0 or more"),
 }
 
 
@@ -201,6 +203,10 @@ DSRL_MODEL = {"sssr": True, "sisr": True, "fa": True}
         ({"data": {"scale_min": 2.0}}, r"data.scale_min = 2.0; allowed: at most data.scale_max = 1.6"),
         ({"model": {"host": "ddrnet39", "pretrained": "cityscapes_512x256"}},
          "model.pretrained = 'cityscapes_512x256'; allowed: none with model.host = ddrnet39"),
+        ({"optim": {"nesterov": True}}, "optim.nesterov = True; allowed: false, or optim.optimizer = sgd"),
+        ({"optim": {"optimizer": "sgd", "amsgrad": True}}, "optim.amsgrad = True; allowed: false with optim.optimizer"),
+        ({"optim": {"lr_end": 0.1}}, "optim.lr_end = 0.1; allowed: at most optim.lr = 0.001"),
+        ({"optim": {"patience": 3}, "warm_start": "a"}, "optim.patience = 3; allowed: 0 in a run that starts from"),
         ({"model": {"fa": True}}, "model.fa = True; allowed: false, or model.sssr and model.sisr"),
         ({"model": DSRL_MODEL, "data": {"crop_width": 127}}, "data.crop_width = 127; .* it makes 128 of 127"),
         ({"model": DSRL_MODEL | {"input_scale": 1.0}}, "data.crop_height = 128; .* it makes 256 of 128"),

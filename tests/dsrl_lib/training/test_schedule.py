@@ -9,7 +9,7 @@ from tiny_runs import tiny
 
 from dsrl_lib import network
 from dsrl_lib.training.fit import fit
-from dsrl_lib.training.schedule import decay, learning_rate
+from dsrl_lib.training.schedule import decay, learning_rate, make_optimizer
 from study.presets import preset
 from study.train import train_with_parents
 
@@ -29,6 +29,37 @@ def test_other_schedules_by_hand():
     cosine, step = (tiny("lr", f"optim.schedule={name}") for name in ("cosine", "step"))
     assert [decay(done, cosine) for done in (0, 0.5)] == pytest.approx([1, 0.5])
     assert [decay(done, step) for done in (0, 0.32, 0.34, 0.67, 0.99)] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
+
+
+def test_lr_falls_to_its_end_by_hand():
+    config = tiny("sssr", "optim.lr=0.01", "optim.lr_end=0.001", "optim.power=1", "optim.schedule_epochs=1")
+    rates = [learning_rate(config, step, 4, 0) for step in range(4)]
+    assert rates == pytest.approx([0.01, 0.00775, 0.0055, 0.00325])
+    plain = tiny("sssr", "optim.lr=0.0017")  # the default end changes no bit
+    assert all(learning_rate(plain, s, 64, 0) == 0.0017 * decay(s / (64 * 3), plain) for s in range(64))
+
+
+OPTIMISERS = [
+    (("optimizer=sgd", "momentum=0.8"), torch.optim.SGD, {"momentum": 0.8}),
+    (("optimizer=sgd", "nesterov=true"), torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+    (("optimizer=adam",), torch.optim.Adam, {}),
+    (("optimizer=adam", "amsgrad=true"), torch.optim.Adam, {"amsgrad": True}),
+    (("optimizer=adamw", "amsgrad=true"), torch.optim.AdamW, {"amsgrad": True}),
+]
+
+
+@pytest.mark.parametrize(("settings", "kind", "options"), OPTIMISERS)
+def test_an_optimiser_steps_as_torch_does_with_these_options(settings, kind, options):
+    config = tiny("sssr", "optim.lr=0.1", "optim.weight_decay=0.01", *(f"optim.{setting}" for setting in settings))
+    models = [torch.nn.Linear(3, 2, bias=False) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    ours = make_optimizer(models[0], config)
+    theirs = kind(models[1].parameters(), lr=0.1, weight_decay=0.01, **options)
+    for step in range(4):  # gradients that grow and shrink: AMSGrad and Nesterov differ from their plain forms
+        for model, optimizer in zip(models, (ours, theirs), strict=True):
+            model.weight.grad = torch.full((2, 3), (1.0, 5.0, -0.1, 0.2)[step])
+            optimizer.step()
+    torch.testing.assert_close(models[0].weight, models[1].weight)
 
 
 def test_a_schedule_that_ends_too_early_is_explained(results):

@@ -1,0 +1,38 @@
+"""Weights of single epochs, kept on request beside those of the last one: of the best validation, of the last k."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dsrl_lib import network
+from dsrl_lib.training.early_stopping import is_best
+from dsrl_lib.training.loop import RunState
+
+BEST, EPOCH = "best_epoch", "epoch"
+"""Names of the files begin so; the number of the epoch follows."""
+
+
+def snapshots(directory: Path, best: bool, last: int) -> Callable[[RunState], None]:
+    """What to call at the end of each epoch, in one process.
+
+    best: keep best_epoch<n>.safetensors, of the highest validation mIoU so far. last: keep epoch<n>.safetensors of so
+    many epochs. An older file goes when the new one is on the disk. Such a file opens like any other weights.
+    """
+
+    def write(state: RunState, name: str, keep: int) -> None:
+        epoch = state.history[-1]["epoch"]
+        network.save(state.network, state.config, directory / f"{name}{epoch:04}.safetensors")
+        for older in kept(directory, name)[:-keep]:
+            older.unlink()
+
+    def at_the_end_of_an_epoch(state: RunState) -> None:
+        if last:
+            write(state, EPOCH, last)
+        if best and is_best(state.history):
+            write(state, BEST, 1)
+
+    return at_the_end_of_an_epoch
+
+
+def kept(directory: Path, name: str) -> list[Path]:
+    """The files of a run directory whose names begin so, by epoch."""
+    return sorted(directory.glob(f"{name}[0-9]*.safetensors"))
