@@ -88,6 +88,18 @@ for _name, _control, _isolates in (
     _stage_2, _stage_3 = f"sssr_sisr{_name}_share", f"sisr{_name}_share" if _name else "dsrl_share"
     NEXT[_stage_2] = Arm(f"stage 2 of {_stage_3}", _SISR | _control, after="sssr", tuned=_SISR_SHARE)
     NEXT[_stage_3] = Arm(_isolates, _FA | _control, after=_stage_2, tuned=_SHARES)
+_RELAXED = {"loss.segmentation": "relaxed"}
+RELAXATION: dict[str, Arm] = {
+    "relaxed": Arm("label relaxation: any class within a pixel is right", _RELAXED, updates=3),
+    "relaxed_2": Arm("the same within two pixels", _RELAXED | {"loss.relax_border": 2}, updates=3),
+    "relaxed_off": Arm("the released schedule: hard labels from four sevenths of the epochs on", _RELAXED, updates=3),
+    "relaxed_moved": Arm("is it the borders? As many relaxed pixels elsewhere",
+                         _RELAXED | {"loss.relax_control": "moved"}, updates=3),
+    "border_void": Arm("is it the relaxing? Border pixels left out", _RELAXED | {"loss.relax_control": "void"},
+                       updates=3),
+}  # fmt: skip
+RELAXATION_ARMS = tuple(RELAXATION)
+NEXT |= RELAXATION
 NEXT_ARMS = tuple(NEXT)
 """Arms of the study after CamVid's: no table of that one shows them."""
 ACTING_ARMS = ("sssr_sisr_res", "sssr_sisr_res_long", "dsrl_res")

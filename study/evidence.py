@@ -1,6 +1,6 @@
 """The evidence of a profile: its runs, and from them scores and differences, each computed once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -18,8 +18,14 @@ from study.statistics.bootstrap import Difference, contrast, single
 from study.statistics.random_effects import Interval, as_difference, interval, pseudo_values
 from study.statistics.scores import Resamples, Scores, image_blocks, mean_iou, score
 
-KINDS = {"miou": ("counts", mean_iou), "classes": ("counts", iou), "trimap": ("trimap", mean_iou)}
-"""Kind of score -> which counts, and the statistic of their sum over images."""
+Statistic = Callable[[np.ndarray], np.ndarray]
+KINDS: dict[str, tuple[str, Statistic]] = {
+    "miou": ("counts", mean_iou),
+    "classes": ("counts", iou),
+    "trimap": ("trimap", mean_iou),
+}
+"""Kind of score -> which counts, and the statistic of their sum over images. "trimap" has a score for each band; a
+number after it, as in "trimap 4", is the one within so many pixels of a class boundary."""
 
 INTERVALS = {
     "bootstrap": "of the two-level bootstrap (seeds, and blocks of neighbouring frames)",
@@ -73,8 +79,7 @@ class Study:
     def scores(self, arm: str, kind: str = "miou") -> Scores:
         """Score of an arm by seed on test, and on resamples that all arms share; kind: one of KINDS."""
         if (arm, kind) not in self._scores:
-            what, statistic = KINDS[kind]
-            counts, sequences = counts_by_seed(self.select(arm), what)
+            counts, sequences, statistic = self._counts(arm, kind)
             if sequences not in self._resamples:
                 self._resamples[sequences] = Resamples.of(sequences)
             self._scores[arm, kind] = score(counts, self._resamples[sequences], statistic)
@@ -83,13 +88,25 @@ class Study:
     def pseudo_values(self, arm: str, kind: str = "miou") -> dict[int, np.ndarray]:
         """Jackknife pseudo-values of an arm's score over blocks of test images, (B, *T) by seed, in points."""
         if (arm, kind) not in self._pseudo_values:
-            what, statistic = KINDS[kind]
-            counts, sequences = counts_by_seed(self.select(arm), what)
+            counts, sequences, statistic = self._counts(arm, kind)
             blocks = image_blocks(sequences)
             self._pseudo_values[arm, kind] = {
                 seed: pseudo_values(found, blocks, statistic) for seed, found in counts.items()
             }
         return self._pseudo_values[arm, kind]
+
+    def _counts(self, arm: str, kind: str) -> tuple[dict[int, np.ndarray], tuple[str, ...], Statistic]:
+        """Counts by seed, the sequence of each image, and the statistic of a kind of score."""
+        name, _, px = kind.partition(" ")
+        what, statistic = KINDS[name]
+        runs = self.select(arm)
+        counts, sequences = counts_by_seed(runs, what)
+        if px:
+            bands = runs[0].counts("test").trimap_px.tolist()
+            if int(px) not in bands:
+                raise ValueError(f"{kind}: allowed are {name} with one of {', '.join(map(str, bands))}")
+            counts = {seed: found[:, bands.index(int(px))] for seed, found in counts.items()}
+        return counts, sequences, statistic
 
     def bootstrap(self, strata: Strata, kind: str = "miou") -> Difference:
         """The mean over strata of the weighted sum of arms, with the interval of the two-level bootstrap."""

@@ -29,6 +29,9 @@ LATENCY_MATCHED_SCALE = {
     ("espnetv2_s0.5", "streets"): 0.8,
     ("espnetv2_s1.0", "camvid"): 0.55,
 }
+RELAXED_SHARE = 100 / 175
+"""Of the epochs, before label relaxation is switched off: that of the released recipe for Cityscapes (Zhu et al.)."""
+
 MATCHED_SCALES = {"mac_matched": MAC_MATCHED_SCALE, "latency_matched": LATENCY_MATCHED_SCALE}
 
 
@@ -63,6 +66,8 @@ def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overr
         if get(config, key) == 0:
             config = override(config, key, config.optim.epochs * stages)
     config = override(config, "optim.epochs", config.optim.epochs * definition.updates)
+    if arm == "relaxed_off" and config.loss.relax_epochs == 0:
+        config = override(config, "loss.relax_epochs", round(RELAXED_SHARE * config.optim.schedule_epochs))
     return _after(config).checked()
 
 

@@ -59,7 +59,7 @@ def measure(part: Part, study: Study) -> Difference:
     """The part's quantity with its interval; every arm that it needs must have runs."""
     if part.cost:
         return _cost(study, **part.cost)
-    return study.contrast(part.strata())
+    return study.contrast(part.strata(), part.kind)
 
 
 def _claim(found: Rules, name: str) -> Claim:
@@ -71,10 +71,8 @@ def _claim(found: Rules, name: str) -> Claim:
 
 def _verdict(claim: Claim, study: Study, interest: float) -> Verdict:
     findings = tuple(_finding(part, study, interest) for part in claim.parts)
-    if claim.later:
-        word = "later"
-    elif all(finding.measured is None for finding in findings):
-        word = "not run"
+    if all(finding.measured is None for finding in findings):
+        word = "later" if claim.later else "not run"
     else:
         word = claim.verdict([finding.outcome for finding in findings])
     return Verdict(claim, word, findings)
@@ -96,7 +94,7 @@ def _finding(part: Part, study: Study, interest: float) -> Finding:
         outcome = UNCLEAR  # one seed does not tell how much seeds vary
     elif part.test:
         outcome = _outcome(part, measured, interest)
-        if outcome == UNCLEAR and not part.cost and (found := study.random_effects(part.strata())):
+        if outcome == UNCLEAR and not part.cost and (found := study.random_effects(part.strata(), part.kind)):
             settle = found.variances.seeds_for(interest)
             more = found.variances.seeds_for(interest, blocks=MORE_IMAGES * found.variances.blocks)
     return Finding(part, measured, outcome, settle, more, tuple(dict.fromkeys(used)), ())

@@ -40,6 +40,8 @@ class Part:
     name: str
     contrast: Mapping[str, float] = field(default_factory=dict)
     """arm, or arm@variant -> weight of its mIoU."""
+    within_px: int = 0
+    """Of the contrast: the mIoU over the pixels at most so far from a class boundary (trimap); 0: over all pixels."""
     effect: Mapping[str, Any] = field(default_factory=dict)
     """{factor, levels = [a, b]}: main effect a - b in the FA factorial."""
     cost: Mapping[str, Any] = field(default_factory=dict)
@@ -67,7 +69,13 @@ class Part:
             return f"{self.effect['factor']}: {' − '.join(self.effect['levels'])}"
         text = " ".join(f"{'+' if w > 0 else '−'} {'' if abs(w) == 1 else f'{abs(w):g} '}{arm}"
                         for arm, w in self.contrast.items())  # fmt: skip
-        return text.removeprefix("+ ")
+        where = f", within {self.within_px} px of boundaries" if self.within_px else ""
+        return text.removeprefix("+ ") + where
+
+    @property
+    def kind(self) -> str:
+        """The kind of score that the contrast or effect is about (`evidence.KINDS`)."""
+        return f"trimap {self.within_px}" if self.within_px else "miou"
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,7 @@ class Claim:
     notebook: str = ""
     parts: tuple[Part, ...] = ()
     later: bool = False
+    """Its runs come after those of the other claims: until there are some, tables say "later" and nothing else."""
     profiles: tuple[str, ...] = ()
     """The profiles that judge it; () for all."""
 

@@ -25,7 +25,7 @@ def claims_frame(verdicts: Iterable[Verdict]) -> pd.DataFrame:
     for verdict in verdicts:
         head = {"claim": verdict.claim.id, "text": verdict.claim.text, "source": verdict.claim.source,
                 "verdict": verdict.verdict}  # fmt: skip
-        rows += [head | _row(finding) for finding in verdict.findings] or [head]
+        rows += [head | _row(finding) for finding in _findings(verdict)] or [head]
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
     return frame.astype(dict.fromkeys(("seeds", "images", "blocks"), "Int64"))
 
@@ -49,12 +49,12 @@ def markdown(verdicts: Iterable[Verdict], profile: str) -> str:
     for verdict in verdicts:
         claim = verdict.claim
         where = f"results/{profile}/notebooks/{claim.notebook}.ipynb"
-        evidence = f"<br>[evidence]({where}), [runs](results/{profile}/claims.csv)" if claim.notebook else ""
+        evidence = f"<br>[evidence]({where}), [runs](results/{profile}/claims.csv)"
         detectable = "<br>".join(map(_detectable, _quantities(verdict)))
         settle = _settle(verdict) if verdict.verdict == "inconclusive" else ""
         lines.append(
             f"| **{claim.id}** {claim.text} | {claim.source} | {shown(verdict)} | {detectable} "
-            f"| **{verdict.verdict}**{settle}{evidence} |"
+            f"| **{verdict.verdict}**{settle}{evidence if claim.notebook and _findings(verdict) else ''} |"
         )
     return "\n".join(lines)
 
@@ -64,9 +64,14 @@ def shown(verdict: Verdict) -> str:
     return "<br>".join(map(_sentence, _quantities(verdict)))
 
 
+def _findings(verdict: Verdict) -> tuple[Finding, ...]:
+    """Those that tables show: none of a claim whose runs come later."""
+    return () if verdict.verdict == "later" else verdict.findings
+
+
 def _quantities(verdict: Verdict) -> list[Finding]:
     found: dict[str, Finding] = {}
-    for finding in verdict.findings:
+    for finding in _findings(verdict):
         found.setdefault(finding.part.quantity, finding)  # two parts may test one quantity
     return list(found.values())
 

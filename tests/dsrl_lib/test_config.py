@@ -42,6 +42,13 @@ def test_arms_that_claims_compare_end_at_the_same_number_of_epochs():
         assert total(preset("smoke", arm)) == stages.get(arm, 3) * epochs, arm
 
 
+def test_labels_are_relaxed_for_four_sevenths_of_the_schedule():
+    settings = [preset(name, "relaxed_off", overrides=more).loss.relax_epochs for name, more in (
+        ("camvid", ()), ("idd", ()), ("camvid", ["optim.epochs=10"]), ("camvid", ["loss.relax_epochs=4"])
+    )]  # fmt: skip
+    assert settings == [9, 5, 17, 4] and preset("camvid", "relaxed").loss.relax_epochs == 0
+
+
 def test_a_new_setting_with_its_default_does_not_rename_runs():
     old = preset("camvid", "dsrl").to_dict()
     del old["data"]["colour"]  # a file older than this setting

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dsrl_lib.evaluation.details import TRIMAP_PX
 from study.arms import ARMS, FA_ARMS
 from study.catalogue import Counts, Run
 from study.claims import table as claims_table
@@ -41,12 +42,13 @@ class MadeUpRun(Run):
         truth = np.random.default_rng(0).integers(PIXELS // 2, PIXELS, (IMAGES, CLASSES))  # of all runs
         share = points / 100 + rng.normal(0, 0.0005) + rng.normal(0, 0.001, truth.shape)
         hit = np.round(truth * share).astype(int)
+        self.__dict__["bands"] = {}  # within so many pixels of a boundary, where it differs
         self.__dict__["arrays"] = np.stack([hit, np.zeros_like(hit), truth - hit], axis=-1)
 
     def counts(self, split: str) -> Counts:
         names = tuple(f"{i:03d}" for i in range(IMAGES))
-        empty = np.zeros(0)
-        return Counts(names, ("a",) * 20 + ("b",) * 40, self.arrays, empty, empty, empty)
+        trimap = np.stack([self.bands.get(px, self.arrays) for px in TRIMAP_PX], axis=1)
+        return Counts(names, ("a",) * 20 + ("b",) * 40, self.arrays, trimap, np.array(TRIMAP_PX), np.zeros(0))
 
 
 def study(seeds=3, **points):
@@ -63,11 +65,37 @@ def test_paper_is_right():
     sure = {"lr": 50, "sssr_long": 51.2, "sssr_sisr_long": 54.0, "dsrl": 54.4}
     found = verdicts(study(sisr_frozen=51.2, mac_matched=52, **sure))
     expected = dict.fromkeys(("C1", "C2", "C3", "C10"), "reproduced")
-    expected |= {"C4": "partly", "C11": "partly", "C12": "not reproduced", "C13": "later", "C14": "later"}
+    expected |= {"C4": "partly", "C11": "partly", "C12": "not reproduced", "C13": "later"}
     assert {claim: found[claim].verdict for claim in expected} == expected
     c1 = found["C1"].findings[0].measured
     assert c1.estimate == pytest.approx(4.4, abs=0.1)
     assert c1.low < c1.estimate < c1.high and c1.seeds == (0, 1, 2)
+
+
+def test_a_claim_about_boundaries_is_judged_by_the_counts_there():
+    runs = study(seeds=2, relaxed=52.0, border_void=48.0)
+    for run in runs:
+        if run.arm == "relaxed":  # no better than the others within 4 pixels
+            run.bands[4] = MadeUpRun("relaxed", run.seed, 50.0).arrays
+    found = verdicts(runs)["C14"]
+    assert [finding.part.kind for finding in found.findings[:2]] == ["trimap 4", "miou"]
+    assert [finding.measured.estimate for finding in found.findings[:4]] == pytest.approx([0, 2, 0, 2], abs=0.15)
+    assert [finding.outcome for finding in found.findings[1:4:2]] == ["yes", "yes"]
+    assert found.findings[0].part.quantity == "relaxed − bilinear, within 4 px of boundaries"
+    assert found.verdict in ("partly", "inconclusive")
+    with pytest.raises(ValueError, match="trimap 3: allowed are trimap with one of 1, 2, 4, 8, 16"):
+        Study("camvid", runs).scores("lr", "trimap 3")
+
+
+def test_tables_say_later_until_a_run_of_a_later_claim_is_there():
+    early, late = (verdicts([run for run in study(seeds=1) if run.arm in arms])["C14"]
+                   for arms in (("bilinear", "lr"), ("bilinear", "relaxed")))  # fmt: skip
+    assert claims_table.markdown([early], "camvid").splitlines()[-1] == (
+        "| **C14** Label relaxation helps at boundaries | Zhu et al. |  |  | **later** |"
+    )
+    assert claims_table.claims_frame([early])["part"].isna().tolist() == [True]
+    assert late.verdict == "inconclusive" and "[evidence]" in claims_table.markdown([late], "camvid")
+    assert len(claims_table.claims_frame([late])) == len(late.findings) == 10
 
 
 def test_only_the_head_helps():
@@ -180,10 +208,11 @@ def test_no_criterion_says_yes_and_no():
 
 def test_every_claim_has_a_rule():
     rules = load_rules()
-    assert [claim.id for claim in rules.claims] == [f"C{n}" for n in range(1, 16)]
+    assert [claim.id for claim in rules.claims] == [f"C{n}" for n in range(1, 17)]
     for claim in rules.claims:
         assert claim.later or any(part.test and not part.weaker for part in claim.parts)
         assert {arm.partition("@")[0] for part in claim.parts for arm in part.arms} <= set(ARMS)
+        assert {part.within_px for part in claim.parts} <= {0, *TRIMAP_PX}
 
 
 def test_expressions():
@@ -222,7 +251,7 @@ def test_tables_and_numbers_of_a_text(results, tmp_path):
 
 def test_an_unknown_table_is_an_error():
     text = "<!-- clams:begin -->\n<!-- clams:end -->"
-    with pytest.raises(ValueError, match="table 'clams' is unknown; allowed: claims, main"):
+    with pytest.raises(ValueError, match="table 'clams' is unknown; allowed: claims, beds, main"):
         texts.refreshed(text, Study("camvid", []))
 
 
