@@ -42,8 +42,10 @@ from .report.comparison import step_chart as step_chart
 from .report.factor import cell_chart as cell_chart
 from .report.factor import cell_table as cell_table
 from .report.factor import effect_chart as effect_chart
+from .report.factor import effects_without_collapsed as effects_without_collapsed
 from .report.factor import factor_answers as factor_answers
 from .report.factor import gain_chart as gain_chart
+from .report.factor import strength_table as strength_table
 from .report.intervals import coverage_table as coverage_table
 from .report.intervals import interval_chart as interval_chart
 from .report.intervals import interval_table as interval_table
@@ -70,6 +72,7 @@ from .report.where import frame_differences as frame_differences
 from .report.where import object_recall_chart as object_recall_chart
 from .report.where import places as places
 from .report.where import reconstruction_chart as reconstruction_chart
+from .report.where import ring_chart as ring_chart
 from .report.where import trimap_chart as trimap_chart
 from .report.where import trimap_table as trimap_table
 from .train import train_arm as train_arm

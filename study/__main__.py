@@ -59,12 +59,18 @@ def shares(
     """Print how strongly each loss term of an arm acts on the shared encoder: at its start, and at its end if trained.
 
     Args:
-        arm: The arm, as in study/arms.py. The run that it starts from has to be trained.
+        arm: The arm, as in study/arms.py; or "fa", to write gradient_shares.csv for every cell of the FA factorial.
+            The run that an arm starts from has to be trained.
         host: The host network; that of the profile unless given.
         seed: Seed of the initial weights and of the batch.
     """
     from study.presets import preset
 
+    if arm == "fa":
+        from study.shares import write_shares
+
+        print(write_shares(profile, seed, device))
+        return
     config = preset(profile, arm, host, seed, changes)  # a mistake shows before torch is loaded
 
     from study.shares import shares_table

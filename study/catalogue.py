@@ -47,6 +47,12 @@ class Counts:
     object_recall: np.ndarray
     """int (K, size bins, 2): pixels of objects found, and pixels in all."""
 
+    @property
+    def rings(self) -> np.ndarray:
+        """int (I, bands + 1, K, 3): counts of each band without the nearer ones; last, of all other pixels."""
+        wider = np.concatenate([self.trimap, self.counts[:, None]], axis=1)  # (I, bands + 1, K, 3)
+        return np.diff(wider, axis=1, prepend=0)
+
 
 @dataclass(frozen=True)
 class Run:

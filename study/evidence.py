@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[str, Statistic]] = {
     "miou": ("counts", mean_iou),
     "classes": ("counts", iou),
     "trimap": ("trimap", mean_iou),
+    "rings": ("rings", mean_iou),
 }
 """Kind of score -> which counts, and the statistic of their sum over images. "trimap" has a score for each band; a
 number after it, as in "trimap 4", is the one within so many pixels of a class boundary."""

@@ -1,5 +1,7 @@
 """How strongly each term of an arm's loss acts on the shared encoder, before its first step and at its end."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from dsrl_lib import network, runs
@@ -8,9 +10,13 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.device import pick_device
 from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.models.build import load_strictly
+from dsrl_lib.paths import results_dir
 from dsrl_lib.training.fit import start
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, gradient_shares
 from dsrl_lib.training.loop import RunState, measure_gradients
+from study.arms import FA_ARMS
+from study.presets import preset
+from study.profiles import PROFILES
 
 
 def shares_table(config: Config, device: str = "auto") -> pd.DataFrame:
@@ -31,6 +37,22 @@ def shares_table(config: Config, device: str = "auto") -> pd.DataFrame:
         load_strictly(state.network, network.read(trained)[0], str(trained))
         rows += _rows(state, batch, "end")
     return pd.DataFrame(rows)
+
+
+def write_shares(profile: str, seed: int = 0, device: str = "auto") -> Path:
+    """Write results/<profile>/gradient_shares.csv: `shares_table` at the start of every cell of the FA factorial.
+
+    One row per arm and term. Raises FileNotFoundError if the weights that they start from are not here.
+    """
+    found = []
+    for arm in [arm for arm in ("dsrl", *FA_ARMS) if arm in PROFILES[profile].arm_seeds]:
+        table = shares_table(preset(profile, arm, seed=seed), device)
+        found.append(table[table["at"] == "start"].drop(columns="at").assign(arm=arm))
+    path = results_dir() / profile / "gradient_shares.csv"
+    table = pd.concat(found)[["arm", "term", "weight", "gradient", "share"]]
+    text = table.to_csv(index=False, float_format="%.4g", lineterminator="\n")
+    runs.write_atomically(path, lambda temporary: temporary.write_text(text))
+    return path
 
 
 def _rows(state: RunState, batch: dict, at: str) -> list[dict[str, object]]:

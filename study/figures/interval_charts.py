@@ -1,6 +1,7 @@
-"""Two intervals of one difference beside each other."""
+"""Two intervals of one difference beside each other, and differences by distance from a boundary."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,6 +29,25 @@ def interval_pairs(rows: Pairs) -> Figure:
         _draw(axes, found)
     grid[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     grid[-1].set_xlabel("difference in mIoU (points)")
+    return figure
+
+
+@styled
+def rings(rows: Mapping[str, Difference], px: Sequence[int]) -> Figure:
+    """Differences by distance from a class boundary, one panel each. Fields: (rings,); px: widths of bands."""
+    labels = [str(px[0]), *(f"{a + 1}–{b}" if b > a + 1 else str(b) for a, b in pairwise(px)), f"> {px[-1]}"]
+    figure = chart(1.2 + 2.1 * len(rows), 2.6)
+    panels = figure.subplots(1, len(rows), sharex=True, sharey=True, squeeze=False)[0]
+    places = range(len(labels))
+    for axes, (title, row) in zip(panels, rows.items(), strict=True):
+        axes.axhline(0, color=INK, linewidth=0.9)
+        axes.vlines(places, row.low, row.high, color=EFFECTS, linewidth=2.2)
+        axes.plot(places, row.estimate, "D", color=EFFECTS, markersize=4.5)
+        axes.set_title(title, fontsize=9)
+        axes.set_xticks(places, labels, rotation=45)
+        axes.grid(axis="x", visible=False)
+    panels[0].set_ylabel("mIoU difference (points)")
+    figure.supxlabel("distance to a class boundary (pixels)", fontsize=9)
     return figure
 
 

@@ -1,12 +1,13 @@
-"""Where an arm gains: boundaries, object sizes, reconstruction, frames (43_where_it_helps)."""
+"""Where an arm gains: boundaries, object sizes, reconstruction, frames (43_where_it_helps, 44_what_decides)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.evidence import Study
+from study.evidence import Pair, Study
 from study.figures import arm_plots, plots
+from study.figures.interval_charts import rings
 from study.figures.notes import Note
 from study.report import tables
 from study.report.comparison import COMPARED
@@ -32,6 +33,13 @@ def trimap_chart(study: Study, baseline: str = "lr") -> Figure | Note:
     if not gains:
         return Note(f"**Not run:** an arm beside {baseline}.")
     return plots.trimap(gains, _trimap_px(study), f"mIoU difference to {baseline} (points)")
+
+
+def ring_chart(study: Study, pairs: Mapping[str, Pair]) -> Figure | Note:
+    """Differences in the rings around class boundaries, with intervals. pairs: title -> arms a, b, for a - b."""
+    found = {title: study.difference(*pair, "rings") for title, pair in pairs.items()}
+    rows = {title: value for title, value in found.items() if value is not None}
+    return rings(rows, _trimap_px(study)) if rows else Note(f"**Not run:** {', '.join(pairs)}.")
 
 
 def object_recall_chart(study: Study, bounds: Sequence[int]) -> Figure | Note:

@@ -230,3 +230,10 @@ def test_forest_shows_every_seed(figures):
     dots = next(line for line in axes.lines if line.get_marker() == "o")
     assert len(dots.get_xdata()) == 2
     assert len(figures["class_heat"].axes[0].texts) == 4 * CLASSES - 1  # the absent class is blank
+
+
+def test_each_pixel_is_in_one_ring():
+    nothing = np.zeros(0)
+    near = np.array([2, 3, 3, 7])[None, :, None, None] * np.ones((1, 1, 2, 3), int)  # cumulative, four bands
+    counts = catalogue.Counts(("a",), ("s",), np.full((1, 2, 3), 9), near, np.array([1, 2, 4, 8]), nothing)
+    np.testing.assert_array_equal(counts.rings[0, :, 0, 0], [2, 1, 0, 4, 2])
