@@ -152,4 +152,5 @@ else
 fi
 
 export PATH="$(dirname "$PYTHON"):$PATH"
+unset PYTHONDONTWRITEBYTECODE  # images of containers set it; then every process compiles the libraries again
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"  # an environment used as it is need not have this repository installed

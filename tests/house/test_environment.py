@@ -186,9 +186,10 @@ def test_an_environment_of_another_folder_that_lacks_packages_is_refused(checkou
     assert contents(checkout) == before
 
 
-def test_its_own_environment_belongs_to_no_other_folder(checkout):
+def test_its_own_environment_belongs_to_no_other_folder_and_keeps_bytecode(checkout):
     make_environment(checkout / ".venv", checkout / ".venv")
-    done = bash(checkout, "may_install=no; source ./environment.sh && echo $PYTHON")
+    command = "may_install=no; source ./environment.sh && echo $PYTHON $PYTHONDONTWRITEBYTECODE"
+    done = bash(checkout, command, PYTHONDONTWRITEBYTECODE="1")
     assert (done.stdout.strip(), done.stderr) == (str(checkout / ".venv" / "bin" / "python"), "")
 
 
