@@ -117,6 +117,30 @@ class Model(Section):
 
 
 @dataclass(frozen=True)
+class Downsampling(Section):
+    """Adaptive downsampling (Marin et al., ICCV 2019): the host sees samples of the frame, and its scores go back.
+
+    The samples are as many as the input has pixels (`Model.input_scale`), and the loss is taken at HR.
+    """
+
+    locations: Literal["none", "uniform", "mean", "predicted", "oracle", "jitter"] = "none"
+    """Where the frame is sampled. none: nowhere, it is reduced evenly and this section does nothing. uniform: on a
+    regular grid. mean: on one grid, the mean over the training frames. predicted: by the auxiliary network. oracle: as
+    solved from the true labels, also in evaluation. jitter: at random shifts as large as those of the oracle."""
+    rows: Annotated[int, at_least(2)] = 8
+    """Nodes of the grid whose locations are solved or predicted; bilinear interpolation gives one for each sample."""
+    columns: Annotated[int, at_least(2)] = 8
+    lam: Annotated[float, above(0)] = 1.0
+    """lambda of the energy: the smoothness of the grid. It reaches sqrt(lam) cells of rows x columns."""
+    filter: Literal["footprint", "bilinear", "nearest"] = "footprint"
+    """A sample is the average over its footprint, a bilinear interpolation, or a single pixel."""
+    swapped: bool = False
+    """Control: each frame is sampled at the locations of another frame."""
+    stage: Literal["host", "locations"] = "host"
+    """What is trained: the host on the sampled frame, or the auxiliary network alone."""
+
+
+@dataclass(frozen=True)
 class Loss(Section):
     """L = CE + w1 * MSE + w2 * FA (paper, Eq. 4)."""
 
@@ -196,6 +220,7 @@ class Config(Section):
     seed: Annotated[int, between(0, 2**32 - 1)] = 0
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
+    downsampling: Downsampling = field(default_factory=Downsampling)
     loss: Loss = field(default_factory=Loss)
     optim: Optim = field(default_factory=Optim)
     warm_start: str | None = None
@@ -217,6 +242,16 @@ class Config(Section):
         for setting, allowed in conflicts(self):
             raise ValueError(f"{setting} = {get(self, setting)!r}; allowed: {allowed}")
         return self
+
+    @property
+    def frame_scale(self) -> float:
+        """Side of the frame that the network is given / HR side: a network that samples the frame gets all of it."""
+        return self.model.input_scale if self.downsampling.locations == "none" else 1.0
+
+    @property
+    def host_epochs(self) -> int:
+        """Epochs in which the run trains the host: none if it trains an auxiliary network alone."""
+        return 0 if self.downsampling.stage == "locations" else self.optim.epochs
 
     @property
     def hash8(self) -> str:

@@ -46,6 +46,7 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
             yield f"data.{name}", f"sizes that the SISR branch restores; it makes {out} of {side}"
     if model.fa and max(data.crop_height, data.crop_width) < 2 * loss.fa_stride:
         yield "loss.fa_stride", f"strides that fit twice in a crop of {data.crop_height} x {data.crop_width}"
+    yield from _of_downsampling(config)
     if loss.class_weights != "none" and loss.segmentation != "ce":
         yield "loss.class_weights", f"none with loss.segmentation = {loss.segmentation}"
     for name in _unused_relaxation(loss):
@@ -70,3 +71,32 @@ def _unused_relaxation(loss: Any) -> Iterator[str]:
 
 def _default(section: Any, name: str) -> Any:
     return getattr(type(section)(), name)
+
+
+def _of_downsampling(config: Any) -> Iterator[tuple[str, str]]:
+    settings, data, model = config.downsampling, config.data, config.model
+    if settings.locations == "none":
+        if settings.stage == "locations":
+            yield "downsampling.stage", "host, or downsampling.locations = predicted"
+        return
+    if settings.stage == "locations" and (settings.locations != "predicted" or settings.swapped):
+        yield "downsampling.stage", "host, or downsampling.locations = predicted, not swapped: it trains that network"
+    starts = config.warm_start is not None or model.start != "none"
+    if settings.locations == "predicted" and settings.stage == "host" and not starts:
+        yield "downsampling.locations", (
+            "predicted in a run that starts from one with downsampling.stage = locations, which trains the auxiliary "
+            "network; or another value"
+        )
+    if settings.stage == "locations" and config.optim.patience:
+        yield "optim.patience", "0 with downsampling.stage = locations: its val mIoU is that of an untrained host"
+    if settings.swapped and settings.locations not in ("predicted", "oracle"):
+        yield "downsampling.swapped", "false, or downsampling.locations = predicted or oracle: others are of no frame"
+    if settings.swapped and config.optim.batch_size < 2:
+        yield "optim.batch_size", "2 or more with downsampling.swapped, which swaps within a batch"
+    if model.sisr:
+        yield "model.sisr", f"false with downsampling.locations = {settings.locations}: it would restore the samples"
+    if config.loss.train_labels == "lr":
+        yield "loss.train_labels", f"hr with downsampling.locations = {settings.locations}: its scores are those of HR"
+    for name in ("height", "width", "crop_height", "crop_width"):
+        if round(getattr(data, name) * model.input_scale) < 2:
+            yield f"data.{name}", f"sizes of which model.input_scale = {model.input_scale} leaves two samples or more"

@@ -17,6 +17,7 @@ from dsrl_lib.config import Config, datasets
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import MEAN, STD
 from dsrl_lib.models.build import build_host, load_strictly
+from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.models.published import published_weights
@@ -46,6 +47,9 @@ def build(config: Config) -> DSRL:
         for part in (network.sisr, network.ftm):
             if part is not None:
                 part.requires_grad_(False)
+    if network.downsampling is not None:  # one stage trains what the other does not
+        frozen = network.downsampling if config.downsampling.stage == "host" else network.host
+        frozen.requires_grad_(False)
     return network
 
 
@@ -72,8 +76,17 @@ def _around(host: nn.Module, config: Config) -> DSRL:
         taps=model.sisr_taps,
         residual=model.sisr_residual,
         decoder=model.sisr_decoder,
+        downsampling=_downsampler(config),
         seed=config.seed,
     )
+
+
+def _downsampler(config: Config) -> Downsampler | None:
+    if config.downsampling.locations == "none":
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)  # on its own, so that it moves no other start
+        return Downsampler(config.downsampling, config.model.input_scale)
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:
@@ -94,10 +107,12 @@ def training_mode(network: nn.Module, config: Config) -> Iterator[None]:
 
 
 def set_training_mode(network: nn.Module, config: Config) -> None:
-    """Training mode, but for batch norms that `config` freezes."""
+    """Training mode, but for batch norms that `config` freezes and an auxiliary network that is trained already."""
     network.train()
     for norm in batch_norms(network) if config.model.frozen_bn else ():
         norm.eval()
+    if config.downsampling.locations == "predicted" and config.downsampling.stage == "host":
+        network.downsampling.auxiliary.eval()
 
 
 def save(network: DSRL, config: Config, path: Path, folded: bool = False) -> None:

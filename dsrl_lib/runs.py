@@ -187,11 +187,12 @@ def write_history(path: Path, rows: Iterable[Mapping[str, Any]], terms: Iterable
     """history.csv: one row per epoch. terms: keys of the loss terms, weighted as they enter the loss.
 
     A cell is blank if the run has no such term, or if the epoch was not validated. What was measured of the gradients
-    (GRADIENT_COLUMNS) and the calibrated weights come last, and only if there are any.
+    (GRADIENT_COLUMNS), the calibrated weights and the error of predicted locations come last, if there are any.
     """
     rows, terms = list(rows), list(terms)
     columns = ["epoch", "step", "lr", "loss", *terms, "images_per_s", "val_miou", "val_psnr"]
-    measured = [f"{column}_{term}" for column in GRADIENT_COLUMNS for term in terms] + ["w1", "w2"]
+    measured = [f"{column}_{term}" for column in GRADIENT_COLUMNS for term in terms]
+    measured += ["w1", "w2", "val_location_error"]
     columns += [column for column in measured if any(column in row for row in rows)]
 
     def write(temporary: Path) -> None:

@@ -100,6 +100,28 @@ RELAXATION: dict[str, Arm] = {
 }  # fmt: skip
 RELAXATION_ARMS = tuple(RELAXATION)
 NEXT |= RELAXATION
+
+# Adaptive downsampling (Marin et al.). `locations` trains the auxiliary network and leaves the host as it starts, so it
+# takes no updates from the arms after it.
+_AT = "downsampling.locations"
+_PREDICTED = {_AT: "predicted"}
+DOWNSAMPLING: dict[str, Arm] = {
+    "uniform_point": Arm("single pixels on a regular grid: the baseline of the released code",
+                         {_AT: "uniform", "downsampling.filter": "nearest"}, updates=3),
+    "uniform_macs": Arm("equal cost: a larger input instead of the auxiliary network", updates=3),
+    "adaptive_oracle": Arm("gate: locations from the true labels, an upper bound of what can be predicted",
+                           {_AT: "oracle"}, updates=3),
+    "adaptive_oracle_fine": Arm("gate: the same, solved on a grid of 45 x 60",
+                                {_AT: "oracle", "downsampling.rows": 45, "downsampling.columns": 60}, updates=3),
+    "locations": Arm("stage 1 of adaptive: the auxiliary network; its host is not trained",
+                     _PREDICTED | {"downsampling.stage": "locations"}, updates=3),
+    "adaptive": Arm("predicted locations", _PREDICTED, after="locations", updates=3),
+    "adaptive_mean": Arm("is it only the horizon? One grid for all frames", {_AT: "mean"}, updates=3),
+    "adaptive_swap": Arm("do locations carry image content? Those predicted for another frame",
+                         _PREDICTED | {"downsampling.swapped": True}, after="locations", updates=3),
+    "uniform_jitter": Arm("random smooth locations, as far from uniform as the oracle's", {_AT: "jitter"}, updates=3),
+}  # fmt: skip
+NEXT |= DOWNSAMPLING
 NEXT_ARMS = tuple(NEXT)
 """Arms of the study after CamVid's: no table of that one shows them."""
 ACTING_ARMS = ("sssr_sisr_res", "sssr_sisr_res_long", "dsrl_res")

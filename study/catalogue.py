@@ -83,6 +83,11 @@ class Run:
     def seed(self) -> int:
         return self.config["seed"]
 
+    @property
+    def trains_host(self) -> bool:
+        """Whether this run trained more than the auxiliary network of adaptive downsampling."""
+        return self.config.get("downsampling", {}).get("stage") != "locations"
+
     @cached_property
     def history(self) -> pd.DataFrame:
         """history.csv: one row per epoch."""

@@ -155,7 +155,7 @@ class Study:
         found = []
         for run in self.select(arm):
             stages = [run]
-            while (parent := by_id.get(stages[0].config["warm_start"])) is not None:
+            while (parent := by_id.get(stages[0].config["warm_start"])) is not None and parent.trains_host:
                 stages.insert(0, parent)
             before = total_epochs(run) - sum(stage.config["optim"]["epochs"] for stage in stages)
             pieces = []
@@ -197,10 +197,9 @@ class Study:
 
 
 def total_epochs(run: Run) -> int:
-    """Epochs of training that ended in this run, with those of the runs that it started from."""
+    """Epochs of training that ended in this run, with those in which the runs before it trained the host."""
     config: Config | None = Config.from_dict(run.config)
-    total = 0
-    while config is not None:
-        total += config.optim.epochs
-        config = parent_of(config)
+    total = config.optim.epochs
+    while (config := parent_of(config)) is not None:
+        total += config.host_epochs
     return total

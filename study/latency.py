@@ -56,7 +56,8 @@ def _networks(profile: str, device: str) -> dict[Hashable, list[Path]]:
         runs.read_json(path, {"cost": dict})  # what is written at the end can be
         config = runs.read_config(path.parent)
         sides = (config.data.dataset, config.data.height, config.data.width)
-        networks[(config.model, *sides, config.optim.precision, environment["threads"])].append(path.parent)
+        parts = (config.model, config.downsampling)
+        networks[(*parts, *sides, config.optim.precision, environment["threads"])].append(path.parent)
     return networks
 
 

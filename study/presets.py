@@ -32,7 +32,18 @@ LATENCY_MATCHED_SCALE = {
 RELAXED_SHARE = 100 / 175
 """Of the epochs, before label relaxation is switched off: that of the released recipe for Cityscapes (Zhu et al.)."""
 
-MATCHED_SCALES = {"mac_matched": MAC_MATCHED_SCALE, "latency_matched": LATENCY_MATCHED_SCALE}
+# Input side / HR side at which the host alone costs no less than host and auxiliary network at LR, and as little more
+# as its strides allow (2, 2 and 7 %); a test recomputes them.
+UNIFORM_MACS_SCALE = {
+    ("espnetv2_s0.5", "streets"): 0.54,
+    ("espnetv2_s1.0", "camvid"): 0.505,
+    ("espnetv2_s1.0", "idd_lite"): 0.505,
+}
+MATCHED_SCALES = {
+    "mac_matched": MAC_MATCHED_SCALE,
+    "latency_matched": LATENCY_MATCHED_SCALE,
+    "uniform_macs": UNIFORM_MACS_SCALE,
+}
 
 
 def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overrides: Sequence[str] = ()) -> Config:
@@ -110,6 +121,8 @@ _ONLY_WITH = {
                    "loss.share_sisr", "loss.sisr_target", "optim.sisr_warmup"),
     "model.fa": ("model.fa_placement", "model.ftm", "loss.w2", "loss.share_fa", "loss.fa_normalise", "loss.fa_q",
                  "loss.fa_stride"),
+    "downsampling.locations": ("downsampling.rows", "downsampling.columns", "downsampling.lam", "downsampling.filter",
+                               "downsampling.swapped", "downsampling.stage"),
 }
 
 
@@ -135,6 +148,7 @@ def _matched_scale(config: Config) -> float:
     if pair not in scales:
         how = {
             "mac_matched": "dsrl_lib.evaluation.cost.mac_matched_scale finds it",
+            "uniform_macs": "dsrl_lib.evaluation.cost.mac_matched_scale finds it from the network of arm 'locations'",
             "latency_matched": "measure the host at several scales (dsrl_lib.evaluation.cost.latencies) and enter it",
         }
         raise ValueError(

@@ -43,8 +43,8 @@ def train_with_parents(config: Config, **how: Any) -> Path:
 
 
 def _epochs_until(config: Config | None) -> int:
-    """Epochs of a planned run and of those that it starts from."""
-    return config.optim.epochs + _epochs_until(parent_of(config)) if config else 0
+    """Epochs of the host's training in a planned run and in those that it starts from."""
+    return config.host_epochs + _epochs_until(parent_of(config)) if config else 0
 
 
 def _planned_parent(config: Config) -> Config:

@@ -70,6 +70,11 @@ def export(network: DSRL, config: Config, target: Path, format: Format, normalis
         raise ValueError(f"format = {format!r}; allowed: {', '.join(SUFFIXES)}")
     if target.suffix != SUFFIXES[format]:
         raise ValueError(f"{target}: a file of format {format} ends in {SUFFIXES[format]}")
+    if network.downsampling is not None:
+        raise ValueError(
+            f"downsampling.locations = {config.downsampling.locations} cannot be exported: a loop finds the cell of "
+            "the sampling grid in which each pixel lies, and these formats have no operation for it; allowed: none"
+        )
     check_file(target, "out")
     wrapped = ForExport(copy.deepcopy(network).cpu().float(), normalised)
     inputs = [_images(shape, normalised) for shape in SHAPES]

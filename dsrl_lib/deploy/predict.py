@@ -26,6 +26,7 @@ from dsrl_lib.data.normalise import denormalise
 from dsrl_lib.data.split import SPLITS, Split, load_split
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
+from dsrl_lib.evaluation.locations import given_locations, needs_split
 from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_folder
@@ -87,6 +88,11 @@ def predict(
     table, begin = class_table(config.data.dataset), time.perf_counter()
     check_folder(out, "out")
     jobs, written, failed = list(_jobs(sources, table, out)), 0, []
+    if needs_split(config) and (alone := [job for job in jobs if job.split is None]):
+        raise ValueError(
+            f"the network samples a frame at locations that come from its labels or from another frame, and "
+            f"{alone[0].path} has neither; allowed: dataset:split such as camvid:val"
+        )
     _keep_sources(jobs, out)
     for job in tqdm(jobs, "predict", unit=" images", disable=not progress, mininterval=0.5):
         try:
@@ -108,7 +114,8 @@ def predict(
 def results(model: DSRL, config: Config, job: Job, tta: TTA, table: ClassTable) -> dict[str, np.ndarray]:
     """The pictures of one image, by kind (KINDS): uint8 (H, W) or (H, W, 3)."""
     image, truth = job.image(), job.truth()
-    mean, restored = image_output(model, image, config, tta)
+    given = None if job.split is None else given_locations(model, job.split, job.index, config)
+    mean, restored = image_output(model, image, config, tta, given)
     classes = class_ids(mean, image.shape[:2])  # (H, W)
     colours = colourise(classes, table)
     made = {

@@ -55,7 +55,7 @@ def prune(source: Path, target: Path, fold: bool = False) -> tuple[Size, Size]:
 
 @torch.inference_mode()
 def _logits(model: DSRL, x: torch.Tensor) -> torch.Tensor:
-    return model.eval()(x)["logits"].clone()
+    return cost.without_labels(model.eval())(x)["logits"].clone()
 
 
 def _size(path: Path, model: nn.Module, x: torch.Tensor) -> Size:

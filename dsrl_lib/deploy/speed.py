@@ -97,7 +97,7 @@ def _check(batch: int, seconds: float, trace: Path | None) -> None:
 
 def _infer(model: DSRL, config: Config, frames: Tensor) -> Tensor:
     with autocast(frames.device, config.optim.precision):
-        logits = model(frames)["logits"]
+        logits = cost.without_labels(model)(frames)["logits"]
     return logits.argmax(1).to(torch.uint8).cpu()  # the copy waits for the device
 
 

@@ -9,6 +9,7 @@ import statistics
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dsrl_lib.config import Config
 from dsrl_lib.device import autocast
 from dsrl_lib.evaluation.forward import class_ids
+from dsrl_lib.models.downsampling.locations import uniform_locations
 from dsrl_lib.models.dsrl import DSRL
 
 WARM_UP, REPEATS = 2, 9
@@ -31,8 +33,10 @@ def measure(network: DSRL, config: Config) -> dict[str, Any]:
     Also whether the logits of the pruned network equal those of the full one bit by bit.
     """
     x = example_input(config).to(next(network.parameters()).device)
-    result: dict[str, Any] = {"input": list(x.shape[2:]), "prune_bit_equal": prune_is_exact(network, x, config)}
-    for name, variant in _variants(network).items():
+    variants = _variants(network, x)
+    result: dict[str, Any] = {"input": list(variants["host"][1].shape[2:])}
+    result["prune_bit_equal"] = prune_is_exact(network, x, config)
+    for name, (variant, x) in variants.items():
         result[f"params_{name}"] = sum(p.numel() for p in variant.parameters())
         result[f"macs_{name}"] = macs(variant, x)
         result[f"peak_mib_{name}"] = round(activation_peak_mib(variant, x, config), 2)
@@ -41,20 +45,30 @@ def measure(network: DSRL, config: Config) -> dict[str, Any]:
 
 def latencies(network: DSRL, config: Config) -> dict[str, float]:
     """latency_ms_full, latency_ms_pruned and latency_ms_host of one frame, in milliseconds."""
-    variants = _variants(network)
-    x = example_input(config).to(next(network.parameters()).device)
-    times = latency_ms(list(variants.values()), x, config)
+    variants = _variants(network, example_input(config).to(next(network.parameters()).device))
+    times = latency_ms(list(variants.values()), config)
     return {f"latency_ms_{name}": round(ms, 3) for name, ms in zip(variants, times, strict=True)}
 
 
-def _variants(network: DSRL) -> dict[str, DSRL]:
+def _variants(network: DSRL, x: Tensor) -> dict[str, tuple[DSRL, Tensor]]:
+    """Each form of the network with its input. The host alone gets x as the network gives it to the host."""
     network.eval()
-    return {"full": network, "pruned": network.prune().eval(), "host": DSRL(network.host, sssr=False).eval()}
+    host = DSRL(network.host, sssr=False).eval()
+    seen = x if network.downsampling is None else network.downsampling.evenly(x)
+    return {"full": (network, x), "pruned": (network.prune().eval(), x), "host": (host, seen)}
+
+
+def without_labels(model: nn.Module) -> Callable[[Tensor], dict[str, Tensor]]:
+    """The network as a function of x alone, for measuring: locations that it should be given become a uniform grid."""
+    part = getattr(model, "downsampling", None)
+    if part is None or not part.given:
+        return model
+    return partial(model, locations=uniform_locations((part.settings.rows, part.settings.columns))[None])
 
 
 def example_input(config: Config) -> Tensor:
-    """A normalised random frame of the input size of `config`, (1, 3, h, w)."""
-    size = [round(side * config.model.input_scale) for side in (config.data.height, config.data.width)]
+    """A normalised random frame of the size that the network of `config` is given, (1, 3, h, w)."""
+    size = [round(side * config.frame_scale) for side in (config.data.height, config.data.width)]
     frame = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
     return frame.contiguous(memory_format=torch.channels_last)
 
@@ -63,7 +77,7 @@ def example_input(config: Config) -> Tensor:
 def macs(model: nn.Module, x: Tensor) -> int:
     """Multiply-accumulates of one forward pass on x, (1, 3, h, w)."""
     with FlopCounterMode(display=False) as counter:
-        model(x)
+        without_labels(model)(x)
     return counter.get_total_flops() // 2
 
 
@@ -89,21 +103,21 @@ def macs_by_module(model: nn.Module, x: Tensor) -> dict[str, int]:
 
     kinds = (nn.Conv2d, nn.ConvTranspose2d)
     hooks = [m.register_forward_hook(counter(name)) for name, m in model.named_modules() if isinstance(m, kinds)]
-    model(x)
+    without_labels(model)(x)
     for hook in hooks:
         hook.remove()
     return counts
 
 
 @torch.inference_mode()
-def latency_ms(models: Sequence[nn.Module], x: Tensor, config: Config) -> list[float]:
-    """Median milliseconds from the input to class ids at HR size, after warm-up.
+def latency_ms(models: Sequence[tuple[nn.Module, Tensor]], config: Config) -> list[float]:
+    """Median milliseconds of each model from its input to class ids at HR size, after warm-up.
 
     The models take turns, so that other work of the machine slows all of them alike.
     """
     times: list[list[float]] = [[] for _ in models]
     for _ in range(WARM_UP + REPEATS):
-        for model, series in zip(models, times, strict=True):
+        for (model, x), series in zip(models, times, strict=True):
             begin = time.perf_counter()
             _infer(model, x, config)  # ends with a copy to the host, which waits for the device
             series.append(time.perf_counter() - begin)
@@ -145,7 +159,8 @@ def prune_is_exact(network: DSRL, x: Tensor, config: Config) -> bool:
     """Whether pruning leaves the logits of x bit-equal."""
     network.eval()
     with autocast(x.device, config.optim.precision):
-        return torch.equal(network(x)["logits"], network.prune()(x)["logits"])
+        full, pruned = without_labels(network), without_labels(network.prune())
+        return torch.equal(full(x)["logits"], pruned(x)["logits"])
 
 
 def mac_matched_scale(config: Config, network: DSRL) -> float:
@@ -153,9 +168,8 @@ def mac_matched_scale(config: Config, network: DSRL) -> float:
 
     MACs of a fully convolutional host grow with the area of its input.
     """
-    x = example_input(config)
-    ratio = macs(network.prune().eval(), x) / macs(DSRL(network.host, sssr=False).eval(), x)
-    return config.model.input_scale * ratio**0.5
+    variants = _variants(network, example_input(config))
+    return config.model.input_scale * (macs(*variants["pruned"]) / macs(*variants["host"])) ** 0.5
 
 
 
@@ -168,5 +182,5 @@ def peak_memory_mib(device: torch.device) -> int:
 
 def _infer(model: nn.Module, x: Tensor, config: Config) -> None:
     with autocast(x.device, config.optim.precision):
-        logits = model(x)["logits"]
+        logits = without_labels(model)(x)["logits"]
     class_ids(logits, (config.data.height, config.data.width))

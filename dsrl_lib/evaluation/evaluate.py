@@ -22,6 +22,7 @@ from dsrl_lib.evaluation.details import (
     trimap_counts,
 )
 from dsrl_lib.evaluation.forward import class_ids
+from dsrl_lib.evaluation.locations import given_locations, location_errors
 from dsrl_lib.evaluation.tta import augmented_inputs, log_probabilities, mean_output
 
 
@@ -43,6 +44,8 @@ class Evaluation:
     """(I,); NaN without a SISR branch."""
     nll: np.ndarray
     """(I,) nats: the sum of -log(probability of the true class) over the labelled pixels; NaN without details."""
+    location_error: np.ndarray
+    """(I, 2): of predicted and of uniform sampling locations (`location_errors`); NaN if none are predicted."""
 
     @property
     def miou(self) -> float:
@@ -71,7 +74,11 @@ class Evaluation:
     def summary(self) -> dict[str, object]:
         """Scalars for metrics.json."""
         iou = metrics.iou(self.counts.sum(0, dtype=np.int64))
-        return {"miou": self.miou, "iou": iou.tolist(), "psnr": _mean(self.psnr), "ssim": _mean(self.ssim)}
+        scores = {"miou": self.miou, "iou": iou.tolist(), "psnr": _mean(self.psnr), "ssim": _mean(self.ssim)}
+        if np.isnan(self.location_error).all():
+            return scores
+        predicted, uniform = self.location_error.mean(0).tolist()
+        return scores | {"location_error": predicted, "location_error_uniform": uniform}
 
 
 @torch.inference_mode()
@@ -104,13 +111,16 @@ def evaluate(
     inputs = tqdm(inputs, "evaluate", len(mine), unit=" images", disable=not progress)
     for index, frames in zip(mine, inputs, strict=True):
         label = split.labels[index]
-        mean, reconstruction = mean_output(model, [f.to(device) for f in frames], config, label.shape, tta)
+        given = given_locations(model, split, index, config)
+        mean, reconstruction = mean_output(model, [f.to(device) for f in frames], config, label.shape, tta, given)
         prediction = class_ids(mean, label.shape)
         row = {"counts": metrics.counts(prediction, label, classes)}
         if details:
             row["trimap"] = trimap_counts(prediction, label, classes)
             row["object_recall"] = object_recall(prediction, label, classes)
             row["nll"] = _negative_log_likelihood(mean, label, tta)
+        if config.downsampling.locations == "predicted":
+            row["location_error"] = location_errors(model, split, index, config)
         if reconstruction is not None:
             row["psnr"], row["ssim"] = reconstruction_quality(reconstruction, split.images[index])
         rows.append(row)
@@ -151,6 +161,7 @@ def _evaluation(split: Split, rows: Sequence[dict], classes: int) -> Evaluation:
         "psnr": np.nan,
         "ssim": np.nan,
         "nll": np.nan,
+        "location_error": (np.nan, np.nan),
     }
     columns = {name: np.stack([row.get(name, empty.get(name)) for row in rows]) for name in ("counts", *empty)}
     columns["object_recall"] = columns["object_recall"].sum(0)

@@ -13,13 +13,19 @@ from dsrl_lib.device import autocast
 
 def network_input(image: np.ndarray, config: Config, scale: float = 1) -> Tensor:
     """The input of an image, uint8 (H0, W0, 3), at a scale of its HR size (`frame_size`): uint8 (3, h, w)."""
-    return evaluation_input(image, *frame_size(image.shape[:2], config.data, scale), config.model.input_scale)
+    return evaluation_input(image, *frame_size(image.shape[:2], config.data, scale), config.frame_scale)
 
 
-def forward(model: nn.Module, frame: Tensor, config: Config) -> dict[str, Tensor]:
-    """The network on one uint8 frame (3, h, w) in the precision of the run; outputs as in `DSRL.forward`."""
+def forward(
+    model: nn.Module, frame: Tensor, config: Config, locations: Tensor | None = None
+) -> dict[str, Tensor]:
+    """The network on one uint8 frame (3, h, w) in the precision of the run; outputs as in `DSRL.forward`.
+
+    locations: (1, n, m, 2), for a network that samples the frame where it is told to (`given_locations`).
+    """
+    given = () if locations is None else (locations.to(frame.device),)
     with autocast(frame.device, config.optim.precision):
-        return model(normalise(frame[None]).contiguous(memory_format=torch.channels_last))
+        return model(normalise(frame[None]).contiguous(memory_format=torch.channels_last), *given)
 
 
 def resized(logits: Tensor, size: tuple[int, int]) -> Tensor:

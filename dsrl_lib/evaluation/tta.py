@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from dsrl_lib.config import Config
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import forward, network_input, resized
+from dsrl_lib.evaluation.locations import needs_split
 
 SMALLEST = 1e-12
 """Smallest probability whose logarithm is taken."""
@@ -25,17 +26,32 @@ def augmented_inputs(image: np.ndarray, config: Config, tta: TTA) -> list[Tensor
 
 
 def mean_output(
-    model: nn.Module, inputs: Sequence[Tensor], config: Config, size: tuple[int, int], tta: TTA
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    config: Config,
+    size: tuple[int, int],
+    tta: TTA,
+    locations: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """What the network says about the inputs of one image (`augmented_inputs`, on its device).
 
     Returns float32 (1, K, H, W) at `size`: the mean of the logits or of the probabilities (`tta.gives_logits`). Without
     augmentation it also returns the reconstruction of a network with a SISR branch, (1, 3, H', W') normalised; else
     None.
+
+    locations: (1, n, m, 2), if the network is given them (`given_locations`). ValueError if they are missing, and for
+    these with augmentation: they are those of the plain input.
     """
+    how = f"downsampling.locations = {config.downsampling.locations}, swapped = {config.downsampling.swapped}"
+    if locations is None and needs_split(config):
+        raise ValueError(f"{how}: they come from labels or another frame; allowed: frames of a split, as camvid:val")
     if tta.none:
-        out = forward(model, inputs[0], config)
+        out = forward(model, inputs[0], config, locations)
         return resized(out["logits"], size), out.get("image")
+    if locations is not None:
+        raise ValueError(
+            f"test-time augmentation with {how}: the locations are those of the plain input; allowed: the plain input"
+        )
     total, passes = torch.zeros(()), 0
     for frame, mirrored in _with_flips(inputs, tta):
         logits = _sliding(model, frame, config, tta) if tta.mode == "sliding" else _whole(model, frame, config)
@@ -51,11 +67,13 @@ def log_probabilities(mean: Tensor, tta: TTA) -> Tensor:
 
 
 @torch.inference_mode()
-def image_output(model: nn.Module, image: np.ndarray, config: Config, tta: TTA) -> tuple[Tensor, Tensor | None]:
+def image_output(
+    model: nn.Module, image: np.ndarray, config: Config, tta: TTA, locations: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """`mean_output` of an image, uint8 (H, W, 3) RGB, at its own size."""
     device = next(model.parameters()).device
     inputs = [frame.to(device) for frame in augmented_inputs(image, config, tta)]
-    return mean_output(model, inputs, config, image.shape[:2], tta)
+    return mean_output(model, inputs, config, image.shape[:2], tta, locations)
 
 
 def class_probabilities(model: nn.Module, image: np.ndarray, config: Config, tta: TTA | None = None) -> Tensor:
@@ -92,7 +110,7 @@ def _whole(model: nn.Module, frame: Tensor, config: Config) -> Tensor:
 def _sliding(model: nn.Module, frame: Tensor, config: Config, tta: TTA) -> Tensor:
     """Mean of the windows that see a pixel: logits, or the logarithm of their mean probability; (1, K, r h, r w)."""
     data, (height, width) = config.data, frame.shape[1:]
-    window = [round(side * config.model.input_scale) for side in (data.crop_height, data.crop_width)]
+    window = [round(side * config.frame_scale) for side in (data.crop_height, data.crop_width)]
     window = [min(a, b) for a, b in zip(window, (height, width), strict=True)]
     total = seen = torch.zeros(())
     for top in windows(height, window[0], tta.overlap):

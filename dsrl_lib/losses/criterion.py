@@ -17,6 +17,7 @@ from dsrl_lib.losses.label_relaxation import (
     relaxed_cross_entropy,
     relaxed_mass,
 )
+from dsrl_lib.losses.locations import location_loss
 from dsrl_lib.losses.relaxation_controls import void_borders
 from dsrl_lib.losses.segmentation import cross_entropy, focal, hard_examples, image_mse, mass
 from dsrl_lib.losses.terms import TERMS
@@ -34,15 +35,19 @@ class Targets:
     """(K,), of the cross entropy."""
     sets: Tensor | None = None
     """(B, H, W), the classes that are right at each pixel (`allowed_sets`), if loss.relax_control moves the borders."""
+    locations: Tensor | None = None
+    """(B, n, m, 2): what the auxiliary network of adaptive downsampling predicts."""
 
 
 def criterion(outputs: Mapping[str, Tensor], targets: Targets, loss: Loss) -> dict[str, Tensor]:
     """The weighted terms for one batch, by their keys in `TERMS`; their sum is the loss.
 
     outputs: those of `models.DSRL`: `logits` (B, K, h, w), and `aux`, `image`, `seg_map` and `sr_map` if the network
-    has these parts. With `image`, the targets need an image too.
+    has these parts; or `locations` alone. With `image` or `locations`, the targets need these too.
     """
-    values = {"ce": segmentation_loss(outputs["logits"], targets, loss)}
+    values = {}
+    if "logits" in outputs:
+        values["ce"] = segmentation_loss(outputs["logits"], targets, loss)
     if "aux" in outputs:
         values["aux"] = segmentation_loss(outputs["aux"], targets, loss)
     if "image" in outputs:
@@ -52,6 +57,8 @@ def criterion(outputs: Mapping[str, Tensor], targets: Targets, loss: Loss) -> di
         values["fa"] = feature_affinity(
             outputs["seg_map"], outputs["sr_map"], normalise=loss.fa_normalise, q=loss.fa_q, tokens=tokens
         )
+    if "locations" in outputs:
+        values["locations"] = location_loss(outputs["locations"], targets.locations)
     return {key: TERMS[key].weight_in(loss) * value for key, value in values.items()}
 
 

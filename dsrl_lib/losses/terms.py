@@ -26,5 +26,6 @@ TERMS: dict[str, Term] = {
     "aux": Term(0.4, "auxiliary CE", "#8a8a8a"),  # weight: DDRNet, Hong et al. 2021, Sec. 4
     "mse": Term("w1", "w1 MSE", "#009E73"),
     "fa": Term("w2", "w2 FA", "#D55E00"),
+    "locations": Term(1.0, "locations", "#CC79A7"),
 }
 """By key: the name of the column in history.csv, and of the value in what `criterion` returns."""

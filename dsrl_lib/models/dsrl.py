@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.sisr import SISRHead
 from dsrl_lib.models.sizes import ceil_div, fit
 from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
@@ -27,7 +28,9 @@ class DSRL(nn.Module):
     channels, "to3", or "none").
     taps, residual, decoder: of the SISR head. taps: "deep", the shared features alone; "stride2", the host's map at
     stride 2 too; "input", the input too. residual: add the head's output to the bicubic interpolation of the input.
-    seed: of the initial weights of all added parts. They have a generator of their own, so that adding a branch
+    downsampling: the part that samples the frame for the host, whose weights are its own (`models.downsampling`). The
+    network is then given the frame at HR, and its logits have the frame's size.
+    seed: of the initial weights of all other added parts. They have a generator of their own, so that adding a branch
     moves neither the host's start nor the data order.
     """
 
@@ -46,6 +49,7 @@ class DSRL(nn.Module):
         taps: str = "deep",
         residual: bool = False,
         decoder: str = "espcn",
+        downsampling: Downsampler | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -62,6 +66,7 @@ class DSRL(nn.Module):
         if sisr and taps == "stride2" and early is None:
             raise ValueError("model.sisr_taps = 'stride2', but this host has no map at stride 2; allowed: deep, input")
         self.host = host
+        self.downsampling = downsampling
         self.taps = taps
         fine = {"deep": None, "stride2": (early, 2), "input": (3, 4)}[taps]
         self.placement = placement
@@ -77,13 +82,27 @@ class DSRL(nn.Module):
         self.ftm = _seeded(seed, 3, lambda: FeatureTransform(seg_channels, ftm_channels[ftm])) if has_ftm else None
         self.fa = fa
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """x: (B, 3, H, W), normalised RGB at the input size.
+    def forward(self, x: Tensor, locations: Tensor | None = None) -> dict[str, Tensor]:
+        """x: (B, 3, H, W), normalised RGB at the input size; at HR if the network samples it.
+        locations: (B, n, m, 2), where it samples, if that is not its own choice (`downsampling.GIVEN`).
 
         Returns a dictionary with `logits`, (B, K, 2H, 2W) with an SSSR head and (B, K, H, W) without; `image`,
         (B, 3, 2H, 2W) in normalised units, with SISR; `seg_map` and `sr_map`, (B, C, h, w) each, with FA; `aux`
-        where the host has an auxiliary head.
+        where the host has an auxiliary head. A network that samples x returns `logits` and `aux` at the size of x; in
+        a training step of its auxiliary network alone, it returns `locations` alone, (B, n, m, 2).
         """
+        if self.downsampling is not None:
+            return self._sampled(x, locations)
+        return self._outputs(x)
+
+    def _sampled(self, frame: Tensor, locations: Tensor | None) -> dict[str, Tensor]:
+        if self.downsampling.alone:
+            return {"locations": self.downsampling.predicted(frame)}
+        x, locations = self.downsampling(frame, locations)  # (B, 3, h, w), (B, n, m, 2)
+        scores = self._outputs(x)
+        return {name: self.downsampling.back(scores[name], locations, frame) for name in scores}  # (B, K, H, W)
+
+    def _outputs(self, x: Tensor) -> dict[str, Tensor]:
         features = self.host.features(x)
         size = (2 * x.shape[2], 2 * x.shape[3]) if self.sssr else tuple(x.shape[2:])
         class_map = self.host.classify(features.last)  # (B, K, h, w)

@@ -16,6 +16,7 @@ from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import reduce_labels
 from dsrl_lib.losses.criterion import Targets, strict_classes
 from dsrl_lib.losses.relaxation_controls import moved_borders
+from dsrl_lib.training.locations import WithLocations, wants_locations
 from dsrl_lib.training.signals import ignore_in_worker
 
 Keys = list[tuple[int, int]]
@@ -44,13 +45,14 @@ def batches(
 ) -> Iterator[dict[str, Tensor]]:
     """This process's part of the batch of each step, on the CPU: `input`, `hr`, `labels` (see `TrainingSet`).
 
-    `noise`, (B, 3, H, W), is added if the SISR target is noise, and `sets`, (B, H, W), if borders are moved.
+    `noise`, (B, 3, H, W), is added if the SISR target is noise, `sets`, (B, H, W), if borders are moved, and
+    `locations`, (B, n, m, 2), if a step needs them.
     """
     every = (batch_keys(config, step, len(split), epochs_before) for step in steps)
     keys = [batch[distributed.rank() :: distributed.size()] for batch in every]
-    dataset = TrainingSet(split, config.data, config.seed, config.model.input_scale)
+    dataset = TrainingSet(split, config.data, config.seed, config.frame_scale)
     loader = DataLoader(
-        dataset,
+        WithLocations(dataset, config) if wants_locations(config.downsampling) else dataset,
         batch_sampler=keys,
         num_workers=workers,
         pin_memory=device.type == "cuda",
@@ -72,7 +74,7 @@ def batch_targets(batch: dict[str, Tensor], config: Config, class_weights: Tenso
     image = None
     if config.model.sisr:
         image = batch["noise"] if "noise" in batch else normalise(batch["hr"])  # (B, 3, H, W)
-    return Targets(labels, image, class_weights, batch.get("sets"))
+    return Targets(labels, image, class_weights, batch.get("sets"), batch.get("locations"))
 
 
 def moved_sets(dataset: TrainingSet, key: tuple[int, int], loss: Loss) -> Tensor:

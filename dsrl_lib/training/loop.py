@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -21,6 +22,7 @@ from dsrl_lib.data.split import Split
 from dsrl_lib.evaluation.evaluate import Evaluation, evaluate
 from dsrl_lib.losses.criterion import frequency_weights, strict_classes
 from dsrl_lib.losses.terms import TERMS
+from dsrl_lib.models.downsampling.from_labels import mean_locations
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.batches import batches
 from dsrl_lib.training.calibration import calibrate
@@ -62,6 +64,8 @@ class RunState:
         self.optimizer = make_optimizer(self.network, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.optim.precision == "fp16")
         weighted = config.loss.class_weights == "frequency"
+        if config.downsampling.locations == "mean":
+            self.network.downsampling.fixed.copy_(mean_locations(split.labels, config.downsampling))
         self.class_weights = frequency_weights(split.labels, self.network.host.classes) if weighted else None
         self.epochs_before = 0
         """Epochs of training behind the weights that the run started from."""
@@ -262,4 +266,6 @@ def _close_epoch(state: RunState, images_per_s: float, split: Split, workers: in
     row["val_miou"] = result.miou
     if config.model.sisr:
         row["val_psnr"] = result.summary()["psnr"]
+    if not np.isnan(result.location_error).all():
+        row["val_location_error"] = result.summary()["location_error"]
     return result

@@ -14,7 +14,7 @@ from dsrl_lib.training.fit import fit
 FIXED = ("optim.batch_size", "optim.optimizer", "optim.momentum", "optim.nesterov", "optim.amsgrad",
          "optim.weight_decay", "optim.stage_epochs", "optim.precision", "loss.share_sisr",
          "loss.share_fa")  # fmt: skip
-"""Settings that a checkpoint depends on; those of `data` and `model` are fixed too."""
+"""Settings that a checkpoint depends on; those of `data`, `model` and `downsampling` are fixed too."""
 
 
 def resume(directory: Path, changes: Sequence[str] = (), **how: Any) -> Path:
@@ -45,7 +45,7 @@ def _branch(directory: Path, config: Config, changes: Sequence[str]) -> Config:
     if not checkpoint.exists(directory):
         raise ValueError(f"{directory.name} has no checkpoint yet: train it with the changed settings instead")
     for key, _ in map(key_and_value, changes):
-        if key.startswith(("data.", "model.")) or key in FIXED:
+        if key.startswith(("data.", "model.", "downsampling.")) or key in FIXED:
             raise ValueError(
                 f"{key} cannot change in the middle of a run; allowed: settings of optim and loss but "
                 f"{', '.join(FIXED)}"

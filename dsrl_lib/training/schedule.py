@@ -11,9 +11,10 @@ from dsrl_lib.config import Config, Loss
 
 
 def epochs_before(config: Config) -> int:
-    """Epochs of training behind the weights that a run starts from, by the records of the runs before it.
+    """Epochs of training behind the host's weights that a run starts from, by the records of the runs before it.
 
-    ValueError if one of these may have ended early: the schedule has no place for what follows.
+    A run that trained the auxiliary network of adaptive downsampling alone left the host as it was. ValueError if one
+    of these may have ended early: the schedule has no place for what follows.
     """
     before = runs.chain(config)[:-1]
     for stage in before:
@@ -22,7 +23,7 @@ def epochs_before(config: Config) -> int:
                 f"optim.patience = {stage.optim.patience} of {stage.run_id}, from which {config.run_id} starts: it may "
                 "have ended before its schedule; allowed: 0 there, or a start from its weights alone (train --start)"
             )
-    return sum(stage.optim.epochs for stage in before)
+    return sum(stage.host_epochs for stage in before)
 
 
 def learning_rate(config: Config, step: int, epoch_steps: int, epochs_before: int) -> float:

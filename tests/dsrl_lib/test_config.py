@@ -6,7 +6,7 @@ from typing import Annotated
 import pytest
 
 from dsrl_lib.allowed import above, at_least, between, check, did_you_mean, parse
-from dsrl_lib.config import Config, Data, Loss, Model, Optim
+from dsrl_lib.config import Config, Data, Downsampling, Loss, Model, Optim
 from dsrl_lib.overrides import override
 from dsrl_lib.paths import root
 from study.arms import ARMS
@@ -33,9 +33,9 @@ def test_run_ids_differ_between_all_runs_of_a_profile():
 def test_arms_that_claims_compare_end_at_the_same_number_of_epochs():
     def total(config):
         parent = parent_of(config)
-        return config.optim.epochs + (total(parent) if parent else 0)
+        return config.host_epochs + (total(parent) if parent else 0)
 
-    stages = {"sssr": 1, "sssr_sisr": 2, "sssr_sisr_frozen": 2, "sssr_sisr_noise": 2}
+    stages = {"locations": 0, "sssr": 1, "sssr_sisr": 2, "sssr_sisr_frozen": 2, "sssr_sisr_noise": 2}
     stages |= dict.fromkeys(("sssr_sisr_res", "sssr_sisr_share", "sssr_sisr_frozen_share", "sssr_sisr_noise_share"), 2)
     epochs = PROFILES["smoke"].base.optim.epochs
     for arm in ARMS:
@@ -129,6 +129,9 @@ OUT_OF_RANGE = {
     "data.flip": ((-0.1, 1.1, "nan"), NUMBER + "from 0 to 1"),
     "data.colour": ((-1, "nan", "inf"), NUMBER + "0 or more"),
     "model.input_scale": ((0, -0.5, "inf"), NUMBER + "above 0"),
+    "downsampling.rows": ((1, 0), WHOLE + "2 or more"),
+    "downsampling.columns": ((1, 0), WHOLE + "2 or more"),
+    "downsampling.lam": ((0, -1, "nan", "inf"), NUMBER + "above 0"),
     "loss.w1": ((-1, "nan", "inf"), NUMBER + "0 or more"),
     "loss.w2": ((-1, "nan", "inf"), NUMBER + "0 or more"),
     "loss.share_sisr": ((-0.1, "nan", "inf"), NUMBER + "0 or more"),
@@ -156,7 +159,7 @@ OUT_OF_RANGE = {
 def test_a_value_out_of_its_range_is_refused_however_it_is_given(key):
     values, allowed = OUT_OF_RANGE[key]
     section, name = key.split(".")
-    kind = {"data": Data, "model": Model, "loss": Loss, "optim": Optim}[section]
+    kind = {"data": Data, "model": Model, "downsampling": Downsampling, "loss": Loss, "optim": Optim}[section]
     for value in values:
         with pytest.raises(ValueError) as error:
             override(Config(), key, value)

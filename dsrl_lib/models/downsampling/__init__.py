@@ -9,6 +9,8 @@ interpolated back to the pixels of the frame.
     auxiliary.py   the small network that predicts phi from the image
     sampler.py     image and labels at phi
     inverse.py     from scores at phi to scores of all pixels
+    from_labels.py phi by the labels of a frame, as the settings of a run ask for it
+    downsampler.py the part of a network that does all this
 
 Locations are (row, column) in [0, 1]: 0 is the centre of the first pixel and 1 the centre of the last one, which
 PyTorch calls align_corners=True. The rest of this project uses align_corners=False; `sample` and `interpolate_back`
@@ -28,7 +30,10 @@ _MODULES = {
     "sample_labels": "sampler",
     "interpolate_back": "inverse",
     "LocationNetwork": "auxiliary",
-    "location_loss": "auxiliary",
+    "Downsampler": "downsampler",
+    "label_locations": "from_labels",
+    "mean_locations": "from_labels",
+    "solved_locations": "from_labels",
 }
 __all__ = list(_MODULES)
 

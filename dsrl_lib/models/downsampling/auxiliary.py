@@ -54,8 +54,3 @@ class LocationNetwork(nn.Module):
         for block in self.context:
             x = x + block(x)
         return self.mean + self.shift(x).movedim(1, -1)  # (B, n, m, 2)
-
-
-def location_loss(predicted: Tensor, solved: Tensor) -> Tensor:
-    """Mean squared error to the solved locations over batch, nodes and coordinates, a scalar. Both: (B, n, m, 2)."""
-    return F.mse_loss(predicted, solved)

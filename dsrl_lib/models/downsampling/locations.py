@@ -26,10 +26,15 @@ def uniform_locations(size: tuple[int, int], dtype: torch.dtype = torch.float32)
 
 
 def resize_locations(locations: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear interpolation of locations (B, n, m, 2) -> (B, *size, 2) that keeps the corners."""
+    """Bilinear interpolation of locations (B, n, m, 2) -> (B, *size, 2) that keeps the corners, in float64.
+
+    In float32 the border of the grid would miss the border of the frame by some 1e-5 pixels, and pixels there have no
+    cell. (Devices of Apple have no float64.)
+    """
     if tuple(locations.shape[1:3]) == tuple(size):
         return locations
-    planes = locations.movedim(-1, 1)  # (B, 2, n, m)
+    precise = torch.float32 if locations.device.type == "mps" else torch.float64
+    planes = locations.movedim(-1, 1).to(precise)  # (B, 2, n, m)
     return F.interpolate(planes, tuple(size), mode="bilinear", align_corners=True).movedim(1, -1)
 
 

@@ -7,26 +7,34 @@ from torch import Tensor
 from dsrl_lib.models.downsampling.inverse import grid_coordinates
 from dsrl_lib.models.downsampling.locations import resize_locations
 
+FILTERS = ("footprint", "bilinear", "nearest")
 
-def sample(image: Tensor, locations: Tensor, size: tuple[int, int] | None = None, footprint: bool = True) -> Tensor:
+
+def sample(
+    image: Tensor, locations: Tensor, size: tuple[int, int] | None = None, filter: str = "footprint"
+) -> Tensor:
     """The image at the locations, (B, C, h, w).
 
     image: (B, C, H, W), float. locations: (B, n, m, 2), row and column in [0, 1].
     size: (h, w), first resize the locations to this size; None samples at the n x m locations themselves.
-    footprint: average over each sample's footprint, so that nothing aliases. A pixel gives its value to the four
-        corners of its cell with bilinear weights, which makes this the normalised adjoint of `interpolate_back`; on a
-        uniform grid it is the triangle filter of anti-aliased resizing. A sample whose footprint holds less than one
-        pixel takes the rest of its weight from bilinear sampling. False is bilinear sampling alone.
+    filter: "footprint" averages over each sample's footprint, so that nothing aliases. A pixel gives its value to the
+        four corners of its cell with bilinear weights, which makes this the normalised adjoint of `interpolate_back`;
+        on a uniform grid it is the triangle filter of anti-aliased resizing. A sample whose footprint holds less than
+        one pixel takes the rest of its weight from bilinear sampling. "bilinear" is bilinear sampling alone, and
+        "nearest" takes the nearest pixel.
 
-    Raises ValueError if the shapes do not fit, or, with footprint, if the locations do not cover the frame.
+    Raises ValueError for another filter, if the shapes do not fit, or if footprints do not cover the frame.
     """
+    if filter not in FILTERS:
+        raise ValueError(f"sample: filter={filter!r}; allowed: {', '.join(FILTERS)}")
     _check(image.dim() == 4, image, locations)
     grid = locations if size is None else resize_locations(locations, size)  # (B, h, w, 2)
     at = (2 * grid - 1).flip(-1).to(image.dtype)
     # DEVIATION: adaptive downsampling averages over footprints. The released code (Marin et al.) picks the nearest
     # pixel, and its uniform baseline does too. Such samples alias.
-    points = F.grid_sample(image, at, padding_mode="border", align_corners=True)  # (B, C, h, w)
-    if not footprint:
+    mode = "nearest" if filter == "nearest" else "bilinear"
+    points = F.grid_sample(image, at, mode=mode, padding_mode="border", align_corners=True)  # (B, C, h, w)
+    if filter != "footprint":
         return points
     sums, area = _footprints(image, grid)
     rest = (1 - area).clamp_min(0)

@@ -8,9 +8,10 @@ from dsrl_lib import network, runs
 from dsrl_lib.device import device_name
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.build import build_host
+from dsrl_lib.models.downsampling.auxiliary import LocationNetwork
 from dsrl_lib.models.dsrl import DSRL
 from study.latency import remeasure
-from study.presets import MAC_MATCHED_SCALE, preset
+from study.presets import MAC_MATCHED_SCALE, UNIFORM_MACS_SCALE, preset
 
 
 def macs_by_hooks(model, x):
@@ -56,6 +57,18 @@ def test_mac_matched_inputs_cost_what_host_and_head_cost(host, dataset):
         model = network.build(config).eval().to("meta")  # shapes alone: a Cityscapes frame costs nothing
         macs.append(cost.macs(model, cost.example_input(config).to("meta")))
     assert macs[1] == pytest.approx(macs[0], rel=0.02)
+
+
+@pytest.mark.parametrize(("host", "dataset"), UNIFORM_MACS_SCALE)
+def test_the_uniform_rival_costs_no_less_than_host_and_auxiliary_network(host, dataset):
+    profile = {"streets": "smoke", "idd_lite": "idd"}.get(dataset, dataset)
+    macs = []
+    for arm in ("bilinear", "uniform_macs"):
+        config = preset(profile, arm, host, overrides=["model.pretrained=none"])
+        model = network.build(config).eval().to("meta")
+        macs.append(cost.macs(model, cost.example_input(config).to("meta")))
+    auxiliary = cost.macs(LocationNetwork().eval().to("meta"), torch.randn(1, 3, 64, 64, device="meta"))
+    assert macs[0] + auxiliary <= macs[1] <= 1.08 * (macs[0] + auxiliary)
 
 
 def test_measured_costs_are_ordered_and_pruning_is_exact():

@@ -23,7 +23,7 @@ def test_samples_are_the_golden_ones(name):
     size = tuple(locations.shape[1:3])
     assert torch.allclose(unfolded(z["locations_raw"]), z["locations"], atol=1e-6)  # cut and covering
     assert torch.allclose(resize_locations(z["small"][None], size), z["resized"][None], atol=1e-6)
-    points = sample(image, locations, footprint=False)
+    points = sample(image, locations, filter="bilinear")
     assert torch.allclose(points[0].movedim(0, -1), z["bilinear"], atol=1e-5)
     for channel in (0, 1):
         picked = sample_labels(z["image"][None, ..., channel], locations)
@@ -36,7 +36,7 @@ def test_bilinear_samples_of_a_uniform_grid_are_pytorch_s_resizing():
     image = random(2, 3, 11, 14)
     uniform = uniform_locations((3, 4), torch.float64).expand(2, -1, -1, -1)
     expected = F.interpolate(image, (5, 6), mode="bilinear", align_corners=True)
-    assert torch.allclose(sample(image, uniform, (5, 6), footprint=False), expected)
+    assert torch.allclose(sample(image, uniform, (5, 6), filter="bilinear"), expected)
 
 
 @pytest.mark.parametrize("factor", [1, 3, 5])
@@ -64,7 +64,7 @@ def test_footprints_do_not_alias_and_keep_a_constant():
     board = (torch.arange(40)[:, None] + torch.arange(60)).remainder(2).double()[None, None]
     locations = solve_locations(near_targets(8, 8), 1.0)[None]
     assert (sample(board, locations, (10, 15)) - 0.5).abs().max() < 0.1
-    assert (sample(board, locations, (10, 15), footprint=False) - 0.5).abs().max() > 0.3
+    assert (sample(board, locations, (10, 15), filter="bilinear") - 0.5).abs().max() > 0.3
     assert sample(torch.ones_like(board), locations, (10, 15)).numpy() == pytest.approx(1)
 
 
@@ -72,7 +72,7 @@ def test_magnified_footprints_are_bilinear_samples():
     image, fine = random(1, 2, 4, 5), uniform_locations((61, 81), torch.float64)[None]
     free = _footprints(image, fine)[1].expand(-1, 2, -1, -1) == 0  # far from all pixels
     assert free.any()
-    assert torch.allclose(sample(image, fine)[free], sample(image, fine, footprint=False)[free])
+    assert torch.allclose(sample(image, fine)[free], sample(image, fine, filter="bilinear")[free])
 
 
 def test_labels_of_a_uniform_grid_are_every_other_pixel():

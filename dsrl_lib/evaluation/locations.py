@@ -1,0 +1,53 @@
+"""The locations that a frame of a split is sampled at, if they do not come from the frame itself, and their error."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dsrl_lib.config import Config
+from dsrl_lib.data.normalise import normalise
+from dsrl_lib.data.split import Split
+from dsrl_lib.evaluation.forward import network_input
+from dsrl_lib.models.downsampling.downsampler import GIVEN
+from dsrl_lib.models.downsampling.from_labels import label_locations, solved_locations
+from dsrl_lib.models.downsampling.locations import unfolded, uniform_locations
+
+
+def needs_split(config: Config) -> bool:
+    """Whether a frame's locations come from its labels or from another frame, so that a picture alone has none."""
+    return config.downsampling.locations in GIVEN or config.downsampling.swapped
+
+
+def given_locations(model: nn.Module, split: Split, index: int, config: Config) -> Tensor | None:
+    """The locations that the network is given for a frame, (1, n, m, 2); None if it has its own.
+
+    ValueError for swapped locations in a split of one frame.
+    """
+    if not needs_split(config):
+        return None
+    if config.downsampling.swapped:
+        if len(split) < 2:
+            raise ValueError("downsampling.swapped = True; allowed: False for a split of one frame")
+        index = (index + len(split) // 2) % len(split)  # no frame keeps its own
+    if config.downsampling.locations in GIVEN:
+        rng = np.random.default_rng([config.seed, index])
+        return label_locations(split.labels[index], config.downsampling, rng)[None]
+    return unfolded(_predicted(model, split.images[index], config))
+
+
+@torch.no_grad()
+def location_errors(model: nn.Module, split: Split, index: int, config: Config) -> tuple[float, float]:
+    """How far the predicted and how far uniform locations lie from the solved ones of a frame.
+
+    Root mean square over nodes and coordinates, in shares of the frame's sides.
+    """
+    solved = solved_locations(split.labels[index], config.downsampling)  # (n, m, 2)
+    predicted = _predicted(model, split.images[index], config)[0].cpu()
+    both = predicted, uniform_locations(tuple(solved.shape[:2]))
+    return tuple((locations - solved).square().mean().sqrt().item() for locations in both)
+
+
+def _predicted(model: nn.Module, image: np.ndarray, config: Config) -> Tensor:
+    """What the auxiliary network says about an image, (1, n, m, 2)."""
+    frame = network_input(image, config).to(next(model.parameters()).device)
+    return model.downsampling.predicted(normalise(frame[None]))

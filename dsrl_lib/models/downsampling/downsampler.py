@@ -1,0 +1,82 @@
+"""The part of a network that samples the frame for the host and brings its scores back to all pixels."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dsrl_lib.config import Downsampling
+from dsrl_lib.models.downsampling.auxiliary import LocationNetwork
+from dsrl_lib.models.downsampling.inverse import interpolate_back
+from dsrl_lib.models.downsampling.locations import unfolded, uniform_locations
+from dsrl_lib.models.downsampling.sampler import sample
+
+GIVEN = ("oracle", "jitter")
+"""Locations that come from true labels: whoever calls the network has to give them."""
+
+
+class Downsampler(nn.Module):
+    """Frames (B, 3, H, W) -> samples (B, 3, h, w), and scores of the samples -> scores of the frame.
+
+    settings: where the samples lie. scale: h / H = w / W, of any frame.
+    """
+
+    new_at_warm_start = False
+
+    def __init__(self, settings: Downsampling, scale: float) -> None:
+        super().__init__()
+        self.settings, self.scale = settings, scale
+        grid = (settings.rows, settings.columns)
+        self.auxiliary = LocationNetwork(grid) if settings.locations == "predicted" else None
+        if settings.locations in ("uniform", "mean"):
+            self.register_buffer("fixed", uniform_locations(grid))  # (n, m, 2); training puts the mean there
+
+    @property
+    def given(self) -> bool:
+        """Whether `forward` needs locations."""
+        return self.settings.locations in GIVEN
+
+    @property
+    def alone(self) -> bool:
+        """Whether a training step is of the auxiliary network alone."""
+        return self.training and self.settings.stage == "locations"
+
+    def predicted(self, frame: Tensor) -> Tensor:
+        """What the auxiliary network says, (B, n, m, 2): the locations before folds are repaired."""
+        with torch.autocast(frame.device.type, enabled=False):  # 8 bits are too few to place a sample
+            return self.auxiliary(frame.float())
+
+    def size(self, frame: Tensor) -> tuple[int, int]:
+        """(h, w) of the samples of a frame (B, 3, H, W)."""
+        return tuple(max(2, round(side * self.scale)) for side in frame.shape[2:])
+
+    def forward(self, frame: Tensor, locations: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The samples, (B, 3, h, w), and where they lie, (B, n, m, 2).
+
+        frame: (B, 3, H, W), normalised. locations: (B, n, m, 2), or (1, n, m, 2) for all; None: those of this part.
+        ValueError if it needs them and there are none.
+        """
+        if locations is None:
+            locations = self._own(frame)
+        locations = locations.detach().expand(len(frame), -1, -1, -1)
+        if self.settings.swapped and self.training:
+            locations = locations.roll(1, 0)  # those of another sample of the batch
+        with torch.autocast(frame.device.type, enabled=False):
+            samples = sample(frame.float(), locations, self.size(frame), filter=self.settings.filter)
+        return samples.contiguous(memory_format=torch.channels_last), locations  # (B, 3, h, w), (B, n, m, 2)
+
+    def back(self, scores: Tensor, locations: Tensor, frame: Tensor) -> Tensor:
+        """Scores of the samples at any size, (B, K, a, b) -> (B, K, H, W), float32."""
+        with torch.autocast(scores.device.type, enabled=False):
+            return interpolate_back(scores, locations, tuple(frame.shape[2:]), sampled=self.size(frame))
+
+    def evenly(self, frame: Tensor) -> Tensor:
+        """The frame at the size of its samples, evenly reduced: what the host alone would see."""
+        return F.interpolate(frame, self.size(frame), mode="bilinear", align_corners=False, antialias=True)
+
+    def _own(self, frame: Tensor) -> Tensor:
+        if self.given:
+            raise ValueError(
+                f"downsampling.locations = {self.settings.locations} are made of true labels, and none came with this "
+                "frame: predict or evaluate the frames of a split, such as camvid:val"
+            )
+        return self.fixed[None] if self.auxiliary is None else unfolded(self.predicted(frame))

@@ -1,0 +1,81 @@
+"""The two stages of adaptive downsampling: the auxiliary network learns locations, then the host trains on samples."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from tiny_runs import TINY
+
+from dsrl_lib import network, runs
+from dsrl_lib.data.dataset import TrainingSet
+from dsrl_lib.data.split import load_split
+from dsrl_lib.models.downsampling.from_labels import mean_locations, solved_locations
+from dsrl_lib.training.batches import batch_keys, batches
+from dsrl_lib.training.loop import RunState, train_step
+from dsrl_lib.training.schedule import epochs_before
+from study.catalogue import load_runs
+from study.evidence import total_epochs
+from study.presets import parent_of, preset
+from study.train import train_with_parents
+
+CPU = torch.device("cpu")
+
+
+def tiny(arm, *overrides, host="espnetv2_s0.5"):
+    return preset("smoke", arm, host, overrides=(*TINY, "optim.epochs=1", "optim.validate_every=3", *overrides))
+
+
+def first_batch(config):
+    return next(batches(load_split("streets", "train"), config, range(1), 0, CPU, 0))
+
+
+def test_both_stages_train_their_part_alone(results):
+    config = tiny("adaptive")
+    first = parent_of(config)
+    assert first.run_id == config.warm_start and first.downsampling.stage == "locations"
+    directory = train_with_parents(config, progress=False)
+    one, two = (network.read(runs.folder(c) / "final.safetensors")[0] for c in (first, config))
+    start = network.build(first).state_dict()
+    changed = {key: not torch.equal(start[key], one[key]) for key in one}
+    assert {key for key in changed if changed[key]} <= {key for key in changed if key.startswith("downsampling.")}
+    assert changed["downsampling.auxiliary.shift.weight"] and changed["downsampling.auxiliary.mean"]
+    moved = {key.partition(".")[0] for key in one if not torch.equal(one[key], two[key])}
+    assert moved == {"host"}
+
+    history = pd.read_csv(runs.folder(first) / "history.csv")
+    assert history["ce"].isna().all() and (history["locations"] - history["loss"]).abs().max() < 1e-9
+    assert history["locations"].iloc[-1] < history["locations"].iloc[0]
+    errors = json.loads((runs.folder(first) / "metrics.json").read_text())["val"]
+    assert history["val_location_error"].iloc[-1] == pytest.approx(errors["location_error"], rel=1e-4)
+    assert 0 < errors["location_error"] != errors["location_error_uniform"] > 0
+    # The first stage left the host alone, so the second one has the whole schedule, and counts all its epochs.
+    assert epochs_before(config) == 0 and runs.chain(directory)[0] == first
+    history = pd.read_csv(directory / "history.csv")
+    assert len(history) == 3 and history["ce"].notna().all() and history["lr"].iloc[0] == pytest.approx(4e-3, rel=0.4)
+    (run,) = (run for run in load_runs("smoke") if run.run_id == config.run_id)
+    assert total_epochs(run) == 3
+
+
+@pytest.mark.parametrize("arm", ["adaptive_oracle", "uniform_jitter", "locations"])
+def test_locations_of_a_sample_depend_on_seed_epoch_and_index_alone(arm):
+    config = tiny(arm, "data.crop_height=24")
+    one, again = first_batch(config), next(
+        batches(load_split("streets", "train"), config, range(1), 0, CPU, workers=1)
+    )
+    assert one["locations"].shape == (16, 8, 8, 2) and torch.equal(one["locations"], again["locations"])
+    assert one["input"].shape == one["hr"].shape  # the network itself reduces the frame
+    plain = TrainingSet(load_split("streets", "train"), config.data, config.seed, 0.5)
+    key = batch_keys(config, 0, len(plain), 0)[3]
+    solved = solved_locations(plain[key]["labels"], config.downsampling)
+    assert torch.equal(one["locations"][3], solved) is (arm != "uniform_jitter")
+
+
+@pytest.mark.parametrize("arm", ["uniform_point", "adaptive_oracle", "adaptive_mean", "uniform_jitter"])
+def test_a_step_of_every_arm_without_a_first_stage(arm):
+    config, train = tiny(arm), load_split("streets", "train")
+    state = RunState(config, train, CPU)
+    if arm == "adaptive_mean":
+        assert torch.allclose(state.network.downsampling.fixed, mean_locations(train.labels, config.downsampling))
+    terms, _ = train_step(state, first_batch(config))
+    assert set(terms) == {"ce", "loss"} and 0 < terms["ce"] < 10
