@@ -82,6 +82,15 @@ class checksum:  # noqa: N801 - reads as the functions above
         return value == "none" or re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
+class FolderName:
+    """Names that stay where they are put: a part of a path, and neither this folder nor the one above."""
+
+    words = "the name of a folder, without /"
+
+    def __contains__(self, value: str) -> bool:
+        return value not in ("", ".", "..") and not set("/\0") & set(value)
+
+
 def check(name: str, value: Any, kind: Any) -> None:
     """ValueError with the name, the value and what is allowed, unless `value` is of the annotated type `kind`.
 

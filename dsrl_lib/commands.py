@@ -68,6 +68,9 @@ def finish(command: Callable[[], object]) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        print(f"error: not enough memory {error}".rstrip(), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped; the same command continues from the last checkpoint", file=sys.stderr)
         return 130

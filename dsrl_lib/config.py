@@ -13,6 +13,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
 from dsrl_lib.allowed import (
+    FolderName,
     above,
     at_least,
     between,
@@ -54,7 +55,7 @@ class Section:
 class Data(Section):
     """Which frames, and the one geometry that makes LR input, HR image and HR labels from them."""
 
-    dataset: str = "streets"
+    dataset: Annotated[str, FolderName()] = "streets"
     """One of `datasets()`."""
     height: Pixels = 128
     """HR height in pixels: frames are brought to height x width before anything else. A frame of another aspect than
@@ -215,8 +216,8 @@ class Optim(Section):
 class Config(Section):
     """Everything that decides a run's numbers. The machine (device, workers) is not part of it."""
 
-    profile: str = "smoke"
-    arm: str = "dsrl"
+    profile: Annotated[str, FolderName()] = "smoke"
+    arm: Annotated[str, FolderName()] = "dsrl"
     seed: Annotated[int, between(0, 2**32 - 1)] = 0
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)

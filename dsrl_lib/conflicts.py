@@ -57,8 +57,13 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
         yield "loss.relax_upper_bound", f"0 with loss.relax_control = {loss.relax_control}"
     if loss.relax_control == "moved" and loss.train_labels != "hr":
         yield "loss.relax_control", f"none, void with loss.train_labels = {loss.train_labels}"
-    if optim.batch_size < host.least_batch and not model.frozen_bn:
-        yield "optim.batch_size", f"{host.least_batch} or more with model.host = {model.host} (its batch norms)"
+    if not model.frozen_bn:
+        if optim.batch_size < host.least_batch:
+            yield "optim.batch_size", f"{host.least_batch} or more with model.host = {model.host} (its batch norms)"
+        sides = (round(side * model.input_scale) for side in (data.crop_height, data.crop_width))
+        if optim.batch_size == 1 and max(sides) <= host.strides[1]:  # one value per channel has no variance
+            allowed = f"2 or more where the encoder leaves one pixel of a crop (stride {host.strides[1]})"
+            yield "optim.batch_size", allowed
 
 
 def _unused_relaxation(loss: Any) -> Iterator[str]:

@@ -100,6 +100,8 @@ def find_run(name: str) -> Path:
 
     ValueError if none or several fit.
     """
+    if not name.strip():
+        raise ValueError("an empty name is no run; `python -m study runs` lists them")
     if (Path(name) / "config.json").exists():
         return Path(name)
     every = (path.parent for path in results_dir().glob("*/runs/*/config.json"))

@@ -105,12 +105,12 @@ def runs(
     from study import manage
     from study.catalogue import known_profile
 
-    if compare:
+    if compare is not None:
         print(manage.compare(*map(find_run, compare)))
-    elif delete:
+    elif delete is not None:
         directory = find_run(delete)
         if not (yes or _agreed(f"delete {directory}? [y/N] ")):
-            raise ValueError("nothing was deleted")
+            raise ValueError(f"{directory.name} was not deleted; --yes deletes it without asking")
         manage.delete(directory)
         print(f"deleted {directory.name}")
     else:

@@ -41,8 +41,8 @@ def compare(a: Path, b: Path) -> str:
 
 def delete(directory: Path) -> None:
     """Delete a run directory. RunBusyError where a process writes it, ValueError for anything that is no run."""
-    if not (directory / "config.json").exists():
-        raise ValueError(f"{directory} is not a run directory: it has no config.json")
+    if not (directory / "config.json").exists() or directory.absolute().parent.name != "runs":
+        raise ValueError(f"{directory} is not a run: those are folders of results/PROFILE/runs with a config.json")
     with runs.acquire(directory):
         shutil.rmtree(directory)
 

@@ -32,7 +32,7 @@ def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
     """
     listing = [_stat(path) for frame in frames for path in (frame.image, frame.label)]
     listing += [[frame.name, hashlib.sha256(frame.table).hexdigest()] for frame in frames]
-    with suppress(OSError, ValueError, KeyError):
+    with suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(index.read_text())
         if known["listing"] == listing:
             return known["hash"]
@@ -49,7 +49,7 @@ def open_cache(folder: Path) -> tuple[np.memmap, np.memmap]:
         shape = tuple(json.loads((folder / "meta.json").read_text())["shape"])
         images = np.load(folder / "images.npy", mmap_mode="r")
         labels = np.load(folder / "labels.npy", mmap_mode="r")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"damaged cache {folder}: {error}") from error
     if images.shape != (*shape, 3) or labels.shape != shape:
         raise DataError(f"damaged cache {folder}: images {images.shape}, labels {labels.shape}, not {shape}")

@@ -1,11 +1,13 @@
 """Say what is in a file of weights, and what a network is made of."""
 
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import nn
 
 from dsrl_lib import network
+from dsrl_lib.allowed import at_least, check
 from dsrl_lib.deploy.pretrained import FILE
 from dsrl_lib.evaluation import cost
 
@@ -30,7 +32,11 @@ def describe(path: Path) -> str:
 
 
 def summary(model: nn.Module, x: torch.Tensor, depth: int = 3) -> str:
-    """The module tree down to `depth`, with parameters and with the MACs of one forward pass on x, (1, 3, h, w)."""
+    """The module tree down to `depth`, with parameters and with the MACs of one forward pass on x, (1, 3, h, w).
+
+    ValueError for a depth below 0.
+    """
+    check("depth", depth, Annotated[int, at_least(0)])
     counts = cost.macs_by_module(model, x)
     lines = [f"{'module':44}{'kind':22}{'parameters':>12}{'MACs (M)':>10}"]
     for name, module in model.named_modules():

@@ -24,7 +24,7 @@ PERCENTILES = (50, 90, 99)
 def parse_size(text: str) -> tuple[int, int]:
     """ "180x240" -> (180, 240), height first. ValueError for anything else."""
     height, cross, width = text.partition("x")
-    if not cross or not (height.isdigit() and width.isdigit()) or min(int(height), int(width)) < 1:
+    if not cross or not (height.isdecimal() and width.isdecimal()) or min(int(height), int(width)) < 1:
         raise ValueError(f"size {text!r}; expected HEIGHTxWIDTH of the input in pixels, such as 180x240")
     return int(height), int(width)
 

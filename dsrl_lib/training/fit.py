@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ import torch
 from dsrl_lib import distributed, network, runs
 from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
+from dsrl_lib.conflicts import conflicts
 from dsrl_lib.data.split import load_split
 from dsrl_lib.device import keep_freed_memory, pick_device
 from dsrl_lib.training import checkpoint
@@ -24,6 +25,7 @@ from dsrl_lib.training.schedule import epochs_before
 from dsrl_lib.training.signals import stop_requests
 from dsrl_lib.training.snapshots import BEST, EPOCH, kept, snapshots
 from dsrl_lib.training.start import Started, kept_weights, start_from
+from dsrl_lib.training.workers import check_workers, explained
 
 
 def fit(
@@ -57,6 +59,7 @@ def fit(
         return directory
     where = pick_device(device)
     _check_devices(config, devices, where)
+    check_workers(config, workers)
     if not checkpoint.exists(directory):
         runs.start_weights(config)  # says at once what is missing
         kept_weights(config)  # the same
@@ -67,7 +70,8 @@ def fit(
         launch(["train", str(directory / "config.json"), *options], devices, show=progress)
     with distributed.group(where):
         if not distributed.from_first(runs.is_complete(directory)):
-            _take_up(config, directory, where, workers, progress, snapshots(directory, keep_best, keep_last))
+            with explained():
+                _take_up(config, directory, where, workers, progress, snapshots(directory, keep_best, keep_last))
     return directory
 
 
@@ -152,5 +156,11 @@ def start(state: RunState) -> Started | None:
 def _check_devices(config: Config, devices: int, device: torch.device) -> None:
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise ValueError(f"devices = {devices}, but torch finds {torch.cuda.device_count()} CUDA devices here")
-    if config.optim.batch_size % devices:
-        raise ValueError(f"optim.batch_size = {config.optim.batch_size} cannot be shared by {devices} processes")
+    size = config.optim.batch_size
+    if size % devices:
+        raise ValueError(f"optim.batch_size = {size} cannot be shared by {devices} processes")
+    shared = replace(config, optim=replace(config.optim, batch_size=size // devices))
+    for setting, allowed in () if config.model.sync_bn else conflicts(shared):
+        if setting == "optim.batch_size":
+            raise ValueError(f"{setting} = {size} with devices = {devices}; allowed: model.sync_bn = true, or for each "
+                             f"device {allowed}")  # fmt: skip

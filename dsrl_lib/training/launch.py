@@ -9,6 +9,11 @@ from collections.abc import Sequence
 
 from dsrl_lib.training.signals import passed_on
 
+ERROR = re.compile(r"^error: (.*(?:\n  .*)*)\n?", re.MULTILINE)
+"""How a process says what went wrong (`commands.finish`)."""
+OWN_LOG = re.compile(r"[EWI]\d{4} [\d:.]+ \d+ torch/distributed/elastic")
+"""Where torchrun begins to tell of the end of its processes, with a traceback of its own."""
+
 
 def launch(arguments: Sequence[str], processes: int, show: bool = True) -> None:
     """`python -m dsrl_lib ARGUMENTS` in so many processes. RuntimeError, with its message, if one fails.
@@ -16,7 +21,7 @@ def launch(arguments: Sequence[str], processes: int, show: bool = True) -> None:
     show: pass on what they write to stderr, their progress above all. SIGTERM, SIGUSR1 and SIGINT ask them to stop.
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    tail = ""
+    tail, ended = "", False
     with (
         subprocess.Popen(
             [*command, "-m", "dsrl_lib", *arguments],
@@ -31,10 +36,21 @@ def launch(arguments: Sequence[str], processes: int, show: bool = True) -> None:
         while block := torchrun.stderr.read1():  # a notebook does not show what a child process writes itself
             text = block.decode(errors="replace")
             tail = (tail + text)[-10_000:]
-            if show:
-                sys.stderr.write(text)
+            if show and not ended:
+                sys.stderr.write(ERROR.sub("", OWN_LOG.split(text)[0]))
                 sys.stderr.flush()
+            ended = ended or bool(OWN_LOG.search(text))
     if torchrun.returncode:
-        errors = re.findall(r"^error: (.*)$", tail, re.MULTILINE)
-        own = [error for error in errors if "closed by peer" not in error]  # the others complain of the one that failed
-        raise RuntimeError((own or errors or [f"torchrun ended with status {torchrun.returncode}:\n{tail}"])[0])
+        raise RuntimeError(_reason(tail, torchrun.returncode))
+
+
+def _reason(text: str, status: int) -> str:
+    """Why the processes failed, from the end of what they and torchrun wrote."""
+    errors = ERROR.findall(text)
+    own = [error for error in errors if "closed by peer" not in error]  # the others complain of the one that failed
+    if own or errors:
+        return (own or errors)[0]
+    if killed := re.search(r"Signal \d+ \((SIG\w+)\) received", text):
+        return (f"a process of the run was ended by {killed[1]}, perhaps for want of memory; the same command "
+                "continues from the last checkpoint")  # fmt: skip
+    return f"a process of the run ended with status {status}:\n{OWN_LOG.split(text)[0].rstrip()}"

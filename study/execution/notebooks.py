@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 from uuid import uuid4
 
 import nbformat
 
+from dsrl_lib.paths import check_file
 from dsrl_lib.training.signals import passed_on_to_children
 from study.execution import warm
 from study.execution.portable import clean
@@ -32,12 +34,14 @@ def execute(notebook: Path | str, output: Path | str, parameters: Mapping[str, A
     """Execute `notebook` with `parameters` in its own folder, write the clean result to `output`.
 
     Raises FileNotFoundError for a missing notebook, ValueError for a parameter that the notebook lacks or of
-    another type, and NotebookError for a failing cell. The notebook as far as it went is then kept beside the
-    output as `<name>.failed.ipynb`.
+    another type and for an output that is the notebook itself, and NotebookError for a failing cell. The notebook
+    as far as it went is then kept beside the output as `<name>.failed.ipynb`.
     """
     notebook, output = Path(notebook), Path(output)
     values = check_parameters(notebook, parameters)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.exists() and output.samefile(notebook):
+        raise ValueError(f"output = {output} is the notebook itself: choose another file")
+    check_file(output, "output")
     failed = output.with_suffix(".failed.ipynb")
     partial = output.with_suffix(f".{uuid4().hex}.partial.ipynb")  # its own: two jobs may execute one notebook at once
     try:
@@ -67,11 +71,15 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str,
 
 
 def _defaults(notebook: Path) -> dict[str, Any]:
-    """What the cell tagged `parameters` assigns: plain literals by name."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    """What the cell tagged `parameters` assigns: plain literals by name. ValueError for a file that is no notebook."""
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells
+        tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+        tree = ast.parse("\n".join(tagged))
+    except (ValueError, AttributeError, LookupError, TypeError, SyntaxError, nbformat.ValidationError) as error:
+        raise ValueError(f"the parameters of {notebook} cannot be read: {shorten(str(error), 200)}") from None
     defaults = {}
-    for node in ast.walk(ast.parse("\n".join(tagged))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             defaults[node.targets[0].id] = ast.literal_eval(node.value)
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:

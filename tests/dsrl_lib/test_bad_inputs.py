@@ -262,6 +262,25 @@ def test_a_damaged_run_names_its_file(dsrl, results):
         assert status == 1 and directory.name in errors and "config.json" in errors
 
 
+def test_only_a_run_that_is_named_is_deleted(dsrl, results, tmp_path, monkeypatch):
+    config = preset("smoke", "lr", overrides=SMALL)
+    runs.prepare(runs.folder(config), config)
+    other = tmp_path / "model"
+    runs.prepare(other, config)  # a config.json is a common thing
+    monkeypatch.chdir(other)
+    monkeypatch.setattr("builtins.input", lambda question: "no")
+    for words, message in (
+        ([""], "an empty name is no run"),
+        (["", "--yes"], "an empty name is no run"),
+        ([".", "--yes"], "is not a run: those are folders of results/PROFILE/runs"),
+        ([other, "--yes"], "is not a run: those are folders of results/PROFILE/runs"),
+        ([config.run_id], f"{config.run_id} was not deleted; --yes deletes it without asking"),
+    ):
+        status, _, errors = dsrl("runs", "--delete", *words, program=study_main)
+        assert status == 1 and message in errors, errors
+    assert other.exists() and runs.folder(config).exists()
+
+
 @pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])
 def test_a_speed_cannot_be_measured_for_such_a_time(dsrl, weights, seconds):
     status, _, errors = dsrl("speed", weights, "--seconds", seconds)
@@ -275,6 +294,8 @@ def test_a_speed_cannot_be_measured_for_such_a_time(dsrl, weights, seconds):
         (["speed", "W", "--batch", "0"], "batch = 0; allowed: a whole number, 1 or more"),
         (["speed", "W", "--trace", "FOLDER"], "is a folder; give the name of a file to write"),
         (["speed", "W", "--trace", "FILE/trace.json"], "Not a directory"),
+        (["summary", "W", "--depth", "-1"], "depth = -1; allowed: a whole number, 0 or more"),
+        (["speed", "W", "--sizes", "16x²"], "size '16x²'; expected HEIGHTxWIDTH"),
         (["prune", "W", "x.pth"], "x.pth; allowed: a name that ends in .safetensors"),
         (["prune", "W", "FOLDER/a.safetensors"], "is a folder; give the name of a file to write"),
         (["export", "W", "FOLDER/a.onnx"], "is a folder; give the name of a file to write"),

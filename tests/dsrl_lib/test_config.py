@@ -193,7 +193,10 @@ def test_every_setting_that_is_a_number_has_a_range():
         ({"loss": {"fa_q": True}}, "loss.fa_q = True; allowed: 1, 2"),
         ({"seed": -1}, "seed = -1; allowed: a whole number, from 0 to 4294967295"),
         ({"seed": "0"}, "seed = '0'; allowed: a whole number"),
-        ({"arm": None}, "arm = None; allowed: text"),
+        ({"arm": None}, "arm = None; allowed: the name of a folder, without /"),
+        ({"arm": ""}, "arm = ''; allowed: the name of a folder, without /"),
+        ({"profile": "../x"}, "profile = '../x'; allowed: the name of a folder, without /"),
+        ({"data": {"dataset": ".."}}, r"data.dataset = '..'; allowed: the name of a folder, without /"),
         ({"warm_start": 3}, "warm_start = 3; allowed: text or nothing"),
         ({"optm": {}}, r"unknown settings: optm \(did you mean optim\?\)"),
         ({"data": {"hieght": 1}}, r"unknown settings: data\.hieght \(did you mean height\?\)"),
@@ -246,6 +249,8 @@ DSRL_MODEL = {"sssr": True, "sisr": True, "fa": True}
         ({"loss": {"segmentation": "relaxed", "relax_control": "moved", "train_labels": "lr"}},
          "loss.relax_control = 'moved'; allowed: none, void with loss.train_labels = lr"),
         ({"model": {"host": "ddrnet39"}, "optim": {"batch_size": 1}}, "optim.batch_size = 1; allowed: 2 or more with"),
+        ({"data": {"crop_height": 32, "crop_width": 32}, "optim": {"batch_size": 1}},
+         r"optim.batch_size = 1; allowed: 2 or more where the encoder leaves one pixel of a crop \(stride 16\)"),
     ],
 )  # fmt: skip
 def test_settings_that_do_not_fit_each_other_are_refused_as_a_whole(values, message):

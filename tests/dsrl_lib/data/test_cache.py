@@ -36,11 +36,14 @@ def test_manifest_hash_does_not_depend_on_the_folder(camvid: Path, tmp_path: Pat
     assert load_split("camvid", "val").manifest_hash != first
 
 
-@pytest.mark.parametrize("damage", ["images.npy", "labels.npy", "meta.json", "gone"])
+@pytest.mark.parametrize("damage", ["images.npy", "labels.npy", "meta.json", "gone", "types"])
 def test_damaged_cache_is_rebuilt(camvid: Path, damage: str) -> None:
     folder = load_split("camvid", "val").folder
     if damage == "gone":
         (folder / "labels.npy").unlink()
+    elif damage == "types":
+        for record in (folder / "meta.json", *folder.parent.glob("manifests/*.json")):
+            record.write_text("[3]")
     else:
         truncate(folder / damage)
     again = load_split("camvid", "val")

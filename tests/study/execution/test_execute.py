@@ -108,6 +108,27 @@ def test_parameters_take_the_type_of_their_default(make_notebook):
         check_parameters(notebook, {"fast": "1"})
 
 
+def test_a_notebook_never_overwrites_itself(make_notebook, tmp_path):
+    notebook = make_notebook("mine", "seed = 0")
+    (tmp_path / "link.ipynb").symlink_to(notebook)
+    (tmp_path / "folder.ipynb").mkdir()
+    before = notebook.read_bytes()
+    for output, message in ((notebook, "is the notebook itself"), (tmp_path / "link.ipynb", "is the notebook itself")):
+        with pytest.raises(ValueError, match=message):
+            execute(notebook, output, {})
+    with pytest.raises(OSError, match="is a folder"):
+        execute(notebook, tmp_path / "folder.ipynb", {})
+    assert notebook.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"cells": 3, "nbformat": 4, "nbformat_minor": 5}'])
+def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
+    path = tmp_path / "no.ipynb"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"the parameters of .*no\.ipynb cannot be read"):
+        check_parameters(path, {})
+
+
 def test_failing_cell_is_named_and_the_old_output_kept(make_notebook, tmp_path):
     notebook = make_notebook("broken", "seed = 0", "print('before')", "int('x')", "print('after')")
     output = tmp_path / "out.ipynb"
