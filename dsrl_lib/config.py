@@ -29,6 +29,7 @@ from dsrl_lib.paths import own_datasets
 from dsrl_lib.registry import DATASETS, HOSTS
 
 Pixels = Annotated[int, at_least(1)]
+Probability = Annotated[float, between(0, 1)]
 Weight = Annotated[float, at_least(0)]
 Classes = Annotated[str, class_numbers()]
 
@@ -68,10 +69,23 @@ class Data(Section):
     scale_min: Annotated[float, above(0)] = 1.0
     """The frame is scaled by a factor from [scale_min, scale_max] before the crop."""
     scale_max: Annotated[float, above(0)] = 1.6
-    flip: Annotated[float, between(0, 1)] = 0.5
+    flip: Probability = 0.5
     """Probability of a horizontal flip."""
     colour: Annotated[float, at_least(0)] = 0.2
     """Strength of the brightness, contrast and saturation jitter."""
+    hue: Annotated[float, between(0, 0.5)] = 0.0
+    """The hue turns by a share of the colour circle from [-hue, hue]."""
+    grey: Probability = 0.0
+    """Probability of a grey image."""
+    blur: Probability = 0.0
+    """Probability of a Gaussian blur."""
+    blur_sigma: Annotated[float, at_least(0.15)] = 1.3
+    """The blur's sigma is drawn from [0.15, blur_sigma] HR pixels."""
+    rotation: Annotated[float, between(0, 180)] = 0.0
+    """The crop is turned about its centre by an angle from [-rotation, rotation] degrees."""
+    padding: Literal["mean", "black"] = "mean"
+    """The colour outside the frame, where a crop is larger or turned: the mean of ImageNet, or black as in the earlier
+    systems. The labels there are void."""
 
 
 _PRETRAINED = tuple(dict.fromkeys(("none", *(name for host in HOSTS.values() for name in host.weights))))

@@ -5,8 +5,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dsrl_lib.config import Data
+from dsrl_lib.data.look import apply_look, draw_look
 from dsrl_lib.data.split import Split
-from dsrl_lib.data.transforms import Geometry, crop_image, crop_label, draw_colour, draw_geometry, reduce_image
+from dsrl_lib.data.transforms import FILL, Geometry, crop_image, crop_label, draw_colour, draw_geometry, reduce_image
 
 
 class TrainingSet(Dataset):
@@ -25,7 +26,9 @@ class TrainingSet(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         rng, label, geometry = self._crop(key)
-        hr = crop_image(self.split.images[key[1]], geometry, self.size, draw_colour(rng, self.data.colour))
+        colour, look = draw_colour(rng, self.data.colour), draw_look(rng, self.data)
+        hr = crop_image(self.split.images[key[1]], geometry, self.size, colour, FILL[self.data.padding])
+        hr = apply_look(hr, look)
         return {
             "input": reduce_image(hr, self.input_scale).contiguous(),
             "hr": hr.contiguous(),

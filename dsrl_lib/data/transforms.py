@@ -6,7 +6,7 @@ and labels. Reduction is anti-aliased, labels take the nearest pixel centre, pad
 align_corners=False throughout.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,10 +15,14 @@ from torch.nn import functional as F
 
 from dsrl_lib.config import Data
 from dsrl_lib.data.class_tables import VOID
+from dsrl_lib.data.rotation import margins, turned, widened
 from dsrl_lib.registry import dataset
 
 MEAN_COLOUR = (124, 116, 104)
 """ImageNet mean in RGB, 0..255: padding that is zero after normalisation."""
+
+FILL = {"mean": MEAN_COLOUR, "black": (0, 0, 0)}
+"""The colour of what lies outside the frame, by `data.padding`."""
 
 LUMA = (0.2989, 0.587, 0.114)
 """Grey level of an RGB colour (ITU-R BT.601)."""
@@ -35,6 +39,8 @@ class Geometry:
     target: tuple[int, int, int, int]
     """top, left, height, width in pixels of the crop."""
     flip: bool
+    angle: float = 0.0
+    """Degrees by which the crop is turned about its centre, anticlockwise, after the flip."""
 
 
 def frame_size(stored: tuple[int, int], data: Data, scale: float = 1) -> tuple[int, int]:
@@ -53,7 +59,7 @@ def frame_size(stored: tuple[int, int], data: Data, scale: float = 1) -> tuple[i
 
 
 def draw_geometry(rng: np.random.Generator, stored: tuple[int, int], data: Data) -> Geometry:
-    """Scale uniform in [scale_min, scale_max], position uniform over all whole positions, flip.
+    """Scale uniform in [scale_min, scale_max], position uniform over all whole positions, flip, angle.
 
     stored: (H0, W0) of the frame as stored.
     """
@@ -62,7 +68,8 @@ def draw_geometry(rng: np.random.Generator, stored: tuple[int, int], data: Data)
     top, height, to_top, to_height = _axis(rng, stored[0], hr_height * scale, data.crop_height)
     left, width, to_left, to_width = _axis(rng, stored[1], hr_width * scale, data.crop_width)
     flip = bool(rng.random() < data.flip)
-    return Geometry((top, left, height, width), (to_top, to_left, to_height, to_width), flip)
+    angle = rng.uniform(-data.rotation, data.rotation) if data.rotation else 0.0  # nothing drawn: old samples stay
+    return Geometry((top, left, height, width), (to_top, to_left, to_height, to_width), flip, angle)
 
 
 def _axis(rng: np.random.Generator, stored: int, scaled: float, crop: int) -> tuple[int, int, int, int]:
@@ -74,16 +81,40 @@ def _axis(rng: np.random.Generator, stored: int, scaled: float, crop: int) -> tu
     return 0, stored, int(rng.integers(crop - filled + 1)), filled
 
 
-def crop_image(image: np.ndarray, geometry: Geometry, size: tuple[int, int], colour: Colour = (1, 1, 1)) -> Tensor:
-    """uint8 (H0, W0, 3) -> uint8 (3, H, W), padded with the mean colour."""
-    part = jitter_colour(_resized(_channels_first(_cut(image, geometry)), geometry.target[2:]), colour)
-    return _place(part, geometry, size, torch.tensor(MEAN_COLOUR)[:, None, None])
+def crop_image(
+    image: np.ndarray,
+    geometry: Geometry,
+    size: tuple[int, int],
+    colour: Colour = (1, 1, 1),
+    fill: tuple[int, int, int] = MEAN_COLOUR,
+) -> Tensor:
+    """uint8 (H0, W0, 3) -> uint8 (3, H, W), padded with the colour `fill`."""
+    wide, wide_size = _with_margins(geometry, image.shape[:2], size)
+    part = jitter_colour(_resized(_channels_first(_cut(image, wide)), wide.target[2:]), colour)
+    crop = _place(part, wide, wide_size, torch.tensor(fill)[:, None, None])
+    return turned(crop, size, geometry.angle, fill, smooth=True) if geometry.angle else crop
 
 
 def crop_label(label: np.ndarray, geometry: Geometry, size: tuple[int, int]) -> Tensor:
     """uint8 (H0, W0) -> uint8 (H, W), padded with void."""
-    part = reduce_labels(torch.from_numpy(_cut(label, geometry).copy())[None], geometry.target[2:])[0]
-    return _place(part, geometry, size, torch.tensor(VOID))
+    wide, wide_size = _with_margins(geometry, label.shape, size)
+    part = reduce_labels(torch.from_numpy(_cut(label, wide).copy())[None], wide.target[2:])[0]
+    crop = _place(part, wide, wide_size, torch.tensor(VOID))
+    return turned(crop[None], size, geometry.angle, [VOID], smooth=False)[0] if geometry.angle else crop
+
+
+def _with_margins(
+    geometry: Geometry, stored: tuple[int, int], size: tuple[int, int]
+) -> tuple[Geometry, tuple[int, int]]:
+    """The crop that a turned one is cut from, and its size; the crop itself if it is not turned."""
+    if not geometry.angle:
+        return geometry, size
+    pairs = zip(stored, geometry.source[:2], geometry.source[2:], geometry.target[:2], geometry.target[2:], strict=True)
+    around = margins(size, geometry.angle)
+    axes = [widened(*axis, margin) for axis, margin in zip(pairs, around, strict=True)]  # rows, columns
+    start, length, to, filled = zip(*axes, strict=True)
+    wide_size = (size[0] + 2 * around[0], size[1] + 2 * around[1])
+    return replace(geometry, source=(*start, *length), target=(*to, *filled)), wide_size
 
 
 def _cut(array: np.ndarray, geometry: Geometry) -> np.ndarray:

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from aligned_frames import PLAIN, Memory, aligned, inside, read_colours
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional as F
 
-from dsrl_lib.config import Data
 from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.transforms import (
     MEAN_COLOUR,
@@ -23,45 +23,6 @@ from dsrl_lib.data.transforms import (
     reduce_labels,
     resize_image,
 )
-
-BLOCK = 16
-COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [200, 200, 30]], np.uint8)
-PLAIN = Data("camvid", 64, 96, 64, 96, scale_min=1.0, scale_max=1.0, flip=0.0, colour=0.0)
-
-
-def aligned(height: int = 64, width: int = 96, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Blocks of four random labels, and the image that paints each label in its colour."""
-    blocks = np.random.default_rng(seed).integers(0, 4, (height // BLOCK, width // BLOCK), np.uint8)
-    label = blocks.repeat(BLOCK, 0).repeat(BLOCK, 1)
-    return COLOURS[label], label
-
-
-class Memory:
-    """What TrainingSet needs of a Split, in memory."""
-
-    def __init__(self, *pairs: tuple[np.ndarray, np.ndarray]) -> None:
-        self.images = np.stack([image for image, _ in pairs])
-        self.labels = np.stack([label for _, label in pairs])
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-def read_colours(image: torch.Tensor) -> np.ndarray:
-    """(3, H, W) -> the label whose colour is nearest."""
-    difference = image.permute(1, 2, 0).numpy().astype(int)[:, :, None] - COLOURS.astype(int)  # (H, W, 4, 3)
-    return (difference**2).sum(-1).argmin(-1)
-
-
-def inside(label: np.ndarray, margin: int) -> np.ndarray:
-    """Pixels with nothing else within `margin`: there an interpolated colour is pure."""
-    same = np.ones(label.shape, bool)
-    for dy in range(-margin, margin + 1):
-        for dx in range(-margin, margin + 1):
-            shifted = np.roll(label, (dy, dx), (0, 1))
-            same &= shifted == label
-    same[:margin], same[-margin:], same[:, :margin], same[:, -margin:] = False, False, False, False
-    return same & (label != 255)
 
 
 @pytest.mark.parametrize("scales", [(1.0, 1.0), (1.0, 2.0), (0.5, 1.0), (0.4, 2.5)])
