@@ -9,7 +9,18 @@ from typing import Annotated, Literal
 
 import tyro
 
-from dsrl_lib.commands import Changes, Device, HostOfWeights, Machine, OnMachine, Start, Weights, finish, moved
+from dsrl_lib.commands import (
+    Changes,
+    Device,
+    HostOfWeights,
+    Machine,
+    OnMachine,
+    Start,
+    Weights,
+    finish,
+    moved,
+    print_run,
+)
 from dsrl_lib.evaluation.augmentation import TTA
 
 app = tyro.extras.SubcommandApp()
@@ -45,7 +56,7 @@ def train(
         from dsrl_lib.training.start import keep_weights
 
         settings = override(settings, "model.start", keep_weights(weights_path(start)))
-    print(fit(settings, **asdict(machine)))
+    print_run(fit(settings, **asdict(machine)))
 
 
 @app.command
@@ -62,7 +73,7 @@ def resume(
     from dsrl_lib.runs import find_run
     from dsrl_lib.training.resume import resume
 
-    print(resume(find_run(run), changes, **asdict(machine)))
+    print_run(resume(find_run(run), changes, **asdict(machine)))
 
 
 @app.command

@@ -159,10 +159,7 @@ def _check_classes(dataset: str, stored: list[str] | None, path: Path) -> None:
 def read(path: Path) -> tuple[dict[str, torch.Tensor], Config]:
     """Tensors and configuration of a file that `save` wrote. ValueError if its images were normalised otherwise."""
     if not path.exists():
-        raise FileNotFoundError(
-            f"{path} does not exist: weights are not kept in git. Copy the file from where the run was trained, or "
-            f"move the directory {path.parent.name} away and train the run again"
-        )
+        raise FileNotFoundError(runs.missing_weights(path))
     found = metadata(path)
     try:
         config = Config.from_dict(json.loads(found["config"]))

@@ -88,11 +88,22 @@ def start_weights(config: Config) -> Path | None:
         )
     if not weights.exists():
         raise FileNotFoundError(
-            f"{config.run_id} starts from the run {config.warm_start}, which is complete, but {weights} is missing: "
-            "weights are not kept in git. Copy the file from where that run was trained, or move its directory away "
-            "and train it again"
+            f"{config.run_id} starts from the run {config.warm_start}, and {missing_weights(weights)}"
         )
     return weights
+
+
+def missing_weights(path: Path) -> str:
+    """What to say about weights that are not at `path`; of a run, how to get them."""
+    if is_complete(path.parent):
+        return (
+            f"{path} is missing, though that run is complete: weights are not kept in git. Copy the file from where "
+            "the run was trained, or train the run again with DSRL_RESULTS set to a new folder, which leaves this one "
+            "as it is"
+        )
+    if (path.parent / "config.json").exists():
+        return f"weights {path} do not exist: the run is not complete (`python -m dsrl_lib resume` continues it)"
+    return f"weights {path} do not exist"
 
 
 def find_run(name: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from dsrl_lib.commands import Changes, Device, Machine, OnMachine, Start, finish
+from dsrl_lib.commands import Changes, Device, Machine, OnMachine, Start, finish, print_run
 from study.profiles import PROFILES
 
 app = tyro.extras.SubcommandApp()
@@ -44,7 +44,7 @@ def train(
         from dsrl_lib.training.start import keep_weights
 
         changes = (*changes, f"model.start={keep_weights(weights_path(start))}")
-    print(train_arm(profile, arm, host, seed, changes, **asdict(machine)))
+    print_run(train_arm(profile, arm, host, seed, changes, **asdict(machine)))
 
 
 @app.command

@@ -53,7 +53,7 @@ def open_weights(path: Path, host: str | None = None) -> tuple[DSRL, Config]:
     if path.is_dir():
         path = path / FILE
     if not path.exists():
-        raise FileNotFoundError(f"weights {path} do not exist")
+        raise FileNotFoundError(runs.missing_weights(path))
     if path.suffix == ".pth":
         return _published(path, host)
     return network.load(path)

@@ -67,7 +67,7 @@ def keep_weights(path: Path) -> str:
     if path.is_dir():
         path = path / "final.safetensors"
     if not path.is_file():
-        raise FileNotFoundError(f"weights {path} do not exist")
+        raise FileNotFoundError(runs.missing_weights(path))
     if path.suffix not in SUFFIXES:
         raise ValueError(f"cannot start from {path}; allowed: files that end in {', '.join(SUFFIXES)}")
     digest = _sha256(path)

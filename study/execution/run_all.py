@@ -69,14 +69,17 @@ def plan_table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> 
             f"{options.profile} on Slurm: {len(runs)} jobs, {len(left)} to do in about {hours:.1f} hours of "
             f"{plan.MEASURED_ON[options.device]}, at least {_duration(_longest_chain(left))} one after the other"
         )
+        if len(left) < len(runs):
+            lines.append(f"All {len(runs)}: about {sum(run.seconds for run in runs) / 3600:.1f} hours.")
         return "\n".join(lines)
     at_once = 1 if options.device == "cuda" else options.cores
-    total = max(sum(run.seconds for run in left) / at_once, _longest_chain(left))
     memory = max(run.memory_gib for run in runs)
     lines += [
         f"{options.profile} on {options.device}, {at_once} at a time: {len(runs)} runs, {len(left)} to do "
-        f"in about {_duration(total)}, with up to {memory:.1f} GiB each; then the other notebooks.",
+        f"in about {_duration(_time(left, at_once))}, with up to {memory:.1f} GiB each; then the other notebooks.",
     ]
+    if len(left) < len(runs):
+        lines.append(f"All {len(runs)} runs: about {_duration(_time(runs, at_once))}.")
     return "\n".join(lines)
 
 
@@ -205,6 +208,11 @@ def _parser() -> argparse.ArgumentParser:
     cluster.add_argument("--gpu-type", metavar="T", help="such as a100 (default: any of the partition)")
     cluster.add_argument("--time", type=float, metavar="H", help="hours a run may take (default: by the estimate)")
     return parser
+
+
+def _time(runs: Sequence[plan.PlannedRun], at_once: int) -> float:
+    """Seconds for so many runs at a time."""
+    return max(sum(run.seconds for run in runs) / at_once, _longest_chain(runs))
 
 
 def _longest_chain(runs: Sequence[plan.PlannedRun]) -> float:

@@ -281,6 +281,23 @@ def test_only_a_run_that_is_named_is_deleted(dsrl, results, tmp_path, monkeypatc
     assert other.exists() and runs.folder(config).exists()
 
 
+def test_a_complete_run_without_weights_says_how_to_get_them(dsrl, results):
+    config = preset("smoke", "lr", overrides=SMALL)
+    directory = runs.folder(config)
+    runs.prepare(directory, config)
+    (directory / "metrics.json").write_text("{}")
+    before = sorted(results.rglob("*"))
+    hint = "train the run again with DSRL_RESULTS set to a new folder, which leaves this one as it is"
+    options = [word for change in SMALL for word in ("--set", change)]
+    for program, words in ((main, [directory / "config.json"]), (study_main, ["--arm", "lr", *options])):
+        status, printed, errors = dsrl("train", *words, program=program)
+        assert status == 0 and printed == f"{directory}\n" and errors.startswith("note: ") and hint in errors
+    for command in (["summary", directory], ["inspect", directory], ["prune", directory, directory / "a.safetensors"]):
+        status, _, errors = dsrl(*command)
+        assert status == 1 and hint in errors
+    assert sorted(results.rglob("*")) == before
+
+
 @pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])
 def test_a_speed_cannot_be_measured_for_such_a_time(dsrl, weights, seconds):
     status, _, errors = dsrl("speed", weights, "--seconds", seconds)

@@ -204,5 +204,8 @@ def test_saved_weights_load_with_their_meaning_and_a_misfit_is_listed(tmp_path):
         network.warm_start(network.build(tiny_config("sssr")), tmp_path / "w.safetensors", config.run_id)
     with pytest.raises(ValueError, match=f"holds the weights of {config.run_id}; expected those of smoke-other"):
         network.warm_start(network.build(config), tmp_path / "w.safetensors", "smoke-other")
+    with pytest.raises(FileNotFoundError, match=r"weights .*none\.safetensors do not exist$"):
+        network.load(tmp_path / "none.safetensors")
+    (tmp_path / "metrics.json").write_text("{}")  # of a complete run
     with pytest.raises(FileNotFoundError, match="weights are not kept in git"):
         network.load(tmp_path / "none.safetensors")

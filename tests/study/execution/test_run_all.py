@@ -1,12 +1,15 @@
 """The graph of notebooks, in a copy of the repository whose notebooks only leave a line in a journal."""
 
+import re
 import subprocess
 
 import pytest
 from study_copy import Copy
 
+from dsrl_lib import runs
 from dsrl_lib.paths import root
 from study.execution import run_all as study
+from study.plan import planned_runs
 
 
 def test_study_runs_in_order_continues_after_a_failure_and_repeats_nothing(tmp_path):
@@ -75,6 +78,19 @@ def test_dry_run_lists_runs_and_starts_nothing(results, capsys):
     assert sum("data.height=180" in line for line in lines) == 3  # the same arms at the smaller input
     assert "12 runs, 12 to do in about" in lines[-1]
     assert not results.exists()
+
+
+def test_dry_run_tells_what_complete_runs_cost(results, capsys):
+    words = ["camvid", "--arms", "lr", "--seeds", "0", "--dry-run", "--device", "cpu", "--cores", "1"]
+    study.main(words)
+    left = re.search(r"(\d+) runs, \1 to do in about (\d+ min)", capsys.readouterr().out)
+    for run in planned_runs("camvid", ["lr"], [0]):
+        runs.prepare(runs.folder(run.config), run.config)
+        runs.write_json(runs.folder(run.config) / "metrics.json", {})
+    study.main(words)
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{left[1]} runs, 0 to do in about 0 s" in lines[-2]
+    assert lines[-1] == f"All {left[1]} runs: about {left[2]}."
 
 
 def test_help_needs_no_environment():
