@@ -1,6 +1,4 @@
-"""Charts with one row per arm: scores, where the inference cost goes, quality of the reconstruction."""
-
-from collections.abc import Mapping
+"""Charts with one row per arm: where the inference cost goes, quality of the reconstruction."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +7,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from study.figures.style import INK, chart, colour, styled
-from study.statistics.bootstrap import Difference
 
 PARTS = (("host", "#8a8a8a", "host"), ("pruned", "#0072B2", "SSSR head, kept"), ("full", "#CC79A7", "pruned away"))
 """Each form in `tables.cost` holds the one before; the colour and the name of what it adds."""
@@ -20,35 +17,17 @@ INTERPOLATIONS = {"nearest": "#E69F00", "bilinear": "#56B4E9", "bicubic": "#D55E
 
 
 @styled
-def score_chart(rows: Mapping[str, Difference], xlabel: str = "test mIoU (points)") -> Figure:
-    """Score of each arm: mean with its 95 % interval, every seed as a point below it."""
-    figure = chart(7.6, 0.9 + 0.36 * len(rows))
-    axes = figure.subplots()
-    for y, (arm, row) in enumerate(rows.items()):
-        axes.plot([row.low, row.high], [y, y], color=colour(arm), linewidth=2.4, solid_capstyle="butt")
-        axes.plot(row.estimate, y, "D", color=colour(arm), markersize=6, zorder=4)
-        axes.plot(row.per_seed, y + 0.27 + np.zeros(len(row.per_seed)), "o", color=INK, markersize=3, alpha=0.7)
-        text = f"{row.estimate:.2f}  [{row.low:.2f}, {row.high:.2f}]  n = {len(row.seeds)}"
-        axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
-    axes.set_yticks(range(len(rows)), list(rows))
-    axes.set(xlabel=xlabel, ylim=(len(rows) - 0.4, -0.6))
-    axes.grid(axis="y", visible=False)
-    axes.tick_params(axis="y", length=0)
-    mean = Line2D([], [], color="#777777", marker="D", markersize=6, label="mean, 95 % interval")
-    seed = Line2D([], [], color=INK, marker="o", markersize=3, linestyle="", label="one seed")
-    axes.legend(handles=[mean, seed], loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    return figure
-
-
-@styled
 def cost_shares(cost: pd.DataFrame, headings: tuple[str, ...] = ("MACs (M)", "latency (ms)")) -> Figure:
-    """Stacked bars: host, what the SSSR head adds and keeps, what pruning removes. cost: `tables.cost`."""
+    """Stacked bars: host, what the SSSR head adds and keeps, what pruning removes. cost: `tables.cost`.
+
+    What pruning removes is shown where it is counted; the clock of a small machine does not resolve it.
+    """
     figure = chart(9.6, 1.1 + 0.3 * len(cost))
     panels = figure.subplots(1, len(headings), sharey=True, squeeze=False)[0]
     y = np.arange(len(cost))
     for axes, heading in zip(panels, headings, strict=True):
         before, macs_before = np.zeros(len(cost)), np.zeros(len(cost))
-        for form, hue, name in PARTS:
+        for form, hue, name in PARTS if heading.startswith("MACs") else PARTS[:2]:
             macs = cost[f"MACs (M), {form}"].to_numpy(float)
             until = np.where(macs > macs_before, cost[f"{heading}, {form}"], before)  # same layers: only noise
             axes.barh(y, np.maximum(until - before, 0), left=before, height=0.66, color=hue, label=name)

@@ -1,16 +1,20 @@
-"""Two intervals of one difference beside each other, and differences by distance from a boundary."""
+"""Differences with their intervals: in one column, with two kinds of interval, by distance from a boundary."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from study.figures.style import INK, chart, styled
 from study.statistics.bootstrap import Difference
 from study.statistics.random_effects import Interval
 
 BOOTSTRAP, EFFECTS = "#999999", "#0072B2"
+
 LARGE = 6.0
 """Differences above this many points have an axis of their own."""
 
@@ -18,10 +22,38 @@ Pairs = Mapping[str, tuple[Difference, Interval]]
 
 
 @styled
+def forest(
+    rows: Mapping[str, Difference],
+    *,
+    threshold: float | None = None,
+    interest: float | None = None,
+    xlabel: str = "difference in mIoU (points)",
+) -> Figure:
+    """Differences with their intervals, one row each, every seed as a point.
+
+    Two seeds are shown as points alone: their interval, of several points, would set the scale. Differences above LARGE
+    have an axis of their own. threshold: what a claim asks for, a dashed line. interest: smallest effect of interest, a
+    band around zero.
+    """
+    panels = _split(rows, {name: row.estimate for name, row in rows.items()})
+    heights = [len(found) + 0.4 for found in panels]
+    figure = chart(7.6, 0.9 + 0.42 * sum(heights))
+    grid = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for axes, found in zip(grid, panels, strict=True):
+        _differences(axes, found)
+        if interest is not None:
+            axes.axvspan(-interest, interest, color="#f0f0f0", zorder=0, linewidth=0)
+    if threshold is not None:
+        grid[0].axvline(threshold, color="#D55E00", linewidth=1, linestyle="--", zorder=1)
+    grid[-1].set_xlabel(xlabel)
+    _seed_legend(grid[0])
+    return figure
+
+
+@styled
 def interval_pairs(rows: Pairs) -> Figure:
     """Each difference with its bootstrap interval above its interval over random effects, in points."""
-    small = {name: pair for name, pair in rows.items() if abs(pair[0].estimate) <= LARGE}
-    panels = [found for found in (small, {name: rows[name] for name in rows if name not in small}) if found]
+    panels = _split(rows, {name: old.estimate for name, (old, _) in rows.items()})
     heights = [len(found) + 0.5 for found in panels]
     figure = chart(8.4, 1.2 + 0.34 * sum(heights))
     grid = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -63,3 +95,32 @@ def _draw(axes: Axes, rows: Pairs) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
+
+
+def _differences(axes: Axes, rows: Mapping[str, Difference]) -> None:
+    for y, row in enumerate(rows.values()):
+        text = f"{row.estimate:+.2f}  n = {len(row.seeds)}"
+        if len(row.seeds) != 2:
+            axes.plot([row.low, row.high], [y, y], color="#0072B2", linewidth=2.4, solid_capstyle="butt")
+            text = f"{row.estimate:+.2f}  [{row.low:+.2f}, {row.high:+.2f}]  n = {len(row.seeds)}"
+        axes.plot(row.estimate, y, "D", color="#0072B2", markersize=6, zorder=4)
+        offsets = y + 0.24 + np.zeros(len(row.per_seed))
+        axes.plot(row.per_seed, offsets, "o", color="#D55E00", markersize=3.6, alpha=0.8, zorder=3)
+        axes.annotate(text.replace("-", "−"), (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+    axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+
+
+def _seed_legend(axes: Axes) -> None:
+    seed = Line2D([], [], color="#D55E00", marker="o", markersize=3.6, linestyle="", label="one seed")
+    mean = Line2D([], [], color="#0072B2", marker="D", markersize=6, label="mean, 95 % interval")
+    axes.legend(handles=[mean, seed], loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+
+
+def _split(rows: Mapping[str, Any], estimates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The rows for each axis: those up to LARGE, then those above it; without an empty one."""
+    small = {name: row for name, row in rows.items() if abs(estimates[name]) <= LARGE}
+    return [found for found in (small, {name: rows[name] for name in rows if name not in small}) if found]

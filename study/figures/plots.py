@@ -8,16 +8,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from dsrl_lib.losses.terms import TERMS
 from study.figures.style import INK, chart, colour, styled
 from study.statistics.bootstrap import Difference
 
-HOST_MARKERS = "osD^vP"
 
 @styled
 def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
@@ -68,42 +65,6 @@ def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure
 
 
 @styled
-def forest(
-    rows: Mapping[str, Difference],
-    *,
-    threshold: float | None = None,
-    interest: float | None = None,
-    xlabel: str = "difference in mIoU (points)",
-) -> Figure:
-    """Differences with their intervals, one a row, every seed as a point.
-
-    threshold: what a claim asks for, a dashed line. interest: smallest effect of interest, a band around
-    zero.
-    """
-    figure = chart(7.6, 0.9 + 0.42 * len(rows))
-    axes = figure.subplots()
-    for y, row in enumerate(rows.values()):
-        axes.plot([row.low, row.high], [y, y], color="#0072B2", linewidth=2.4, solid_capstyle="butt")
-        axes.plot(row.estimate, y, "D", color="#0072B2", markersize=6, zorder=4)
-        offsets = y + 0.24 + np.zeros(len(row.per_seed))
-        axes.plot(row.per_seed, offsets, "o", color="#D55E00", markersize=3.6, alpha=0.8, zorder=3)
-        text = f"{row.estimate:+.2f}  [{row.low:+.2f}, {row.high:+.2f}]  n = {len(row.seeds)}"
-        text = text.replace("-", "−")
-        axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
-    axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
-    if interest is not None:
-        axes.axvspan(-interest, interest, color="#f0f0f0", zorder=0, linewidth=0)
-    if threshold is not None:
-        axes.axvline(threshold, color="#D55E00", linewidth=1, linestyle="--", zorder=1)
-    axes.set_yticks(range(len(rows)), list(rows))
-    axes.set(xlabel=xlabel, ylim=(len(rows) - 0.4, -0.6))
-    axes.grid(axis="y", visible=False)
-    axes.tick_params(axis="y", length=0)
-    _seed_legend(axes)
-    return figure
-
-
-@styled
 def class_differences(names: Sequence[str], rows: Mapping[str, Difference]) -> Figure:
     """IoU difference by class. names: K classes; rows: comparisons whose fields have shape (K,)."""
     figure = chart(1.4 + 2.2 * len(rows), 0.9 + 0.27 * len(names))
@@ -114,7 +75,7 @@ def class_differences(names: Sequence[str], rows: Mapping[str, Difference]) -> F
         axes.hlines(y, row.low, row.high, color="#0072B2", linewidth=2.2)
         axes.plot(row.estimate, y, "D", color="#0072B2", markersize=4.5)
         axes.plot(row.per_seed.T, y, "o", color="#D55E00", markersize=2.6, alpha=0.7)
-        axes.set(title=title, xlabel="IoU difference (points)")
+        axes.set(title=title.replace(" − ", "\n− "), xlabel="IoU difference (points)")
         axes.grid(axis="y", visible=False)
     panels[0].set_yticks(y, names)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
@@ -123,47 +84,57 @@ def class_differences(names: Sequence[str], rows: Mapping[str, Difference]) -> F
 
 @styled
 def class_heat(values: pd.DataFrame) -> Figure:
-    """IoU in points by arm (rows) and class (columns), numbers on a heat map; blank for an absent class."""
+    """IoU by arm (rows) and class (columns): the first arm in points, every other arm as a difference to it.
+
+    Colour shows the difference; blank for an absent class.
+    """
+    shown = values - values.iloc[0]
+    limit = max(1.0, float(np.nanquantile(shown.abs().to_numpy(float), 0.95)))
     figure = chart(1.6 + 0.62 * values.shape[1], 0.9 + 0.34 * len(values))
     axes = figure.subplots()
-    image = axes.imshow(values, cmap="viridis", vmin=0, vmax=100, aspect="auto")
+    image = axes.imshow(shown, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
     for (i, j), value in np.ndenumerate(values.to_numpy(float)):
         if np.isfinite(value):
-            axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=7.5,
-                      color="black" if value > 60 else "white")  # fmt: skip
+            change = shown.iat[i, j]
+            text = f"{value:.1f}" if i == 0 else f"{change:+.1f}".replace("-", "−")
+            axes.text(j, i, text, ha="center", va="center", fontsize=7.5,
+                      color="white" if abs(change) > 0.75 * limit else "black")  # fmt: skip
     axes.set_xticks(range(values.shape[1]), values.columns, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(values)), values.index)
+    names = list(values.index)
+    axes.set_yticks(range(len(values)), [f"{names[0]} (IoU)", *(f"{name} − {names[0]}" for name in names[1:])])
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    figure.colorbar(image, label="IoU (points)", fraction=0.03, pad=0.015)
+    figure.colorbar(image, label="difference (points)", fraction=0.03, pad=0.015)
     return figure
 
 
 @styled
 def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, unit: float = 1.0) -> Figure:
-    """Test mIoU against cost; small points are seeds.
+    """Test mIoU against cost; small points are seeds, and each arm's name stands at its mean.
 
-    table: one row a run (`results.table`). x: a cost column, shown divided by `unit` (1e9 for GMACs).
+    table: one row per run (`results.table`). x: a cost column, shown divided by `unit` (1e9 for GMACs).
     """
     figure = chart(6.8, 4.2)
     axes = figure.subplots()
-    hosts = list(dict.fromkeys(table["host"]))
-    markers = dict(zip(hosts, HOST_MARKERS, strict=False))
-    for (host, arm), runs in table.groupby(["host", "arm"], sort=False):
+    means = []
+    for arm, runs in table.groupby("arm", sort=False):
         at, mean = runs[x].median() / unit, runs["test_miou"].mean()
         axes.plot(runs[x] / unit, runs["test_miou"], ".", color=colour(arm), markersize=4, alpha=0.6)
-        axes.plot(at, mean, markers[host], color=colour(arm), markersize=8, markeredgecolor="white")
+        axes.plot(at, mean, "o", color=colour(arm), markersize=8, markeredgecolor="white")
+        means.append((mean, at, arm))
     axes.set(xscale="log", xlabel=xlabel, ylabel="test mIoU (points)")
+    axes.margins(x=0.12)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    names = dict.fromkeys(table["arm"])
-    handles = [Line2D([], [], color=colour(arm), marker="o", linestyle="", label=arm) for arm in names]
-    if len(hosts) > 1:
-        hollow = {"color": INK, "markerfacecolor": "none", "linestyle": ""}
-        handles += [Line2D([], [], marker=markers[host], label=host, **hollow) for host in hosts]
-    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5))
+    # Of names at almost the same place, the lower one stands below its point.
+    means.sort()
+    span = max(means[-1][0] - means[0][0], 1e-9)
+    for place, (mean, at, arm) in enumerate(means):
+        above = [there for score, there, _ in means[place + 1 :] if score - mean < span / 15]
+        crowded = any(abs(there / at - 1) < 0.2 for there in above)
+        axes.annotate(arm, (at, mean), xytext=(7, -11 if crowded else 5), textcoords="offset points", fontsize=8.5)
     return figure
 
 
@@ -224,9 +195,3 @@ def recall_by_size(values: Mapping[str, Sequence[float]], bounds: Sequence[int])
 
 def _dot(history: pd.DataFrame) -> dict[str, object]:
     return {"marker": "o", "markersize": 3.5} if len(history) < 12 else {}
-
-
-def _seed_legend(axes: Axes) -> None:
-    seed = Line2D([], [], color="#D55E00", marker="o", markersize=3.6, linestyle="", label="one seed")
-    mean = Line2D([], [], color="#0072B2", marker="D", markersize=6, label="mean, 95 % interval")
-    axes.legend(handles=[mean, seed], loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

@@ -10,7 +10,7 @@ from study.claims.judge import judge, verdict
 from study.claims.rules import load_rules
 from study.claims.verdict_table import verdict_table
 from study.evidence import Pair, Study
-from study.figures import arm_plots, plots
+from study.figures import interval_charts, plots
 from study.figures.notes import Note, seeds_of
 from study.report import tables
 from study.report.results import results_frame
@@ -19,6 +19,8 @@ from study.statistics.bootstrap import Difference
 STEP_NAMES = ("HR labels", "SSSR head", "SISR", "FA")
 """What each of `tables.STEPS` adds."""
 COMPARED = MAIN_ARMS + CONTROL_ARMS
+STAGES_OF_DSRL = ("sssr", "sssr_sisr")
+"""Arms that have had fewer updates than the others."""
 
 
 def answer(study: Study, claim: str, part: int = 0) -> Note:
@@ -54,7 +56,7 @@ def difference_chart(
     rows = {name: value for name, value in values.items() if value is not None}
     if not rows:
         return Note(f"**Not run:** {', '.join(named)}.")
-    return plots.forest(rows, threshold=threshold, interest=load_rules().interest)
+    return interval_charts.forest(rows, threshold=threshold, interest=load_rules().interest)
 
 
 def difference_table(study: Study, pairs: Sequence[Pair] = tables.MAIN_PAIRS) -> Note:
@@ -63,9 +65,11 @@ def difference_table(study: Study, pairs: Sequence[Pair] = tables.MAIN_PAIRS) ->
 
 
 def arm_chart(study: Study) -> Figure | Note:
-    """Test mIoU of the main arms and the controls, with intervals and seeds."""
-    values = {arm: study.single(arm) for arm in study.arms if arm in COMPARED}
-    return arm_plots.score_chart(values) if values else Note("No runs.")
+    """Test mIoU of the main arms and the controls minus the baseline `lr`, at equal updates.
+
+    Differences, because arms are paired: an interval of each level is mostly the choice of test images.
+    """
+    return difference_chart(study, {arm: (arm, "lr") for arm in COMPARED if arm not in ("lr", *STAGES_OF_DSRL)})
 
 
 def step_chart(study: Study) -> Figure | Note:

@@ -31,6 +31,7 @@ def main_table(study: Study) -> Note:
 
 def class_heat_chart(study: Study) -> Figure | Note:
     """IoU by arm and class, without the classes that the test split does not have."""
+    # The first row is the baseline.
     heat = tables.classes(study).filter(items=list(SHOWN), axis="index").dropna(axis="columns", how="all")
     return plots.class_heat(heat) if len(heat) else Note("No runs.")
 

@@ -13,6 +13,8 @@ from study.report import tables
 from study.report.comparison import COMPARED
 
 BOUNDARY_ARMS = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", "hr")
+UPPER_BOUND = "hr"
+"""It would set the scale of a chart in which the others differ by little."""
 RIVALS = ("sssr_long", "bilinear", "lr")
 """Without SISR and FA, best first."""
 
@@ -26,9 +28,10 @@ def trimap_table(study: Study) -> Note:
     return Note.table(tables.readable(table.rename_axis("mIoU in points")))
 
 
-def trimap_chart(study: Study, baseline: str = "lr") -> Figure | Note:
+def trimap_chart(study: Study, baseline: str = "bilinear") -> Figure | Note:
     """The same as differences to a baseline: a gain that grows towards the boundary is one of sharper edges."""
-    gains = {arm: study.difference(arm, baseline, "trimap") for arm in _run(study) if arm != baseline}
+    arms = [arm for arm in _run(study) if arm not in (baseline, UPPER_BOUND)]
+    gains = {arm: study.difference(arm, baseline, "trimap") for arm in arms}
     gains = {arm: value for arm, value in gains.items() if value is not None}
     if not gains:
         return Note(f"**Not run:** an arm beside {baseline}.")
@@ -45,7 +48,7 @@ def ring_chart(study: Study, pairs: Mapping[str, Pair]) -> Figure | Note:
 def object_recall_chart(study: Study, bounds: Sequence[int]) -> Figure | Note:
     """Share of the pixels of each object that were found, by its size. bounds: the sizes that part the bins, in px."""
     recall = {}
-    for arm in _run(study):
+    for arm in [arm for arm in _run(study) if arm != UPPER_BOUND]:
         found = sum(run.counts("test").object_recall.sum(0) for run in study.select(arm))  # (size bins, 2)
         recall[arm] = 100 * found[:, 0] / found[:, 1].clip(1)
     return plots.recall_by_size(recall, bounds) if recall else Note("No runs.")

@@ -14,7 +14,7 @@ from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.metrics import iou
 from dsrl_lib.runs import folder, write_counts, write_history, write_json
 from study import catalogue
-from study.figures import panels, plots, style
+from study.figures import interval_charts, panels, plots, style
 from study.presets import preset
 from study.report import audit
 from study.report.results import factorial_cells, results_frame, write_results
@@ -196,7 +196,7 @@ def figures(results):
     return {
         "training_curves": plots.training_curves(history, "a run"),
         "validation_curves": plots.validation_curves({"lr": [history, history], "dsrl": [history.head(5)]}),
-        "forest": plots.forest({"dsrl − lr": gain}, threshold=2, interest=0.5),
+        "forest": interval_charts.forest({"dsrl − lr": gain}, threshold=2, interest=0.5),
         "class_differences": plots.class_differences(TABLE.classes, {"dsrl − lr": by_class}),
         "class_heat": plots.class_heat(heat),
         "accuracy_cost": plots.accuracy_cost(table, "macs_pruned", "GMACs", unit=1e9),
