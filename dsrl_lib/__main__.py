@@ -77,6 +77,51 @@ def resume(
 
 
 @app.command
+def samples(
+    config: tyro.conf.Positional[Path],
+    out: tyro.conf.Positional[Path],
+    changes: Changes = (),
+    count: int = 8,
+    epoch: int = 0,
+) -> None:
+    """Write training samples of a configuration as pictures: input, HR image and labels, augmented as in training.
+
+    Args:
+        config: A JSON file like config.json of a run.
+        out: The folder to write.
+        count: How many samples, in the order of training.
+        epoch: Their epoch, from 0.
+    """
+    from dsrl_lib.config import Config
+    from dsrl_lib.overrides import override_all
+    from dsrl_lib.runs import read_json
+
+    settings = override_all(Config.from_dict(read_json(config)), changes)  # a mistake shows before torch is loaded
+
+    from dsrl_lib.training.samples import write_samples
+
+    print(f"{len(write_samples(settings, out, count, epoch))} samples: {out}")
+
+
+@app.command
+def statistics(data: tyro.conf.Positional[str], split: str = "train") -> None:
+    """Print the mean and the standard deviation of the colours of a data set, in [0, 1].
+
+    Args:
+        data: The data set, as for evaluate.
+        split: train, val or test.
+    """
+    from dsrl_lib.data.split import load_split
+    from dsrl_lib.data.statistics import colour_statistics
+
+    loaded = load_split(data, split)
+    rows = zip(("mean", "std"), colour_statistics(loaded, progress=True), strict=True)
+    print(f"{data} {split}, {len(loaded)} images: red, green, blue")
+    for name, values in rows:
+        print(f"{name:5}" + " ".join(f"{value:.5f}" for value in values))
+
+
+@app.command
 def predict(
     sources: tyro.conf.Positional[tuple[str, ...]],
     weights: Weights,

@@ -40,6 +40,16 @@ def batch_keys(config: Config, step: int, images: int, epochs_before: int) -> Ke
     return [(epoch, int(index)) for index in order[position * size : (position + 1) * size]]
 
 
+def epoch_steps(config: Config, split: Split) -> int:
+    """Steps of an epoch on the training split. ValueError if its images do not fill one batch."""
+    if (steps := len(split) // config.optim.batch_size) == 0:
+        raise ValueError(
+            f"optim.batch_size = {config.optim.batch_size}, but {config.data.dataset} train has only "
+            f"{len(split)} images"
+        )
+    return steps
+
+
 def batches(
     split: Split, config: Config, steps: Sequence[int], epochs_before: int, device: torch.device, workers: int
 ) -> Iterator[dict[str, Tensor]]:

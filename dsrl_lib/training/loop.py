@@ -24,7 +24,7 @@ from dsrl_lib.losses.criterion import frequency_weights, strict_classes
 from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.models.downsampling.from_labels import mean_locations
 from dsrl_lib.training import checkpoint
-from dsrl_lib.training.batches import batches
+from dsrl_lib.training.batches import batches, epoch_steps
 from dsrl_lib.training.calibration import calibrate
 from dsrl_lib.training.early_stopping import ends_early
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, history_columns
@@ -50,12 +50,7 @@ class RunState:
     def __init__(self, config: Config, split: Split, device: torch.device) -> None:
         """Initial weights and step 0. split: the training images. ValueError if they do not fill one batch."""
         self.config, self.device = config, device
-        self.epoch_steps = len(split) // config.optim.batch_size
-        if self.epoch_steps == 0:
-            raise ValueError(
-                f"optim.batch_size = {config.optim.batch_size}, but {config.data.dataset} train has only "
-                f"{len(split)} images"
-            )
+        self.epoch_steps = epoch_steps(config, split)
         self.total_steps = self.epoch_steps * config.optim.epochs
         self.network = network.build(config).to(device, memory_format=torch.channels_last)
         strict_classes(config.loss, self.network.host.classes)  # says at once what does not fit

@@ -12,7 +12,10 @@ from dsrl_lib.config import Config
 TINY = ["data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1"]
 SET_TINY = [word for item in TINY for word in ("--set", item)]
 COMMANDS = {
-    "dsrl_lib": ("train", "resume", "predict", "evaluate", "submit", "prune", "inspect", "summary", "export", "speed"),
+    "dsrl_lib": (
+        *("train", "resume", "samples", "statistics", "predict", "evaluate"),
+        *("submit", "prune", "inspect", "summary", "export", "speed"),
+    ),
     "study": ("train", "plan", "runs", "collect", "claims", "latency", "execute"),
     "benchmarks": ("all", "affinity", "relaxation", "downsampling", "loader", "training", "pruning"),
 }

@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 import torch
 from aligned_frames import PLAIN, Memory, aligned, inside, read_colours
+from PIL import Image
 from torchvision.transforms.v2 import functional as F
 
+from dsrl_lib.config import Config
+from dsrl_lib.data.class_tables import CITYSCAPES, colourise
 from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.look import Look, apply_look, draw_look
+from dsrl_lib.data.split import load_split
+from dsrl_lib.data.statistics import colour_statistics
 from dsrl_lib.data.transforms import Geometry, crop_image, crop_label, draw_geometry
+from dsrl_lib.overrides import override_all
+from dsrl_lib.training.batches import sample_order
+from dsrl_lib.training.samples import write_samples
 
 ALL = {"hue": 0.2, "grey": 0.3, "blur": 0.5, "rotation": 15.0}
 
@@ -123,3 +131,29 @@ def test_padding_is_black_on_request():
         outside = sample["hr"][:, inside(np.where(sample["labels"] == 255, 0, 1), 2)
                               & (sample["labels"].numpy() == 255)]  # fmt: skip
         assert outside.shape[1] > 500 and (outside == torch.tensor(colour)[:, None]).all()
+
+
+def test_statistics_are_those_of_all_pixels_together():
+    pairs = [aligned(32, 48), aligned(64, 32, seed=1)]
+    every = np.concatenate([image.reshape(-1, 3) for image, _ in pairs]) / 255
+    frames = Memory(*pairs[:1])
+    frames.images, frames.labels = [image for image, _ in pairs], [label for _, label in pairs]  # of two sizes
+    mean, std = colour_statistics(frames)
+    np.testing.assert_allclose(mean, every.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(std, every.std(0), rtol=1e-12)
+
+
+def test_written_samples_are_those_that_a_run_trains_on(tmp_path):
+    config = override_all(Config(), ["data.rotation=15", "data.hue=0.1", "optim.batch_size=3", "data.crop_width=128"])
+    paths = write_samples(config, tmp_path / "out", count=4, epoch=2)
+    assert [path.name for path in paths] == [f"epoch2_000{i}.png" for i in range(4)]
+    split = load_split("streets", "train")
+    samples, order = TrainingSet(split, config.data, config.seed, config.model.input_scale), sample_order(0, 2, 64)
+    for path, index in zip(paths, order[:4], strict=True):
+        sample, pixels = samples[2, int(index)], np.asarray(Image.open(path))
+        assert pixels.shape == (128, 3 * 128 + 8, 3)
+        assert (pixels[:, 132:260] == sample["hr"].permute(1, 2, 0).numpy()).all()
+        assert (pixels[:, 264:] == colourise(sample["labels"].numpy(), CITYSCAPES)).all()
+        assert (pixels[::2, :128:2] == sample["input"].permute(1, 2, 0).numpy()).all()
+    with pytest.raises(ValueError, match=r"count = 0; allowed: a whole number, 1 or more"):
+        write_samples(config, tmp_path, count=0)
