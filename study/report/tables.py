@@ -97,6 +97,18 @@ def quality(study: Study) -> pd.DataFrame:
     return table.dropna(subset=["psnr", "ssim"]).reset_index(drop=True)
 
 
+def quality_by_arm(study: Study) -> pd.DataFrame:
+    """SISR reconstruction on test, one row per arm, means over seeds, beside interpolation of the same input."""
+    heads = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
+    runs = quality(study)
+    shown = {f"{heads[name]}, {how}": f"{name}_{how}" for name in heads for how in ("nearest", "bicubic")}
+    shown = {heads["psnr"]: "psnr", heads["ssim"]: "ssim"} | shown
+    found = runs.groupby("arm", sort=False)
+    table = pd.DataFrame({title: found[name].mean() for title, name in sorted(shown.items())})
+    table.insert(0, "seeds", found.size())
+    return table[~table.index.isin((*FA_ARMS, *STAGE_ARMS))].rename_axis("arm")
+
+
 def frame_table(study: Study, a: str, b: str) -> pd.DataFrame:
     """By test frame: mIoU of arms a and b over the classes in the frame, mean of shared seeds, and a - b.
 

@@ -40,6 +40,7 @@ TABLES: dict[str, Callable[[Study], str]] = {
     "main": _readable(tables.main),
     "differences": _readable(tables.differences),
     "factorial": _readable(tables.factorial),
+    "quality": _readable(tables.quality_by_arm),
     "search": _readable(tables.search),
     "compute": _readable(tables.compute),
     "departures": lambda study: departures(),
