@@ -86,6 +86,16 @@ class Data(Section):
     padding: Literal["mean", "black"] = "mean"
     """The colour outside the frame, where a crop is larger or turned: the mean of ImageNet, or black as in the earlier
     systems. The labels there are void."""
+    class_uniform: Annotated[float, between(0, 1)] = 0.0
+    """Share of an epoch's samples that are drawn for the classes, for each class as many (Zhu et al. 2019); their crops
+    contain a pixel of the class. 0: every frame once."""
+    class_tile: Pixels = 1024
+    """Side of the square tiles of a stored frame, in each of which one pixel of a class is known."""
+    boost_dataset: str = ""
+    """Coarse boost: a coarsely labelled data set whose training frames are drawn too, for boost_classes."""
+    boost_classes: Classes = ""
+    boost_epochs: Annotated[int, at_least(0)] = 0
+    """Epochs with the coarse boost, counted from the first of the runs that this one continues; 0: all."""
 
 
 _PRETRAINED = tuple(dict.fromkeys(("none", *(name for host in HOSTS.values() for name in host.weights))))

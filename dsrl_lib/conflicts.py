@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from dsrl_lib.registry import HOSTS
+from dsrl_lib.registry import HOSTS, dataset
 
 
 def conflicts(config: Any) -> Iterator[tuple[str, str]]:
@@ -12,6 +12,7 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
     host = HOSTS[model.host]
     if data.scale_min > data.scale_max:
         yield "data.scale_min", f"at most data.scale_max = {data.scale_max}"
+    yield from _sampling(data)
     if model.pretrained not in ("none", *host.weights):
         yield "model.pretrained", f"{', '.join(('none', *host.weights))} with model.host = {model.host}"
     if model.start != "none" and model.sisr_frozen:
@@ -64,6 +65,26 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
         if optim.batch_size == 1 and max(sides) <= host.strides[1]:  # one value per channel has no variance
             allowed = f"2 or more where the encoder leaves one pixel of a crop (stride {host.strides[1]})"
             yield "optim.batch_size", allowed
+
+
+def _sampling(data: Any) -> Iterator[tuple[str, str]]:
+    """Settings of class-uniform sampling and coarse boost that do not fit."""
+    if not data.class_uniform:
+        for name in ("class_tile", "boost_dataset", "boost_classes", "boost_epochs"):
+            if getattr(data, name) != (unused := _default(data, name)):
+                yield f"data.{name}", f"{unused!r} with data.class_uniform = 0"
+        return
+    if data.rotation:
+        yield "data.rotation", "0 with data.class_uniform: a turned crop may lose the pixel that it has to contain"
+    for name in (data.dataset, *filter(None, [data.boost_dataset])):
+        size = dataset(name).one_size
+        if size and data.class_tile > min(size):
+            yield "data.class_tile", f"at most {min(size)}, the shorter side of the frames of {name}"
+    if bool(data.boost_dataset) != bool(data.boost_classes):
+        name, other = ("dataset", "classes") if data.boost_dataset else ("classes", "dataset")
+        yield f"data.boost_{name}", f"'', or data.boost_{other} as well"
+    if data.boost_epochs and not data.boost_dataset:
+        yield "data.boost_epochs", "0 with data.boost_dataset = ''"
 
 
 def _unused_relaxation(loss: Any) -> Iterator[str]:

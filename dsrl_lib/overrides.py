@@ -22,7 +22,8 @@ def override(config: Config, key: str, value: Any) -> Config:
         raise ValueError(f"unknown setting {key!r}; valid settings: {', '.join(valid)}{did_you_mean(nearest, valid)}")
     section = getattr(config, section_name)
     parsed = parse(key, value, kinds(type(section))[name])
-    if key == "data.dataset" and parsed not in datasets():
+    names = key == "data.dataset" or (key == "data.boost_dataset" and parsed)
+    if names and parsed not in datasets():
         raise ValueError(f"{key} = {value!r}; allowed: {', '.join(datasets())}, or a folder of your own with a "
                          f"classes.txt (see data/README.md){did_you_mean(value, datasets())}")  # fmt: skip
     return replace(config, **{section_name: replace(section, **{name: parsed})})

@@ -16,6 +16,8 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
+from dsrl_lib.config import Data
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import Geometry
 from dsrl_lib.metrics import VOID
@@ -33,7 +35,7 @@ class Draw(NamedTuple):
     """Row and column in the stored frame of a pixel of that class."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClassUniform:
     """How epochs are composed: `compose` depends on the seed and the epoch alone, so a resumed run sees the same."""
 
@@ -96,6 +98,29 @@ class ClassUniform:
             points = np.concatenate([points, coarse + [self.frames, 0, 0, 0]])
         rows = {label: points[points[:, 1] == label] for label in range(self.classes)}
         return {label: found for label, found in rows.items() if len(found)}
+
+
+def class_uniform(split: Split, data: Data, boost: Split | None) -> ClassUniform | None:
+    """The composition of the epochs of a split that the settings ask for; None if every frame comes once.
+
+    boost: the training frames of data.boost_dataset. ValueError for settings that do not fit the frames.
+    """
+    if not data.class_uniform:
+        return None
+    classes = class_table(data.dataset)
+    if boost is not None and class_table(data.boost_dataset).classes != classes.classes:
+        raise ValueError(
+            f"data.boost_dataset = {data.boost_dataset!r}; allowed: data sets with the classes of {data.dataset}"
+        )
+    return ClassUniform(
+        class_points(split, data.class_tile),
+        frames=len(split),
+        classes=len(classes.classes),
+        share=data.class_uniform,
+        boost=None if boost is None else class_points(boost, data.class_tile),
+        boosted=tuple(map(int, data.boost_classes.split())),
+        last_epoch=data.boost_epochs - 1 if data.boost_epochs else None,
+    )
 
 
 def class_points(split: Split, tile: int) -> np.ndarray:

@@ -70,7 +70,8 @@ def batches(
     )
     for samples, batch in zip(keys, loader, strict=True):
         if config.loss.sisr_target == "noise":
-            batch["noise"] = torch.stack([noise_image(index, batch["hr"].shape[1:]) for _, index in samples])
+            frames = [dataset.draw(key).index for key in samples]
+            batch["noise"] = torch.stack([noise_image(frame, batch["hr"].shape[1:]) for frame in frames])
         if config.loss.relax_control == "moved":
             batch["sets"] = torch.stack([moved_sets(dataset, key, config.loss) for key in samples])  # (B, H, W)
         yield batch

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dsrl_lib import distributed, network, runs
 from dsrl_lib.config import Config
+from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.split import Split
 from dsrl_lib.evaluation.evaluate import Evaluation, evaluate
 from dsrl_lib.losses.criterion import frequency_weights, strict_classes
@@ -51,6 +52,7 @@ class RunState:
         """Initial weights and step 0. split: the training images. ValueError if they do not fill one batch."""
         self.config, self.device = config, device
         self.epoch_steps = epoch_steps(config, split)
+        TrainingSet(split, config.data, config.seed, config.model.input_scale)  # says at once what does not fit
         self.total_steps = self.epoch_steps * config.optim.epochs
         self.network = network.build(config).to(device, memory_format=torch.channels_last)
         strict_classes(config.loss, self.network.host.classes)  # says at once what does not fit
