@@ -19,7 +19,6 @@ from dsrl_lib.commands import (
     Weights,
     finish,
     moved,
-    print_run,
 )
 from dsrl_lib.evaluation.augmentation import TTA
 
@@ -42,7 +41,7 @@ def train(
     """
     from dsrl_lib.config import Config
     from dsrl_lib.overrides import override, override_all
-    from dsrl_lib.runs import read_json
+    from dsrl_lib.runs import print_run, read_json
 
     settings = override_all(Config.from_dict(read_json(config)), changes)  # a mistake shows before torch is loaded
 
@@ -70,7 +69,7 @@ def resume(
     Args:
         run: Directory or id of the run.
     """
-    from dsrl_lib.runs import find_run
+    from dsrl_lib.runs import find_run, print_run
     from dsrl_lib.training.resume import resume
 
     print_run(resume(find_run(run), changes, **asdict(machine)))

@@ -59,15 +59,6 @@ def moved(arguments: list[str]) -> str | None:
     return shlex.join(["python", "-m", MOVED[name], name, *rest]) if name in MOVED else None
 
 
-def print_run(directory: Path) -> None:
-    """The directory of a complete run on stdout; on stderr, how to get its weights if they are not there."""
-    from dsrl_lib.runs import missing_weights
-
-    print(directory)
-    if not (weights := directory / "final.safetensors").exists():
-        print(f"note: {missing_weights(weights)}", file=sys.stderr)
-
-
 def finish(command: Callable[[], object]) -> int:
     """Run a command line. Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
     try:

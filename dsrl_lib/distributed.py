@@ -2,7 +2,7 @@
 
 Of n processes, number r takes the samples r, r + n, r + 2n, ... of a batch or a split. Batch, learning rate, order and
 augmentation are those of one process, and means are over all samples: so are losses and counts, up to rounding, except
-where a layer or loss sees the samples of its own process alone: batch norm without model.sync_bn, OHEM, and dropout.
+where a layer sees the samples of its own process alone: batch norm without model.sync_bn, and dropout.
 """
 
 import os
@@ -90,6 +90,11 @@ def gather(value: Any) -> list[Any]:
     values: list[Any] = [None] * size()
     dist.all_gather_object(values, value)
     return values
+
+
+def join(values: Tensor) -> Tensor:
+    """Vectors of all processes as one, which may differ in length; without gradient."""
+    return values if size() == 1 else torch.cat([part.to(values.device) for part in gather(values.detach().cpu())])
 
 
 def from_first(value: Any) -> Any:

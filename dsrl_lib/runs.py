@@ -106,6 +106,13 @@ def missing_weights(path: Path) -> str:
     return f"weights {path} do not exist"
 
 
+def print_run(directory: Path) -> None:
+    """The directory of a complete run on stdout; on stderr, how to get its weights if they are not there."""
+    print(directory)
+    if not (weights := directory / "final.safetensors").exists():
+        print(f"note: {missing_weights(weights)}", file=sys.stderr)
+
+
 def find_run(name: str) -> Path:
     """The directory of a run: its path, its id, or the start of an id that fits one run alone.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from dsrl_lib.commands import Changes, Device, Machine, OnMachine, Start, finish, print_run
+from dsrl_lib.commands import Changes, Device, Machine, OnMachine, Start, finish
 from study.profiles import PROFILES
 
 app = tyro.extras.SubcommandApp()
@@ -33,6 +33,7 @@ def train(
         host: The host network; that of the profile unless given.
         seed: Seed of the initial weights and of the order of the data.
     """
+    from dsrl_lib.runs import print_run
     from study.presets import preset
 
     preset(profile, arm, host, seed, changes)  # a mistake shows before torch is loaded

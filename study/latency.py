@@ -6,7 +6,6 @@ from collections.abc import Hashable
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from dsrl_lib import network, runs
 from dsrl_lib.config import Config
@@ -15,6 +14,7 @@ from dsrl_lib.evaluation import cost
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
 from dsrl_lib.paths import results_dir
+from dsrl_lib.progress import bar
 
 ROUNDS = 5
 
@@ -30,7 +30,7 @@ def remeasure(profile: str, device: str = "cpu") -> tuple[int, int]:
     times: dict[Hashable, list[dict[str, float]]] = defaultdict(list)
     threads = torch.get_num_threads()
     try:
-        for key in tqdm(list(networks) * ROUNDS, unit=" networks", desc="latency"):
+        for key in bar(list(networks) * ROUNDS, unit=" networks", desc="latency"):
             *_, its_threads = key
             config = runs.read_config(networks[key][0])
             torch.set_num_threads(its_threads)

@@ -17,27 +17,28 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from tqdm import tqdm
+from PIL import Image
 
 from dsrl_lib.data.frames import DataError, Frame, read_pair
+from dsrl_lib.progress import bar
 
 READERS = 2
 """Threads that decode: PIL releases the GIL while it does."""
 
 
 def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
-    """SHA-256 over names, file contents and label tables, in the order of the frames.
+    """SHA-256 over names, file contents (pixels of what was drawn) and label tables, in the order of the frames.
 
     index: file that remembers the last listing and hash, for a quick answer when no file has changed.
     """
     listing = [_stat(path) for frame in frames for path in (frame.image, frame.label)]
-    listing += [[frame.name, hashlib.sha256(frame.table).hexdigest()] for frame in frames]
+    listing += [[frame.name, hashlib.sha256(frame.table).hexdigest(), *frame.drawn] for frame in frames]
     with suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(index.read_text())
         if known["listing"] == listing:
             return known["hash"]
     with ThreadPoolExecutor(READERS) as pool:
-        lines = list(tqdm(pool.map(_line, frames), f"hash {index.stem}", len(frames), leave=False))
+        lines = list(bar(pool.map(_line, frames), f"hash {index.stem}", len(frames), leave=False))
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     write(index, {"listing": listing, "hash": digest})
     return digest
@@ -88,7 +89,7 @@ def _decode(folder: Path, frames: Sequence[Frame], name: str) -> None:
 
     with ThreadPoolExecutor(READERS) as pool:
         try:
-            for _ in tqdm(pool.map(decode, range(len(frames))), f"decode {name}", len(frames), leave=False):
+            for _ in bar(pool.map(decode, range(len(frames))), f"decode {name}", len(frames), leave=False):
                 pass
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -113,8 +114,17 @@ def _stat(path: Path) -> list[str | int]:
 
 
 def _line(frame: Frame) -> str:
-    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (frame.image, frame.label)]
-    return " ".join([frame.name, *sums, hashlib.sha256(frame.table).hexdigest()])
+    contents = (_content(frame.image, "image" in frame.drawn), _content(frame.label, "label" in frame.drawn))
+    return " ".join([frame.name, *(hashlib.sha256(content).hexdigest() for content in (*contents, frame.table))])
+
+
+def _content(path: Path, drawn: bool) -> bytes:
+    """The bytes of a file; of one that was drawn, its shape and pixels."""
+    if not drawn:
+        return path.read_bytes()
+    with Image.open(path) as image:
+        pixels = np.asarray(image)
+    return f"{pixels.shape} ".encode() + pixels.tobytes()
 
 
 def write(path: Path, value: object) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -23,6 +24,8 @@ class Frame:
     label: Path
     table: bytes
     """256 bytes: stored label value -> class id, 255 (void) or INVALID."""
+    drawn: tuple[Literal["image", "label"], ...] = ()
+    """Which files this library has drawn: their pixels are known, and their bytes depend on the version of Pillow."""
 
 
 def label_table(mapping: dict[int, int]) -> bytes:

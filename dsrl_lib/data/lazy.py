@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from dsrl_lib.data.cache import READERS, write
 from dsrl_lib.data.frames import DataError, Frame, read_image, read_label
 from dsrl_lib.metrics import VOID
+from dsrl_lib.progress import bar
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def check(frames: Sequence[Frame], record: Path) -> list[int]:
     found: set[int] = set()
     with ThreadPoolExecutor(READERS) as pool:
         try:
-            for ids in tqdm(pool.map(_check, frames), f"check {record.stem}", len(frames), leave=False):
+            for ids in bar(pool.map(_check, frames), f"check {record.stem}", len(frames), leave=False):
                 found |= ids
         except BaseException:
             pool.shutdown(cancel_futures=True)

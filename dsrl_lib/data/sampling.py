@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock
-from tqdm import tqdm
 
 from dsrl_lib.config import Data
 from dsrl_lib.data.class_tables import class_table
@@ -22,6 +21,7 @@ from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import Geometry
 from dsrl_lib.metrics import VOID
 from dsrl_lib.paths import cache_dir
+from dsrl_lib.progress import bar
 
 
 class Draw(NamedTuple):
@@ -136,7 +136,7 @@ def class_points(split: Split, tile: int) -> np.ndarray:
     with FileLock(f"{path}.lock"):
         if (known := _read(path)) is not None:
             return known
-        labels = tqdm(split.labels, "find classes", len(split), leave=False)
+        labels = bar(split.labels, "find classes", len(split), leave=False)
         rows = [(i, *point) for i, label in enumerate(labels) for point in points_of(label, tile)]
         points = np.array(rows, np.int32).reshape(-1, 4)
         temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npy")

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import VOID, ClassTable, class_table, colourise
@@ -30,6 +29,7 @@ from dsrl_lib.evaluation.locations import given_locations, needs_split
 from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_folder
+from dsrl_lib.progress import bar
 from dsrl_lib.runs import write_atomically
 
 KINDS = {
@@ -94,7 +94,7 @@ def predict(
             f"{alone[0].path} has neither; allowed: dataset:split such as camvid:val"
         )
     _keep_sources(jobs, out)
-    for job in tqdm(jobs, "predict", unit=" images", disable=not progress, mininterval=0.5):
+    for job in bar(jobs, "predict", unit=" images", disable=not progress, mininterval=0.5):
         try:
             for kind, pixels in results(model.eval(), config, job, tta or TTA(), table).items():
                 _write(out / kind / f"{job.name}.png", pixels)

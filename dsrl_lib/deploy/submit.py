@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, class_table
@@ -20,6 +19,7 @@ from dsrl_lib.evaluation.forward import class_ids
 from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_file
+from dsrl_lib.progress import bar
 from dsrl_lib.runs import write_atomically
 
 SIZE = (1024, 2048)
@@ -51,7 +51,7 @@ def submit(
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
             maps = _maps(model, config, [picture.path for picture in found], tta)
-            for name, content in zip(names, tqdm(maps, "submit", len(names), disable=not progress), strict=True):
+            for name, content in zip(names, bar(maps, "submit", len(names), disable=not progress), strict=True):
                 archive.writestr(f"{name}_pred_labelIds.png", content)
 
     write_atomically(target, write)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from dsrl_lib import distributed, metrics
 from dsrl_lib.config import Config
@@ -24,6 +23,7 @@ from dsrl_lib.evaluation.details import (
 from dsrl_lib.evaluation.forward import class_ids
 from dsrl_lib.evaluation.locations import given_locations, location_errors
 from dsrl_lib.evaluation.tta import augmented_inputs, log_probabilities, mean_output
+from dsrl_lib.progress import bar
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def evaluate(
     mine = range(distributed.rank(), len(split), distributed.size())
     inputs = _inputs(split, mine, config, tta, workers, worker_init_fn)
     rows = []
-    inputs = tqdm(inputs, "evaluate", len(mine), unit=" images", disable=not progress)
+    inputs = bar(inputs, "evaluate", len(mine), unit=" images", disable=not progress)
     for index, frames in zip(mine, inputs, strict=True):
         label = split.labels[index]
         given = given_locations(model, split, index, config)

@@ -71,7 +71,7 @@ def segmentation_loss(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
     if kind != "ce" and weights is not None:
         raise ValueError(f"loss.segmentation = {kind} takes no class weights; allowed: loss.class_weights = none")
     if kind == "ohem":
-        return hard_examples(logits, labels)  # each process picks the hard pixels of its own samples
+        return hard_examples(logits, labels, gather=distributed.join)
     if kind == "relaxed":
         return label_relaxation(logits, targets, loss)
     if kind == "boundary":

@@ -1,6 +1,7 @@
 """The supervised loss terms: cross entropy of the class map, and mean squared error of the image."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -45,18 +46,32 @@ def focal(logits: Tensor, labels: Tensor, *, gamma: float = 2.0) -> Tensor:
     return weighted.sum() / (labels != VOID).sum().clamp_min(1)
 
 
-def hard_examples(logits: Tensor, labels: Tensor, *, threshold: float = 0.9, kept: float = 1 / 16) -> Tensor:
+def hard_examples(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    threshold: float = 0.9,
+    kept: float = 1 / 16,
+    gather: Callable[[Tensor], Tensor] = lambda values: values,
+) -> Tensor:
     """Cross entropy over the hard pixels of the batch alone: online hard example mining, as DDRNet is trained.
 
     Hard is a label of probability below `threshold`; at least the share `kept` of the labelled pixels counts, the
     hardest first. Shapes, void and errors as in `cross_entropy`.
+    gather: joins vectors of all processes that share the batch, of different lengths. The hard pixels are then those of
+    the whole batch, and the result is the part of this process in their mean.
     """
     loss = _by_pixel(logits, labels)[labels != VOID]  # (P,)
-    if loss.numel() == 0:
+    pixels = int(gather(torch.tensor([loss.numel()])).sum())
+    if pixels == 0:
         return logits.sum() * 0
-    least = max(1, int(kept * loss.numel()))
-    limit = min(-math.log(threshold), torch.topk(loss.detach(), least).values[-1].item())
-    return loss[loss >= limit].mean()
+    least = max(1, int(kept * pixels))
+    hardest = gather(torch.topk(loss.detach(), min(least, loss.numel())).values)
+    limit = min(-math.log(threshold), torch.topk(hardest, least).values[-1].item())
+    hard = loss[loss >= limit]
+    counts = gather(torch.tensor([hard.numel()]))  # (processes,)
+    mean = hard.mean() if hard.numel() else logits.sum() * 0
+    return mean * (hard.numel() * len(counts) / int(counts.sum()))
 
 
 def _by_pixel(logits: Tensor, labels: Tensor) -> Tensor:

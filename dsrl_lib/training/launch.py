@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from dsrl_lib.progress import PASSED_ON, shows_bars
 from dsrl_lib.training.signals import passed_on
 
 ERROR = re.compile(r"^error: (.*(?:\n  .*)*)\n?", re.MULTILINE)
@@ -25,7 +26,7 @@ def launch(arguments: Sequence[str], processes: int, show: bool = True) -> None:
     with (
         subprocess.Popen(
             [*command, "-m", "dsrl_lib", *arguments],
-            env={"OMP_NUM_THREADS": "1", **os.environ},
+            env={"OMP_NUM_THREADS": "1", **os.environ, **({PASSED_ON: "1"} if show and shows_bars() else {})},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,  # so that a Ctrl-C comes here alone

@@ -1,24 +1,28 @@
-"""What a run shows while it trains: a progress bar, and curves for TensorBoard."""
+"""What a run shows while it trains: a progress bar, or lines in a log file, and curves for TensorBoard."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tqdm import tqdm
-
 from dsrl_lib.config import Config
+from dsrl_lib.progress import bar, shows_bars
 
 
 class Log:
-    """A bar that counts images, and scalars per epoch in <directory>/tensorboard; neither for directory None."""
+    """A bar that counts images, and scalars per epoch in <directory>/tensorboard; neither for directory None.
+
+    Where no bar can be shown, there is a line per epoch.
+    """
 
     def __init__(self, config: Config, directory: Path | None, steps: range, epoch: int, progress: bool) -> None:
         """steps: those still to do. epoch: the next one to end; what an earlier process logged of it is dropped."""
-        self.images = config.optim.batch_size
-        self.bar = tqdm(
+        self.images, self.name = config.optim.batch_size, f"{config.arm} s{config.seed}"
+        self.says_epochs, self.epochs = progress and not shows_bars(), config.optim.epochs
+        self.bar = bar(
             total=steps.stop * self.images, initial=steps.start * self.images, unit=" images", disable=not progress,
-            desc=f"{config.arm} s{config.seed}", mininterval=1.0,
+            desc=self.name, mininterval=1.0,
         )  # fmt: skip
         self.board = None
         if directory is not None:
@@ -32,7 +36,12 @@ class Log:
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Show one row of history.csv."""
-        self.bar.set_postfix({key: f"{row[key]:.3f}" for key in ("loss", "val_miou") if key in row})
+        shown = {key: f"{row[key]:.3f}" for key in ("loss", "val_miou") if key in row}
+        self.bar.set_postfix(shown)
+        if self.says_epochs:
+            values = ", ".join(f"{name} {value}" for name, value in shown.items())
+            speed = f"{row['images_per_s']:.2f} images/s"
+            print(f"{self.name}: epoch {row['epoch']} of {self.epochs}, {values}, {speed}", file=sys.stderr, flush=True)
         for name in row.keys() - {"epoch", "step"} if self.board else ():
             self.board.add_scalar(name, row[name], row["epoch"])
 

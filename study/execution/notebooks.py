@@ -103,8 +103,11 @@ def _as_type_of(default: Any, name: str, value: Any) -> Any:
     raise ValueError(f"parameter {name}: {value!r} is not of type {type(default).__name__}, like {default!r}")
 
 
-def _run(notebook: Path, partial: Path, values: Mapping[str, Any]) -> str | None:
-    """Execute into `partial`; the failing cell and its error, or None."""
+def _run(notebook: Path, partial: Path, values: Mapping[str, Any], attempts: int = 3) -> str | None:
+    """Execute into `partial`; the failing cell and its error, or None.
+
+    attempts: to start the kernel. Jupyter looks for free ports before the kernel takes them, and another may be faster.
+    """
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of comments; parameters are checked here
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -129,6 +132,10 @@ def _run(notebook: Path, partial: Path, values: Mapping[str, Any]) -> str | None
         return f"In [{error.exec_count}]: {error.ename}: {error.evalue}"
     except DeadKernelError:
         return "the kernel died, perhaps for want of memory"
+    except RuntimeError as error:
+        if attempts == 1 or "died before replying" not in str(error):
+            raise
+        return _run(notebook, partial, values, attempts - 1)
     return None
 
 

@@ -128,6 +128,7 @@ def _snakemake(options: argparse.Namespace) -> bool:
     if options.slurm:
         where = slurm.executor_options(options.partition, options.account)
         slurm.tell_ended_jobs()
+        slurm.ask_steadily()
     else:
         where = ["--workflow-profile=profiles/local", "--resources=gpu=1"]
     with redirect_stderr(io.StringIO()):  # it says which profile it uses

@@ -60,6 +60,14 @@ def tell_ended_jobs() -> None:
     executor.query_job_status = states_of_jobs
 
 
+def ask_steadily() -> None:
+    """Let the executor ask for the states of jobs in equal intervals: its own grow by 10 s up to 3 minutes."""
+    import snakemake_executor_plugin_slurm as executor
+
+    first = property(lambda self: self.workflow.executor_settings.init_seconds_before_status_checks)
+    executor.Executor.next_seconds_between_status_checks = first.setter(lambda self, seconds: None)
+
+
 def ended(state: str) -> str:
     """A state of Slurm in the words of the executor: FAILED where the job will not run again."""
     word = state.partition(" ")[0]

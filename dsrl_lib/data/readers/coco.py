@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 from PIL import Image
-from tqdm import tqdm
 
 from dsrl_lib.data.frames import DataError, Frame
 from dsrl_lib.data.readers.polygons import polygon_mask, run_length_mask
 from dsrl_lib.data.readers.voc import TABLE
 from dsrl_lib.paths import cache_dir
+from dsrl_lib.progress import bar
 
 CATEGORIES = (
     "airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dining table", "dog",
@@ -55,7 +55,8 @@ def frames(root: Path, split: str) -> list[Frame]:
         if not folder.is_dir():
             # DEVIATION: of COCO every val image is scored; the earlier systems leave out those with few pixels.
             _write(folder, annotations, LEAST_PIXELS if split == "train" else -1)
-    found = [Frame(x.stem, x.stem, images / f"{x.stem}.jpg", x, TABLE) for x in sorted(folder.glob("*.png"))]
+    drawn = sorted(folder.glob("*.png"))
+    found = [Frame(x.stem, x.stem, images / f"{x.stem}.jpg", x, TABLE, drawn=("label",)) for x in drawn]
     for frame in found:
         if not frame.image.is_file():
             raise DataError(f"{frame.image} is missing, but {annotations} names it: unpack {split}2017.zip again")
@@ -80,7 +81,7 @@ def _write(folder: Path, path: Path, least: int) -> None:
         raise DataError(f"{path} is not a file of COCO object annotations: {error!r}") from error
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for number, stem, height, width in tqdm(listed, f"draw {folder.name}", leave=False):
+        for number, stem, height, width in bar(listed, f"draw {folder.name}", leave=False):
             try:
                 label = label_map(objects[number], classes, height, width)
             except (ValueError, KeyError, TypeError) as error:

@@ -1,5 +1,6 @@
 """The procedural street scenes, drawn into the cache at their first use, in the layout of Cityscapes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -12,7 +13,7 @@ from dsrl_lib.paths import cache_dir
 
 def frames(root: Path, split: str) -> list[Frame]:
     """The frames of a split. root: not used, the scenes lie in the cache."""
-    return cityscapes.frames(drawn(), split)
+    return [replace(frame, drawn=("image", "label")) for frame in cityscapes.frames(drawn(), split)]
 
 
 def drawn() -> Path:

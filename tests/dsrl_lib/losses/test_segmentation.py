@@ -1,6 +1,8 @@
 """Cross entropy and image error against loops and hand examples."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -120,6 +122,37 @@ def test_hard_examples_are_those_of_the_loop(threshold, kept):
     assert got.item() == pytest.approx(float(expected), rel=1e-4)
     got.backward()
     assert logits.grad.isfinite().all() and (logits.grad != 0).any()
+
+
+@pytest.mark.parametrize("void", [0, 1, 8])
+def test_hard_examples_of_two_processes_are_those_of_the_whole_batch(void):
+    """Two threads stand for the processes; the first has `void` rows without a label, at 8 no label at all."""
+    torch.manual_seed(1)
+    scores, labels = torch.randn(2, 5, 8, 9), torch.randint(5, (2, 8, 9))
+    scores[1] *= 3
+    labels[0, :void] = 255
+    whole = scores.clone().requires_grad_()
+    expected = hard_examples(whole, labels)
+    expected.backward()
+    said, barrier = {}, Barrier(2)
+
+    def process(rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+        def gather(values):
+            said[rank] = values
+            barrier.wait(60)
+            joined = torch.cat([said[0], said[1]])
+            barrier.wait(60)
+            return joined
+
+        logits = scores[rank : rank + 1].clone().requires_grad_()
+        part = hard_examples(logits, labels[rank : rank + 1], gather=gather)
+        (part / 2).backward()
+        return part.detach(), logits.grad
+
+    with ThreadPoolExecutor(2) as pool:
+        parts, gradients = zip(*pool.map(process, range(2)), strict=True)
+    torch.testing.assert_close(sum(parts) / 2, expected.detach())
+    torch.testing.assert_close(torch.cat(gradients), whole.grad)
 
 
 def test_only_void_is_no_hard_example():

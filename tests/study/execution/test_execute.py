@@ -108,6 +108,29 @@ def test_parameters_take_the_type_of_their_default(make_notebook):
         check_parameters(notebook, {"fast": "1"})
 
 
+@pytest.mark.parametrize("clashes", [1, 3])
+def test_a_kernel_whose_port_was_taken_is_started_again(make_notebook, tmp_path, monkeypatch, clashes):
+    import papermill
+
+    calls, real = [], papermill.execute_notebook
+
+    def start(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) <= clashes:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(papermill, "execute_notebook", start)
+    notebook, output = make_notebook("plain", "seed = 0"), tmp_path / "out.ipynb"
+    if clashes == 1:
+        execute(notebook, output, {})
+        assert output.exists() and len(calls) == 2
+    else:
+        with pytest.raises(RuntimeError, match="Kernel died before"):
+            execute(notebook, output, {})
+        assert not output.exists() and len(calls) == 3
+
+
 def test_a_notebook_never_overwrites_itself(make_notebook, tmp_path):
     notebook = make_notebook("mine", "seed = 0")
     (tmp_path / "link.ipynb").symlink_to(notebook)

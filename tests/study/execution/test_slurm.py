@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import slurm_kills
@@ -15,7 +16,7 @@ import snakemake_executor_plugin_slurm as executor
 from study_copy import Copy
 
 from dsrl_lib.paths import root
-from study.execution.slurm import tell_ended_jobs
+from study.execution.slurm import ask_steadily, tell_ended_jobs
 
 OPTIONS = ("smoke", "--arms", "sssr_sisr", "--seeds", "0", "--slurm")
 
@@ -35,6 +36,15 @@ def quick(copy: Copy) -> None:
     slurm_node.impatient(profile)
     assert "retries: 5 " in profile.read_text()
     profile.write_text(profile.read_text().replace("retries: 5 ", "retries: 1 "))
+
+
+def test_jobs_are_asked_for_in_equal_intervals(monkeypatch):
+    monkeypatch.setattr(executor.Executor, "next_seconds_between_status_checks", None)  # put back afterwards
+    ask_steadily()
+    one = executor.Executor.__new__(executor.Executor)
+    one.workflow = SimpleNamespace(executor_settings=SimpleNamespace(init_seconds_before_status_checks=20))
+    one.next_seconds_between_status_checks = 180
+    assert one.next_seconds_between_status_checks == 20
 
 
 def test_every_job_that_will_not_run_again_counts_as_ended(monkeypatch):

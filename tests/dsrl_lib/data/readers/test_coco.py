@@ -11,7 +11,7 @@ from written_frames import SIZE, picture, save
 from dsrl_lib.data.class_tables import VOC
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.readers import coco as coco_reader
-from dsrl_lib.data.split import load_split
+from dsrl_lib.data.split import list_frames, load_split
 
 # COCO
 NAMES = ("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "bird", "cat", "dog",
@@ -61,6 +61,16 @@ def test_coco_with_the_classes_of_voc(coco: Path) -> None:
     small[:2, :2] = small[:2, 4:6] = VOC.classes.index("tvmonitor")
     assert (val.labels[0] == small).all()
     assert (val.images[0] == np.asarray(Image.open(coco / "val2017/000000000003.jpg"))).all()
+
+
+def test_the_hash_of_a_drawn_label_map_is_that_of_its_pixels(coco: Path) -> None:
+    first = load_split("coco", "val").manifest_hash
+    drawn = list_frames("coco", "val")[0].label
+    pixels = np.asarray(Image.open(drawn))
+    Image.fromarray(pixels).save(drawn, compress_level=0)  # as another version of Pillow might
+    assert load_split("coco", "val").manifest_hash == first
+    Image.fromarray(np.flipud(pixels)).save(drawn)
+    assert load_split("coco", "val").manifest_hash != first
 
 
 def test_coco_is_drawn_once_and_again_when_it_changes(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
