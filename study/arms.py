@@ -124,6 +124,8 @@ DOWNSAMPLING: dict[str, Arm] = {
 NEXT |= DOWNSAMPLING
 NEXT_ARMS = tuple(NEXT)
 """Arms of the study after CamVid's: no table of that one shows them."""
+START_ARMS = ("sssr_random_nobn", "sssr_bilinear_bn")
+"""They take apart what differs in `sssr_random`: its kernels, and the batch norm on the logits."""
 ACTING_ARMS = ("sssr_sisr_res", "sssr_sisr_res_long", "dsrl_res")
 """The method with auxiliary losses that act and a SISR branch that learns detail."""
 ARMS |= NEXT

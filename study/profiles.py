@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dsrl_lib.config import Config, Data, Loss, Model, Optim
-from study.arms import ACTING_ARMS, ARMS, CONTROL_ARMS, FA_ARMS, MAIN_ARMS, STAGE_ARMS
+from study.arms import ACTING_ARMS, ARMS, CONTROL_ARMS, FA_ARMS, MAIN_ARMS, STAGE_ARMS, START_ARMS
 
 
 @dataclass(frozen=True)
@@ -116,5 +116,19 @@ PROFILES: dict[str, Profile] = {
             "small_input": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(512, 1024, 384, 768)),
             "second_host": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
         },
+    ),
+    "camvid_gpu": Profile(
+        base=Config(
+            profile="camvid_gpu",
+            data=Data("camvid", height=360, width=480, crop_height=360, crop_width=480, scale_max=1.67),
+            model=Model(host="espnetv2_s1.0", pretrained="cityscapes_512x256"),
+            loss=Loss(w1=1.0, w2=0.1),
+            optim=Optim(epochs=20),
+        ),
+        hosts=("espnetv2_s1.0",),
+        arm_seeds=dict.fromkeys(("lr", "bilinear", "sssr", "sssr_long", *ACTING_ARMS, "mac_matched"), (0, 1, 2, 3, 4))
+        | dict.fromkeys((*START_ARMS, "latency_matched", "hr"), (0, 1, 2)),
+        expect="CamVid at four times the epochs, with losses that act, for one GPU. Never run by us yet.",
+        interval="random effects",
     ),
 }  # fmt: skip

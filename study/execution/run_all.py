@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--{alone[0].replace('_', '-')} goes with --slurm")
     if (options.gpus_per_run or 0) < 0 or (options.time is not None and not 0 < options.time < math.inf):
         parser.error("--gpus-per-run is 0 or more, --time more than 0 hours")
+    if options.runs_per_gpu is not None and (options.slurm or options.runs_per_gpu < 1):
+        parser.error(f"--runs-per-gpu {options.runs_per_gpu}: allowed: 1 or more, without --slurm")
+    options.runs_per_gpu = options.runs_per_gpu or 1
     if options.cores < 1:
         parser.error(f"--cores {options.cores}: allowed: 1 or more")
     for name, valid in _choices(options.profile).items():
@@ -72,7 +75,7 @@ def plan_table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> 
         if len(left) < len(runs):
             lines.append(f"All {len(runs)}: about {sum(run.seconds for run in runs) / 3600:.1f} hours.")
         return "\n".join(lines)
-    at_once = 1 if options.device == "cuda" else options.cores
+    at_once = options.runs_per_gpu if options.device == "cuda" else options.cores
     memory = max(run.memory_gib for run in runs)
     lines += [
         f"{options.profile} on {options.device}, {at_once} at a time: {len(runs)} runs, {len(left)} to do "
@@ -116,7 +119,8 @@ def _snakemake(options: argparse.Namespace) -> bool:
     from study.execution import progress
 
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_study", progress)
-    threads = CORES_PER_GPU * max(1, options.gpus) if options.slurm else options.cores
+    each = max(1, options.cores // options.runs_per_gpu)
+    threads = CORES_PER_GPU * max(1, options.gpus) if options.slurm else each
     threads = threads if options.device == "cuda" else 1
     config = [f"profile={options.profile}", f"device={options.device}", f"threads={threads}", f"gpus={options.gpus}"]
     config += [f"hours={options.time}"] if options.time else []
@@ -130,7 +134,7 @@ def _snakemake(options: argparse.Namespace) -> bool:
         slurm.tell_ended_jobs()
         slurm.ask_steadily()
     else:
-        where = ["--workflow-profile=profiles/local", "--resources=gpu=1"]
+        where = ["--workflow-profile=profiles/local", f"--resources=gpu={options.runs_per_gpu}"]
     with redirect_stderr(io.StringIO()):  # it says which profile it uses
         parser, parsed = parse_args(["--logger=study", *where, f"--cores={options.cores}", "--config", *config])
     return args_to_api(parsed, parser)
@@ -201,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--cores", type=int, default=cores, metavar="N", help=f"CPU cores to use (default: {cores})")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="where to train (default: cuda if there is a GPU)")
+    parser.add_argument("--runs-per-gpu", type=int, metavar="N", help="runs side by side on the GPU (default: 1)")
     cluster = parser.add_argument_group("on a cluster (profiles/slurm/README.md)")
     cluster.add_argument("--slurm", action="store_true", help="submit one job per run")
     cluster.add_argument("--partition", metavar="P", help="partition of the jobs (default: the cluster's)")
