@@ -48,6 +48,8 @@ class Part:
     """{arms = [a, b], of, per}: cost `of` (over cost `per` of the same run); a / b, or a alone."""
     test: Criterion | None = None
     weaker: bool = False
+    gate: bool = False
+    """A condition for the rest: "no" makes the claim not reproduced, and anything else says nothing."""
 
     def strata(self) -> list[dict[str, float]]:
         """The contrasts whose mean this part is: one, or one for each pair of cells of a main effect."""
@@ -95,6 +97,9 @@ class Claim:
     def verdict(self, outcomes: Sequence[str]) -> str:
         """The verdict from the outcome of each part; how is written at the top of claims.toml."""
         judged = [(part, outcome) for part, outcome in zip(self.parts, outcomes, strict=True) if part.test]
+        if NO in (outcome for part, outcome in judged if part.gate):
+            return "not reproduced"
+        judged = [(part, outcome) for part, outcome in judged if not part.gate]
         main = [outcome for part, outcome in judged if not part.weaker]
         if all(outcome == YES for outcome in main):
             return "reproduced"

@@ -65,7 +65,7 @@ def test_paper_is_right():
     sure = {"lr": 50, "sssr_long": 51.2, "sssr_sisr_long": 54.0, "dsrl": 54.4}
     found = verdicts(study(sisr_frozen=51.2, mac_matched=52, **sure))
     expected = dict.fromkeys(("C1", "C2", "C3", "C10"), "reproduced")
-    expected |= {"C4": "partly", "C11": "partly", "C12": "not reproduced", "C13": "later"}
+    expected |= {"C4": "partly", "C11": "partly", "C12": "not reproduced", "C13": "not reproduced"}
     assert {claim: found[claim].verdict for claim in expected} == expected
     c1 = found["C1"].findings[0].measured
     assert c1.estimate == pytest.approx(4.4, abs=0.1)
@@ -195,9 +195,44 @@ def test_verdict_from_parts(outcomes, expected):
     assert Claim("C0", "", "", parts=parts).verdict(outcomes) == expected
 
 
+@pytest.mark.parametrize(
+    ("gate", "other", "expected"),
+    [
+        ("no", "unclear", "not reproduced"),
+        ("no", "yes", "not reproduced"),
+        ("yes", "no", "not reproduced"),  # an open gate is no evidence
+        ("yes", "unclear", "inconclusive"),
+        ("unclear", "yes", "reproduced"),
+    ],
+)
+def test_a_gate_only_stops(gate, other, expected):
+    test = Criterion("", "low > 0", "high < 0")
+    parts = Part("a", {"lr": 1}, test=test, gate=True), Part("b", {"lr": 1}, test=test)
+    assert Claim("C0", "", "", parts=parts).verdict((gate, other)) == expected
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ({}, "not reproduced"),  # the oracle gains nothing
+        ({"adaptive_oracle": 51.0}, "not reproduced"),  # it does, and the prediction does not
+        ({"adaptive_oracle": 53.0, "adaptive": 52.0}, "reproduced"),
+        ({"adaptive_oracle": 53.0, "adaptive": 52.0, "adaptive_swap": 52.0}, "inconclusive"),
+        ({"adaptive_oracle": 53.0, "adaptive": 52.0, "uniform_macs": 52.0}, "partly"),
+    ],
+)
+def test_the_rule_of_adaptive_downsampling(levels, expected):
+    first = ("bilinear", "uniform_point", "adaptive_oracle")
+    arms = (*first, "uniform_macs", "adaptive", "adaptive_mean", "adaptive_swap")
+    runs = [MadeUpRun(arm, seed, levels.get(arm, 50.0)) for arm in arms for seed in range(3)]
+    assert verdict(Study("camvid", runs), "C13").verdict == expected
+    stopped = verdict(Study("camvid", [run for run in runs if run.arm in first]), "C13").verdict
+    assert stopped == ("inconclusive" if "adaptive_oracle" in levels else "not reproduced")
+
+
 def test_no_criterion_says_yes_and_no():
     criteria = {part.test for claim in load_rules().claims for part in claim.parts if part.test}
-    assert len(criteria) == 10
+    assert len(criteria) == 11
     grid = np.arange(-1, 4, 0.25)
     for criterion, low, estimate, high in product(criteria, grid, grid, grid):
         if low <= estimate <= high:
