@@ -4,6 +4,7 @@
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -148,6 +149,18 @@ def claims(profile: Profile = "camvid") -> None:
     study = Study(profile)
     for path in (write_claims(study), *write_texts(study)):
         print(path)
+
+
+@app.command
+def site(out: Path = Path("site")) -> None:
+    """Build the site from README.md, docs, the executed notebooks and the claims; needs `pip install -e '.[site]'`.
+
+    Args:
+        out: The folder to write.
+    """
+    from study.site.build import build
+
+    print(build(out.resolve()))
 
 
 @app.command

@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["lab"]:
         return _lab(arguments[1:])
+    if arguments[:1] == ["site"]:
+        os.execv(sys.executable, [sys.executable, "-m", "study", *arguments])
     parser = _parser()
     options = parser.parse_args(arguments)
     if not options.slurm and (alone := [name for name in SLURM_ONLY if getattr(options, name) is not None]):
@@ -192,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./run_all.sh",
         description="Train every run of a profile, execute every notebook, write tables and figures.",
-        epilog="./run_all.sh lab [options of JupyterLab] opens the notebooks instead.",
+        epilog="./run_all.sh lab [options of JupyterLab] opens the notebooks; ./run_all.sh site makes the site.",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -20,6 +20,7 @@ from dsrl_lib.paths import root
 
 PROJECT = tomllib.loads((root() / "pyproject.toml").read_text())
 DECLARED = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["test"]]
+SITE = PROJECT["project"]["optional-dependencies"]["site"]
 
 
 def pinned() -> dict[str, list[str]]:
@@ -41,7 +42,7 @@ def test_environment_yml_lists_what_pyproject_lists():
 
 def test_lock_satisfies_pyproject():
     versions = pinned()
-    for text in [*DECLARED, *PROJECT["build-system"]["requires"]]:
+    for text in [*DECLARED, *SITE, *PROJECT["build-system"]["requires"]]:
         requirement = Requirement(text)
         found = versions.get(canonicalize_name(requirement.name))
         assert found, f"{text} is not in requirements.lock"

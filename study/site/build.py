@@ -1,0 +1,43 @@
+"""Build the site: `./run_all.sh site`."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dsrl_lib.paths import results_dir, root
+from study.site.links import problems
+
+_PACKAGES = ("furo", "latex2mathml", "myst_nb", "sphinx")
+
+
+def build(out: Path) -> Path:
+    """Write the site into `out` and return its first page; works without a network.
+
+    ValueError if packages are missing, or results are read from elsewhere than the repository. RuntimeError if Sphinx
+    warns of anything, or if a link or picture of the site leads nowhere.
+    """
+    if missing := missing_packages():
+        raise ValueError(f"the site needs {', '.join(missing)}; to install: pip install -e '.[site]'")
+    if results_dir() != root() / "results":
+        raise ValueError(f"the site shows the results in git, but DSRL_RESULTS is {results_dir()}; unset it")
+
+    from sphinx.cmd.build import build_main
+
+    from study.site.sources import write_sources
+
+    with TemporaryDirectory() as folder:
+        write_sources(Path(folder))
+        doctrees = Path(folder, ".doctrees")
+        arguments = ["-b", "html", "-W", "--keep-going", "-q", "-E", "-d", str(doctrees), folder, str(out)]
+        if build_main(arguments) != 0:
+            raise RuntimeError("Sphinx warned; the messages are above")
+    (out / ".nojekyll").touch()  # folders that begin with an underscore are published too
+    found = problems(out)
+    if found:
+        raise RuntimeError("broken pages:\n" + "\n".join(found))
+    return out / "index.html"
+
+
+def missing_packages() -> list[str]:
+    """Packages of the optional group `site` that this environment lacks."""
+    return [name for name in _PACKAGES if find_spec(name) is None]

@@ -1,0 +1,82 @@
+"""The source of the site: a folder that mirrors the repository, so that links lead where they lead there.
+
+It holds the Markdown files, the executed notebooks, what these link to, and pages that are made here (see `claim_pages`
+and `generated`).
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from dsrl_lib.paths import root
+from study.site.claim_pages import write_claim_pages
+from study.site.generated import write_api_pages, write_command_page
+
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+SHOW_CODE = ("02_method", "51_inference", "52_affinity_explorer")
+"""Notebooks that are about their code; in the others a reader opens it."""
+TEXTS = ("*.md", "docs/**", "data/*.md", "profiles/*/*.md", "results/*/*.md", "weights/*.md")
+NOTEBOOKS = "results/*/notebooks/*.ipynb"
+"""Git's glob patterns. The notebook of each run and the tables alone are for the repository."""
+
+
+def write_sources(folder: Path) -> None:
+    """Fill an empty folder."""
+    for path in _tracked(*TEXTS, NOTEBOOKS):
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".ipynb":
+            notebook = json.loads((root() / path).read_text())
+            target.write_text(json.dumps(readable(notebook, path.stem in SHOW_CODE)))
+        else:
+            shutil.copy(root() / path, target)
+    shutil.move(folder / "docs" / "conf.py", folder / "conf.py")
+    (folder / "index.md").write_text(_at_the_top((folder / "docs" / "index.md").read_text()))
+    (folder / "docs" / "index.md").unlink()
+    for path in list(folder.rglob("*.md")):
+        _copy_what_it_links_to(path, folder)
+    for path in _tracked("results/*/claims.csv"):
+        write_claim_pages(path.parent.name, folder / "claims")
+    write_command_page(folder / "commands.md")
+    write_api_pages(folder / "api")
+
+
+def readable(notebook: dict[str, Any], show_code: bool) -> dict[str, Any]:
+    """An executed notebook for a page: code folded, each picture described by the heading above it."""
+    injected = any("injected-parameters" in cell["metadata"].get("tags", []) for cell in notebook["cells"])
+    heading = ""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            found = re.findall(r"^#+ (.+)$", "".join(cell["source"]), re.MULTILINE)
+            heading = found[-1] if found else heading
+            continue
+        tags = cell["metadata"].setdefault("tags", [])
+        tags += ["remove-cell"] if injected and "parameters" in tags else [] if show_code else ["hide-input"]
+        cell["metadata"]["mystnb"] = {"image": {"alt": heading}}
+    return notebook
+
+
+def _tracked(*patterns: str) -> list[Path]:
+    """Files of the repository, relative to it; what git ignores, such as results of `smoke`, is not published."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--"]
+    command += [f":(glob){pattern}" for pattern in patterns]
+    found = subprocess.run(command, cwd=root(), capture_output=True, text=True, check=True).stdout
+    return sorted(Path(name) for name in found.splitlines())
+
+
+def _at_the_top(index: str) -> str:
+    """docs/index.md as the first page: its links start at the top of the repository."""
+    return re.sub(r"\]\((?!https?:|\.\./|#)", "](docs/", index).replace("](../", "](")
+
+
+def _copy_what_it_links_to(page: Path, folder: Path) -> None:
+    """Files that are no pages, such as claims.csv or a module, become files of the site."""
+    for link in LINK.findall(page.read_text()):
+        target = page.parent / link
+        source = root() / target.resolve().relative_to(folder.resolve()) if "://" not in link else None
+        if source and source.is_file() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
