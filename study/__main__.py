@@ -164,6 +164,15 @@ def site(out: Path = Path("site")) -> None:
 
 
 @app.command
+def pictures() -> None:
+    """Draw the pictures of README.md again, from the released weights and the results on CamVid."""
+    from study.site.pictures import draw_pictures
+
+    for path in draw_pictures():
+        print(path)
+
+
+@app.command
 def latency(profile: Profile = "camvid", device: Literal["cpu", "cuda"] = "cpu") -> None:
     """Measure the latencies of all complete runs of a profile again, in turn, on a machine that does nothing else.
 

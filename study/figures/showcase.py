@@ -77,12 +77,22 @@ def examples(
     with np.load(directory / f"counts_{split}.npz") as file:
         counts = file["counts"]  # (I, K, 3)
     indices = [round(part * (len(loaded) - 1)) for part in at]
-    return [_example(model.eval(), config, loaded, index, pixel, counts[index]) for index in indices]
+    return [example(model.eval(), config, loaded, index, pixel, counts[index]) for index in indices]
 
 
-def _example(
-    model: DSRL, config: Config, split: Split, index: int, pixel: tuple[float, float], counts: np.ndarray
+@torch.inference_mode()
+def example(
+    model: DSRL,
+    config: Config,
+    split: Split,
+    index: int,
+    pixel: tuple[float, float] = (0.5, 0.5),
+    counts: np.ndarray | None = None,
 ) -> Example:
+    """Frame `index` of a split through a network in eval mode, on the CPU.
+
+    pixel: as for `examples`. counts: (K, 3), those that the run recorded for this frame.
+    """
     stored, truth = split.images[index], np.array(split.labels[index])
     height, width = frame_size(stored.shape[:2], config.data)
     image = network_input(stored, config)
@@ -98,7 +108,7 @@ def _example(
     }
     target = _pixels(resize_image(stored, height, width))
     prediction = class_ids(out["logits"], truth.shape)
-    recorded = np.array_equal(metrics.counts(prediction, truth, len(counts)), counts)
+    recorded = counts is not None and np.array_equal(metrics.counts(prediction, truth, len(counts)), counts)
     return Example(
         split.names[index], _pixels(image), truth, prediction, target, made, bicubic, affinity, recorded
     )

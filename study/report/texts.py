@@ -1,4 +1,4 @@
-"""README.md and REPORT.md are written by hand, except for their tables and numbers, which are made from the runs.
+"""README.md, REPORT.md and docs/methods are written by hand; their tables and numbers are made from the runs.
 
 A table stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, NAME of TABLES. A number stands in a mark such as
 `<!-- miou: dsrl - lr -->+1.25<!-- end -->`: test mIoU of an arm, or a sum and difference of arms, in points; `, low` or
@@ -51,7 +51,8 @@ def published(profile: str) -> list[Path]:
     """The texts that show results of a profile: only for PUBLISHED, in the repository itself."""
     if profile != PUBLISHED or results_dir() != root() / "results":
         return []
-    return [path for path in (root() / "README.md", results_dir() / profile / "REPORT.md") if path.exists()]
+    methods = sorted((root() / "docs" / "methods").glob("*.md"))
+    return [path for path in (root() / "README.md", results_dir() / profile / "REPORT.md", *methods) if path.exists()]
 
 
 def refreshed(text: str, study: Study) -> str:

@@ -1,0 +1,44 @@
+"""The pictures of README.md: the method, and what the networks make of one test frame."""
+
+from pathlib import Path
+
+from dsrl_lib import from_pretrained, load_split
+from dsrl_lib.data.class_tables import class_table, colourise
+from dsrl_lib.paths import root
+from study.evidence import Study
+from study.figures import panels, showcase
+from study.figures.method_picture import method_picture
+from study.figures.photo import Photo
+from study.figures.style import save
+from study.presets import preset
+from study.report.stages import trained_run
+from study.report.tables import frame_table
+
+PROFILE, RELEASED, SEED = "camvid", "dsrl-camvid", 0
+ARMS = ("lr", "dsrl", "mac_matched")
+
+
+def draw_pictures(folder: Path | None = None) -> list[Path]:
+    """Write method.svg and result.jpg into docs/pictures (or `folder`).
+
+    The frame is the median one of the test split by the gain of `dsrl` over `lr`. `dsrl` is shown with its released
+    weights, the other arms if their runs of seed 0 have weights here.
+    """
+    folder = folder or root() / "docs" / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = frame_table(Study(PROFILE), "dsrl", "lr")
+    index = int(frames["index"].iloc[len(frames) // 2])
+    runs = {arm: trained_run(preset(PROFILE, arm, seed=SEED)) for arm in ARMS} | {"dsrl": RELEASED}
+    shown = {}
+    for arm, weights in runs.items():
+        if weights is not None:
+            model, config = from_pretrained(weights)
+            split = load_split(config.data.dataset, "test")
+            shown[arm] = showcase.example(model.eval(), config, split, index)
+    table = class_table(config.data.dataset)
+    dsrl = shown["dsrl"]
+    method = method_picture(dsrl.image, colourise(dsrl.prediction, table), dsrl.reconstruction)
+    rows = [panels.Prediction(f"{arm}: input", made.image, made.truth, made.prediction) for arm, made in shown.items()]
+    result = folder / "result.jpg"
+    result.write_bytes(Photo(panels.predictions(rows, table))._repr_jpeg_())
+    return [save(method, folder / "method.svg"), result]
