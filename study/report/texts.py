@@ -8,6 +8,7 @@ the sign and the decimals that it is shown with. `<!-- idd miou: ... -->` is a n
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -61,7 +62,7 @@ def refreshed(text: str, study: Study) -> str:
     study: of the profile that tables and numbers are of, unless a number names another.
     ValueError for an unknown table.
     """
-    studies = {study.profile: study}
+    of_profile = cache(Study)
 
     def table(match: re.Match) -> str:
         begin, name, _, end = match.groups()
@@ -71,10 +72,8 @@ def refreshed(text: str, study: Study) -> str:
 
     def number(match: re.Match) -> str:
         begin, profile, expression, field, shown, end = match.groups()
-        profile = profile or study.profile
-        if profile not in studies:
-            studies[profile] = Study(profile)
-        return f"{begin}{_number(studies[profile], expression, field or '', shown)}{end}"
+        of = study if profile is None else of_profile(profile)
+        return f"{begin}{_number(of, expression, field or '', shown)}{end}"
 
     return _NUMBER.sub(number, _TABLE.sub(table, text))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from dsrl_lib.data.class_tables import class_table
-from dsrl_lib.paths import results_dir
+from dsrl_lib.paths import results_dir, root
 from study.catalogue import Run, load_runs
 from study.claims.rules import Claim, load_rules
 from study.report.tables import readable
@@ -39,8 +39,8 @@ def write_claim_pages(profile: str, folder: Path) -> None:
 def claim_page(claim: Claim, profile: str, rows: pd.DataFrame, runs: list[Run]) -> str:
     """rows: those of claims.csv, one per part. runs: the complete runs behind them."""
     text = f"# {claim.id}: {claim.text}\n\nVerdict: **{rows['verdict'].iloc[0]}**. The claim is from: {claim.source}.\n"
-    if claim.notebook:
-        notebook = f"results/{profile}/notebooks/{claim.notebook}.ipynb"
+    notebook = f"results/{profile}/notebooks/{claim.notebook}.ipynb"
+    if claim.notebook and (root() / notebook).exists():  # that of a later claim may not be executed yet
         text += f"\nEvidence: [{claim.notebook}](../../{notebook}).\n"
     parts = rows.dropna(subset=["part"])
     if len(parts):
