@@ -1,5 +1,6 @@
 """The one normalisation: ImageNet mean and standard deviation on RGB in [0, 1], applied on the device."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,12 @@ def normalise(images: Tensor) -> Tensor:
 def denormalise(images: Tensor) -> Tensor:
     """The inverse, to RGB in [0, 1] (values outside are possible): (B, 3, H, W)."""
     return images.float() * _channels(STD, images) + _channels(MEAN, images)
+
+
+def to_pixels(image: Tensor) -> np.ndarray:
+    """The inverse for one image, rounded and clipped, as a picture: (1, 3, H, W) -> uint8 (H, W, 3)."""
+    pixels = 255 * denormalise(image)[0].clamp(0, 1)  # (3, H, W)
+    return pixels.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
 def _channels(values: tuple[float, ...], like: Tensor) -> Tensor:

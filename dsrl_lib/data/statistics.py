@@ -1,9 +1,9 @@
 """Mean and standard deviation of the colours of a data set, as normalisation needs them."""
 
 import numpy as np
-from tqdm import tqdm
 
 from dsrl_lib.data.split import Split
+from dsrl_lib.progress import bar
 
 
 def colour_statistics(split: Split, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -13,7 +13,7 @@ def colour_statistics(split: Split, progress: bool = False) -> tuple[np.ndarray,
     """
     pixels, total, squares = 0, np.zeros(3, np.int64), np.zeros(3, np.int64)
     values = np.arange(256, dtype=np.int64)
-    for index in tqdm(range(len(split)), "measure", unit=" images", disable=not progress):
+    for index in bar(range(len(split)), desc="measure", unit=" images", disable=not progress):
         image = split.images[index]  # (H, W, 3)
         for channel in range(3):
             counts = np.bincount(image[..., channel].ravel(), minlength=256)  # (256,)

@@ -21,7 +21,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import VOID, ClassTable, class_table, colourise
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
-from dsrl_lib.data.normalise import denormalise
+from dsrl_lib.data.normalise import to_pixels
 from dsrl_lib.data.split import SPLITS, Split, load_split
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
@@ -127,7 +127,7 @@ def results(model: DSRL, config: Config, job: Job, tta: TTA, table: ClassTable) 
         wrong = (classes != truth) & (truth != VOID)
         made["diff"] = np.where(wrong[..., None], colours, np.uint8(0))
     if model.sisr is not None:
-        made["sr"] = _pixels(restored if restored is not None else _reconstruction(model, image, config))
+        made["sr"] = to_pixels(restored if restored is not None else _reconstruction(model, image, config))
     return made
 
 
@@ -135,12 +135,6 @@ def _reconstruction(model: DSRL, image: np.ndarray, config: Config) -> Tensor:
     """What the SISR branch makes of the plain input: (1, 3, H, W), normalised, at HR size."""
     frame = network_input(image, config).to(next(model.parameters()).device)
     return forward(model, frame, config)["image"]
-
-
-def _pixels(reconstruction: Tensor) -> np.ndarray:
-    """(1, 3, H, W), normalised -> uint8 (H, W, 3)."""
-    pixels = 255 * denormalise(reconstruction)[0].clamp(0, 1)
-    return pixels.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
 def label_ids(classes: np.ndarray, table: ClassTable) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a run shows while it trains: a progress bar, or lines in a log file, and curves for TensorBoard."""
+"""What a run shows while it trains: a progress bar, or lines in a log file; curves and pictures for TensorBoard."""
 
 import sys
 from collections.abc import Mapping
@@ -6,12 +6,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from dsrl_lib.config import Config
 from dsrl_lib.progress import bar, shows_bars
 
 
 class Log:
-    """A bar that counts images, and scalars per epoch in <directory>/tensorboard; neither for directory None.
+    """A bar that counts images; scalars and pictures per epoch in <directory>/tensorboard, unless that is None.
 
     Where no bar can be shown, there is a line per epoch.
     """
@@ -44,6 +46,11 @@ class Log:
             print(f"{self.name}: epoch {row['epoch']} of {self.epochs}, {values}, {speed}", file=sys.stderr, flush=True)
         for name in row.keys() - {"epoch", "step"} if self.board else ():
             self.board.add_scalar(name, row[name], row["epoch"])
+
+    def pictures(self, made: Mapping[str, np.ndarray], epoch: int) -> None:
+        """Show pictures, uint8 (H, W, 3), by their names."""
+        for name, pixels in made.items() if self.board else ():
+            self.board.add_image(f"val/{name}", pixels, epoch, dataformats="HWC")
 
     def __enter__(self) -> "Log":
         return self

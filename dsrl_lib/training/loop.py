@@ -31,6 +31,7 @@ from dsrl_lib.training.early_stopping import ends_early
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, history_columns
 from dsrl_lib.training.log import Log
 from dsrl_lib.training.loss import loss_terms
+from dsrl_lib.training.pictures import validation_pictures
 from dsrl_lib.training.schedule import epochs_before, learning_rate, loss_in_epoch, make_optimizer
 from dsrl_lib.training.signals import StoppedError, ignore_in_worker
 
@@ -201,6 +202,8 @@ def train(
                 save_checkpoint(state, directory)
             if ended:
                 log.epoch(state.history[-1])
+                if writes and "val_miou" in state.history[-1]:
+                    log.pictures(validation_pictures(state.network, splits["val"], config), len(state.history))
                 if state.ends_early:
                     result = None
                     break

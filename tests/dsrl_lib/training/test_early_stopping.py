@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from tiny_runs import tiny
@@ -45,10 +46,11 @@ def directory(results, monkeypatch):
         return {"loss": 1.0}, [False, False]
 
     def validate(state, split, *, details, workers):
-        return SimpleNamespace(miou=next(scores), details=details)
+        return SimpleNamespace(miou=next(scores), details=details, location_error=np.full(1, np.nan))
 
     monkeypatch.setattr(training, "train_step", step)
     monkeypatch.setattr(training, "validate", validate)
+    monkeypatch.setattr(training, "validation_pictures", lambda *_: {})
     return results / "run"
 
 

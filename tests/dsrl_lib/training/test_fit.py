@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import assert_same, tiny
 
 from dsrl_lib import network, runs
@@ -30,6 +31,8 @@ def test_a_run_has_every_file_and_a_complete_one_is_returned_at_once(results):
     history = pd.read_csv(directory / "history.csv")
     assert (history["loss"] - history[["ce", "mse"]].sum(axis=1)).abs().max() < 1e-4
     assert history["fa"].isna().all() and history["val_psnr"].notna().all()
+    shown = EventAccumulator(str(directory / "tensorboard")).Reload().Tags()["images"]
+    assert sorted(shown) == ["val/input", "val/prediction", "val/reconstruction", "val/truth"]
     environment = json.loads((directory / "env.json").read_text())
     assert environment["data"].keys() == {"train", "val", "test"}
     started = time.monotonic()
