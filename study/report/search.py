@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from study.arms import ACTING_ARMS
 from study.evidence import Study
 from study.figures.notes import Note
 from study.profiles import SEARCH_SEED
 from study.report import tables
 
-SIDES = {"recipe, with bilinear alone": ("bilinear",), "the method": ("sssr_sisr", "dsrl", "dsrl_joint")}
+SIDES = {"recipe, with bilinear alone": ("bilinear",), "the method": ("sssr_sisr", "dsrl", "dsrl_joint", *ACTING_ARMS)}
 
 
 def search_sides(study: Study) -> dict[str, pd.DataFrame]:
