@@ -176,6 +176,33 @@ def evaluate(
 
 
 @app.command
+def propagate(
+    data: tyro.conf.Positional[str],
+    video: tyro.conf.Positional[Path],
+    out: tyro.conf.Positional[Path],
+    steps: int = 1,
+    flow: Literal["dis", "raft"] = "dis",
+    label_only: bool = False,
+    tolerance: float = 1.5,
+) -> None:
+    """Write a data set with more training pairs: labels, and images alike, warped to the neighbours of their frames.
+
+    Args:
+        data: The data set whose train split is propagated; val and test are copied.
+        video: A folder with the frames of the videos, under the names of the labelled frames and numbered as they are.
+        out: The folder to write; below the data folder its name is that of the data set.
+        steps: Pairs on each side of a labelled frame.
+        flow: Optical flow: dis of OpenCV (pip install opencv-python-headless), or raft of torchvision.
+        label_only: The true neighbour with warped labels, instead of both warped.
+        tolerance: Pixels by which forward and backward flow may disagree; what disagrees more is void.
+    """
+    from dsrl_lib.data.propagated_set import write_propagated
+
+    made = write_propagated(data, video, out, steps=steps, flow=flow, joint=not label_only, tolerance=tolerance)
+    print(f"{', '.join(f'{split} {frames}' for split, frames in made.items())} frames: {out}")
+
+
+@app.command
 def submit(
     images: tyro.conf.Positional[Path],
     weights: Weights,

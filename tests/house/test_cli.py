@@ -14,7 +14,7 @@ SET_TINY = [word for item in TINY for word in ("--set", item)]
 COMMANDS = {
     "dsrl_lib": (
         *("train", "resume", "samples", "statistics", "predict", "evaluate"),
-        *("submit", "prune", "inspect", "summary", "export", "speed"),
+        *("propagate", "submit", "prune", "inspect", "summary", "export", "speed"),
     ),
     "study": ("train", "plan", "runs", "collect", "claims", "latency", "execute"),
     "benchmarks": ("all", "affinity", "relaxation", "downsampling", "loader", "training", "pruning"),

@@ -1,0 +1,116 @@
+"""A data set of propagated pairs, written as folders: any profile trains on it by its name."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from dsrl_lib.data.class_tables import class_table
+from dsrl_lib.data.images import find_pictures, read_picture
+from dsrl_lib.data.propagation import FLOWS, TOLERANCE, propagate
+from dsrl_lib.data.sequences import LIST
+from dsrl_lib.data.split import Split, load_split
+from dsrl_lib.paths import CLASSES, DataError
+
+SUFFIX = "_leftImg8bit"
+"""Of Cityscapes' images, behind the name of the frame."""
+
+
+class Video:
+    """Frames on disk in the order of their numbers: the last digits of a name, the rest of which names the sequence."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paths: dict[str, Path] = {}
+        by_sequence: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for picture in find_pictures([str(folder)]):
+            name = picture.path.stem.removesuffix(SUFFIX)
+            if numbered := re.fullmatch(r"(.*?)(\d+)", name):
+                by_sequence[numbered[1]].append((int(numbered[2]), name))
+                self.paths[name] = picture.path
+        self.place = {
+            name: (frames, i)
+            for frames in ([name for _, name in sorted(found)] for found in by_sequence.values())
+            for i, name in enumerate(frames)
+        }
+
+    def after(self, name: str, steps: int) -> list[np.ndarray]:
+        """The frames that follow `name`, at most `steps`, the nearest first; those before it if steps is negative."""
+        frames, i = self.place[name]
+        found = frames[i + 1 : i + 1 + steps] if steps > 0 else frames[max(0, i + steps) : i][::-1]
+        return [read_picture(self.paths[name]) for name in found]
+
+
+def write_propagated(
+    dataset: str,
+    video: Path,
+    out: Path,
+    *,
+    steps: int = 1,
+    flow: str = "dis",
+    joint: bool = True,
+    tolerance: float = TOLERANCE,
+) -> Mapping[str, int]:
+    """Write train, with its propagated pairs, val and test of a data set to the folder `out`; the frames of each split.
+
+    video: a folder with the frames of the videos, under the names of the labelled ones and with the same numbering.
+    steps: pairs on each side of a labelled frame, where the video has frames. flow: one of FLOWS. joint, tolerance: as
+    for `propagate`. The files appear one by one, classes.txt last: without it the folder is no data set.
+
+    ValueError for an unknown flow or no steps. DataError if `out` holds a data set already, if the video holds none of
+    the labelled frames, or if its frames are of another size.
+    """
+    if flow not in FLOWS:
+        raise ValueError(f"flow = {flow!r}; allowed: {', '.join(FLOWS)}")
+    if steps < 1:
+        raise ValueError(f"steps = {steps}; allowed: 1 or more")
+    if (out / CLASSES).exists():
+        raise DataError(f"{out} holds a data set already: choose another folder, or remove it")
+    train, frames = load_split(dataset, "train"), Video(video)
+    known = [name for name in train.names if name in frames.place]
+    if not known:
+        raise DataError(f"{video} holds no frame of the train split of {dataset}, such as {train.names[0]}")
+    lines, counts = [], {}
+    for split in ("train", "val", "test"):
+        loaded = train if split == "train" else load_split(dataset, split)
+        pairs = list(_write_split(loaded, out / split))
+        if split == "train":
+            pairs += _write_pairs(loaded, frames, out / split, steps, flow, joint, tolerance)
+        lines += [f"{name}\t{sequence}\n" for name, sequence in pairs]
+        counts[split] = len(pairs)
+    (out / LIST).write_text("".join(dict.fromkeys(lines)), "utf-8")
+    (out / CLASSES).write_text("".join(f"{name}\n" for name in class_table(dataset).classes), "utf-8")
+    return counts
+
+
+def _write_split(split: Split, folder: Path) -> list[tuple[str, str]]:
+    for i, name in enumerate(tqdm(split.names, f"write {folder.name}", leave=False)):
+        _save(folder, name, split.images[i], split.labels[i])
+    return list(zip(split.names, split.sequences, strict=True))
+
+
+def _write_pairs(
+    split: Split, video: Video, folder: Path, steps: int, flow: str, joint: bool, tolerance: float
+) -> list[tuple[str, str]]:
+    written = []
+    for i, name in enumerate(tqdm(split.names, "propagate", leave=False)):
+        for sign in (1, -1) if name in video.place else ():
+            frames = [split.images[i], *video.after(name, sign * steps)]
+            if any(frame.shape != frames[0].shape for frame in frames):
+                size = " x ".join(map(str, frames[0].shape[:2]))
+                raise DataError(f"frames beside {video.paths[name]} are not of the size of {name}, {size}")
+            pairs = propagate(frames, split.labels[i], FLOWS[flow], joint=joint, tolerance=tolerance)
+            for k, (image, labels) in enumerate(pairs, start=1):
+                _save(folder, f"{name}_step{sign * k:+d}", image, labels)
+                written.append((f"{name}_step{sign * k:+d}", split.sequences[i]))
+    return written
+
+
+def _save(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
+    for kind, pixels in (("images", image), ("labels", labels)):
+        path = folder / kind / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(pixels)).save(path, compress_level=3)

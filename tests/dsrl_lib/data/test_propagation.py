@@ -1,0 +1,164 @@
+"""Propagation of images and labels: hand-made motions, a general warp as oracle, and the data set that is written."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter, map_coordinates
+from written_frames import save
+
+from dsrl_lib.data.propagated_set import Video, write_propagated
+from dsrl_lib.data.propagation import composed, consistent, dis_flow, motions, nearest_labels, propagate, sampled
+from dsrl_lib.data.split import load_split
+from dsrl_lib.evaluation.propagation import propagation_quality
+from dsrl_lib.metrics import VOID
+
+SIZE = (40, 56)
+STEP = (2, 3)
+"""Rows and columns by which each frame of `street` moves down and to the right."""
+
+
+def street(frames: int, seed: int = 0):
+    """Frames and label maps of a smooth texture that moves by STEP."""
+    rng = np.random.default_rng(seed)
+    sides = [side + frames * step for side, step in zip(SIZE, STEP, strict=True)]
+    wide = gaussian_filter(rng.random((*sides, 3)), (2, 2, 0))
+    wide = np.uint8(255 * (wide - wide.min()) / np.ptp(wide))
+    ids = np.uint8(2 * (wide[..., 0] > 128) + (wide[..., 1] > 128))
+    ids[10:14] = VOID
+    starts = [[(frames - i) * step for step in STEP] for i in range(frames)]
+    cut = [np.s_[top : top + SIZE[0], left : left + SIZE[1]] for top, left in starts]
+    return [wide[place] for place in cut], [ids[place] for place in cut]
+
+
+def exact(frame, source, of):
+    """The true flow between two frames of the list `of`."""
+    places = [next(i for i, known in enumerate(of) if known is picture) for picture in (source, frame)]
+    return np.broadcast_to(np.float32(STEP) * (places[0] - places[1]), (*SIZE, 2))
+
+
+def test_a_moving_picture_and_its_labels_are_warped_alike():
+    frames, labels = street(4)
+    pairs = list(propagate(frames, labels[0], lambda a, b: exact(a, b, frames)))
+    assert len(pairs) == 3
+    for k, (image, found) in enumerate(pairs, start=1):
+        seen = np.s_[2 * k :, 3 * k :]  # the rest came from beyond the first frame
+        assert np.array_equal(image[seen], frames[k][seen]) and np.array_equal(found[seen], labels[k][seen])
+        outside = np.ones(SIZE, bool)
+        outside[seen] = False
+        assert (found[outside] == VOID).all()
+    only = list(propagate(frames, labels[0], lambda a, b: exact(a, b, frames), joint=False))
+    assert all(np.array_equal(image, frame) for (image, _), frame in zip(only, frames[1:], strict=True))
+    assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(only, pairs, strict=True))
+
+
+def test_it_goes_back_in_time_as_well():
+    frames, labels = street(3)
+    found = [label for _, label in propagate(frames[::-1], labels[2], lambda a, b: exact(a, b, frames))]
+    assert np.array_equal(found[1][:-4, :-6], labels[0][:-4, :-6]) and (found[1][-4:] == VOID).all()
+
+
+def test_sampling_agrees_with_a_general_warp():
+    rng = np.random.default_rng(0)
+    values, flow = rng.random((*SIZE, 2), np.float32), rng.normal(0, 3, (*SIZE, 2)).astype(np.float32)
+    at = np.moveaxis(np.stack(np.mgrid[: SIZE[0], : SIZE[1]], -1) + flow, -1, 0)
+    expected = np.stack([map_coordinates(values[..., c], at, order=1, mode="nearest") for c in (0, 1)], -1)
+    np.testing.assert_allclose(sampled(values, flow), expected, atol=2e-5)
+    labels = rng.integers(0, 5, SIZE, np.uint8)
+    naive = np.full(SIZE, VOID, np.uint8)
+    for row, column in np.ndindex(SIZE):
+        place = tuple(int(np.rint(axis[row, column])) for axis in at)
+        if 0 <= place[0] < SIZE[0] and 0 <= place[1] < SIZE[1]:
+            naive[row, column] = labels[place]
+    assert np.array_equal(nearest_labels(labels, flow), naive)
+
+
+def test_flows_of_steps_compose_and_a_pixel_that_does_not_come_back_is_void():
+    one, two = (np.full((*SIZE, 2), np.float32(step)) for step in (STEP, (1, -4)))
+    assert np.allclose(composed(one, two), np.float32((3, -1)))
+    frames, _ = street(3)
+    flows = list(motions(frames, lambda a, b: exact(a, b, frames)))
+    assert np.allclose(flows[1][0], (-4, -6)) and np.allclose(flows[1][1], (4, 6))
+    assert consistent(one, -one).all() and not consistent(one, one).any()
+    forward = -one.copy()
+    forward[20, 20] += (0, 1.6)  # the pixel that row 18, column 17 came from
+    away = np.argwhere(~consistent(one, forward))
+    assert away.tolist() == [[18, 17]] and consistent(one, forward, tolerance=1.7).all()
+
+
+def test_dis_finds_the_motion_of_a_texture():
+    pytest.importorskip("cv2", reason="OpenCV is optional")
+    frames, _ = street(2)
+    flow = dis_flow(frames[1], frames[0])
+    assert np.abs(flow[8:-8, 8:-8] + STEP).max() < 0.5  # rows first: (-2, -3)
+
+
+def test_quality_is_perfect_for_the_true_motion():
+    frames, labels = street(5)
+    split = type("Video", (), {"images": frames, "labels": labels, "__len__": lambda self: 5})()
+    table = propagation_quality(split, 4, (1, 3), lambda a, b: exact(a, b, frames), progress=False)
+    assert table["steps"].tolist() == [1, 1, 1, 3, 3, 3] and table["pairs"].tolist() == [4, 4, 4, 2, 2, 2]
+    by_form = table.set_index(["steps", "form"])
+    assert (by_form.loc[[(1, "flow"), (3, "consistent")], ["mIoU", "near"]] == 100).all(axis=None)
+    assert by_form.loc[(1, "no motion"), "mIoU"] < 90 and by_form.loc[(3, "no motion"), "near"] < 80
+    assert by_form.loc[(1, "no motion"), "kept"] > by_form.loc[(1, "flow"), "kept"]
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """Your own data set of one labelled frame per split, and the video around the one of train."""
+    monkeypatch.setenv("DSRL_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("DSRL_CACHE", str(tmp_path / "cache"))
+    frames, labels = street(5)
+    for i, frame in enumerate(frames):
+        save(tmp_path / "video" / f"drive_{8 + i:02d}.png", frame)
+    for split in ("train", "val"):
+        name = "drive_10" if split == "train" else "other_1"
+        save(tmp_path / "data" / "mine" / split / "images" / f"{name}.png", frames[2])
+        save(tmp_path / "data" / "mine" / split / "labels" / f"{name}.png", labels[2])
+    (tmp_path / "data" / "mine" / "classes.txt").write_text("a\nb\nc\nd\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_the_data_set_that_is_written_can_be_trained_on(data, monkeypatch, joint):
+    frames, labels = street(5)
+    monkeypatch.setattr("dsrl_lib.data.propagated_set.FLOWS", {"dis": lambda a, b: flow_of(frames, a, b)})
+    counts = write_propagated("mine", data / "video", data / "data" / "more", steps=3, joint=joint)
+    assert counts == {"train": 5, "val": 1, "test": 1}  # two frames on each side are there
+    split = load_split("more", "train")
+    assert split.names == [f"drive_10{end}" for end in ("", "_step+1", "_step+2", "_step-1", "_step-2")]
+    assert set(split.sequences) == {"drive"}
+    assert np.array_equal(split.labels[0], labels[2]) and np.array_equal(split.images[0], frames[2])
+    assert np.array_equal(split.labels[1][2:, 3:], labels[3][2:, 3:])
+    assert np.array_equal(split.images[4], frames[0]) is not joint
+    assert np.array_equal(load_split("more", "val").labels[0], labels[2])
+    with pytest.raises(RuntimeError, match="holds a data set already"):
+        write_propagated("mine", data / "video", data / "data" / "more")
+
+
+def flow_of(frames, frame, source):
+    places = [next(i for i, known in enumerate(frames) if np.array_equal(known, p)) for p in (source, frame)]
+    return np.broadcast_to(np.float32(STEP) * (places[0] - places[1]), (*SIZE, 2))
+
+
+def test_wrong_requests_are_explained(data):
+    with pytest.raises(ValueError, match="flow = 'pwc'; allowed: dis, raft"):
+        write_propagated("mine", data / "video", data / "out", flow="pwc")
+    with pytest.raises(ValueError, match="steps = 0; allowed: 1 or more"):
+        write_propagated("mine", data / "video", data / "out", steps=0)
+    save(data / "elsewhere" / "drive_77.png", np.zeros((*SIZE, 3), np.uint8))
+    with pytest.raises(RuntimeError, match="holds no frame of the train split of mine, such as drive_10"):
+        write_propagated("mine", data / "elsewhere", data / "out")
+    Image.new("RGB", (8, 8)).save(data / "video" / "drive_11.png")
+    with pytest.raises(RuntimeError, match="not of the size of drive_10"):
+        write_propagated("mine", data / "video", data / "out")
+    assert not (data / "out" / "classes.txt").exists()
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path):
+    for name in ("a_9", "a_10", "a_2", "b_11", "city_000001_000019_leftImg8bit"):
+        save(tmp_path / f"{name}.png", np.full((4, 4, 3), int(name.split("_")[1]), np.uint8))
+    video = Video(tmp_path)
+    assert [frame[0, 0, 0] for frame in video.after("a_9", -2)] == [2]
+    assert [frame[0, 0, 0] for frame in video.after("a_2", 5)] == [9, 10]
+    assert video.after("b_11", 1) == [] and "city_000001_000019" in video.place
