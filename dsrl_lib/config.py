@@ -177,6 +177,8 @@ class Loss(Section):
     replaces w1 by what gives this share (`training.calibration`); 0: w1 as it is."""
     share_fa: Weight = 0.0
     """The same for FA and w2."""
+    fa_form: Literal["paper", "sanje2v", "dootmaan"] = "paper"
+    """The paper's FA, or what one of the two public reimplementations released (`feature_affinity_released`)."""
     fa_normalise: bool = True
     fa_q: Literal[1, 2] = 1
     fa_stride: Pixels = 8

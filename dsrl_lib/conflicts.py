@@ -47,6 +47,7 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
             yield f"data.{name}", f"sizes that the SISR branch restores; it makes {out} of {side}"
     if model.fa and max(data.crop_height, data.crop_width) < 2 * loss.fa_stride:
         yield "loss.fa_stride", f"strides that fit twice in a crop of {data.crop_height} x {data.crop_width}"
+    yield from _of_released_affinity(config)
     yield from _of_downsampling(config)
     if loss.class_weights != "none" and loss.segmentation != "ce":
         yield "loss.class_weights", f"none with loss.segmentation = {loss.segmentation}"
@@ -85,6 +86,20 @@ def _sampling(data: Any) -> Iterator[tuple[str, str]]:
         yield f"data.boost_{name}", f"'', or data.boost_{other} as well"
     if data.boost_epochs and not data.boost_dataset:
         yield "data.boost_epochs", "0 with data.boost_dataset = ''"
+
+
+def _of_released_affinity(config: Any) -> Iterator[tuple[str, str]]:
+    """Settings that do not fit the FA loss of a reimplementation: it compares maps of one shape."""
+    data, model, loss = config.data, config.model, config.loss
+    if loss.fa_form == "paper":
+        return
+    if (model.fa, model.fa_placement, model.ftm) != (True, "output", "to3"):
+        yield "loss.fa_form", "paper, or model.fa true, model.fa_placement = output and model.ftm = to3"
+    for name in ("fa_normalise", "fa_q"):
+        if getattr(loss, name) != _default(loss, name):
+            yield f"loss.{name}", f"{_default(loss, name)!r} with loss.fa_form = {loss.fa_form}"
+    if loss.fa_stride > (shorter := min(data.crop_height, data.crop_width)):
+        yield "loss.fa_stride", f"at most the crop's shorter side, {shorter}, with loss.fa_form = {loss.fa_form}"
 
 
 def _unused_relaxation(loss: Any) -> Iterator[str]:

@@ -88,6 +88,10 @@ for _name, _control, _isolates in (
     _stage_2, _stage_3 = f"sssr_sisr{_name}_share", f"sisr{_name}_share" if _name else "dsrl_share"
     NEXT[_stage_2] = Arm(f"stage 2 of {_stage_3}", _SISR | _control, after="sssr", tuned=_SISR_SHARE)
     NEXT[_stage_3] = Arm(_isolates, _FA | _control, after=_stage_2, tuned=_SHARES)
+_RELEASED = {"model.fa_placement": "output", "model.ftm": "to3"}
+for _form in ("sanje2v", "dootmaan"):
+    NEXT[f"released_{_form}"] = Arm(f"the FA loss that {_form} released, faults included",
+                                    _FA | _RELEASED | {"loss.fa_form": _form}, after="sssr_sisr")  # fmt: skip
 _RELAXED = {"loss.segmentation": "relaxed"}
 RELAXATION: dict[str, Arm] = {
     "relaxed": Arm("label relaxation: any class within a pixel is right", _RELAXED, updates=3),

@@ -10,6 +10,7 @@ from torch import Tensor
 from dsrl_lib import distributed
 from dsrl_lib.config import Loss
 from dsrl_lib.losses.feature_affinity import feature_affinity
+from dsrl_lib.losses.feature_affinity_released import RELEASED
 from dsrl_lib.losses.label_relaxation import (
     MOST_CLASSES,
     boundary_weighted_cross_entropy,
@@ -53,13 +54,22 @@ def criterion(outputs: Mapping[str, Tensor], targets: Targets, loss: Loss) -> di
     if "image" in outputs:
         values["mse"] = image_mse(outputs["image"], targets.image)
     if "seg_map" in outputs:
-        tokens = tuple(max(1, side // loss.fa_stride) for side in targets.image.shape[2:])
-        values["fa"] = feature_affinity(
-            outputs["seg_map"], outputs["sr_map"], normalise=loss.fa_normalise, q=loss.fa_q, tokens=tokens
-        )
+        values["fa"] = affinity_loss(outputs["seg_map"], outputs["sr_map"], tuple(targets.image.shape[2:]), loss)
     if "locations" in outputs:
         values["locations"] = location_loss(outputs["locations"], targets.locations)
     return {key: TERMS[key].weight_in(loss) * value for key, value in values.items()}
+
+
+def affinity_loss(seg_map: Tensor, sr_map: Tensor, size: tuple[int, int], loss: Loss) -> Tensor:
+    """FA of two maps, (B, C, h, w) each, without its weight: the paper's, or what `loss.fa_form` asks for.
+
+    size: HR height and width of the crop.
+    """
+    if loss.fa_form != "paper":
+        value = RELEASED[loss.fa_form](seg_map, sr_map, pool=loss.fa_stride)
+        return value * distributed.size() if loss.fa_form == "dootmaan" else value  # that one sums over the batch
+    tokens = tuple(max(1, side // loss.fa_stride) for side in size)
+    return feature_affinity(seg_map, sr_map, normalise=loss.fa_normalise, q=loss.fa_q, tokens=tokens)
 
 
 def segmentation_loss(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
