@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from dsrl_lib.allowed import check
+from dsrl_lib.allowed import threads as allowed_threads
 from dsrl_lib.commands import finish
 
 
@@ -25,8 +27,7 @@ def bench(
     Args:
         threads: Threads of PyTorch.
     """
-    if threads < 1:
-        raise ValueError(f"threads = {threads}; allowed: 1 or more")
+    check("threads", threads, Annotated[int, allowed_threads()])
 
     from benchmarks.report import report
 

@@ -4,12 +4,13 @@ A range is written beside the thing it belongs to: `batch_size: Annotated[int, a
 """
 
 import math
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ def between(low: float, high: float) -> Range:
 def from_to_below(low: float, high: float) -> Range:
     """low and what lies between it and high, without high."""
     return Range(low, f"from {low} to below {high}", high, without_high=True)
+
+
+def threads() -> Range:
+    """As many as there are CPUs, and at least 8: with very many the process dies."""
+    return between(1, max(8, os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ def words(kind: Any) -> str:
         return limits.words if plain is str else f"{words(plain)}{',' if plain is int else ''} {limits.words}"
     if get_origin(kind) is Literal:
         return ", ".join(map(str, get_args(kind)))
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) in (Union, UnionType):
         return " or ".join(words(item) for item in get_args(kind))
     if get_origin(kind) is list:
         return f"a list, each item {words(get_args(kind)[0])}"
@@ -177,7 +183,7 @@ def _fits(value: Any, kind: Any) -> bool:
         return _fits(value, plain) and value in limits
     if get_origin(kind) is Literal:
         return any(value == item and type(value) is type(item) for item in get_args(kind))
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) in (Union, UnionType):
         return any(_fits(value, item) for item in get_args(kind))
     if get_origin(kind) is list:
         return isinstance(value, list) and all(_fits(item, get_args(kind)[0]) for item in value)

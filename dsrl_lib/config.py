@@ -250,7 +250,7 @@ class Config(Section):
     downsampling: Downsampling = field(default_factory=Downsampling)
     loss: Loss = field(default_factory=Loss)
     optim: Optim = field(default_factory=Optim)
-    warm_start: str | None = None
+    warm_start: Annotated[str, FolderName()] | None = None
     """run_id of the run whose final weights this one starts from."""
     continues: str | None = None
     """run_id@step of the run whose checkpoint this one continues, with other settings (`training.resume`)."""

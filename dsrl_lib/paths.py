@@ -7,6 +7,10 @@ CLASSES = "classes.txt"
 """The file that makes a folder of `data_dir()` your own data set (see `data.class_lists`)."""
 
 
+OF_A_RUN = ("config.json", "env.json", "metrics.json", "final.safetensors")
+"""Files of a run directory that nothing else may replace."""
+
+
 class DataError(RuntimeError):
     """Data is missing or bad. The message names the file or folder, and what to do."""
 
@@ -54,13 +58,18 @@ def check_folder(path: Path, option: str) -> None:
 
 
 def check_file(path: Path, option: str) -> None:
-    """Make the folder of a file to write. IsADirectoryError that names the option, if `path` is a folder itself."""
+    """Make the folder of a file to write. OSError that names the option, if `path` is a folder or a file of a run."""
     if path.is_dir():
         raise IsADirectoryError(f"{option} = {path} is a folder; give the name of a file to write")
+    if path.exists() and path.resolve().name in OF_A_RUN and (path.resolve().parent / "config.json").exists():
+        raise FileExistsError(f"{option} = {path} is a file of a run, which would be lost; give another name")
     check_folder(path.parent, option)
     path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _folder(variable: str, default: Path) -> Path:
     value = os.environ.get(variable)
-    return Path(value).expanduser().resolve() if value else default
+    path = Path(value).expanduser().resolve() if value else default
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{variable} = {value} is not a folder")
+    return path

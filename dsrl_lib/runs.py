@@ -196,7 +196,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 def read_json(path: Path, kinds: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The inverse of `write_json`; ValueError names a damaged file. kinds: what it has to hold (`check_fields`)."""
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = json.loads(path.read_text("utf-8-sig"))
         check_fields("", values, kinds or {})
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None

@@ -93,9 +93,12 @@ class Run:
         """history.csv: one row per epoch."""
         path = self.folder / "history.csv"
         try:
-            return pd.read_csv(path)
+            found = pd.read_csv(path)
         except (OSError, ValueError) as error:
             raise DamagedRunError(f"{path} cannot be read: {error}") from None
+        if missing := {"epoch", "step", "lr", "loss"} - {*found.select_dtypes("number")}:
+            raise DamagedRunError(f"{path} has no numbers in the column {sorted(missing)[0]}")
+        return found
 
     def counts(self, split: str) -> Counts:
         """Counts of "val" or "test", read from the disk at each call."""
@@ -198,6 +201,8 @@ def _read_counts(path: Path) -> Counts:
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in Counts.__dataclass_fields__}
+        if not all(array.ndim for array in arrays.values()) or arrays["counts"].dtype.kind not in "iu":
+            raise ValueError("its arrays are of other kinds")
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise DamagedRunError(f"{path} cannot be read: {error}") from None
     counts, images = arrays["counts"], arrays["images"]

@@ -56,7 +56,10 @@ def open_weights(path: Path, host: str | None = None) -> tuple[DSRL, Config]:
         raise FileNotFoundError(runs.missing_weights(path))
     if path.suffix == ".pth":
         return _published(path, host)
-    return network.load(path)
+    model, config = network.load(path)
+    if host not in (None, config.model.host):
+        raise ValueError(f"host = {host!r}, but {path} holds a {config.model.host}; only a .pth file needs the option")
+    return model, config
 
 
 def _published(path: Path, host: str | None) -> tuple[DSRL, Config]:

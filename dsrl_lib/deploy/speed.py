@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dsrl_lib.allowed import at_least, check
+from dsrl_lib.allowed import threads as allowed_threads
 from dsrl_lib.config import Config
 from dsrl_lib.device import autocast, device_name
 from dsrl_lib.evaluation import cost
@@ -44,7 +45,7 @@ def speed_table(
     """
     _check(batch, seconds, trace)
     if threads is not None:
-        check("threads", threads, Annotated[int, at_least(1)])
+        check("threads", threads, Annotated[int, allowed_threads()])
         torch.set_num_threads(threads)
     pruned = model.eval().prune().to(memory_format=torch.channels_last)
     sizes = sizes or [tuple(cost.example_input(config).shape[2:])]
@@ -93,6 +94,8 @@ def _check(batch: int, seconds: float, trace: Path | None) -> None:
         raise ValueError(f"seconds = {seconds}; allowed: a finite number above 0")
     if trace is not None:
         check_file(trace, "trace")
+        if not trace.name.endswith((".json", ".json.gz")):
+            raise ValueError(f"trace = {trace}; allowed: a name that ends in .json or .json.gz")
 
 
 def _infer(model: DSRL, config: Config, frames: Tensor) -> Tensor:

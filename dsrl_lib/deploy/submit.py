@@ -11,7 +11,7 @@ from PIL import Image
 
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, class_table
-from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.frames import DataError, image_size
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.readers.cityscapes import IMAGE
 from dsrl_lib.evaluation.augmentation import TTA
@@ -32,10 +32,12 @@ def submit(
 ) -> int:
     """Predict every `<city>_<sequence>_<frame>_leftImg8bit.png` below `images` into the zip `target`; return how many.
 
-    Everything is checked before the zip appears: the classes, the number and names of the images, their size, and the
-    ids of each map. DataError with what is wrong; nothing is written then.
+    Everything is checked before the zip appears: the classes, the number, names and sizes of the images (before the
+    first is predicted), and the ids of each map. DataError with what is wrong; nothing is written then.
     """
     check_file(target, "out")
+    if target.suffix != ".zip":
+        raise ValueError(f"out = {target}; allowed: a name that ends in .zip")
     if class_table(config.data.dataset).classes != CITYSCAPES.classes:
         raise DataError(f"the network has the classes of {config.data.dataset}; the server takes those of cityscapes")
     found = [picture for picture in find_pictures([str(images)]) if picture.path.name.endswith(IMAGE)]
@@ -47,6 +49,8 @@ def submit(
         raise DataError(f"{bad[0]}{IMAGE} is not named <city>_<sequence>_<frame>{IMAGE}")
     if len(set(names)) != len(names):
         raise DataError(f"{images} holds two images of one name")
+    for picture in found:
+        _require_size(picture.path, image_size(picture.path))
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
@@ -58,13 +62,17 @@ def submit(
     return len(found)
 
 
+def _require_size(path: Path, found: tuple[int, int]) -> None:
+    if found != SIZE:
+        sizes = (f"{height} x {width}" for height, width in (found, SIZE))
+        raise DataError(f"{path} is {', not '.join(sizes)} (height x width)")
+
+
 def _maps(model: DSRL, config: Config, paths: list[Path], tta: TTA | None) -> Iterator[bytes]:
     """PNG files of official label ids."""
     for path in paths:
         image = read_picture(path)
-        if image.shape[:2] != SIZE:
-            sizes = (f"{height} x {width}" for height, width in (image.shape[:2], SIZE))
-            raise DataError(f"{path} is {', not '.join(sizes)} (height x width)")
+        _require_size(path, image.shape[:2])
         mean, _ = image_output(model.eval(), image, config, tta or TTA())
         ids = CITYSCAPES_LABEL_ID[class_ids(mean, SIZE)]
         buffer = io.BytesIO()

@@ -1,6 +1,6 @@
 """What interpolation alone restores of the HR image: a SISR branch that does not pass it has learned no detail."""
 
-import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from dsrl_lib.data.split import Split
 from dsrl_lib.evaluation.details import reconstruction_quality
 from dsrl_lib.evaluation.forward import network_input
 from dsrl_lib.paths import cache_dir
-from dsrl_lib.runs import write_json
+from dsrl_lib.runs import read_json, write_json
 
 METHODS = ("nearest", "bilinear", "bicubic")
 """Nearest repeats each pixel."""
@@ -32,12 +32,13 @@ def interpolation_quality(split: Split, config: Config) -> dict[str, float]:
     input, then read from the cache.
     """
     path = _path(split, config)
-    if not path.exists():
-        found = [_qualities(image, config) for image in split.images]
-        means = {name: float(np.mean([quality[name] for quality in found])) for name in found[0]}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, means)
-    return json.loads(path.read_text())
+    with suppress(OSError, ValueError):  # missing or damaged
+        return read_json(path, {f"{name}_{method}": float | None for name in ("psnr", "ssim") for method in METHODS})
+    found = [_qualities(image, config) for image in split.images]
+    means = {name: float(np.mean([quality[name] for quality in found])) for name in found[0]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, means)
+    return read_json(path)
 
 
 def _qualities(image: np.ndarray, config: Config) -> dict[str, float]:

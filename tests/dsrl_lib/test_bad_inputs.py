@@ -307,12 +307,19 @@ def test_a_speed_cannot_be_measured_for_such_a_time(dsrl, weights, seconds):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["speed", "W", "--threads", "0"], "threads = 0; allowed: a whole number, 1 or more"),
+        (["speed", "W", "--threads", "0"], "threads = 0; allowed: a whole number, from 1 to "),
         (["speed", "W", "--batch", "0"], "batch = 0; allowed: a whole number, 1 or more"),
         (["speed", "W", "--trace", "FOLDER"], "is a folder; give the name of a file to write"),
         (["speed", "W", "--trace", "FILE/trace.json"], "Not a directory"),
         (["summary", "W", "--depth", "-1"], "depth = -1; allowed: a whole number, 0 or more"),
         (["speed", "W", "--sizes", "16x²"], "size '16x²'; expected HEIGHTxWIDTH"),
+        (["summary", "W", "--host", "ddrnet39"], "host = 'ddrnet39', but "),
+        (["speed", "W", "--threads", "100000"], "threads = 100000; allowed: a whole number, from 1 to "),
+        (["speed", "W", "--trace", "a.safetensors"], "trace = a.safetensors; allowed: a name that ends in .json"),
+        (["submit", "FOLDER", "--weights", "W", "--out", "a.png"], "out = a.png; allowed: a name that ends in .zip"),
+        (["prune", "W", "RUN/final.safetensors"], "is a file of a run, which would be lost; give another name"),
+        (["prune", "W", "LINK.safetensors"], "is a file of a run, which would be lost; give another name"),
+        (["speed", "W", "--trace", "RUN/metrics.json"], "is a file of a run, which would be lost; give another name"),
         (["prune", "W", "x.pth"], "x.pth; allowed: a name that ends in .safetensors"),
         (["prune", "W", "FOLDER/a.safetensors"], "is a folder; give the name of a file to write"),
         (["export", "W", "FOLDER/a.onnx"], "is a folder; give the name of a file to write"),
@@ -331,9 +338,26 @@ def test_where_nothing_can_be_written_nothing_is_computed(dsrl, weights, tmp_pat
     (tmp_path / "file").write_text("mine")
     for name in ("a.safetensors", "a.onnx"):
         (tmp_path / "folder" / name).mkdir(parents=True)
-    places = {"W": weights, "PICTURE": tmp_path / "a.png", "FILE": tmp_path / "file", "FOLDER": tmp_path / "folder"}
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("config.json", "metrics.json", "final.safetensors"):
+        (run / name).write_text("mine")
+    (tmp_path / "link.safetensors").symlink_to(run / "final.safetensors")
+    places = {
+        "W": weights, "RUN": run, "LINK.safetensors": tmp_path / "link.safetensors",
+        "PICTURE": tmp_path / "a.png", "FILE": tmp_path / "file", "FOLDER": tmp_path / "folder",
+    }  # fmt: skip
     words = [str(Path(places.get(first, first), *rest)) for first, *rest in (word.split("/") for word in command)]
     before = sorted(tmp_path.rglob("*"))
     status, _, errors = dsrl(*words)
     assert status == 1 and message in errors and "Traceback" not in errors, errors
     assert sorted(tmp_path.rglob("*")) == before and (tmp_path / "file").read_text() == "mine"
+    assert (run / "final.safetensors").read_text() == "mine"
+
+
+@pytest.mark.parametrize("variable", ["DSRL_RESULTS", "DSRL_CACHE", "DSRL_DATA"])
+def test_a_variable_that_names_a_file_is_said(dsrl, results, tmp_path, monkeypatch, variable):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv(variable, str(tmp_path / "file"))
+    status, _, errors = dsrl("train", "--arm", "lr", "--device", "cpu", program=study_main)
+    assert status == 1 and f"{variable} = {tmp_path / 'file'} is not a folder" in errors

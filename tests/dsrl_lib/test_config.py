@@ -205,7 +205,7 @@ def test_every_setting_that_is_a_number_has_a_range():
         ({"arm": ""}, "arm = ''; allowed: the name of a folder, without /"),
         ({"profile": "../x"}, "profile = '../x'; allowed: the name of a folder, without /"),
         ({"data": {"dataset": ".."}}, r"data.dataset = '..'; allowed: the name of a folder, without /"),
-        ({"warm_start": 3}, "warm_start = 3; allowed: text or nothing"),
+        ({"warm_start": "../x"}, "warm_start = '../x'; allowed: the name of a folder, without / or nothing"),
         ({"optm": {}}, r"unknown settings: optm \(did you mean optim\?\)"),
         ({"data": {"hieght": 1}}, r"unknown settings: data\.hieght \(did you mean height\?\)"),
     ],

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -82,6 +83,27 @@ def test_a_wrong_configuration_is_named(complete: Path, change: dict | None) -> 
     (complete / "config.json").write_bytes(b"\xff\xfe{")
     with pytest.raises(ValueError, match=r"config\.json is damaged: "):
         runs.read_config(complete)
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "epoch,step,lr,loss\n1,x,0.1,0.5\n"])
+def test_a_wrong_history_is_named(complete: Path, content: str) -> None:
+    (complete / "history.csv").write_text(content)
+    with pytest.raises(DamagedRunError, match=r"history\.csv (cannot be read|has no numbers in the column)"):
+        _ = load_run(complete).history
+
+
+def test_wrong_counts_are_named(complete: Path) -> None:
+    names = ("images", "sequences", "counts", "trimap", "trimap_px", "object_recall")
+    for value in (np.array(3), np.array(["a"]), np.zeros((1, 2, 3))):
+        np.savez(complete / "counts_val.npz", **dict.fromkeys(names, value))
+        with pytest.raises(DamagedRunError, match=r"counts_val\.npz cannot be read: its arrays are of other kinds"):
+            load_run(complete).counts("val")
+
+
+def test_a_mark_of_the_byte_order_is_no_damage(complete: Path) -> None:
+    path = complete / "config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert runs.read_config(complete).run_id == complete.name
 
 
 def test_a_score_of_nothing_is_a_dash(complete: Path) -> None:

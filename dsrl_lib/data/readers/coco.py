@@ -68,7 +68,7 @@ def frames(root: Path, split: str) -> list[Frame]:
 def _write(folder: Path, path: Path, least: int) -> None:
     """A label map for each image of the annotation file with more than `least` pixels of the classes."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8-sig"))
         ids = {category["name"]: category["id"] for category in content["categories"]}
         classes = {ids[name]: k for k, name in enumerate(CATEGORIES, 1)}
         objects = defaultdict(list)

@@ -1,6 +1,6 @@
 """A folder of images beside a folder of label maps of the same names: KITTI, Mapillary Vistas, your own data sets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from dsrl_lib.data.class_lists import mapillary_classes, own_classes
@@ -60,11 +60,22 @@ def paired(
     paths = sorted(path for path in images.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(f"there are no images in {images}: looked for {', '.join(SUFFIXES)}. {hint}")
+    _refuse_left_out(images, labels, {path.stem for path in paths})
     first: dict[str, Path] = {}
     for path in paths:
         if (other := first.setdefault(path.stem, path)) != path:
             raise DataError(f"{other} and {path} share one label map: remove one of the two images")
     return [_pair(path, labels / f"{path.stem}.png", table, sequence(path.stem)) for path in paths]
+
+
+def _refuse_left_out(images: Path, labels: Path, stems: Container[str]) -> None:
+    """DataError for an image that would be left out without a word: in a folder of its own, or of another kind."""
+    for path in sorted(images.iterdir()):
+        if path.is_dir():
+            if any(file.suffix.lower() in SUFFIXES for file in path.rglob("*")):
+                raise DataError(f"{path} holds images that would not be read: put all of them into {images}")
+        elif path.stem not in stems and (labels / f"{path.stem}.png").is_file():
+            raise DataError(f"cannot read image {path}; allowed: files that end in {', '.join(SUFFIXES)}")
 
 
 def _pair(image: Path, label: Path, table: bytes, sequence: str) -> Frame:

@@ -84,6 +84,26 @@ def test_two_images_of_one_name_are_refused(orchard: Path) -> None:
         load_split("orchard", "train")
 
 
+@pytest.mark.parametrize("name", ["9.gif", "day2/9.png"])
+def test_no_image_is_left_out_without_a_word(orchard: Path, name: str) -> None:
+    path = orchard / "val/images" / name
+    path.parent.mkdir(exist_ok=True)
+    (orchard / "val/images/Thumbs.db").write_bytes(b"")  # no image
+    (orchard / "val/images/empty").mkdir()
+    assert len(load_split("orchard", "val")) == 2
+    Image.fromarray(picture()).save(path)
+    save(orchard / "val/labels/9.png", cycle(0, 1))
+    with pytest.raises(DataError, match=r"images/9.gif; allowed: files that|images/day2 holds images that would"):
+        load_split("orchard", "val")
+
+
+@pytest.mark.parametrize("name", ["Void", "VOID"])
+def test_void_has_one_spelling(orchard: Path, name: str) -> None:
+    (orchard / "classes.txt").write_text(f"{name}\nsoil\ntree\n")
+    with pytest.raises(DataError, match=f"has the line '{name}': a line that makes its value void is 'void'"):
+        load_split("orchard", "val")
+
+
 def test_a_class_without_a_pixel_is_named(orchard: Path, capsys: pytest.CaptureFixture) -> None:
     (orchard / "classes.txt").write_text("ground\ncrack\n")
     for path in orchard.glob("*/labels/*.png"):

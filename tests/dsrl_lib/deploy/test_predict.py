@@ -332,7 +332,7 @@ def test_speed_through_the_command_line(command_line, file, tmp_path):
     assert done.returncode == 1 and "size '16by32'; expected HEIGHTxWIDTH" in done.stderr
 
 
-def test_a_submission_is_checked_before_it_is_written(file, tmp_path):
+def test_a_submission_is_checked_before_it_is_written(file, tmp_path, monkeypatch):
     model, config = open_weights(file)
     images, target = tmp_path / "test", tmp_path / "out.zip"
     png(images / "berlin" / "berlin_000000_000019_leftImg8bit.png", 1024, 2048)
@@ -346,7 +346,8 @@ def test_a_submission_is_checked_before_it_is_written(file, tmp_path):
             assert ids.size == (2048, 1024) and set(np.unique(ids)) <= set(CITYSCAPES_LABEL_ID)
     target.unlink()
     png(images / "bonn" / "bonn_000001_000019_leftImg8bit.png", 512, 1024)
-    with pytest.raises(DataError, match="is 512 x 1024, not 1024 x 2048"):
+    with monkeypatch.context() as patch, pytest.raises(DataError, match="is 512 x 1024, not 1024 x 2048"):
+        patch.setattr("dsrl_lib.deploy.submit.image_output", None)  # before the first prediction
         submit(model, config, images, target, progress=False, expected=2)
     (images / "bonn" / "bonn_000001_000019_leftImg8bit.png").rename(images / "bonn" / "bonn_1_leftImg8bit.png")
     with pytest.raises(DataError, match="is not named <city>_<sequence>_<frame>"):

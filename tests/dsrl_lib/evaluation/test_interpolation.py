@@ -52,6 +52,13 @@ def test_psnr_by_hand_and_only_once(tmp_path, monkeypatch):
     assert found["psnr_nearest"] == pytest.approx(np.mean([psnr(image) for image in frames]), abs=1e-3)
     monkeypatch.setattr(interpolation, "reconstruction_quality", None)
     assert interpolation_quality(split, config) == found
+    for damaged in ("", "[1]", '{"psnr_nearest": "high"}'):
+        (kept,) = tmp_path.rglob("*.json")
+        good = kept.read_text()
+        kept.write_text(damaged)
+        with pytest.raises(TypeError):  # it is found again
+            interpolation_quality(split, config)
+        kept.write_text(good)
     with pytest.raises(TypeError):  # another size is another input
         interpolation_quality(split, preset("smoke", "sssr_sisr", overrides=(*TINY, "data.height=48")))
 
