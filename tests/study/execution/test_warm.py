@@ -50,6 +50,23 @@ def test_its_exit_status_is_that_of_the_client(run):
     assert killed.wait() == 128 + signal.SIGKILL
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "errors"),
+    [
+        ("sys.exit()", 0, ""),
+        ("sys.exit('no room')", 1, "no room\n"),
+        ("raise ValueError('bad')", 1, "ValueError: bad\n"),
+        ("raise KeyboardInterrupt", 128 + signal.SIGINT, "KeyboardInterrupt\n"),
+    ],
+)
+def test_it_ends_as_an_interpreter_does(run, code, status, errors):
+    late = "import atexit, threading; atexit.register(print, 'last'); "
+    late += "threading.Timer(0.2, lambda: sys.stdout.write('thread ')).start()\n"
+    process = run(late + code)
+    output, printed = process.communicate()
+    assert (process.returncode, output) == (status, "thread last\n") and printed.endswith(errors)
+
+
 def test_it_gets_the_signals_of_its_client(run):
     code = "signal.signal(15, lambda *_: sys.exit(5)); print('ready', flush=True); time.sleep(600)"
     process = run(code)
