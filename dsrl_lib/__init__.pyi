@@ -25,6 +25,9 @@ from .evaluation.report import split_report as split_report
 from .losses.criterion import Targets as Targets
 from .losses.criterion import criterion as criterion
 from .losses.feature_affinity import feature_affinity as feature_affinity
+from .losses.label_relaxation import allowed_sets as allowed_sets
+from .losses.label_relaxation import relaxed_cross_entropy as relaxed_cross_entropy
+from .losses.relaxation_controls import moved_borders as moved_borders
 from .metrics import iou as iou
 from .models.build import build_host as build_host
 from .models.dsrl import DSRL as DSRL

@@ -1,10 +1,12 @@
 from .arms import CONTROL_ARMS as CONTROL_ARMS
 from .arms import FA_ARMS as FA_ARMS
 from .arms import MAIN_ARMS as MAIN_ARMS
+from .arms import RELAXATION_ARMS as RELAXATION_ARMS
 from .evidence import Study as Study
 from .figures.arm_plots import cost_shares as cost_shares
 from .figures.data_charts import class_share_chart as class_share_chart
 from .figures.data_charts import label_pictures as label_pictures
+from .figures.data_charts import paint_sets as paint_sets
 from .figures.data_charts import sample_pictures as sample_pictures
 from .figures.example_panels import affinity_panel as affinity_panel
 from .figures.example_panels import prediction_panel as prediction_panel
@@ -61,6 +63,11 @@ from .report.overview import completion_table as completion_table
 from .report.overview import notebook_table as notebook_table
 from .report.overview import reading_list as reading_list
 from .report.overview import split_table as split_table
+from .report.relaxation import crop_counts as crop_counts
+from .report.relaxation import crop_shares as crop_shares
+from .report.relaxation import crops_with_class as crops_with_class
+from .report.relaxation import relaxation_runs as relaxation_runs
+from .report.relaxation import relaxed_shares as relaxed_shares
 from .report.search import search_answers as search_answers
 from .report.search import search_sides as search_sides
 from .report.stages import iou_by_class as iou_by_class

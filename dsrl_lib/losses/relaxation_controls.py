@@ -51,7 +51,8 @@ def moved_borders(
     for other in others:
         seen |= several(allowed_sets(other[None], classes, strict=strict, **how))[0].numpy()
         rank += ~seen
-    at = torch.from_numpy(np.sort(np.argsort(rank, axis=None, kind="stable")[: len(moved)]))
+    limit = np.partition(np.append(rank, np.inf), len(moved))[len(moved)]  # the lowest rank that is not taken
+    at = torch.from_numpy(np.flatnonzero(rank < limit))
 
     first = moved & -moved
     second = (moved ^ first) & -(moved ^ first)

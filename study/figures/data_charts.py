@@ -11,21 +11,23 @@ from dsrl_lib.data.class_tables import ClassTable, colourise
 from study.figures.photo import Photo
 from study.figures.style import chart, styled
 
-HUES = ("#0072B2", "#E69F00", "#009E73")
+HUES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 
 
 @styled
 def class_share_chart(shares: pd.DataFrame) -> Figure:
-    """Share of the labelled pixels in percent, on a logarithmic axis. One row per class, one column per split."""
+    """Share of the labelled pixels in percent, on a logarithmic axis. One row per class, up to four columns."""
     figure = chart(8.4, 3)
     axes = figure.subplots()
-    for shift, hue, name in zip((-0.27, 0, 0.27), HUES, shares, strict=True):
-        axes.bar(np.arange(len(shares)) + shift, shares[name], 0.25, color=hue, label=name)
+    number = shares.shape[1]
+    for place, (hue, name) in enumerate(zip(HUES, shares, strict=False)):
+        shift = 0.81 / number * (place - (number - 1) / 2)
+        axes.bar(np.arange(len(shares)) + shift, shares[name], 0.75 / number, color=hue, label=name)
     axes.set(yscale="log", ylabel="share of pixels (percent)")
     axes.set_xticks(range(len(shares)), shares.index, rotation=40, ha="right", rotation_mode="anchor")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(axis="x", visible=False)
-    axes.legend(ncols=3)
+    axes.legend(ncols=number)
     return figure
 
 
@@ -52,6 +54,17 @@ def sample_pictures(pictures: Mapping[str, np.ndarray]) -> Photo:
         whole.set_title(f"{title}, {picture.shape[0]} x {picture.shape[1]}", fontsize=8.5)
         _picture(part, picture[rows, columns], extent=(0, width, height, 0))
     return Photo(figure)
+
+
+def paint_sets(sets: np.ndarray, table: ClassTable) -> np.ndarray:
+    """A picture of the classes that are right at each pixel, as bits (H, W): uint8 (H, W, 3).
+
+    One class has its colour, paled; several have their mean colour; none is black.
+    """
+    members = (sets[..., None] >> np.arange(len(table.classes))) & 1  # (H, W, K)
+    size = members.sum(-1, keepdims=True)
+    mean = members @ np.array(table.colours, float) / np.maximum(size, 1)  # (H, W, 3)
+    return np.where(size == 1, 255 - 0.35 * (255 - mean), mean).astype(np.uint8)
 
 
 def _picture(axes: Axes, picture: np.ndarray, **how: object) -> None:

@@ -57,6 +57,11 @@ ARM_COLOURS = {
     "sisr_noise": "#A6761D",
     "mac_matched": "#B8A900",
     "hr": "#222222",
+    "relaxed": "#D55E00",
+    "relaxed_2": "#CC79A7",
+    "relaxed_off": "#0072B2",
+    "relaxed_moved": "#7f7f7f",
+    "border_void": "#009E73",
 }
 
 

@@ -19,19 +19,19 @@ RIVALS = ("sssr_long", "bilinear", "lr")
 """Without SISR and FA, best first."""
 
 
-def trimap_table(study: Study) -> Note:
+def trimap_table(study: Study, arms: Sequence[str] = BOUNDARY_ARMS) -> Note:
     """mIoU over the pixels within each distance of a class boundary, one row per arm."""
-    bands = {arm: study.single(arm, "trimap").estimate for arm in _run(study)}
+    bands = {arm: study.single(arm, "trimap").estimate for arm in _run(study, arms)}
     if not bands:
         return Note("No runs.")
     table = pd.DataFrame(bands, index=[f"within {n} px" for n in _trimap_px(study)]).T
     return Note.table(tables.readable(table.rename_axis("mIoU in points")))
 
 
-def trimap_chart(study: Study, baseline: str = "bilinear") -> Figure | Note:
+def trimap_chart(study: Study, baseline: str = "bilinear", arms: Sequence[str] = BOUNDARY_ARMS) -> Figure | Note:
     """The same as differences to a baseline: a gain that grows towards the boundary is one of sharper edges."""
-    arms = [arm for arm in _run(study) if arm not in (baseline, UPPER_BOUND)]
-    gains = {arm: study.difference(arm, baseline, "trimap") for arm in arms}
+    shown = [arm for arm in _run(study, arms) if arm not in (baseline, UPPER_BOUND)]
+    gains = {arm: study.difference(arm, baseline, "trimap") for arm in shown}
     gains = {arm: value for arm, value in gains.items() if value is not None}
     if not gains:
         return Note(f"**Not run:** an arm beside {baseline}.")
@@ -85,8 +85,8 @@ def places(frames: pd.DataFrame, frame: int = -1) -> list[float]:
     return [index / last for index in (worst, best, middle if frame < 0 else frame)]
 
 
-def _run(study: Study) -> list[str]:
-    return [arm for arm in BOUNDARY_ARMS if arm in study.arms]
+def _run(study: Study, arms: Sequence[str] = BOUNDARY_ARMS) -> list[str]:
+    return [arm for arm in arms if arm in study.arms]
 
 
 def _trimap_px(study: Study) -> list[int]:

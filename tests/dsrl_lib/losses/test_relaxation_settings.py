@@ -80,6 +80,14 @@ def test_places_are_random_if_the_other_frames_have_no_borders():
     assert [several(sets).sum() for sets in drawn] == 3 * [several(allowed_sets(label, CLASSES)).sum()]
 
 
+def test_borders_everywhere_and_nowhere_can_be_moved():
+    everywhere = torch.tensor([[0, 1], [2, 3]], dtype=torch.uint8)
+    sets = moved_borders(everywhere, [], CLASSES, np.random.default_rng(0))
+    assert torch.equal(sizes(sets), torch.full((2, 2), 4))
+    plain = torch.full((4, 4), 2, dtype=torch.uint8)
+    assert moved_borders(plain, [plain], CLASSES, np.random.default_rng(0)).eq(1 << 2).all()
+
+
 def test_pixels_of_strict_classes_keep_their_label_when_borders_move():
     _, label = blocks()
     sets = moved_borders(label[0], [label[0]], CLASSES, np.random.default_rng(0), strict=(1, 3))

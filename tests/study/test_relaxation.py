@@ -1,0 +1,46 @@
+"""The numbers of notebook 31: relaxed pixels by class, classes in crops, and the runs that are missing."""
+
+import numpy as np
+import pytest
+
+from dsrl_lib.data.class_tables import VOID, ClassTable
+from study.evidence import Study
+from study.figures.data_charts import paint_sets
+from study.report.relaxation import crop_counts, crop_shares, crops_with_class, relaxation_runs, relaxed_shares
+
+TABLE = ClassTable("two", ("a", "b"), ((100, 0, 0), (0, 0, 200)), (None, None))
+
+
+def test_relaxed_pixels_are_counted_by_their_own_class():
+    labels = [np.array([[0, 0, 1, VOID]]), np.array([[1, 1, VOID, VOID]])]
+    sets = [np.array([[1, 3, 3, 2]]), np.array([[2, 2, 2, 0]])]
+    shares = relaxed_shares(labels, {"w": sets}, TABLE)["w"]
+    assert shares.tolist() == pytest.approx([50, 100 / 3, 40, 200 / 3])
+    assert shares.index.tolist() == ["a", "b", "all labelled pixels", "void pixels that take part"]
+
+
+class Crops:
+    def __len__(self):
+        return 2
+
+    def labels(self, key):
+        return np.array([[key[1], key[0]], [1, VOID]])  # the number, the epoch, b and void
+
+
+def test_classes_are_counted_in_the_crops_of_several_epochs():
+    counts = crop_counts(Crops(), TABLE, epochs=2)
+    assert counts.tolist() == [[2, 1], [1, 2], [1, 2], [0, 3]]
+    assert crop_shares({"all": counts}, TABLE)["all"].to_dict() == pytest.approx({"b": 800 / 12, "a": 400 / 12})
+    assert crops_with_class({"all": counts}, TABLE)["all"].tolist() == [75, 100]
+
+
+def test_colours_of_sets():
+    picture = paint_sets(np.array([[0, 1, 2, 3]]), TABLE)
+    assert picture[0, 0].tolist() == [0, 0, 0] and picture[0, 3].tolist() == [50, 0, 100]
+    assert picture[0, 1].tolist() == [200, 165, 165]
+
+
+def test_missing_runs_are_named_with_their_commands():
+    lines = relaxation_runs(Study("camvid", [])).splitlines()
+    assert "for seed in 0 1 2 3 4; do python -m study train --profile camvid --arm relaxed --seed $seed; done" in lines
+    assert len(lines) == 3 + 5
