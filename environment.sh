@@ -73,8 +73,8 @@ install_lock() {
     "${pip[@]}" install --no-deps --no-build-isolation -e "$root" >>"$log" 2>&1
 }
 
-# What a finished .venv bears: the lock it was made from, and the part of pyproject.toml that pip reads.
-stamp() { { cat "$root/requirements.lock"; sed '/^\[tool\.ruff/,$d' "$root/pyproject.toml"; } | sha256sum | cut -c1-64; }
+# What a finished .venv bears: the lock it was made from, setup.py, and the part of pyproject.toml that pip reads.
+stamp() { { cat "$root/requirements.lock" "$root/setup.py"; sed '/^\[tool\.ruff/,$d' "$root/pyproject.toml"; } | sha256sum | cut -c1-64; }
 is_current() { [ "$(cat "$root/.venv/.stamp" 2>/dev/null)" = "$(stamp)" ]; }
 
 # Says why .venv belongs to another folder; false if it does not.

@@ -332,7 +332,8 @@ def main() -> int:
     if now := moved(sys.argv[1:]):
         print(f"error: python -m dsrl_lib {sys.argv[1]} is now: {now}", file=sys.stderr)
         return 2
-    return finish(lambda: app.cli(prog="python -m dsrl_lib", description=__doc__))
+    prog = "dsrl" if Path(sys.argv[0]).stem == "dsrl" else "python -m dsrl_lib"
+    return finish(lambda: app.cli(prog=prog, description=__doc__))
 
 
 if __name__ == "__main__":

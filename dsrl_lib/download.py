@@ -11,8 +11,7 @@ from urllib.request import Request, urlopen
 
 from filelock import FileLock
 
-from dsrl_lib.paths import DataError
-from dsrl_lib.paths import root as repository
+from dsrl_lib.paths import DataError, manifests_dir
 from dsrl_lib.progress import bar as progress_bar
 from dsrl_lib.progress import shows_bars
 
@@ -131,7 +130,7 @@ def published_file(url: str, path: Path, sha256: str, *, pause: float = 1.0) -> 
 
 def camvid_sums() -> dict[str, str]:
     """File name -> SHA-256 of all files of CamVid, from the committed manifest in the format of sha256sum."""
-    lines = (repository() / "data" / "manifests" / "camvid.sha256").read_text().splitlines()
+    lines = (manifests_dir() / "camvid.sha256").read_text().splitlines()
     return {path: digest for digest, path in (line.split(maxsplit=1) for line in lines)}
 
 

@@ -15,9 +15,13 @@ class DataError(RuntimeError):
     """Data is missing or bad. The message names the file or folder, and what to do."""
 
 
+SHIPPED = Path(__file__).resolve().parent / "_shipped"
+"""Where a wheel has the files of the repository that the library needs (`setup.py`). A checkout has no such folder."""
+
+
 def root() -> Path:
-    """The repository."""
-    return Path(__file__).resolve().parents[1]
+    """The repository; the working folder where the library is installed without it."""
+    return Path.cwd() if SHIPPED.is_dir() else Path(__file__).resolve().parents[1]
 
 
 def data_dir() -> Path:
@@ -37,7 +41,12 @@ def weights_dir() -> Path:
 
 def released_dir() -> Path:
     """Weights that this repository releases, one file per name."""
-    return root() / "weights"
+    return (SHIPPED if SHIPPED.is_dir() else root()) / "weights"
+
+
+def manifests_dir() -> Path:
+    """Checksums of what is downloaded, and lists of frames."""
+    return (SHIPPED if SHIPPED.is_dir() else root() / "data") / "manifests"
 
 
 def cache_dir() -> Path:

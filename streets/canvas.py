@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streets.dice import RGB
-from streets.texture import Texture, sample
+from .dice import RGB
+from .texture import Texture, sample
 
 SUPERSAMPLING = 3  # odd, so that the centre of an output pixel is the centre of a drawn one
 NEAREST = 0.8  # metres; anything closer is clipped

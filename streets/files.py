@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from streets.ids import train_ids
-from streets.scene import SPLITS, scene
+from .ids import train_ids
+from .scene import SPLITS, scene
 
 VERSION = "2"  # raised whenever any pixel changes; part of the cache folder's name
 IMAGES: Mapping[str, int] = {"train": 64, "val": 16, "test": 24}

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from streets.canvas import Paint, Panel
-from streets.dice import RGB, Dice
-from streets.ids import Id
-from streets.shapes import figure, limb
-from streets.texture import Texture, sample
+from .canvas import Paint, Panel
+from .dice import RGB, Dice
+from .ids import Id
+from .shapes import figure, limb
+from .texture import Texture, sample
 
 WALLS: tuple[RGB, ...] = (
     (172, 160, 140), (146, 138, 128), (128, 82, 66), (152, 108, 82), (196, 190, 178), (112, 112, 114),

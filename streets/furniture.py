@@ -1,9 +1,9 @@
 """Street furniture: lamp posts, signs, traffic lights and the odd bin."""
 
-from streets.canvas import Panel
-from streets.dice import RGB, Dice
-from streets.ids import Id
-from streets.shapes import box, disc, figure, limb, path, trapezium
+from .canvas import Panel
+from .dice import RGB, Dice
+from .ids import Id
+from .shapes import box, disc, figure, limb, path, trapezium
 
 METALS: tuple[RGB, ...] = ((70, 72, 74), (112, 114, 116), (146, 148, 148), (58, 66, 60), (96, 84, 74))
 FACES: tuple[tuple[RGB, RGB], ...] = (  # border and middle of a sign

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streets.canvas import Canvas
-from streets.dice import RGB, Dice
-from streets.ids import Id
-from streets.texture import sample
+from .canvas import Canvas
+from .dice import RGB, Dice
+from .ids import Id
+from .texture import sample
 
 ASPHALT: tuple[RGB, ...] = ((88, 88, 92), (112, 110, 110), (134, 130, 126), (74, 76, 82), (122, 122, 130))
 PAVING: tuple[RGB, ...] = (

@@ -1,9 +1,9 @@
 """Pedestrians, riders, bicycles and motorcycles: figures of a few limbs."""
 
-from streets.canvas import Panel
-from streets.dice import RGB, Dice
-from streets.ids import Id
-from streets.shapes import box, disc, figure, limb, path
+from .canvas import Panel
+from .dice import RGB, Dice
+from .ids import Id
+from .shapes import box, disc, figure, limb, path
 
 SKINS: tuple[RGB, ...] = ((224, 182, 152), (198, 150, 116), (150, 105, 78), (96, 66, 50))
 CLOTHES: tuple[RGB, ...] = (

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streets.canvas import SUPERSAMPLING, Canvas
-from streets.dice import RGB, Dice
-from streets.ids import Id
-from streets.texture import sample
+from .canvas import SUPERSAMPLING, Canvas
+from .dice import RGB, Dice
+from .ids import Id
+from .texture import sample
 
 
 @dataclass(frozen=True)

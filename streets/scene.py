@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from streets import photo
-from streets.canvas import SUPERSAMPLING, Camera, Canvas
-from streets.dice import Dice
-from streets.street import SPECIALS, Street
-from streets.texture import Texture
+from . import photo
+from .canvas import SUPERSAMPLING, Camera, Canvas
+from .dice import Dice
+from .street import SPECIALS, Street
+from .texture import Texture
 
 SPLITS = ("train", "val", "test")
 

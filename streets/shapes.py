@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from streets.canvas import Paint
+from .canvas import Paint
 
 Shape = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

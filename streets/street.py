@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from streets import frontage, furniture, people, vehicles
-from streets.canvas import Panel
-from streets.dice import Dice
-from streets.ground import Ground, Plot
-from streets.ids import Id
-from streets.texture import Texture
+from . import frontage, furniture, people, vehicles
+from .canvas import Panel
+from .dice import Dice
+from .ground import Ground, Plot
+from .ids import Id
+from .texture import Texture
 
 FAR = 150.0  # metres to the houses across the end of the street
 BEHIND = -12.0  # the street begins behind the camera

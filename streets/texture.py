@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from streets.dice import Dice
+from .dice import Dice
 
 SIZE = 256
 

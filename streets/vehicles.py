@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from streets.canvas import Paint, Panel
-from streets.dice import RGB, Dice
-from streets.ids import Id
-from streets.shapes import Shape, box, disc, figure, trapezium
+from .canvas import Paint, Panel
+from .dice import RGB, Dice
+from .ids import Id
+from .shapes import Shape, box, disc, figure, trapezium
 
 PAINTS: tuple[RGB, ...] = (
     (32, 33, 36), (58, 60, 64), (96, 99, 104), (142, 146, 150), (196, 198, 200), (228, 228, 226),

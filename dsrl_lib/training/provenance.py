@@ -4,7 +4,7 @@ import subprocess
 from importlib.metadata import version
 from typing import Any
 
-from dsrl_lib.paths import root
+from dsrl_lib.paths import SHIPPED, root
 
 PACKAGES = ("torch", "torchvision", "numpy", "numba", "timm", "safetensors")
 CODE = ("dsrl_lib", "study", "streets", "benchmarks", "notebooks")
@@ -12,7 +12,7 @@ CODE = ("dsrl_lib", "study", "streets", "benchmarks", "notebooks")
 
 
 def provenance() -> dict[str, Any]:
-    """Commit, whether the code differs from it, and versions. Commit and `dirty` are None without git."""
+    """Commit, whether the code differs from it, and versions. Commit and `dirty` are None without a repository."""
     changes = _git("status", "--porcelain", "--", *CODE)
     return {
         "commit": _git("rev-parse", "HEAD"),
@@ -22,6 +22,8 @@ def provenance() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
+    if SHIPPED.is_dir():  # the working folder may be another repository
+        return None
     command = ["git", "-C", str(root()), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

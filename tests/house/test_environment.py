@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,10 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import setuptools
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from setuptools import find_packages
 
 from dsrl_lib.paths import root
 
@@ -124,7 +125,7 @@ def test_a_conda_environment_that_lacks_packages_is_an_error_that_says_what_to_d
 def checkout(tmp_path) -> Path:
     """A copy of the repository without results and without .venv."""
     folder = tmp_path / "checkout"
-    kept = ["environment.sh", "run_all.sh", "pyproject.toml", "requirements.lock", "dsrl_lib", "study"]
+    kept = ["environment.sh", "run_all.sh", "pyproject.toml", "setup.py", "requirements.lock", "dsrl_lib", "study"]
     folder.mkdir()
     for name in kept:
         copy = shutil.copytree if (root() / name).is_dir() else shutil.copy2
@@ -157,10 +158,15 @@ def contents(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
 
 
-def test_pip_installs_the_four_packages():
-    found = find_packages(str(root()), **PROJECT["tool"]["setuptools"]["packages"]["find"])
-    assert {name.partition(".")[0] for name in found} == {"dsrl_lib", "study", "streets", "benchmarks"}
-    assert "study.execution" in found
+def test_pip_installs_the_four_packages_for_work_on_them(monkeypatch):
+    """What it installs elsewhere: test_wheel."""
+    given = {}
+    monkeypatch.setattr(setuptools, "setup", lambda **options: given.update(options))
+    monkeypatch.setattr(sys, "argv", ["setup.py", "editable_wheel"])
+    monkeypatch.chdir(root())
+    runpy.run_path("setup.py")
+    assert {name.partition(".")[0] for name in given["packages"]} == {"dsrl_lib", "study", "streets", "benchmarks"}
+    assert "study.execution" in given["packages"] and given["package_dir"] == {}
 
 
 def test_a_linked_environment_is_used_but_never_installed_into(checkout, tmp_path):
@@ -216,5 +222,9 @@ def test_the_stamp_covers_the_packages_but_not_the_linter(checkout):
     assert len(first.strip()) == 64
     project.write_text(text.replace("line-length = 120", "line-length = 100"))
     assert stamp() == first
-    project.write_text(text.replace('"streets*", ', ""))
+    project.write_text(text.replace("dsrl_lib.__main__:main", "study.__main__:main"))
+    assert stamp() != first
+    project.write_text(text)
+    assert stamp() == first
+    (checkout / "setup.py").write_text((checkout / "setup.py").read_text().replace('"streets*", ', ""))
     assert stamp() != first

@@ -12,7 +12,7 @@ from pathlib import Path
 from dsrl_lib.data.class_tables import IDD_LITE, VOID
 from dsrl_lib.data.frames import DataError, Frame, label_table
 from dsrl_lib.data.readers.folders import paired
-from dsrl_lib.paths import root as repository
+from dsrl_lib.paths import manifests_dir
 
 TABLE = label_table({k: k for k in range(len(IDD_LITE.classes))} | {255: VOID})
 ARCHIVE, IMAGE, LABEL = "idd20k_lite", "_image.jpg", "_label.png"
@@ -42,7 +42,7 @@ def frames(root: Path, split: str) -> list[Frame]:
 
 def val_drives() -> set[int]:
     """Numbers of the drives of the official train split that are `val`."""
-    return {int(line) for line in (repository() / "data/manifests/idd_lite_val_drives.txt").read_text().split()}
+    return {int(line) for line in (manifests_dir() / "idd_lite_val_drives.txt").read_text().split()}
 
 
 def _drive(name: str) -> str:

@@ -5,10 +5,14 @@ from pathlib import Path
 
 from filelock import FileLock
 
-import streets
 from dsrl_lib.data.frames import Frame
 from dsrl_lib.data.readers import cityscapes
-from dsrl_lib.paths import cache_dir
+from dsrl_lib.paths import SHIPPED, cache_dir
+
+if SHIPPED.is_dir():
+    from dsrl_lib import _streets as streets
+else:
+    import streets
 
 
 def frames(root: Path, split: str) -> list[Frame]:
