@@ -3,6 +3,8 @@ from .arms import FA_ARMS as FA_ARMS
 from .arms import MAIN_ARMS as MAIN_ARMS
 from .arms import RELAXATION_ARMS as RELAXATION_ARMS
 from .evidence import Study as Study
+from .explore import affinity_explorer as affinity_explorer
+from .explore import live_explorer as live_explorer
 from .figures.arm_plots import cost_shares as cost_shares
 from .figures.data_charts import class_share_chart as class_share_chart
 from .figures.data_charts import label_pictures as label_pictures

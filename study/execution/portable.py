@@ -18,7 +18,7 @@ from dsrl_lib import paths
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _WIDGET = "application/vnd.jupyter.widget-view+json"
-_CELL_FILE = re.compile(r"\S*/ipykernel_\d+/\d+\.py")
+_CELL_FILE = re.compile(r"(?<!\S)\S*/ipykernel_\d+/\d+\.py")  # tried once per word: words of a page may be long
 _TEMPORARY_FILE = re.compile(rf"{re.escape(tempfile.gettempdir())}/tmp\w{{8}}")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 

@@ -1,13 +1,18 @@
-"""The built site, for all tests of this folder."""
+"""The built site and a browser, for all tests of this folder."""
 
 import os
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dsrl_lib.paths import root
 from study.site import build
+
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +25,15 @@ def site(python_m, tmp_path_factory) -> Path:
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(out / "index.html")
     return out
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"needs one of {', '.join(BROWSERS)}")
+    with playwright.sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -2,21 +2,18 @@
 
 import functools
 import http.server
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api")
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 WIDTHS = (1280, 390)
 PAGES = (
     "index.html", "README.html", "commands.html", "api/dsrl_lib.html", "claims/camvid/C2.html",
     "docs/methods/feature_affinity.html", "results/camvid/notebooks/02_method.html",
-    "results/camvid/notebooks/41_main_results.html",
+    "results/camvid/notebooks/41_main_results.html", "results/camvid/notebooks/52_affinity_explorer.html",
 )  # fmt: skip
 
 
@@ -36,17 +33,7 @@ def address(site: Path) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    if BROWSER is None:
-        pytest.skip(f"needs one of {', '.join(BROWSERS)}")
-    with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def open_page(browser, address: str, width: int) -> tuple["playwright.Page", list[str]]:
+def open_page(browser, address: str, width: int) -> tuple[Any, list[str]]:
     """The page, and the list that receives errors of its scripts."""
     page = browser.new_page(viewport={"width": width, "height": 900})
     errors: list[str] = []
@@ -71,6 +58,15 @@ def test_equations_have_a_size(address, browser):
     page, _ = open_page(browser, f"{address}/docs/methods/feature_affinity.html", 1280)
     sizes = page.evaluate("[...document.querySelectorAll('math')].map(m => m.getBoundingClientRect().height)")
     assert len(sizes) > 5 and min(sizes) > 5
+
+
+def test_the_explorer_of_the_site_answers_a_click(address, browser):
+    page, errors = open_page(browser, f"{address}/results/camvid/notebooks/52_affinity_explorer.html", 1280)
+    caption = page.locator(".affinity-explorer figcaption").last
+    before = caption.text_content()
+    page.locator(".affinity-explorer .place").first.click(position={"x": 20, "y": 20})
+    assert caption.text_content() != before
+    assert errors == []
 
 
 def test_search_finds_feature_affinity(address, browser):

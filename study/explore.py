@@ -1,0 +1,67 @@
+"""The affinity explorer on trained networks: before FA (`sssr_sisr`) and after it (`dsrl`)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dsrl_lib import network, runs
+from dsrl_lib.config import Config
+from dsrl_lib.data.split import load_split
+from dsrl_lib.deploy.pretrained import from_pretrained, released
+from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.overrides import override
+from study.figures.explorer import Explorer, explored
+from study.presets import preset
+
+STATES = {"sssr_sisr": "before FA: sssr_sisr", "dsrl": "after FA: dsrl"}
+"""Arm -> what the explorer calls it: stage 2, and stage 3, which starts from its weights."""
+
+
+def affinity_explorer(profile: str, seed: int = 0, at: Sequence[float] = (0.05, 0.65, 0.85)) -> Explorer | None:
+    """Validation frames at these fractions of the split, through the trained networks; None without weights."""
+    networks = trained_networks(profile, seed)
+    if not networks:
+        return None
+    split = load_split(_dataset(profile), "val")
+    return Explorer([explored(networks, split, round(part * (len(split) - 1))) for part in at])
+
+
+def live_explorer(profile: str, seed: int = 0) -> Any:
+    """Widgets that take any validation frame through the networks of your choice; None without weights."""
+    networks = trained_networks(profile, seed)
+    if not networks:
+        return None
+    import ipywidgets
+
+    split = load_split(_dataset(profile), "val")
+
+    def show(frame: int, arms: Sequence[str]) -> Explorer | None:
+        return Explorer([explored({name: networks[name] for name in arms}, split, frame)]) if arms else None
+
+    widgets = ipywidgets.interactive(
+        show,
+        frame=ipywidgets.IntSlider(0, 0, len(split) - 1, continuous_update=False),
+        arms=ipywidgets.SelectMultiple(options=list(networks), value=list(networks)),
+    )
+    widgets.auto_display = True  # of what `show` returns
+    return widgets
+
+
+def trained_networks(profile: str, seed: int = 0) -> dict[str, tuple[DSRL, Config]]:
+    """The networks of STATES that have weights, in eval mode: from their runs, or else from released weights."""
+    found = {}
+    for arm, name in STATES.items():
+        weights = runs.folder(preset(profile, arm, seed=seed)) / "final.safetensors"
+        if weights.exists():
+            model, config = network.load(weights)
+        elif f"{arm}-{profile}" in released() and seed == 0:
+            model, config = from_pretrained(f"{arm}-{profile}")
+        else:
+            continue
+        if config.optim.precision == "fp16":  # CUDA only
+            config = override(config, "optim.precision", "fp32")
+        found[name] = model.eval(), config
+    return found
+
+
+def _dataset(profile: str) -> str:
+    return preset(profile, "dsrl").data.dataset

@@ -1,0 +1,111 @@
+"""The affinity explorer shows the rows of S that the library computes, in a browser too."""
+
+import base64
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from dsrl_lib import feature_affinity
+from dsrl_lib.config import Config, Data
+from dsrl_lib.data.normalise import normalise
+from dsrl_lib.evaluation.forward import forward, network_input
+from dsrl_lib.models.build import build_host
+from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.overrides import override
+from study import explore
+from study.figures import explorer
+from study.figures.showcase import affinity_to
+
+GRID = (8, 12)
+"""Tokens at HR 64x96 and stride 8."""
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict:
+    config = override(Config(data=Data("camvid", height=64, width=96)), "optim.precision", "fp32")
+    torch.manual_seed(0)
+    host = build_host("espnetv2_s0.5", 11)
+    return {
+        "before": (DSRL(host, sisr=True, seed=1).eval(), config),
+        "after": (DSRL(host, sisr=True, fa=True, seed=1).eval(), config),
+    }
+
+
+@pytest.fixture(scope="module")
+def frame(networks) -> explorer.Explored:
+    rng = np.random.default_rng(0)
+    image, label = rng.integers(0, 256, (64, 96, 3), np.uint8), rng.integers(0, 11, (64, 96), np.uint8)
+    split = SimpleNamespace(names=["one"], images=[image], labels=[label])
+    return explorer.explored(networks, split, 0)
+
+
+def test_tokens_are_those_that_fa_compares(frame, networks):
+    assert frame.tokens["before"].ftm is None
+    model, config = networks["after"]
+    tokens = frame.tokens["after"]
+    with torch.no_grad():
+        out = forward(model, network_input(frame.image, config), config)
+        last = model.host.features(normalise(network_input(frame.image, config)[None])).last
+    ours = [torch.from_numpy(values)[None] for values in (tokens.ftm, tokens.sr)]
+    assert feature_affinity(*ours) == pytest.approx(
+        feature_affinity(out["seg_map"], out["sr_map"], tokens=GRID).item(), abs=1e-6
+    )
+    assert np.allclose(tokens.seg, explorer.pooled(last, GRID), atol=1e-5)
+    assert np.allclose(tokens.seg, frame.tokens["before"].seg)  # the same host
+
+
+def test_stored_integers_are_the_tokens(frame):
+    values = frame.tokens["after"].sr
+    packed = explorer._packed(values)
+    stored = np.frombuffer(base64.b64decode(packed["data"]), "<i2").reshape(packed["shape"])
+    assert np.abs(stored * packed["scale"] - values).max() <= np.abs(values).max() / 60000
+
+
+def test_widgets_choose_frame_and_networks(networks, monkeypatch):
+    rng = np.random.default_rng(1)
+    images, labels = rng.integers(0, 256, (2, 64, 96, 3), np.uint8), rng.integers(0, 11, (2, 64, 96), np.uint8)
+
+    class Frames(SimpleNamespace):
+        def __len__(self) -> int:
+            return 2
+
+    frames = Frames(names=["one", "two"], images=images, labels=labels)
+    monkeypatch.setattr(explore, "load_split", lambda name, split: frames)
+    monkeypatch.setattr(explore, "trained_networks", lambda profile, seed: networks)
+    widgets = explore.live_explorer("camvid")
+    widgets.update()
+    assert list(widgets.result.frames[0].tokens) == ["before", "after"]
+    frame, arms, _ = widgets.children
+    frame.value, arms.value = 1, ("after",)
+    assert repr(widgets.result) == "affinity explorer: two" and list(widgets.result.frames[0].tokens) == ["after"]
+
+
+def test_a_click_shows_that_pixel_in_the_browser(frame, browser, tmp_path):
+    (tmp_path / "page.html").write_text(f"<!doctype html><p>above</p>{explorer.Explorer([frame])._repr_html_()}")
+    page, errors = browser.new_page(viewport={"width": 390, "height": 900}), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((tmp_path / "page.html").as_uri())
+    maps = "document.querySelector('.affinity-explorer').maps.map(m => [m.kind, ...m.rows.map(r => [...r])])"
+
+    def check(y: float, x: float, kinds: tuple[str, str], cosines: bool) -> None:
+        for (kind, *rows), expected, tokens in zip(page.evaluate(maps), kinds, frame.tokens.values(), strict=True):
+            assert kind == expected
+            for row, values in zip(rows, (getattr(tokens, kind), tokens.sr), strict=True):
+                right = affinity_to(torch.from_numpy(values)[None], (y, x), GRID, cosines)
+                assert np.allclose(np.reshape(row, GRID), right, atol=2e-3 * np.abs(right).max())
+
+    check(0.6, 0.5, ("seg", "ftm"), cosines=True)
+    place = page.locator(".place").nth(0)
+    box = place.bounding_box()
+    place.click(position={"x": 0.9 * box["width"], "y": 0.2 * box["height"]})
+    check(0.2, 0.9, ("seg", "ftm"), cosines=True)
+    page.keyboard.press("ArrowDown")  # one token
+    check(0.2 + 1 / 8, 0.9, ("seg", "ftm"), cosines=True)
+    page.select_option("select[name=side]", "seg")
+    page.select_option("select[name=normalise]", "false")
+    check(0.2 + 1 / 8, 0.9, ("seg", "seg"), cosines=False)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert errors == []
+    page.close()
