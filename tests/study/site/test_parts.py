@@ -1,0 +1,45 @@
+"""Parts of the site that need no build: the check of links, docstrings, the list of commands."""
+
+import pytest
+
+from study.site import build, generated
+from study.site.links import problems
+
+
+def test_broken_pages_are_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<p id="here"></p><a href="b.html#there">b</a><a href="#here">here</a><a href="gone.html">gone</a>'
+        '<a href="b.html#nowhere">b</a><img src="gone.png" alt="x"><img src="b.html"><script src="https://x.org/a.js">'
+    )
+    (tmp_path / "b.html").write_text('<p id="there"></p><a href="https://x.org">elsewhere</a>')
+    assert [text.removeprefix("a.html: ") for text in problems(tmp_path)] == [
+        "picture b.html has no alternative text",
+        "gone.html leads nowhere",
+        "b.html#nowhere has no such anchor",
+        "gone.png leads nowhere",
+        "<script> loads https://x.org/a.js",
+    ]
+
+
+def test_docstrings_become_lists_with_code():
+    pytest.importorskip("latex2mathml")
+    from study.site.extension import restructured
+
+    lines = ["Mean of |S_a|^q (Eq. 3).", "", "a, b: (B, C), any float", "type.", "q: `1` or 2.", "", "Raises *x*."]
+    text = "\n".join(restructured(lines))
+    assert "Mean of \\|S\\_a\\|^q (Eq. 3)." in text
+    assert "- **a, b**: (B, C), any float\n  type." in text
+    assert "- **q**: ``1`` or 2." in text
+    assert "Raises \\*x\\*." in text
+
+
+def test_commands_come_from_the_usage_line():
+    assert generated.commands("usage: python -m x [-h] {train,run-all}\n\nWords.") == ["train", "run-all"]
+    assert generated.commands("usage: python -m x [-h] [OPTIONS]\n") == []
+
+
+def test_results_of_another_folder_are_refused(results, tmp_path):
+    if build.missing_packages():
+        pytest.skip(f"needs {', '.join(build.missing_packages())}")
+    with pytest.raises(ValueError, match="unset it"):
+        build.build(tmp_path / "site")
