@@ -216,8 +216,10 @@ class Optim(Section):
     lr: Annotated[float, above(0)] = 1e-3
     lr_end: Annotated[float, at_least(0)] = 0.0
     """What lr falls to: lr_end + (lr - lr_end) times the factor of the schedule."""
-    schedule: Literal["poly", "cosine", "step"] = "poly"
-    """How lr falls: (1 - t)^power, half a cosine, or to a tenth after each third of the schedule."""
+    schedule: Literal["poly", "cosine", "step", "poly_restart"] = "poly"
+    """How lr falls: (1 - t)^power, half a cosine, or to a tenth after each third of the schedule. "poly_restart" starts
+    again from lr after loss.relax_epochs, with restart_power: the switch-off schedule of Zhu et al. (2019)."""
+    restart_power: Annotated[float, at_least(0)] = 1.5
     weight_decay: Annotated[float, at_least(0)] = 1e-2
     momentum: Annotated[float, from_to_below(0, 1)] = 0.9
     """SGD only."""

@@ -27,6 +27,8 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
         yield "optim.nesterov", "false, or optim.optimizer = sgd with optim.momentum above 0"
     if optim.amsgrad and optim.optimizer == "sgd":
         yield "optim.amsgrad", "false with optim.optimizer = sgd"
+    if optim.schedule == "poly_restart" and not loss.relax_epochs:
+        yield "optim.schedule", "poly, cosine, step with loss.relax_epochs = 0: lr restarts where label relaxation ends"
     if optim.lr_end > optim.lr:
         yield "optim.lr_end", f"at most optim.lr = {optim.lr}"
     if optim.patience and config.warm_start is not None:

@@ -35,7 +35,7 @@ def learning_rate(config: Config, step: int, epoch_steps: int, epochs_before: in
     epochs = schedule_epochs(config, epochs_before)
     done = (epochs_before * epoch_steps + step) / (epochs * epoch_steps)
     lr, end = config.optim.lr, config.optim.lr_end
-    return end + (lr - end) * decay(done, config)
+    return end + (lr - end) * decay(done, config, config.loss.relax_epochs / epochs)
 
 
 def schedule_epochs(config: Config, epochs_before: int) -> int:
@@ -47,9 +47,14 @@ def schedule_epochs(config: Config, epochs_before: int) -> int:
     return epochs
 
 
-def decay(done: float, config: Config) -> float:
-    """The factor of lr (of lr - lr_end) when the share `done` of the schedule, in [0, 1), is behind."""
-    if config.optim.schedule == "poly":
+def decay(done: float, config: Config, restart: float = 0.0) -> float:
+    """The factor of lr (of lr - lr_end) when the share `done` of the schedule, in [0, 1), is behind.
+
+    restart: the share after which the schedule "poly_restart" begins anew (Zhu et al. 2019, released code).
+    """
+    if config.optim.schedule == "poly_restart" and done >= restart:
+        return (1 - (done - restart) / (1 - restart)) ** config.optim.restart_power
+    if config.optim.schedule in ("poly", "poly_restart"):
         return (1 - done) ** config.optim.power
     if config.optim.schedule == "cosine":
         return (1 + math.cos(math.pi * done)) / 2

@@ -7,6 +7,7 @@ repeated whatever happens to the file. Classes are matched by their names, also 
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,10 @@ from dsrl_lib.registry import HOSTS
 ClassAxes = dict[str, dict[int, int]]
 """Name of a tensor -> axis -> values per class."""
 SUFFIXES = (".safetensors", ".pth", ".pt")
+
+
+MOST_NAMES = 12
+"""Of tensors, in a line that a run prints."""
 
 
 @dataclass
@@ -51,12 +56,20 @@ class Started:
         every = len(self.taken) + len(self.missing) + len(self.misfits)
         lines = [f"starts from {self.run or 'a state dict'} ({self.sha256[:8]}): {len(self.taken)} of {every} tensors"]
         lists = {
-            "not in the file": self.missing,
-            "of another shape in the file": [f"{key} ({shapes})" for key, shapes in self.misfits.items()],
-            "in the file alone": self.unused,
-            "classes that start anew": self.new_classes,
+            "not in the file": _listed(self.missing),
+            "of another shape in the file": _listed([f"{key} ({shapes})" for key, shapes in self.misfits.items()]),
+            "in the file alone": _listed(self.unused),
+            "classes that start anew": ", ".join(self.new_classes),
         }
-        return "\n  ".join([*lines, *(f"{what}: {', '.join(names)}" for what, names in lists.items() if names)])
+        return "\n  ".join([*lines, *(f"{what}: {names}" for what, names in lists.items() if names)])
+
+
+def _listed(names: Sequence[str]) -> str:
+    """All names, or the parts of the network that they belong to if they are many: start.json has them all."""
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    parts = Counter(name.partition(".")[0] for name in names)
+    return ", ".join(f"{part} ({count})" for part, count in parts.items()) + "; start.json names them"
 
 
 def keep_weights(path: Path) -> str:

@@ -31,6 +31,15 @@ def test_other_schedules_by_hand():
     assert [decay(done, step) for done in (0, 0.32, 0.34, 0.67, 0.99)] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
 
 
+def test_lr_restarts_where_label_relaxation_ends():
+    """`scl-poly` of Zhu et al.: (1 - e / E)^power before epoch T, then (1 - (e - T) / (E - T))^1.5."""
+    settings = ("loss.segmentation=relaxed", "loss.relax_epochs=2", "optim.schedule=poly_restart", "optim.power=1")
+    config = tiny("sssr", *settings, "optim.schedule_epochs=5", "optim.epochs=5", "optim.lr=1")
+    rates = [learning_rate(config, step, 2, 0) for step in range(10)]
+    assert rates[:4] == pytest.approx([1, 0.9, 0.8, 0.7])
+    assert rates[4:] == pytest.approx([(1 - k / 6) ** 1.5 for k in range(6)])
+
+
 def test_lr_falls_to_its_end_by_hand():
     config = tiny("sssr", "optim.lr=0.01", "optim.lr_end=0.001", "optim.power=1", "optim.schedule_epochs=1")
     rates = [learning_rate(config, step, 4, 0) for step in range(4)]
