@@ -96,7 +96,7 @@ def runs(
     delete: str | None = None,
     yes: bool = False,
 ) -> None:
-    """List the runs of a profile, compare two, or delete one.
+    """List the runs of a profile, compare two, or delete one. A run lies in results/PROFILE/runs/ID.
 
     Args:
         compare: Two runs (directory or id): the settings in which they differ, and their scores.

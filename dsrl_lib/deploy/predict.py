@@ -8,7 +8,6 @@ import errno
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +18,11 @@ from torch import Tensor
 
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import VOID, ClassTable, class_table, colourise
-from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.frames import DataError, image_size
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.normalise import to_pixels
 from dsrl_lib.data.split import SPLITS, Split, load_split
+from dsrl_lib.deploy.memory import Room
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.evaluation.locations import given_locations, needs_split
@@ -80,22 +80,25 @@ def predict(
 ) -> Summary:
     """Predict pictures into the folders KINDS of `out`; a bad picture is reported at the end and stops nothing.
 
-    sources: images, folders, patterns, or `dataset:split` (with truth). What an earlier call wrote to `out` is no
-    source, unless it is named itself. Every file is written by rename, so a call that is cut off leaves only whole
+    sources: images, folders, patterns, or `dataset:split` (with truth). What an earlier call wrote is no source,
+    unless it is named itself. Every file is written by rename, so a call that is cut off leaves only whole
     files. DataError for a source without pictures and, before anything is written, for one that would be overwritten;
     OSError if `out` cannot be written.
     """
     table, begin = class_table(config.data.dataset), time.perf_counter()
     check_folder(out, "out")
-    jobs, written, failed = list(_jobs(sources, table, out)), 0, []
+    jobs, written, failed = list(_jobs(sources, table)), 0, []
     if needs_split(config) and (alone := [job for job in jobs if job.split is None]):
         raise ValueError(
             f"the network samples a frame at locations that come from its labels or from another frame, and "
             f"{alone[0].path} has neither; allowed: dataset:split such as camvid:val"
         )
     _keep_sources(jobs, out)
+    room = Room(model.eval(), config, tta or TTA())
     for job in bar(jobs, "predict", unit=" images", disable=not progress, mininterval=0.5):
         try:
+            if job.path is not None:
+                room.check(job.path, *image_size(job.path))
             for kind, pixels in results(model.eval(), config, job, tta or TTA(), table).items():
                 _write(out / kind / f"{job.name}.png", pixels)
             written += 1
@@ -142,7 +145,7 @@ def label_ids(classes: np.ndarray, table: ClassTable) -> np.ndarray:
     return classes if table.label_ids is None else np.array(table.label_ids, np.uint8)[classes]
 
 
-def _jobs(sources: Sequence[str], table: ClassTable, out: Path) -> Iterator[Job]:
+def _jobs(sources: Sequence[str], table: ClassTable) -> Iterator[Job]:
     if not sources:
         raise DataError("nothing to predict: give images, folders, patterns, or dataset:split such as camvid:test")
     files = []
@@ -156,16 +159,18 @@ def _jobs(sources: Sequence[str], table: ClassTable, out: Path) -> Iterator[Job]
                 yield Job(name, split=loaded, index=index)
         else:
             files.append(source)
-    for picture in find_pictures(files, lambda path: _is_prediction(path, out)) if files else ():
+    for picture in find_pictures(files, _is_prediction) if files else ():
         yield Job(picture.name, picture.path)
 
 
-def _is_prediction(path: Path, out: Path) -> bool:
-    """Whether `path` was written by an earlier call: all that is made of every picture lies beside it in `out`."""
-    with suppress(ValueError):
-        kind, *rest = Path(os.path.realpath(path)).relative_to(os.path.realpath(out)).parts
-        return kind in KINDS and bool(rest) and all(out.joinpath(made, *rest).exists() for made in ALWAYS)
-    return False
+def _is_prediction(path: Path) -> bool:
+    """Whether `path` was written by an earlier call: all that is made of every picture lies beside it."""
+    path = Path(os.path.realpath(path))
+    return any(
+        folder.name in KINDS
+        and all((folder.parent / made / path.relative_to(folder)).exists() for made in ALWAYS)
+        for folder in path.parents
+    )
 
 
 def _keep_sources(jobs: Sequence[Job], out: Path) -> None:

@@ -1,5 +1,6 @@
 """Predictions as files, and files of weights: through the command line, with good pictures and with bad ones."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dsrl_lib import network, runs
 from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, colourise
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
+from dsrl_lib.deploy import memory
 from dsrl_lib.deploy import predict as predictions
 from dsrl_lib.deploy.describe import describe, summary
 from dsrl_lib.deploy.predict import predict
@@ -139,6 +141,40 @@ def test_no_source_is_overwritten(file, tmp_path, linked):
     assert files(tmp_path) == before
 
 
+def test_what_predict_wrote_elsewhere_is_no_source_either(file, tmp_path):
+    png(tmp_path / "day/a.png")
+    model, config = open_weights(file)
+    for out in ("one", "day/two", "three"):
+        assert predict(model, config, [str(tmp_path)], tmp_path / out, progress=False).written == 1
+    (tmp_path / "one/pred/day/a.png").unlink()  # no longer all that predict writes
+    assert [p.name for p in predictions.find_pictures([str(tmp_path / "one")], predictions._is_prediction)] != []
+
+
+@pytest.mark.parametrize("size", [(400, 600), (1, 3000)])
+def test_a_picture_beyond_memory_is_named_and_stops_no_other(file, tmp_path, monkeypatch, size):
+    """Of 400 x 600 pixels, the logits of 19 classes alone are 18 MB; that of one row becomes 32 x 96000 pixels."""
+    png(tmp_path / "in/a.png"), png(tmp_path / "in/b.png", *size), png(tmp_path / "in/c.png")
+    monkeypatch.setattr(memory, "LARGE", 200_000)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 18e6)
+    model, config = open_weights(file)
+    done = predict(model, config, [str(tmp_path / "in")], tmp_path / "out", progress=False)
+    assert done.written == 2 and len(done.failed) == 1
+    said = rf"in/b\.png cannot be predicted: {size[0]} x {size[1]} pixels need \d\.\d GB of memory or more, and 0\.0 GB"
+    assert re.search(said, done.failed[0])
+    assert {path.name for path in (tmp_path / "out/pred").iterdir()} == {"a.png", "c.png"}
+
+
+def test_free_memory_is_that_of_the_system_or_of_the_control_group(tmp_path):
+    system = tmp_path / "meminfo"
+    assert memory.free_bytes(system, tmp_path) == float("inf")
+    system.write_text("MemTotal:  9 kB\nMemAvailable:    4 kB\n")
+    assert memory.free_bytes(system, tmp_path) == 4096
+    for limit, free in (("max", 4096), ("3000", 2000), ("9000", 4096)):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        (tmp_path / "memory.current").write_text("1000\n")
+        assert memory.free_bytes(system, tmp_path) == free
+
+
 @pytest.mark.parametrize("below", [".", "predicted"])
 def test_what_predict_wrote_is_no_source_of_the_next_call(file, tmp_path, below):
     for name in ("a", "rgb/b", "sr/c"):  # names that predict uses too
@@ -169,10 +205,10 @@ def test_a_picture_that_fails_in_the_network_is_named_and_stops_no_other(file, t
     real, frames = predictions.image_output, tmp_path / "in"
     png(frames / "a.png"), png(frames / "b.png", 2000, 1), png(frames / "c.png", 21, 31), png(frames / "d.png")
 
-    def short_of_memory(model, image, config, tta):
+    def short_of_memory(model, image, *others):
         if image.shape == (21, 31, 3):
             raise MemoryError
-        return real(model, image, config, tta)
+        return real(model, image, *others)
 
     monkeypatch.setattr(predictions, "image_output", short_of_memory)
     done = predict(*open_weights(file), [str(frames)], tmp_path / "out", progress=False)

@@ -1,0 +1,59 @@
+"""Whether a picture fits into memory: where the CPU predicts, the system may kill a process that takes too much."""
+
+import math
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from dsrl_lib.config import Config
+from dsrl_lib.data.transforms import frame_size
+from dsrl_lib.evaluation.augmentation import TTA
+from dsrl_lib.evaluation.cost import activation_peak_mib
+from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.paths import DataError
+
+MEASURED = (128, 256)
+"""Height and width of the input whose memory is measured; that of others is in proportion."""
+LARGE = 4_000_000
+"""Pixels of a picture, or of the frame that the network makes of it; smaller ones are not looked at."""
+
+
+def free_bytes(proc: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> float:
+    """Memory that this process can still take, by the system and by its control group; infinite if neither says."""
+    free = math.inf
+    with suppress(OSError, ValueError, StopIteration):
+        free = next(1024 * int(x.split()[1]) for x in proc.read_text().splitlines() if x.startswith("MemAvailable:"))
+    with suppress(OSError, ValueError):  # "max" is no limit
+        used = int((group / "memory.current").read_text())
+        free = min(free, int((group / "memory.max").read_text()) - used)
+    return free
+
+
+class Room:
+    """Compares pictures with the memory that is free."""
+
+    def __init__(self, model: DSRL, config: Config, tta: TTA) -> None:
+        self.model, self.config, self.tta = model, config, tta
+
+    @cached_property
+    def activations(self) -> float:
+        """Bytes per pixel of the network's input that one pass takes at least."""
+        return activation_peak_mib(self.model, torch.zeros(1, 3, *MEASURED), self.config) * 2**20 / math.prod(MEASURED)
+
+    def check(self, path: Path, height: int, width: int) -> None:
+        """DataError that names the picture if it is too large. On a GPU, PyTorch says so itself."""
+        # A thin picture becomes wide: it is brought to the height of the run's frames.
+        frame = math.prod(frame_size((height, width), self.config.data, max(self.tta.scales)))
+        if max(height * width, frame) < LARGE or next(self.model.parameters()).device.type != "cpu":
+            return
+        needed = 4 * self.model.host.classes * height * width  # the logits at the size of the picture
+        if self.tta.mode != "sliding":
+            needed += self.activations * frame * self.config.frame_scale**2
+        free = free_bytes()
+        if needed > free:
+            raise DataError(
+                f"{path} cannot be predicted: {height} x {width} pixels need {needed / 1e9:.1f} GB of memory or more, "
+                f"and {free / 1e9:.1f} GB are free"
+            )
