@@ -1,7 +1,10 @@
 from .config import Config as Config
+from .config import Downsampling as Downsampling
 from .data.class_tables import class_table as class_table
 from .data.class_tables import colourise as colourise
 from .data.dataset import TrainingSet as TrainingSet
+from .data.propagation import dis_flow as dis_flow
+from .data.propagation import propagate as propagate
 from .data.split import SPLITS as SPLITS
 from .data.split import load_split as load_split
 from .data.transforms import evaluation_input as evaluation_input
@@ -20,8 +23,10 @@ from .evaluation.details import OBJECT_PX as OBJECT_PX
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.forward import forward as forward
 from .evaluation.forward import network_input as network_input
+from .evaluation.propagation import propagation_quality as propagation_quality
 from .evaluation.reduced_labels import reduced_label_iou as reduced_label_iou
 from .evaluation.report import split_report as split_report
+from .evaluation.sampled_labels import sampled_label_table as sampled_label_table
 from .losses.criterion import Targets as Targets
 from .losses.criterion import criterion as criterion
 from .losses.feature_affinity import feature_affinity as feature_affinity
@@ -30,6 +35,10 @@ from .losses.label_relaxation import relaxed_cross_entropy as relaxed_cross_entr
 from .losses.relaxation_controls import moved_borders as moved_borders
 from .metrics import iou as iou
 from .models.build import build_host as build_host
+from .models.downsampling.from_labels import solved_locations as solved_locations
+from .models.downsampling.locations import uniform_locations as uniform_locations
+from .models.downsampling.sampler import sample as sample
+from .models.downsampling.targets import boundary_pixels as boundary_pixels
 from .models.dsrl import DSRL as DSRL
 from .models.published import published_weights as published_weights
 from .models.sssr import DeconvHead as DeconvHead

@@ -1,4 +1,5 @@
 from .arms import CONTROL_ARMS as CONTROL_ARMS
+from .arms import DOWNSAMPLING_ARMS as DOWNSAMPLING_ARMS
 from .arms import FA_ARMS as FA_ARMS
 from .arms import MAIN_ARMS as MAIN_ARMS
 from .arms import RELAXATION_ARMS as RELAXATION_ARMS
@@ -15,6 +16,8 @@ from .figures.example_panels import prediction_panel as prediction_panel
 from .figures.example_panels import reconstruction_panel as reconstruction_panel
 from .figures.example_panels import shown_frames as shown_frames
 from .figures.example_panels import without_weights as without_weights
+from .figures.location_charts import location_grids as location_grids
+from .figures.location_charts import sampled_pictures as sampled_pictures
 from .figures.map_charts import affinity_matrices as affinity_matrices
 from .figures.map_charts import map_row as map_row
 from .figures.plots import training_curves as training_curves
@@ -26,6 +29,7 @@ from .presets import MAC_MATCHED_SCALE as MAC_MATCHED_SCALE
 from .presets import override_list as override_list
 from .presets import preset as preset
 from .profiles import PROFILES as PROFILES
+from .report.adaptive import location_error_table as location_error_table
 from .report.audit_page import audit_answer as audit_answer
 from .report.audit_page import audit_problems as audit_problems
 from .report.audit_page import readable_table as readable_table

@@ -125,6 +125,7 @@ DOWNSAMPLING: dict[str, Arm] = {
                          _PREDICTED | {"downsampling.swapped": True}, after="locations", updates=3),
     "uniform_jitter": Arm("random smooth locations, as far from uniform as the oracle's", {_AT: "jitter"}, updates=3),
 }  # fmt: skip
+DOWNSAMPLING_ARMS = tuple(DOWNSAMPLING)
 NEXT |= DOWNSAMPLING
 NEXT_ARMS = tuple(NEXT)
 """Arms of the study after CamVid's: no table of that one shows them."""

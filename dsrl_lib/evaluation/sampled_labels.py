@@ -1,0 +1,55 @@
+"""What a network could reach at best with samples at given places: true labels, sampled and brought back."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+
+from dsrl_lib import metrics
+from dsrl_lib.config import Downsampling
+from dsrl_lib.metrics import VOID
+from dsrl_lib.models.downsampling.from_labels import solved_locations
+from dsrl_lib.models.downsampling.inverse import interpolate_back
+from dsrl_lib.models.downsampling.locations import uniform_locations
+from dsrl_lib.models.downsampling.sampler import sample
+
+Size = tuple[int, int]
+
+
+def sampled_label_table(
+    labels: Sequence[np.ndarray], classes: int, sizes: Sequence[Size], grids: Mapping[str, Size | None], lam: float = 1
+) -> pd.DataFrame:
+    """mIoU in percent, one row per number of samples (h, w) and one column per grid of `grids`, after "uniform".
+
+    labels: (H, W) each, 255 is void. grids: by name, the size of the grid on which locations are solved from these very
+    labels, and which is then resized to the samples; None: that of the samples. The shares of the classes are sampled
+    with footprints, interpolated back, and the largest one is the prediction. So this bounds what locations alone can
+    give a network that sees anti-aliased samples; it says nothing about images.
+    """
+    rows = {}
+    for size in sizes:
+        found = {name: np.zeros((classes, 3), np.int64) for name in ("uniform", *grids)}
+        for label in labels:
+            label = np.asarray(label)
+            for name in found:
+                found[name] += metrics.counts(_back(label, classes, size, name, grids, lam), label, classes)
+        rows["x".join(map(str, size))] = {
+            name: 100 * float(np.nanmean(metrics.iou(counts))) for name, counts in found.items()
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("samples")
+
+
+def _back(
+    label: np.ndarray, classes: int, size: Size, name: str, grids: Mapping[str, Size | None], lam: float
+) -> np.ndarray:
+    """The class ids (H, W) that samples of the label give."""
+    locations = uniform_locations(size)
+    if name != "uniform":
+        rows, columns = grids[name] or size
+        locations = solved_locations(label, Downsampling("oracle", rows, columns, lam))
+    ids = torch.from_numpy(np.where(label == VOID, classes, label).astype(np.int64))
+    shares = F.one_hot(ids, classes + 1)[..., :classes].permute(2, 0, 1)[None].float()  # (1, K, H, W), void has none
+    samples = sample(shares, locations[None], size)  # (1, K, h, w)
+    return interpolate_back(samples, locations[None], label.shape).argmax(1)[0].numpy()  # (H, W)
