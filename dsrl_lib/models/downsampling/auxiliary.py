@@ -23,7 +23,8 @@ def _separable(inputs: int, outputs: int, **options: int) -> nn.Sequential:
 class LocationNetwork(nn.Module):
     """Image -> locations near the boundaries that it expects, as shifts of a trainable mean grid.
 
-    grid: (n, m), the locations that are predicted; the network sees the image at 8 times this size.
+    grid: (n, m), the locations that are predicted; the network sees the image at 8 times this size. Its last layer
+    speaks of shifts in cells of the grid, which are of the size of its features, and not of shares of the frame.
     """
 
     # DEVIATION: the auxiliary network of adaptive downsampling (Marin et al.) is two stacked U-Nets of 256 channels in
@@ -53,4 +54,5 @@ class LocationNetwork(nn.Module):
         x = self.stem(image)  # (B, 64, n, m)
         for block in self.context:
             x = x + block(x)
-        return self.mean + self.shift(x).movedim(1, -1)  # (B, n, m, 2)
+        cells = x.new_tensor([side - 1 for side in self.mean.shape[:2]])
+        return self.mean + self.shift(x).movedim(1, -1) / cells  # (B, n, m, 2)
