@@ -13,7 +13,8 @@ from dsrl_lib.models.build import load_strictly
 from dsrl_lib.paths import results_dir
 from dsrl_lib.training.fit import start
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, gradient_shares
-from dsrl_lib.training.loop import RunState, measure_gradients
+from dsrl_lib.training.loop import measure_gradients
+from dsrl_lib.training.state import RunState
 from study.arms import FA_ARMS
 from study.presets import preset
 from study.profiles import PROFILES

@@ -19,12 +19,13 @@ from dsrl_lib.device import keep_freed_memory, pick_device
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.finish import finish
 from dsrl_lib.training.launch import launch
-from dsrl_lib.training.loop import RunState, train, validate
+from dsrl_lib.training.loop import train, validate
 from dsrl_lib.training.provenance import provenance
 from dsrl_lib.training.schedule import epochs_before
 from dsrl_lib.training.signals import stop_requests
 from dsrl_lib.training.snapshots import BEST, EPOCH, kept, snapshots
 from dsrl_lib.training.start import Started, kept_weights, start_from
+from dsrl_lib.training.state import RunState
 from dsrl_lib.training.workers import check_workers, explained
 
 

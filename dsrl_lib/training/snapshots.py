@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dsrl_lib import network
 from dsrl_lib.training.early_stopping import is_best
-from dsrl_lib.training.loop import RunState
+from dsrl_lib.training.state import RunState
 
 BEST, EPOCH = "best_epoch", "epoch"
 """Names of the files begin so; the number of the epoch follows."""

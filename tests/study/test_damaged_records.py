@@ -13,7 +13,7 @@ from dsrl_lib import network, runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
-from dsrl_lib.training.loop import RunState
+from dsrl_lib.training.state import RunState
 from study import manage
 from study.catalogue import DamagedRunError, load_run
 

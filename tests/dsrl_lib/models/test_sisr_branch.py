@@ -14,8 +14,8 @@ from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.sisr import SISRHead, _fold
 from dsrl_lib.training.batches import batches
 from dsrl_lib.training.fit import fit
-from dsrl_lib.training.loop import RunState
 from dsrl_lib.training.loss import loss_terms
+from dsrl_lib.training.state import RunState
 from study.presets import preset
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=2",

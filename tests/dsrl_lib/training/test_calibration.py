@@ -16,10 +16,11 @@ from dsrl_lib.training import checkpoint
 from dsrl_lib.training.calibration import calibrate
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.gradient_shares import fixed_batch
-from dsrl_lib.training.loop import RunState, measure_gradients
+from dsrl_lib.training.loop import measure_gradients
 from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.resume import resume
 from dsrl_lib.training.signals import StoppedError
+from dsrl_lib.training.state import RunState
 from study.presets import preset
 
 TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1",

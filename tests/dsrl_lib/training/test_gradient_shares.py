@@ -12,8 +12,8 @@ from dsrl_lib import network, runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.gradient_shares import encoder_norms, fixed_batch, gradient_norms, gradient_shares
-from dsrl_lib.training.loop import RunState
 from dsrl_lib.training.loss import loss_terms
+from dsrl_lib.training.state import RunState
 from study.__main__ import app
 from study.presets import preset
 from study.shares import shares_table

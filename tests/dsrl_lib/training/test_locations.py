@@ -12,8 +12,9 @@ from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.split import load_split
 from dsrl_lib.models.downsampling.from_labels import mean_locations, solved_locations
 from dsrl_lib.training.batches import batch_keys, batches
-from dsrl_lib.training.loop import RunState, train_step
+from dsrl_lib.training.loop import train_step
 from dsrl_lib.training.schedule import epochs_before
+from dsrl_lib.training.state import RunState
 from study.catalogue import load_runs
 from study.evidence import Study, total_epochs
 from study.presets import parent_of, preset

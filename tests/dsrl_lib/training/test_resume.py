@@ -7,8 +7,8 @@ from tiny_runs import tiny
 from dsrl_lib import runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.training import checkpoint
-from dsrl_lib.training.loop import RunState
 from dsrl_lib.training.resume import resume
+from dsrl_lib.training.state import RunState
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def cut_off(results):
     [
         ("optim", "epochs", 1, "was changed: it is the configuration of"),
         ("loss", "w1", 0.5, "was changed: it is the configuration of"),
-        ("optim", "optimizer", "lamb", "optim.optimizer = 'lamb'; allowed: adamw, sgd"),
+        ("optim", "optimizer", "lamb", "optim.optimizer = 'lamb'; allowed: adamw, adam, sgd"),
         ("optim", "epochs", "ten", "optim.epochs = 'ten'; allowed: a whole number"),
     ],
 )

@@ -14,7 +14,7 @@ from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
 from dsrl_lib.training import fit, start
-from dsrl_lib.training.loop import RunState
+from dsrl_lib.training.state import RunState
 from study.catalogue import Run
 from study.presets import parent_of, preset
 

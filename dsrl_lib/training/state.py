@@ -1,0 +1,101 @@
+"""The state of a run: all that a step changes, and all that is needed to continue with the same bits."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from dsrl_lib import distributed, network
+from dsrl_lib.config import Config
+from dsrl_lib.data.dataset import TrainingSet
+from dsrl_lib.data.split import Split
+from dsrl_lib.losses.criterion import frequency_weights, strict_classes
+from dsrl_lib.models.downsampling.from_labels import mean_locations
+from dsrl_lib.training.batches import epoch_steps
+from dsrl_lib.training.early_stopping import ends_early
+from dsrl_lib.training.schedule import epochs_before, loss_in_epoch, make_optimizer
+
+KEPT = ("step", "history", "sums", "seconds")
+"""Numbers of a `RunState` that every checkpoint holds."""
+ADDED = ("weights", "gradients_at_start")
+"""The same, but older checkpoints lack them, and most runs have none."""
+
+
+class RunState:
+    """All that a step changes: network, optimiser, gradient scaler, step counter and history."""
+
+    def __init__(self, config: Config, split: Split, device: torch.device) -> None:
+        """Initial weights and step 0. split: the training images. ValueError if they do not fill one batch."""
+        self.config, self.device = config, device
+        self.epoch_steps = epoch_steps(config, split)
+        TrainingSet(split, config.data, config.seed, config.model.input_scale)  # says at once what does not fit
+        self.total_steps = self.epoch_steps * config.optim.epochs
+        self.network = network.build(config).to(device, memory_format=torch.channels_last)
+        strict_classes(config.loss, self.network.host.classes)  # says at once what does not fit
+        # With several processes, this one takes the mean of their gradients.
+        self.model = self.network if distributed.size() == 1 else DistributedDataParallel(self.network)
+        self.optimizer = make_optimizer(self.network, config)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.optim.precision == "fp16")
+        weighted = config.loss.class_weights == "frequency"
+        if config.downsampling.locations == "mean":
+            self.network.downsampling.fixed.copy_(mean_locations(split.labels, config.downsampling))
+        self.class_weights = frequency_weights(split.labels, self.network.host.classes) if weighted else None
+        self.epochs_before = 0
+        """Epochs of training behind the weights that the run started from."""
+        self.step = 0
+        self.weights: dict[str, float] = {}
+        """Calibrated w1 and w2, by name, of a run with target shares."""
+        self.gradients_at_start: dict[str, float] = {}
+        """Of a run with several terms: the columns of `gradient_shares`, before its first step."""
+        self.history: list[dict[str, Any]] = []
+        self.sums: dict[str, float] = {}
+        """Of the loss and its terms, over the steps of the present epoch."""
+        self.seconds = 0.0
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps at the start in which the SISR head trains alone."""
+        return self.epoch_steps * self.config.optim.sisr_warmup
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether the run ends here, before its last epoch (`early_stopping`)."""
+        return self.step < self.total_steps and ends_early(self.history, self.config.optim.patience)
+
+    @property
+    def weighted(self) -> Config:
+        """The configuration with the loss of the present step: calibrated weights, and no relaxed labels at the end."""
+        loss = loss_in_epoch(self.config.loss, self.epochs_before + self.step // self.epoch_steps)
+        return replace(self.config, loss=replace(loss, **self.weights))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to continue with the same bits. Every process has to call it."""
+        rng = {"torch": torch.get_rng_state()}  # dropout draws from it
+        if self.device.type == "cuda":
+            rng["cuda"] = torch.cuda.get_rng_state()
+        return {
+            "config": self.config.to_dict(),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": distributed.gather(rng),
+            **{name: getattr(self, name) for name in ("epochs_before", *ADDED, *KEPT)},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        rng = state["rng"][distributed.rank() % len(state["rng"])]
+        torch.set_rng_state(rng["torch"].cpu())
+        if self.device.type == "cuda" and "cuda" in rng:
+            torch.cuda.set_rng_state(rng["cuda"].cpu())
+        for name in KEPT:
+            setattr(self, name, state[name])
+        for name in ADDED:
+            setattr(self, name, state.get(name, {}))
+        recorded = "epochs_before" in state
+        self.epochs_before = state["epochs_before"] if recorded else epochs_before(self.config)
