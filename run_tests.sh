@@ -1,8 +1,17 @@
 #!/usr/bin/env bash
-# Every check; arguments go to pytest: ./run_tests.sh -k affinity
+# Every check but the endurance tests, which take as long as all others: --all runs those too.
+# Other arguments go to pytest: ./run_tests.sh -k affinity
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./environment.sh
 
+select=(-m "not endurance")
+if [ "${1:-}" = --all ]; then
+    select=()
+    shift
+fi
 "$PYTHON" -m ruff check .
-exec "$PYTHON" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
+status=0
+"$PYTHON" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "${select[@]}" "$@" || status=$?
+[ ${#select[@]} = 0 ] || echo "Left out: the endurance tests. ./run_tests.sh --all runs them too."
+exit $status

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 from isolation import no_network, untracked  # noqa: F401 (a fixture of every test)
 
+from dsrl_lib.config import Config
 from study.execution import warm
 
 # Read when numpy and torch start, here and in the processes that tests start.
@@ -35,12 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def single_latency() -> Iterator[None]:
-    """Time each network once: a third of a tiny run would go into a median that no test reads."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dsrl_lib.evaluation.cost.WARM_UP", 0)
-        patch.setattr("dsrl_lib.evaluation.cost.REPEATS", 1)
-        yield
+def single_latency() -> None:
+    """Short measurements in this process; `python_m` has them in those that it forks."""
+    import single_latency  # noqa: F401 (lazy: the process that controls the workers needs no PyTorch)
 
 
 @pytest.fixture
@@ -52,9 +50,26 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Config], Path]:
+    """`trained(config)`: the directory of its run, trained once for all tests of all workers. They only read it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+    def train(config: Config) -> Path:
+        from study.train import train_with_parents  # lazy, as above
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DSRL_RESULTS", str(folder / "trained"))
+            return train_with_parents(config, device="cpu", progress=False)
+
+    return train
+
+
+@pytest.fixture(scope="session")
 def python_m() -> Iterator[list[str]]:
     """What stands for `python -m`: modules run in processes forked from one that has imported the libraries."""
-    with warm.server((*warm.PRELOADED, "benchmarks")), pytest.MonkeyPatch.context() as patch:
+    more = ("benchmarks", "torch.distributed.run", "tests.helpers.single_latency")
+    with warm.server((*warm.PRELOADED, *more)), pytest.MonkeyPatch.context() as patch:
         command = warm.python_m()
         patch.delenv(warm.VARIABLE)  # other tests start their processes as users do
         yield command

@@ -36,26 +36,40 @@ def measure(network: DSRL, config: Config) -> dict[str, Any]:
     variants = _variants(network, x)
     result: dict[str, Any] = {"input": list(variants["host"][1].shape[2:])}
     result["prune_bit_equal"] = prune_is_exact(network, x, config)
-    for name, (variant, x) in variants.items():
-        result[f"params_{name}"] = sum(p.numel() for p in variant.parameters())
-        result[f"macs_{name}"] = macs(variant, x)
-        result[f"peak_mib_{name}"] = round(activation_peak_mib(variant, x, config), 2)
+    sizes = {variant: _sizes(*variant, config) for variant in set(variants.values())}
+    for name, variant in variants.items():
+        result |= {f"{what}_{name}": value for what, value in sizes[variant].items()}
     return result | latencies(network, config)
+
+
+def _sizes(model: nn.Module, x: Tensor, config: Config) -> dict[str, float]:
+    return {
+        "params": sum(p.numel() for p in model.parameters()),
+        "macs": macs(model, x),
+        "peak_mib": round(activation_peak_mib(model, x, config), 2),
+    }
 
 
 def latencies(network: DSRL, config: Config) -> dict[str, float]:
     """latency_ms_full, latency_ms_pruned and latency_ms_host of one frame, in milliseconds."""
     variants = _variants(network, example_input(config).to(next(network.parameters()).device))
-    times = latency_ms(list(variants.values()), config)
-    return {f"latency_ms_{name}": round(ms, 3) for name, ms in zip(variants, times, strict=True)}
+    distinct = list(dict.fromkeys(variants.values()))
+    times = dict(zip(distinct, latency_ms(distinct, config), strict=True))
+    return {f"latency_ms_{name}": round(times[variant], 3) for name, variant in variants.items()}
 
 
 def _variants(network: DSRL, x: Tensor) -> dict[str, tuple[DSRL, Tensor]]:
-    """Each form of the network with its input. The host alone gets x as the network gives it to the host."""
+    """Each form of the network with its input. The host alone gets x as the network gives it to the host.
+
+    Forms are one object where an arm has nothing that they lack, so that they are measured once.
+    """
     network.eval()
-    host = DSRL(network.host, sssr=False).eval()
+    full = (network, x)
+    pruned = full if network.sisr is None else (network.prune().eval(), x)
+    if network.sssr is None and network.downsampling is None:
+        return {"full": full, "pruned": pruned, "host": pruned}
     seen = x if network.downsampling is None else network.downsampling.evenly(x)
-    return {"full": (network, x), "pruned": (network.prune().eval(), x), "host": (host, seen)}
+    return {"full": full, "pruned": pruned, "host": (DSRL(network.host, sssr=False).eval(), seen)}
 
 
 def without_labels(model: nn.Module) -> Callable[[Tensor], dict[str, Tensor]]:
@@ -73,7 +87,7 @@ def example_input(config: Config) -> Tensor:
     return frame.contiguous(memory_format=torch.channels_last)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode, in which the counter takes apart every interpolation by itself
 def macs(model: nn.Module, x: Tensor) -> int:
     """Multiply-accumulates of one forward pass on x, (1, 3, h, w)."""
     with FlopCounterMode(display=False) as counter:

@@ -16,16 +16,21 @@ OWN_LOG = re.compile(r"[EWI]\d{4} [\d:.]+ \d+ torch/distributed/elastic")
 """Where torchrun begins to tell of the end of its processes, with a traceback of its own."""
 
 
+def command(arguments: Sequence[str], processes: int) -> list[str]:
+    """The command line of torchrun for `python -m dsrl_lib ARGUMENTS` in so many processes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [*torchrun, "-m", "dsrl_lib", *arguments]
+
+
 def launch(arguments: Sequence[str], processes: int, show: bool = True) -> None:
     """`python -m dsrl_lib ARGUMENTS` in so many processes. RuntimeError, with its message, if one fails.
 
     show: pass on what they write to stderr, their progress above all. SIGTERM, SIGUSR1 and SIGINT ask them to stop.
     """
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     tail, ended = "", False
     with (
         subprocess.Popen(
-            [*command, "-m", "dsrl_lib", *arguments],
+            command(arguments, processes),
             env={"OMP_NUM_THREADS": "1", **os.environ, **({PASSED_ON: "1"} if show and shows_bars() else {})},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

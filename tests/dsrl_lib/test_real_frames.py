@@ -151,6 +151,7 @@ def test_views_on_real_frames(dsrl, weights, tmp_path):
     assert found["plain"] - 0.005 < found["flip"] < found["plain"] + 0.05
 
 
+@pytest.mark.endurance  # ESPNetv2 takes a minute to export; test_export does it with another host
 def test_pruned_folded_and_exported_files_see_the_same(dsrl, weights, tmp_path):
     assert "before" in dsrl("prune", weights, tmp_path / "small.safetensors", "--fold")
     assert "batch norms folded: yes" in dsrl("inspect", tmp_path / "small.safetensors")

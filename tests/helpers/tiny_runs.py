@@ -7,13 +7,16 @@ import pandas as pd
 import torch
 
 from dsrl_lib import network
+from dsrl_lib.config import Config
 from study.presets import preset
 
-TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64")
+TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1",
+        "optim.precision=fp32")  # fmt: skip
 
 
-def tiny(arm: str, *overrides: str):
-    return preset("smoke", arm, overrides=(*TINY, "optim.epochs=1", *overrides))
+def tiny(arm: str, *overrides: str) -> Config:
+    """A run of four steps per stage. The fixture `trained` trains it once for all tests that only read it."""
+    return preset("smoke", arm, overrides=(*TINY, *overrides))
 
 
 def content(directory: Path) -> dict:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny_runs import TINY, tiny
 
 from dsrl_lib import network, runs
 from dsrl_lib.training.fit import fit
@@ -14,15 +15,10 @@ from study import presets
 from study.arms import ARMS
 from study.presets import preset
 from study.profiles import PROFILES
-from study.train import train_arm, train_with_parents
+from study.train import train_with_parents
 
-TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1")
 CHAIN = ("sssr", "sssr_sisr", "dsrl")
 HOW = {"device": "cpu", "progress": False}
-
-
-def tiny(arm: str):
-    return preset("smoke", arm, overrides=TINY)
 
 
 def pretend_complete(config) -> None:
@@ -30,16 +26,14 @@ def pretend_complete(config) -> None:
     runs.write_json(runs.folder(config) / "metrics.json", {})
 
 
-def test_other_tables_change_no_bit_of_a_run_from_its_configuration(tmp_path, monkeypatch):
-    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "planned"))
-    last = train_arm("smoke", "dsrl", overrides=TINY, **HOW)
+def test_other_tables_change_no_bit_of_a_run_from_its_configuration(trained, results, monkeypatch):
+    last = trained(tiny("dsrl"))
     planned = [last.parent / tiny(arm).run_id for arm in CHAIN]
 
     for arm in CHAIN:
         monkeypatch.setitem(ARMS, arm, dataclasses.replace(ARMS[arm], after=None, updates=7))
     base = dataclasses.replace(PROFILES["smoke"].base, optim=dataclasses.replace(tiny("lr").optim, lr=0.5, epochs=9))
     monkeypatch.setitem(PROFILES, "smoke", dataclasses.replace(PROFILES["smoke"], base=base))
-    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "recorded"))
     for one in planned:
         two = fit(runs.read_config(one), **HOW)
         assert two.name == one.name

@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from tiny_runs import TINY, tiny
 
 from dsrl_lib import metrics
 from dsrl_lib.data.split import load_split
@@ -28,7 +30,6 @@ from study.profiles import PROFILES
 NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
 TRAINING = {plan.OTHER_ARMS, *plan.NOTEBOOK_OF_ARM.values()}
 DOORS = {"dsrl_lib", "study", "benchmarks", "streets"}
-TINY = "optim.epochs=1,data.height=64,data.width=128,data.crop_height=64,data.crop_width=128"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -167,7 +168,7 @@ def test_method_notebook_runs_with_its_defaults(tmp_path):
 def stage_1(tmp_path_factory):
     """The notebook of stage 1, executed at a tiny setting: folder, results, parameters."""
     folder = tmp_path_factory.mktemp("stage_1")
-    parameters = {"overrides": TINY, "device": "cpu"}
+    parameters = {"overrides": ",".join(TINY), "device": "cpu"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DSRL_RESULTS", str(folder / "results"))
         execute(root() / "notebooks" / "11_stage1_sssr.ipynb", folder / "first.ipynb", parameters)
@@ -176,7 +177,7 @@ def stage_1(tmp_path_factory):
 
 def test_training_notebook_shows_its_run(stage_1):
     folder, _ = stage_1
-    config = preset("smoke", "sssr", overrides=TINY.split(","))
+    config = tiny("sssr")
     run = folder / "results" / "smoke" / "runs" / config.run_id
     assert (run / "metrics.json").exists()
     assert f"complete: smoke/runs/{config.run_id}" in shown_text(folder / "first.ipynb")
@@ -186,16 +187,16 @@ def test_training_notebook_shows_its_run(stage_1):
 
 def test_pictures_show_what_was_counted(stage_1):
     folder, _ = stage_1
-    run = folder / "results" / "smoke" / "runs" / preset("smoke", "sssr", overrides=TINY.split(",")).run_id
+    run = folder / "results" / "smoke" / "runs" / tiny("sssr").run_id
     first, last = showcase.examples(run, "val", at=(0.0, 1.0))
     split = load_split("streets", "val")
     with np.load(run / "counts_val.npz") as file:
         for frame, index in ((first, 0), (last, len(split) - 1)):
             assert frame.name == split.names[index]
             assert np.array_equal(metrics.counts(frame.prediction, frame.truth, 19), file["counts"][index])
-    assert first.image.shape == (32, 64, 3) and first.target.shape == (64, 128, 3)
+    assert first.image.shape == (16, 32, 3) and first.target.shape == (32, 64, 3)
     assert first.reconstruction is None and first.affinity == {}
-    config = preset("smoke", "sssr", overrides=TINY.split(","))
+    config = tiny("sssr")
     assert first.recorded and shown_frames([first, last], config) == f"{first.name}, {last.name}"
     other = dataclasses.replace(last, recorded=False)
     assert "trained again on another processor" in shown_frames([first, other], config)
@@ -217,19 +218,23 @@ def run_here(name: str, **parameters: str) -> dict[str, Any]:
     return defined
 
 
-def test_later_stages_and_any_arm_run_through(stage_1):
-    stage_2 = run_here("12_stage2_sisr", overrides=TINY)
+def test_later_stages_and_any_arm_run_through(stage_1, trained):
+    """Stage 3 is trained here, stage 2 elsewhere."""
+    folder, _ = stage_1
+    runs = folder / "results" / "smoke" / "runs"
+    shutil.copytree(trained(tiny("sssr_sisr")), runs / tiny("sssr_sisr").run_id)
+    stage_2 = run_here("12_stage2_sisr", overrides=",".join(TINY))
     assert [run.arm for run in stage_2["stages"]] == ["sssr", "sssr_sisr"]
-    assert stage_2["shown"][0].reconstruction.shape == (64, 128, 3)
+    assert stage_2["shown"][0].reconstruction.shape == (32, 64, 3)
 
-    stage_3 = run_here("13_stage3_fa", overrides=TINY)
+    stage_3 = run_here("13_stage3_fa", overrides=",".join(TINY))
     assert [run.arm for run in stage_3["stages"]] == ["sssr", "sssr_sisr", "dsrl"]
     maps = stage_3["shown"][0].affinity
-    assert [values.shape for values in maps.values()] == [(8, 16), (8, 16)]
+    assert [values.shape for values in maps.values()] == [(4, 8), (4, 8)]
     for values in maps.values():
-        assert values[int(0.6 * 8), 8] == pytest.approx(1, abs=1e-3)  # the reference pixel itself
+        assert values[int(0.6 * 4), 4] == pytest.approx(1, abs=1e-3)  # the reference pixel itself
 
-    again = run_here("19_train_arm", arm="dsrl", overrides=TINY)
+    again = run_here("19_train_arm", arm="dsrl", overrides=",".join(TINY))
     assert again["directory"] == stage_3["directory"]
 
 
@@ -243,7 +248,7 @@ def test_overview_and_data_notebooks_run_through(stage_1):
 
 def test_complete_run_without_weights_needs_no_pictures(stage_1, capsys):
     folder, parameters = stage_1
-    run = folder / "results" / "smoke" / "runs" / preset("smoke", "sssr", overrides=TINY.split(",")).run_id
+    run = folder / "results" / "smoke" / "runs" / tiny("sssr").run_id
     (run / "final.safetensors").rename(run / "elsewhere")
     assert run_here("11_stage1_sssr", **parameters)["shown"] == []
     shown = capsys.readouterr().out

@@ -1,6 +1,7 @@
 """Predictions as files, and files of weights: through the command line, with good pictures and with bad ones."""
 
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -21,19 +22,21 @@ from dsrl_lib.deploy.pretrained import from_pretrained, open_weights
 from dsrl_lib.deploy.prune import prune
 from dsrl_lib.deploy.submit import submit
 from dsrl_lib.models.build import build_host
+from dsrl_lib.training import loop
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.resume import resume
 from study import manage
 from study.presets import preset
 
-SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1")
+SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1",
+         "optim.precision=fp32")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> Path:
     """Weights of an untrained DSRL network."""
     path = tmp_path_factory.mktemp("weights") / "dsrl.safetensors"
-    config = preset("smoke", "dsrl", overrides=(*SMALL, "optim.precision=fp32"))
+    config = preset("smoke", "dsrl", overrides=SMALL)
     network.save(network.build(config), config, path)
     return path
 
@@ -267,7 +270,7 @@ def test_pruning_keeps_the_answer(file, tmp_path, fold):
 
 @pytest.mark.parametrize("name", ["ddrnet23_slim", "deeplabv3plus_mobilenetv2"])
 def test_folding_keeps_the_answer_of_other_hosts(tmp_path, name):
-    config = preset("smoke", "lr", name, overrides=(*SMALL, "optim.precision=fp32"))
+    config = preset("smoke", "lr", name, overrides=SMALL)
     model = network.build(config)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -291,30 +294,32 @@ def test_what_a_file_holds(file):
     assert parts["host"] > 0.5 and f"{sum(p.numel() for p in model.parameters()):,}" in tree
 
 
-@pytest.fixture
-def cut_off(results) -> Path:
+class StopError(Exception):
+    """The run was stopped."""
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> Path:
     """A run that was stopped after its first epoch."""
-    config = preset("smoke", "lr", overrides=SMALL)
-    directory = runs.folder(config)
-
-    class StopError(Exception):
-        pass
-
-    import dsrl_lib.training.loop as training
-
-    original = training.save_checkpoint
+    original = loop.save_checkpoint
 
     def save_and_stop(state, directory):
         original(state, directory)
         raise StopError
 
-    training.save_checkpoint = save_and_stop
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DSRL_RESULTS", str(tmp_path_factory.mktemp("stopped")))
+        patch.setattr(loop, "save_checkpoint", save_and_stop)
+        config = preset("smoke", "lr", overrides=SMALL)
         with pytest.raises(StopError):
             fit(config, device="cpu", progress=False)
-    finally:
-        training.save_checkpoint = original
-    return directory
+        return runs.folder(config)
+
+
+@pytest.fixture
+def cut_off(stopped, results) -> Path:
+    """A copy of that run in the results folder of the test."""
+    return shutil.copytree(stopped, results / "smoke" / "runs" / stopped.name)
 
 
 def test_runs_are_listed_compared_resumed_and_deleted(command_line, cut_off):

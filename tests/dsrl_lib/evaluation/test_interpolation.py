@@ -6,18 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tiny_runs import TINY, tiny
 
 from dsrl_lib import runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation import interpolation
 from dsrl_lib.evaluation.interpolation import METHODS, interpolation_quality, upsample
-from dsrl_lib.training.fit import fit
 from study.catalogue import input_key
 from study.figures import arm_plots
 from study.presets import preset
 from study.report import tables
-
-TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1")
 
 
 def test_upsampling_by_hand():
@@ -63,10 +61,9 @@ def test_psnr_by_hand_and_only_once(tmp_path, monkeypatch):
         interpolation_quality(split, preset("smoke", "sssr_sisr", overrides=(*TINY, "data.height=48")))
 
 
-def test_a_run_with_a_sisr_branch_records_it_and_any_other_does_not(results):
-    plain = preset("smoke", "sssr", overrides=TINY)
-    sisr = replace(preset("smoke", "sssr_sisr", overrides=TINY), warm_start=None)
-    metrics = [runs.read_json(fit(c, device="cpu", progress=False) / "metrics.json") for c in (plain, sisr)]
+def test_a_run_with_a_sisr_branch_records_it_and_any_other_does_not(trained):
+    plain, sisr = tiny("sssr"), tiny("sssr_sisr")
+    metrics = [runs.read_json(trained(config) / "metrics.json") for config in (plain, sisr)]
     for split in ("val", "test"):
         assert metrics[0][split].keys() == {"miou", "iou", "psnr", "ssim"}
         expected = interpolation_quality(load_split("streets", split), sisr)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from tiny_runs import tiny
 
 import dsrl_lib.training.loop as loop
 from dsrl_lib import network, runs
-from dsrl_lib.config import Config
 from dsrl_lib.data.split import load_split
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.calibration import calibrate
@@ -21,16 +21,9 @@ from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.resume import resume
 from dsrl_lib.training.signals import StoppedError
 from dsrl_lib.training.state import RunState
-from study.presets import preset
 
-TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1",
-        "optim.precision=fp32")  # fmt: skip
 SHARES = ("loss.share_sisr=0.3", "loss.share_fa=0.1")
 CPU = torch.device("cpu")
-
-
-def tiny(arm: str, *overrides: str) -> Config:
-    return preset("smoke", arm, overrides=(*TINY, *overrides))
 
 
 def test_after_calibration_each_term_has_its_target_share():
@@ -66,10 +59,9 @@ def test_one_share_leaves_the_other_weight_as_it_is():
     assert state.weighted.loss.w1 == 0.7 and state.weighted.loss.w2 == state.weights["w2"] != config.loss.w2
 
 
-def test_a_run_records_its_weights_and_resumes_with_the_same_bits(tmp_path, monkeypatch):
+def test_a_run_records_its_weights_and_resumes_with_the_same_bits(trained, results, monkeypatch):
     config = tiny("dsrl_joint", *SHARES)
-    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "undisturbed"))
-    undisturbed = fit(config, device="cpu", progress=False)
+    undisturbed = trained(config)
     environment = runs.read_json(undisturbed / "env.json")
     weights, start = environment["loss_weights"], environment["gradients_at_start"]
     assert start["gradient_mse"] == pytest.approx(0.3 * start["gradient_ce"], rel=1e-3)
@@ -77,7 +69,6 @@ def test_a_run_records_its_weights_and_resumes_with_the_same_bits(tmp_path, monk
     assert history["w1"].tolist() == pytest.approx([weights["w1"]] * len(history), rel=1e-5)
     assert runs.read_config(undisturbed) == config and config.loss.w1 != weights["w1"]
 
-    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "stopped"))
     real, calls = loop.loss_terms, []
 
     def counted(*arguments):

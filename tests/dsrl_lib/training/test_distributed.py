@@ -6,30 +6,27 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny_runs import TINY, tiny
 
 from dsrl_lib import network, runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.paths import root
-from dsrl_lib.training import checkpoint, loop
+from dsrl_lib.training import checkpoint, launch, loop
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.signals import StoppedError
-from study.presets import preset
+from study.execution import warm
 from study.train import train_with_parents
 
-TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1",
-        "optim.precision=fp32")  # fmt: skip
 CHAIN = ("sssr", "sssr_sisr", "dsrl")
-
-
-def tiny(arm: str, *overrides: str):
-    return preset("smoke", arm, overrides=(*TINY, *overrides))
 
 
 PROGRAM = """
@@ -65,14 +62,27 @@ with distributed.group(torch.device("cpu")):
 """
 
 
+def torchrun(python_m: list[str], processes: int) -> list[str]:
+    """What starts the command that follows so many times. All processes are forked."""
+    return [*python_m, "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "--no-python"]
+
+
+@pytest.fixture
+def forked(python_m: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes of `fit(devices=2)` are forked."""
+
+    def command(arguments: Sequence[str], processes: int) -> list[str]:
+        return [*torchrun(python_m, processes), *python_m, "dsrl_lib", *arguments]
+
+    monkeypatch.setattr(launch, "command", command)
+
+
 def together(python_m: list[str], folder: Path, processes: int, *arguments: str) -> dict[str, torch.Tensor]:
     """What PROGRAM finds in so many processes."""
     (folder / "program.py").write_text(PROGRAM)
-    torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "program.py"]
-    start = torchrun if processes > 1 else ["program"]
-    command = [*python_m, *start, f"{processes}.pt", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(root())}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    program = [*python_m, "program", f"{processes}.pt", *arguments]
+    command = [*torchrun(python_m, processes), *program] if processes > 1 else program
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return torch.load(folder / f"{processes}.pt")
 
@@ -86,7 +96,7 @@ def test_a_batch_in_two_parts_has_the_gradient_of_the_whole(python_m, tmp_path):
         torch.testing.assert_close(two[name], expected, rtol=0, atol=1e-5 * scale, equal_nan=True)
 
 
-def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
+def test_two_processes_train_as_one_does(forked, tmp_path, monkeypatch):
     """A chain of all three stages, so all loss terms, optimiser restarts, warm starts and validations."""
     found = []
     settings = ("model.sync_bn=true", "optim.optimizer=sgd", "optim.lr=0.002")  # Adam would enlarge what is rounded
@@ -104,7 +114,7 @@ def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
     assert environments[1]["device"] == f"2 x {environments[0]['device']}"
 
 
-def test_the_scores_of_two_processes_are_those_of_the_saved_network(results):
+def test_the_scores_of_two_processes_are_those_of_the_saved_network(forked, results):
     """Without synchronised batch norm each process has running statistics of its own: the first one's count."""
     directory = fit(tiny("lr"), device="cpu", devices=2, progress=False)
     model, config = network.load(directory / "final.safetensors")
@@ -116,12 +126,9 @@ def test_the_scores_of_two_processes_are_those_of_the_saved_network(results):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-def test_a_run_that_is_asked_to_stop_goes_on_from_that_step(tmp_path, monkeypatch, number):
+def test_a_run_that_is_asked_to_stop_goes_on_from_that_step(trained, results, monkeypatch, number):
     config, handler = tiny("lr"), signal.getsignal(number)
-    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "undisturbed"))
-    undisturbed = fit(config, device="cpu", progress=False)
-
-    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "stopped"))
+    undisturbed = trained(config)
     real, calls = loop.loss_terms, []
 
     def counted(*arguments):
@@ -145,12 +152,9 @@ def assert_same(one: Path, two: Path) -> None:
     assert (one / "counts_test.npz").read_bytes() == (two / "counts_test.npz").read_bytes()
 
 
-def test_a_truncated_checkpoint_falls_back_to_the_one_before(tmp_path, monkeypatch):
+def test_a_truncated_checkpoint_falls_back_to_the_one_before(trained, results, monkeypatch):
     config = tiny("lr")
-    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "undisturbed"))
-    undisturbed = fit(config, device="cpu", progress=False)
-
-    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "damaged"))
+    undisturbed = trained(config)
     real, calls = loop.loss_terms, []
 
     def poisoned(*arguments):
@@ -175,10 +179,10 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_notebook_whose_job_ends_leaves_a_checkpoint(results, tmp_path, number):
-    """Signalled is papermill alone, or it and its kernel, as by a scheduler."""
-    settings = (*TINY[:-2], "optim.epochs=40", "optim.precision=fp32")
-    config = preset("smoke", "lr", overrides=settings)
+def test_a_notebook_whose_job_ends_leaves_a_checkpoint(python_m, results, tmp_path, number):
+    """Signalled is papermill alone, or it and its kernel, as by a scheduler. The kernel is forked."""
+    settings = (*TINY, "optim.epochs=40")
+    config = tiny("lr", "optim.epochs=40")
     notebook = root() / "notebooks" / "19_train_arm.ipynb"
     parameters = {"arm": "lr", "device": "cpu", "workers": 1, "overrides": ",".join(settings)}
     words = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
@@ -187,6 +191,7 @@ def test_a_notebook_whose_job_ends_leaves_a_checkpoint(results, tmp_path, number
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env=os.environ | {warm.VARIABLE: python_m[-1]},
     )
     last = runs.folder(config) / "last.pt"
     while process.poll() is None and not last.exists():
@@ -206,17 +211,34 @@ def kernels_of(parent: int) -> list[int]:
     return [int(pid) for pid in children.split()]
 
 
-def test_two_processes_stop_together_and_go_on(results):
-    settings = [word for item in (*TINY, "model.frozen_bn=true", "optim.epochs=3") for word in ("--set", item)]
+LONGER = ("model.frozen_bn=true", "optim.epochs=3")
+
+
+def stop_once_saved(directory: Path, process: int) -> None:
+    while not (directory / "last.pt").exists():
+        time.sleep(0.05)
+    os.kill(process, signal.SIGTERM)
+
+
+def test_two_processes_stop_together_and_go_on(forked, results):
+    config = tiny("lr", *LONGER)
+    directory = runs.folder(config)
+    Thread(target=stop_once_saved, args=(directory, os.getpid()), daemon=True).start()
+    with pytest.raises(RuntimeError, match="asked to stop after step"):
+        fit(config, device="cpu", devices=2, progress=False)
+    assert not runs.is_complete(directory) and checkpoint.exists(directory)
+    assert runs.is_complete(fit(config, device="cpu", devices=2, progress=False))
+
+
+@pytest.mark.endurance
+def test_the_command_line_starts_and_stops_processes_that_are_not_forked(results):
+    settings = [word for item in (*TINY, *LONGER) for word in ("--set", item)]
     command = [sys.executable, "-m", "study", "train", "--arm", "lr", "--device", "cpu", "--devices", "2", *settings]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    directory = runs.folder(tiny("lr", "model.frozen_bn=true", "optim.epochs=3"))
-    while process.poll() is None and not (directory / "last.pt").exists():
-        time.sleep(0.05)
-    process.terminate()
-    _, errors = process.communicate(timeout=60)
+    directory = runs.folder(tiny("lr", *LONGER))
+    Thread(target=stop_once_saved, args=(directory, process.pid), daemon=True).start()
+    _, errors = process.communicate()
     assert process.returncode == 1 and "asked to stop after step" in errors, errors
-    assert not runs.is_complete(directory) and checkpoint.exists(directory)
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and runs.is_complete(directory), done.stderr
 

@@ -5,6 +5,7 @@ import copy
 import pandas as pd
 import pytest
 import torch
+from tiny_runs import TINY, tiny
 from torch import nn
 
 import dsrl_lib.training.loop as loop
@@ -15,17 +16,9 @@ from dsrl_lib.training.gradient_shares import encoder_norms, fixed_batch, gradie
 from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.state import RunState
 from study.__main__ import app
-from study.presets import preset
 from study.shares import shares_table
-from study.train import train_with_parents
 
-TINY = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1",
-        "optim.precision=fp32")  # fmt: skip
 CPU = torch.device("cpu")
-
-
-def tiny(arm: str, *overrides: str):
-    return preset("smoke", arm, overrides=(*TINY, *overrides))
 
 
 def test_norms_on_a_toy_network_by_two_backward_passes():
@@ -87,10 +80,9 @@ def test_measuring_changes_nothing(host):
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_a_run_of_several_terms_records_its_shares_and_trains_with_the_same_bits(tmp_path, monkeypatch):
+def test_a_run_of_several_terms_records_its_shares_and_trains_with_the_same_bits(trained, results, monkeypatch):
     config = tiny("dsrl_joint")
-    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "measured"))
-    measured = fit(config, device="cpu", progress=False)
+    measured = trained(config)
     history = pd.read_csv(measured / "history.csv")
     names = ["ce", "mse", "fa"]
     assert (history[[f"share_{name}" for name in names]].sum(axis=1) - 1).abs().max() < 1e-5
@@ -102,7 +94,6 @@ def test_a_run_of_several_terms_records_its_shares_and_trains_with_the_same_bits
         gradient_norms(model, fixed_batch(load_split("streets", "train"), config, CPU), config)["mse"]
     )
 
-    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "not measured"))
     monkeypatch.setattr(loop, "measure_gradients", lambda *_: {})
     plain = fit(config, device="cpu", progress=False)
     pair = [network.read(directory / "final.safetensors")[0] for directory in (measured, plain)]
@@ -110,23 +101,24 @@ def test_a_run_of_several_terms_records_its_shares_and_trains_with_the_same_bits
     assert "share_ce" not in pd.read_csv(plain / "history.csv")
 
 
-def test_a_run_of_one_term_has_the_columns_of_old(results):
-    directory = fit(tiny("sssr"), device="cpu", progress=False)
+def test_a_run_of_one_term_has_the_columns_of_old(trained):
+    directory = trained(tiny("sssr"))
     head = (directory / "history.csv").read_text().splitlines()[0]
     assert head == "epoch,step,lr,loss,ce,aux,mse,fa,images_per_s,val_miou,val_psnr"
     assert "gradients_at_start" not in runs.read_json(directory / "env.json")
 
 
-def test_the_command_prints_the_start_of_any_arm_and_the_end_of_a_trained_one(results, capsys):
+def test_the_command_prints_the_start_of_any_arm_and_the_end_of_a_trained_one(trained, results, monkeypatch, capsys):
     config = tiny("sssr_sisr")
     with pytest.raises(FileNotFoundError, match="train that one first"):
         shares_table(config, "cpu")
-    train_with_parents(config, device="cpu", progress=False)
+    monkeypatch.setenv("DSRL_RESULTS", str(trained(config).parents[2]))
     table = shares_table(config, "cpu")
     assert table["at"].tolist() == ["start"] * 2 + ["end"] * 2 and table["term"].tolist() == ["ce", "mse"] * 2
     last = pd.read_csv(runs.folder(config) / "history.csv").iloc[-1]
     end = table[table["at"] == "end"].set_index("term")
     assert end.loc["mse", "share"] == pytest.approx(last["share_mse"], rel=1e-3)
+    monkeypatch.setenv("DSRL_RESULTS", str(results))  # of an arm that is not trained there
     settings = [word for item in TINY for word in ("--set", item)]
     app.cli(args=["shares", "--arm", "dsrl_joint", "--device", "cpu", *settings], prog="study")
     assert len(capsys.readouterr().out.splitlines()) == 4

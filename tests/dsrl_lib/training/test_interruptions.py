@@ -5,7 +5,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,24 +20,21 @@ from dsrl_lib.training.loop import NonFiniteLossError
 from study.presets import preset
 
 
-def test_a_run_killed_at_any_moment_ends_bit_identical(tmp_path, monkeypatch):
-    config = tiny("sssr", "optim.epochs=2")
-    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "undisturbed"))
-    undisturbed = fit(config, progress=False)
-
-    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "killed"))
-    directory = runs.folder(config)
-    program = (
+def test_a_run_killed_at_any_moment_ends_bit_identical(python_m, trained, results, tmp_path):
+    overrides = ("optim.epochs=2", "optim.precision=bf16")
+    config = tiny("sssr", *overrides)
+    undisturbed, directory = trained(config), runs.folder(config)
+    (tmp_path / "program.py").write_text(
         "import sys, dsrl_lib.training.loop\n"
         "from study.presets import preset\n"
         "from dsrl_lib.training.fit import fit\n"
         "dsrl_lib.training.loop.CHECKPOINT_SECONDS = 0  # after every step\n"
-        "fit(preset('smoke', 'sssr', overrides=sys.argv[1:]), progress=False)"
+        "fit(preset('smoke', 'sssr', overrides=sys.argv[1:]), device='cpu', progress=False)"
     )
-    command = [sys.executable, "-c", program, *TINY, "optim.epochs=2"]
+    command = [*python_m, "program", *TINY, *overrides]
     moments, rng = [], random.Random(0)
     for _ in range(2):
-        process = subprocess.Popen(command, env=os.environ | {"PYTHONWARNINGS": "ignore"})
+        process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONWARNINGS": "ignore"})
         before = runs.read_json(directory / "config.json") if moments else None
         seen = (directory / "last.pt").stat().st_mtime_ns if (directory / "last.pt").exists() else 0
         while process.poll() is None:
@@ -53,7 +49,7 @@ def test_a_run_killed_at_any_moment_ends_bit_identical(tmp_path, monkeypatch):
         moments.append(checkpoint.load(directory)["step"])
     assert 0 < moments[0] < moments[1] < 8
     assert not runs.is_complete(directory)
-    assert_same(fit(config, progress=False), undisturbed)
+    assert_same(fit(config, device="cpu", progress=False), undisturbed)
 
 
 def test_two_processes_never_write_one_run(results, capfd):
@@ -110,10 +106,10 @@ def small_disk(tmp_path, monkeypatch):
     subprocess.run(["umount", "--lazy", folder], check=True)  # a board of TensorBoard may still be open
 
 
-def test_a_disk_that_fills_up_loses_no_finished_run(small_disk, tmp_path):
-    finished = fit(tiny("lr"), device="cpu", progress=False)
+def test_a_disk_that_fills_up_loses_no_finished_run(trained, small_disk, tmp_path):
+    finished = shutil.copytree(trained(tiny("lr")), runs.folder(tiny("lr")))
     before = content(finished)
-    config = preset("smoke", "lr", seed=1, overrides=(*TINY, "optim.epochs=1"))
+    config = preset("smoke", "lr", seed=1, overrides=TINY)
     room = shutil.disk_usage(tmp_path / "results").free - 300_000  # bytes: less than the weights of a run
     (tmp_path / "results" / "other").write_bytes(bytes(room))
     with pytest.raises(OSError, match="No space left on device; what was there before is kept; make room and give"):

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import dsrl_lib.training.loop as training
 from dsrl_lib import network
+from dsrl_lib.config import Config
 from dsrl_lib.data.split import load_split
 from dsrl_lib.losses import criterion as criterion_file
 from dsrl_lib.losses.criterion import frequency_weights
@@ -88,6 +89,30 @@ class CountReads(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         self.number += function is torch.ops.aten._local_scalar_dense.default
         return function(*args, **(kwargs or {}))
+
+
+def after_steps(config: Config, number: int) -> tuple[training.RunState, list[dict[str, float]]]:
+    """A new run after so many steps, and the terms of each."""
+    split = load_split("streets", "train")
+    state = training.RunState(config, split, torch.device("cpu"))
+    given = batches(split, config, range(number), 0, state.device, 0)
+    return state, [training.train_step(state, batch)[0] for batch in given]
+
+
+@pytest.mark.parametrize("loss", ["focal", "ohem"])
+def test_other_losses_train(loss):
+    config = tiny("sssr", f"loss.segmentation={loss}")
+    start = network.build(config).state_dict()
+    state, terms = after_steps(config, 2)
+    assert all(np.isfinite(step["ce"]) for step in terms)
+    assert any(not torch.equal(value, start[name]) for name, value in state.network.state_dict().items())
+
+
+def test_frozen_batch_norms_stay_as_they_start():
+    config = tiny("sssr", "model.frozen_bn=true")
+    start = {k: v for k, v in network.build(config).state_dict().items() if ".bn." in k}
+    end = after_steps(config, 2)[0].network.state_dict()
+    assert start and all(torch.equal(value, end[name]) for name, value in start.items())
 
 
 def test_a_non_finite_loss_changes_neither_weights_nor_optimiser(monkeypatch):

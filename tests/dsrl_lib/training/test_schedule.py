@@ -8,18 +8,17 @@ import torch
 from tiny_runs import tiny
 
 from dsrl_lib import network
-from dsrl_lib.training.fit import fit
 from dsrl_lib.training.schedule import decay, learning_rate, make_optimizer
 from study.presets import preset
 from study.train import train_with_parents
 
 
-def test_the_schedule_is_polynomial_over_all_stages(results):
-    history = pd.read_csv(fit(tiny("lr", "optim.lr=0.002"), progress=False) / "history.csv")
+def test_the_schedule_is_polynomial_over_all_stages(trained):
+    history = pd.read_csv(trained(tiny("lr")) / "history.csv")
     steps = 3 * 64 // 16  # the arm's three epochs of 64 images in batches of 16
     assert history["step"].iloc[-1] == steps
     for step, rate in zip(history["step"], history["lr"], strict=True):
-        assert rate == pytest.approx(2e-3 * (1 - (step - 1) / steps) ** 0.9, rel=1e-4)
+        assert rate == pytest.approx(4e-3 * (1 - (step - 1) / steps) ** 0.9, rel=1e-4)
     last = preset("smoke", "dsrl", overrides=["optim.epochs=2", "optim.lr=0.002"])
     rates = [learning_rate(last, step, 10, epochs_before=4) for step in (0, 10, 19)]
     assert rates == pytest.approx([2e-3 * part**0.9 for part in (1 / 3, 1 / 6, 1 / 60)])
@@ -82,11 +81,11 @@ def test_a_schedule_that_ends_too_early_shows_before_any_stage_is_trained(result
     assert not results.exists()
 
 
-def test_stages_are_one_long_run_cut_in_pieces(results):
+def test_stages_are_one_long_run_cut_in_pieces(trained):
     """A run of three stages is bit-equal to a chain of runs: same samples, learning rates, fresh optimisers."""
     chain = tiny("sssr_long")  # a stage, then two more from its weights
     alone = dataclasses.replace(chain, arm="sssr_random", warm_start=None,
                                 optim=dataclasses.replace(chain.optim, epochs=3))  # fmt: skip
-    directories = [train_with_parents(config, progress=False) for config in (chain, alone)]
+    directories = [trained(config) for config in (chain, alone)]
     pair = [network.read(directory / "final.safetensors")[0] for directory in directories]
     assert all(torch.equal(pair[0][name], pair[1][name]) for name in pair[1])

@@ -86,6 +86,7 @@ def test_a_study_runs_on_slurm_as_it_does_here(tmp_path: Path, slurm: slurm_node
     assert (status, steps) == (0, ["sssr_sisr s0", "collect", "claims", "41_main_results", "90_audit"]), text
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("slurm", [True], indirect=True, ids=["sacct"])
 def test_jobs_killed_in_every_way_end_as_undisturbed_ones(tmp_path: Path, slurm: slurm_node.Node):
     """The whole study, twenty kills, both Slurms: half an hour of `python tests/helpers/slurm_kills.py`."""
@@ -97,6 +98,7 @@ def test_jobs_killed_in_every_way_end_as_undisturbed_ones(tmp_path: Path, slurm:
     assert different == []
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("slurm", [False], indirect=True, ids=["squeue"])
 def test_the_documented_array_trains_every_run(tmp_path: Path, slurm: slurm_node.Node):
     study = slurm_kills.Study(tmp_path / "clone")

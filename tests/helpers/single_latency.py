@@ -1,0 +1,5 @@
+"""Once this is imported, each network is timed once: no test reads a median, a third of the time of a tiny run."""
+
+from dsrl_lib.evaluation import cost
+
+cost.WARM_UP, cost.REPEATS = 0, 1
