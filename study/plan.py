@@ -21,6 +21,7 @@ OTHER_ARMS = "19_train_arm"
 MEASURED_ON = {"cpu": "one thread of a small server", "cuda": "a GPU (a guess: not measured yet)"}
 START_SECONDS, START_GIB = 20.0, 1.0
 SISR_FACTOR, FA_FACTOR = 1.2, 1.15  # what the auxiliary branches add to a step
+SAMPLING_FACTOR = 1.6  # what sampling the frame and the way back to its pixels add
 EVALUATION_FACTOR = 3  # the speed of evaluation over that of training
 
 
@@ -151,6 +152,7 @@ def _seconds(config: Config, device: str) -> float:
     evaluated = evaluated_images * data.height * data.width * scale
     speed = HOSTS[model.host].speed[device]
     factor = (SISR_FACTOR if model.sisr else 1.0) * (FA_FACTOR if model.fa else 1.0)
+    factor *= SAMPLING_FACTOR if config.downsampling.locations != "none" else 1.0
     return START_SECONDS + (trained * factor + evaluated / EVALUATION_FACTOR) / speed
 
 

@@ -1,6 +1,8 @@
 """A data set of propagated pairs, written as folders: any profile trains on it by its name."""
 
 import re
+import shutil
+import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +13,10 @@ from tqdm import tqdm
 
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.images import find_pictures, read_picture
-from dsrl_lib.data.propagation import FLOWS, TOLERANCE, propagate
+from dsrl_lib.data.propagation import TOLERANCE, FlowEstimator, flow_estimator, propagate
 from dsrl_lib.data.sequences import LIST
-from dsrl_lib.data.split import Split, load_split
-from dsrl_lib.paths import CLASSES, DataError
+from dsrl_lib.data.split import SPLITS, Split, load_split
+from dsrl_lib.paths import CLASSES, DataError, check_folder
 
 SUFFIX = "_leftImg8bit"
 """Of Cityscapes' images, behind the name of the frame."""
@@ -58,32 +60,34 @@ def write_propagated(
 
     video: a folder with the frames of the videos, under the names of the labelled ones and with the same numbering.
     steps: pairs on each side of a labelled frame, where the video has frames. flow: one of FLOWS. joint, tolerance: as
-    for `propagate`. The files appear one by one, classes.txt last: without it the folder is no data set.
+    for `propagate`. The folder appears whole or not at all.
 
-    ValueError for an unknown flow or no steps. DataError if `out` holds a data set already, if the video holds none of
-    the labelled frames, or if its frames are of another size.
+    ValueError for an unknown flow or no steps, and errors of `flow_estimator`. DataError if `out` holds files already,
+    if the video holds none of the labelled frames, or if its frames are of another size.
     """
-    if flow not in FLOWS:
-        raise ValueError(f"flow = {flow!r}; allowed: {', '.join(FLOWS)}")
+    estimator = flow_estimator(flow)
     if steps < 1:
         raise ValueError(f"steps = {steps}; allowed: 1 or more")
-    if (out / CLASSES).exists():
-        raise DataError(f"{out} holds a data set already: choose another folder, or remove it")
+    check_folder(out, "out")
+    if out.exists() and any(out.iterdir()):
+        raise DataError(f"{out} holds files already: choose another folder, or remove it")
     train, frames = load_split(dataset, "train"), Video(video)
     known = [name for name in train.names if name in frames.place]
     if not known:
         raise DataError(f"{video} holds no frame of the train split of {dataset}, such as {train.names[0]}")
-    lines, counts = [], {}
-    for split in ("train", "val", "test"):
-        loaded = train if split == "train" else load_split(dataset, split)
-        pairs = list(_write_split(loaded, out / split))
-        if split == "train":
-            pairs += _write_pairs(loaded, frames, out / split, steps, flow, joint, tolerance)
-        lines += [f"{name}\t{sequence}\n" for name, sequence in pairs]
-        counts[split] = len(pairs)
-    (out / LIST).write_text("".join(dict.fromkeys(lines)), "utf-8")
-    (out / CLASSES).write_text("".join(f"{name}\n" for name in class_table(dataset).classes), "utf-8")
-    return counts
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        written = {split: _write_split(load_split(dataset, split), partial / split) for split in SPLITS}
+        written["train"] += _write_pairs(train, frames, partial / "train", steps, estimator, joint, tolerance)
+        lines = dict.fromkeys(f"{name}\t{sequence}\n" for pairs in written.values() for name, sequence in pairs)
+        (partial / LIST).write_text("".join(lines), "utf-8")
+        (partial / CLASSES).write_text("".join(f"{name}\n" for name in class_table(dataset).classes), "utf-8")
+        partial.chmod(0o755)  # a temporary folder is private by default
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return {split: len(pairs) for split, pairs in written.items()}
 
 
 def _write_split(split: Split, folder: Path) -> list[tuple[str, str]]:
@@ -93,7 +97,7 @@ def _write_split(split: Split, folder: Path) -> list[tuple[str, str]]:
 
 
 def _write_pairs(
-    split: Split, video: Video, folder: Path, steps: int, flow: str, joint: bool, tolerance: float
+    split: Split, video: Video, folder: Path, steps: int, flow: FlowEstimator, joint: bool, tolerance: float
 ) -> list[tuple[str, str]]:
     written = []
     for i, name in enumerate(tqdm(split.names, "propagate", leave=False)):
@@ -102,7 +106,7 @@ def _write_pairs(
             if any(frame.shape != frames[0].shape for frame in frames):
                 size = " x ".join(map(str, frames[0].shape[:2]))
                 raise DataError(f"frames beside {video.paths[name]} are not of the size of {name}, {size}")
-            pairs = propagate(frames, split.labels[i], FLOWS[flow], joint=joint, tolerance=tolerance)
+            pairs = propagate(frames, split.labels[i], flow, joint=joint, tolerance=tolerance)
             for k, (image, labels) in enumerate(pairs, start=1):
                 _save(folder, f"{name}_step{sign * k:+d}", image, labels)
                 written.append((f"{name}_step{sign * k:+d}", split.sequences[i]))

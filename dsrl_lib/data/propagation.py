@@ -9,6 +9,7 @@ A flow is backward: float32 (H, W, 2), for each pixel of a later frame the rows 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -28,13 +29,10 @@ RAFT = "raft/raft_large_C_T_SKHT_V2-ff5fadd5.pth"
 
 
 def dis_flow(frame: np.ndarray, source: np.ndarray) -> Flow:
-    """OpenCV's DIS (Kroeger et al., ECCV 2016) on the CPU. ImportError that says what to install, without OpenCV."""
+    """OpenCV's DIS (Kroeger et al., ECCV 2016) on the CPU. RuntimeError that says what to install, without OpenCV."""
     # DEVIATION: joint propagation takes optical flow (DIS, or RAFT), composes it and warps once. The original (Zhu et
     # al.) predicts motion with a network of its own and warps its last output again at each step.
-    try:
-        import cv2  # lazy: only propagation needs it
-    except ImportError as error:
-        raise ImportError(f"flow = dis needs OpenCV: pip install opencv-python-headless ({error})") from error
+    cv2 = _opencv()
     grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (frame, source)]
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return estimator.calc(*grey, None)[..., ::-1]  # (H, W, 2), rows first
@@ -52,6 +50,14 @@ def raft_flow(frame: np.ndarray, source: np.ndarray) -> Flow:
     return (flow * torch.tensor([height / sides[0], width / sides[1]])).numpy()  # (H, W, 2)
 
 
+def _opencv() -> ModuleType:
+    try:
+        import cv2  # lazy: only propagation needs it
+    except ImportError as error:
+        raise RuntimeError(f"flow = dis needs OpenCV: pip install opencv-python-headless ({error})") from error
+    return cv2
+
+
 @cache
 def _raft() -> torch.nn.Module:
     from torchvision.models.optical_flow import raft_large  # lazy: slow to import
@@ -64,7 +70,19 @@ def _raft() -> torch.nn.Module:
     return network.eval()
 
 
-FLOWS: dict[str, FlowEstimator] = {"dis": dis_flow, "raft": raft_flow}
+FLOWS: dict[str, tuple[FlowEstimator, Callable[[], object]]] = {
+    "dis": (dis_flow, _opencv), "raft": (raft_flow, _raft)
+}  # fmt: skip
+"""By name: how flow is estimated, and what fails at once if that cannot work here."""
+
+
+def flow_estimator(name: str) -> FlowEstimator:
+    """One of FLOWS. ValueError for another name; RuntimeError or FileNotFoundError if what it needs is not here."""
+    if name not in FLOWS:
+        raise ValueError(f"flow = {name!r}; allowed: {', '.join(FLOWS)}")
+    estimator, needs = FLOWS[name]
+    needs()
+    return estimator
 
 
 def composed(first: Flow, then: Flow) -> Flow:

@@ -77,7 +77,8 @@ def without_labels(model: nn.Module) -> Callable[[Tensor], dict[str, Tensor]]:
     part = getattr(model, "downsampling", None)
     if part is None or not part.given:
         return model
-    return partial(model, locations=uniform_locations((part.settings.rows, part.settings.columns))[None])
+    uniform = uniform_locations((part.settings.rows, part.settings.columns))[None]
+    return partial(model, locations=uniform.to(next(model.parameters()).device))
 
 
 def example_input(config: Config) -> Tensor:

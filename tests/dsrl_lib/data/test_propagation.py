@@ -1,5 +1,8 @@
 """Propagation of images and labels: hand-made motions, a general warp as oracle, and the data set that is written."""
 
+import sys
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +10,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from written_frames import save
 
 from dsrl_lib.data.propagated_set import Video, write_propagated
-from dsrl_lib.data.propagation import composed, consistent, dis_flow, motions, nearest_labels, propagate, sampled
+from dsrl_lib.data.propagation import FLOWS, composed, consistent, dis_flow, motions, nearest_labels, propagate, sampled
 from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.propagation import propagation_quality
 from dsrl_lib.metrics import VOID
@@ -122,8 +125,8 @@ def data(tmp_path, monkeypatch):
 @pytest.mark.parametrize("joint", [True, False])
 def test_the_data_set_that_is_written_can_be_trained_on(data, monkeypatch, joint):
     frames, labels = street(5)
-    monkeypatch.setattr("dsrl_lib.data.propagated_set.FLOWS", {"dis": lambda a, b: flow_of(frames, a, b)})
-    counts = write_propagated("mine", data / "video", data / "data" / "more", steps=3, joint=joint)
+    monkeypatch.setitem(FLOWS, "exact", (lambda a, b: flow_of(frames, a, b), lambda: None))
+    counts = write_propagated("mine", data / "video", data / "data" / "more", steps=3, flow="exact", joint=joint)
     assert counts == {"train": 5, "val": 1, "test": 1}  # two frames on each side are there
     split = load_split("more", "train")
     assert split.names == [f"drive_10{end}" for end in ("", "_step+1", "_step+2", "_step-1", "_step-2")]
@@ -132,8 +135,8 @@ def test_the_data_set_that_is_written_can_be_trained_on(data, monkeypatch, joint
     assert np.array_equal(split.labels[1][2:, 3:], labels[3][2:, 3:])
     assert np.array_equal(split.images[4], frames[0]) is not joint
     assert np.array_equal(load_split("more", "val").labels[0], labels[2])
-    with pytest.raises(RuntimeError, match="holds a data set already"):
-        write_propagated("mine", data / "video", data / "data" / "more")
+    with pytest.raises(RuntimeError, match="holds files already"):
+        write_propagated("mine", data / "video", data / "data" / "more", flow="exact")
 
 
 def flow_of(frames, frame, source):
@@ -141,18 +144,26 @@ def flow_of(frames, frame, source):
     return np.broadcast_to(np.float32(STEP) * (places[0] - places[1]), (*SIZE, 2))
 
 
-def test_wrong_requests_are_explained(data):
+def test_wrong_requests_are_explained(data, monkeypatch):
+    monkeypatch.setitem(FLOWS, "none", (lambda a, b: np.zeros((*SIZE, 2), np.float32), lambda: None))
+    write = partial(write_propagated, "mine", flow="none")
     with pytest.raises(ValueError, match="flow = 'pwc'; allowed: dis, raft"):
-        write_propagated("mine", data / "video", data / "out", flow="pwc")
+        write(data / "video", data / "out", flow="pwc")
+    monkeypatch.setenv("DSRL_WEIGHTS", str(data / "no-weights"))
+    with pytest.raises(FileNotFoundError, match="flow = raft needs the weights"):
+        write(data / "video", data / "out", flow="raft")
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(RuntimeError, match="flow = dis needs OpenCV: pip install"):
+        write(data / "video", data / "out", flow="dis")
     with pytest.raises(ValueError, match="steps = 0; allowed: 1 or more"):
-        write_propagated("mine", data / "video", data / "out", steps=0)
+        write(data / "video", data / "out", steps=0)
     save(data / "elsewhere" / "drive_77.png", np.zeros((*SIZE, 3), np.uint8))
     with pytest.raises(RuntimeError, match="holds no frame of the train split of mine, such as drive_10"):
-        write_propagated("mine", data / "elsewhere", data / "out")
+        write(data / "elsewhere", data / "out")
     Image.new("RGB", (8, 8)).save(data / "video" / "drive_11.png")
     with pytest.raises(RuntimeError, match="not of the size of drive_10"):
-        write_propagated("mine", data / "video", data / "out")
-    assert not (data / "out" / "classes.txt").exists()
+        write(data / "video", data / "out")
+    assert {path.name for path in data.iterdir()} == {"cache", "data", "elsewhere", "video"}  # nothing half done
 
 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path):
