@@ -10,7 +10,7 @@ from dsrl_lib.config import Loss
 
 @dataclass(frozen=True)
 class Term:
-    """weight: a number, or the name of the setting in `config.Loss`. label and colour: for charts."""
+    """weight: a number, or the name of the setting in `settings.Loss`. label and colour: for charts."""
 
     weight: float | str
     label: str
