@@ -17,6 +17,8 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
         yield "model.pretrained", f"{', '.join(('none', *host.weights))} with model.host = {model.host}"
     if model.start != "none" and model.sisr_frozen:
         yield "model.start", "none with model.sisr_frozen, whose SISR head stays at its random start"
+    if model.start != "none" and config.downsampling.locations == "mean":
+        yield "model.start", "none with downsampling.locations = mean: a file would replace the locations of this data"
     if model.sssr_norm != "start" and model.sssr_head != "deconv":
         yield "model.sssr_norm", f"start with model.sssr_head = {model.sssr_head}, which has no batch norms"
     if model.fa and not (model.sssr and model.sisr):

@@ -116,6 +116,8 @@ def test_weights_that_cannot_start_a_run_are_refused(tmp_path):
     frozen = override(tiny("sssr_sisr_frozen"), "model.start", "0" * 64)
     with pytest.raises(ValueError, match=r"model.start = .*; allowed: none with model.sisr_frozen"):
         frozen.checked()
+    with pytest.raises(ValueError, match=r"none with downsampling.locations = mean"):
+        tiny("adaptive_mean", f"model.start={'0' * 64}")
 
 
 def test_a_run_finds_its_file_by_checksum_and_records_what_it_took(tmp_path, results, capsys):
