@@ -20,8 +20,6 @@ class Downsampler(nn.Module):
     settings: where the samples lie. scale: h / H = w / W, of any frame.
     """
 
-    new_at_warm_start = False
-
     def __init__(self, settings: Downsampling, scale: float) -> None:
         super().__init__()
         self.settings, self.scale = settings, scale

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from downsampling_cases import grids, linear, pixel_places, random
+from PIL import Image
 
 from dsrl_lib import network
 from dsrl_lib.config import Config, Data, Downsampling, Model, Optim
@@ -24,6 +25,7 @@ from dsrl_lib.models.downsampling.from_labels import jittered_locations, mean_lo
 from dsrl_lib.models.downsampling.locations import cell_areas, uniform_locations
 from dsrl_lib.models.downsampling.sampler import sample
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.models.host import Features
 
 FRAME = (48, 64)
 
@@ -56,8 +58,6 @@ class Scores(torch.nn.Module):
     classes, low_channels, deep_channels, last_channels, align_corners = 3, 3, 3, 3, False
 
     def features(self, x):
-        from dsrl_lib.models.host import Features
-
         return Features(x, x, x, aux=torch.nn.functional.avg_pool2d(x, 2))
 
     def classify(self, last):
@@ -195,8 +195,6 @@ def test_it_is_saved_pruned_and_predicts_but_is_not_exported(tmp_path):
     with pytest.raises(ValueError, match="cannot be exported: a loop"):
         export(model, config, tmp_path / "c.onnx", "onnx")
     oracle = settings("oracle")
-    from PIL import Image
-
     Image.fromarray(Memory().images[0]).save(tmp_path / "p.png")
     assert predict(model, config, [str(tmp_path / "p.png")], tmp_path / "out", progress=False).written == 1
     with pytest.raises(ValueError, match="allowed: dataset:split"):
