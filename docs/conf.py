@@ -19,4 +19,5 @@ html_static_path = ["docs/_static"]
 html_css_files = ["site.css"]
 html_js_files = ["enlarge.js"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False
