@@ -186,8 +186,10 @@ def load_run(folder: Path) -> Run:
     def read(name: str, kinds: Mapping[str, Any]) -> dict[str, Any]:
         try:
             return read_json(folder / name, kinds)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise DamagedRunError(f"{folder / name} cannot be read: {error}") from None
+        except ValueError as error:  # names the file
+            raise DamagedRunError(str(error)) from None
 
     config, env = read("config.json", _CONFIG), read("env.json", ENVIRONMENT)
     run = Run(folder, config, env, read("metrics.json", METRICS))

@@ -6,17 +6,19 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
+from dsrl_lib.allowed import at_least, check
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.propagation import TOLERANCE, FlowEstimator, flow_estimator, propagate
 from dsrl_lib.data.sequences import LIST
 from dsrl_lib.data.split import SPLITS, Split, load_split
 from dsrl_lib.paths import CLASSES, DataError, check_folder
+from dsrl_lib.progress import bar
 
 SUFFIX = "_leftImg8bit"
 """Of Cityscapes' images, behind the name of the frame."""
@@ -62,12 +64,12 @@ def write_propagated(
     steps: pairs on each side of a labelled frame, where the video has frames. flow: one of FLOWS. joint, tolerance: as
     for `propagate`. The folder appears whole or not at all.
 
-    ValueError for an unknown flow or no steps, and errors of `flow_estimator`. DataError if `out` holds files already,
+    ValueError for an unknown flow, no steps or a tolerance below 0, and errors of `flow_estimator`. DataError if `out` holds files already,
     if the video holds none of the labelled frames, or if its frames are of another size.
     """
     estimator = flow_estimator(flow)
-    if steps < 1:
-        raise ValueError(f"steps = {steps}; allowed: 1 or more")
+    check("steps", steps, Annotated[int, at_least(1)])
+    check("tolerance", tolerance, Annotated[float, at_least(0)])
     check_folder(out, "out")
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} holds files already: choose another folder, or remove it")
@@ -91,7 +93,7 @@ def write_propagated(
 
 
 def _write_split(split: Split, folder: Path) -> list[tuple[str, str]]:
-    for i, name in enumerate(tqdm(split.names, f"write {folder.name}", leave=False)):
+    for i, name in enumerate(bar(split.names, f"write {folder.name}", leave=False)):
         _save(folder, name, split.images[i], split.labels[i])
     return list(zip(split.names, split.sequences, strict=True))
 
@@ -100,7 +102,7 @@ def _write_pairs(
     split: Split, video: Video, folder: Path, steps: int, flow: FlowEstimator, joint: bool, tolerance: float
 ) -> list[tuple[str, str]]:
     written = []
-    for i, name in enumerate(tqdm(split.names, "propagate", leave=False)):
+    for i, name in enumerate(bar(split.names, "propagate", leave=False)):
         for sign in (1, -1) if name in video.place else ():
             frames = [split.images[i], *video.after(name, sign * steps)]
             if any(frame.shape != frames[0].shape for frame in frames):

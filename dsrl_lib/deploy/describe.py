@@ -25,7 +25,7 @@ def describe(path: Path) -> str:
     lines += [f"batch norms folded: {'yes' if 'folded' in found else 'no'}"]
     environment = path.parent / "env.json"
     if environment.exists():
-        lines += [f"environment: {environment.read_text().strip()}"]
+        lines += [f"environment: {environment.read_text(errors='replace').strip()}"]
     lines += [f"{len(tensors)} tensors, {sum(t.numel() for t in tensors.values()):,} values"]
     lines += [f"  {name}  {tuple(t.shape)}  {str(t.dtype).removeprefix('torch.')}" for name, t in tensors.items()]
     return "\n".join(lines)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from dsrl_lib import metrics
 from dsrl_lib.data.propagation import FlowEstimator, consistent, motions, nearest_labels
 from dsrl_lib.data.split import Split
 from dsrl_lib.evaluation.details import boundary_distance
 from dsrl_lib.metrics import VOID
+from dsrl_lib.progress import bar
 
 NEAR = 4
 """Pixels from a class boundary that count as near."""
@@ -29,7 +29,7 @@ def propagation_quality(
     """
     sums: dict[tuple[int, str], list] = {}
     starts = range(0, len(split) - min(steps), every)
-    for start in tqdm(starts, "propagate", disable=not progress):
+    for start in bar(starts, "propagate", disable=not progress):
         labels = np.asarray(split.labels[start])
         frames = [split.images[i] for i in range(start, min(start + max(steps) + 1, len(split)))]
         for step, flows in enumerate(motions(frames, flow), start=1):

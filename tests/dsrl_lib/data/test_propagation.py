@@ -155,8 +155,10 @@ def test_wrong_requests_are_explained(data, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(RuntimeError, match="flow = dis needs OpenCV: pip install"):
         write(data / "video", data / "out", flow="dis")
-    with pytest.raises(ValueError, match="steps = 0; allowed: 1 or more"):
+    with pytest.raises(ValueError, match="steps = 0; allowed: a whole number, 1 or more"):
         write(data / "video", data / "out", steps=0)
+    with pytest.raises(ValueError, match="tolerance = nan; allowed: a number 0 or more"):
+        write(data / "video", data / "out", tolerance=float("nan"))
     save(data / "elsewhere" / "drive_77.png", np.zeros((*SIZE, 3), np.uint8))
     with pytest.raises(RuntimeError, match="holds no frame of the train split of mine, such as drive_10"):
         write(data / "elsewhere", data / "out")
