@@ -64,8 +64,8 @@ def write_propagated(
     steps: pairs on each side of a labelled frame, where the video has frames. flow: one of FLOWS. joint, tolerance: as
     for `propagate`. The folder appears whole or not at all.
 
-    ValueError for an unknown flow, no steps or a tolerance below 0, and errors of `flow_estimator`. DataError if `out` holds files already,
-    if the video holds none of the labelled frames, or if its frames are of another size.
+    ValueError for an unknown flow, no steps or a tolerance below 0, and errors of `flow_estimator`. DataError if `out`
+    holds files already, if the video holds none of the labelled frames, or if its frames are of another size.
     """
     estimator = flow_estimator(flow)
     check("steps", steps, Annotated[int, at_least(1)])
