@@ -1,0 +1,185 @@
+"""Commands for a trained network: predict, evaluate, make it small, export it, time it."""
+
+# Every command is one call, and imports what it needs itself, so that --help loads no torch.
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from dsrl_lib.commands import Device, HostOfWeights, Weights
+from dsrl_lib.evaluation.augmentation import TTA
+
+Augmentation = Annotated[TTA, tyro.conf.arg(name="", help="Test-time augmentation.")]
+
+
+def predict(
+    sources: tyro.conf.Positional[tuple[str, ...]],
+    weights: Weights,
+    out: Path,
+    host: HostOfWeights = None,
+    tta: Augmentation = TTA(),  # noqa: B008
+    device: Device = "auto",
+) -> None:
+    """Predict images into DIR/{rgb,pred,compose,diff,sr}; a bad image is reported at the end (exit status 1).
+
+    Args:
+        sources: Images, folders, patterns, or dataset:split such as camvid:test.
+        out: The folder to write.
+    """
+    from dsrl_lib.deploy.predict import predict
+
+    model, config = _open(weights, host, device)
+    done = predict(model, config, sources, out, tta)
+    speed = done.written / max(done.seconds, 1e-9)
+    print(f"{done.written} images in {done.seconds:.1f} s, {speed:.1f} images/s: {out}")
+    if done.failed:
+        raise ValueError("\n  ".join([f"{len(done.failed)} images could not be predicted:", *done.failed]))
+
+
+def evaluate(
+    weights: Weights,
+    data: str,
+    split: str = "val",
+    out: Path | None = None,
+    host: HostOfWeights = None,
+    tta: Augmentation = TTA(),  # noqa: B008
+    device: Device = "auto",
+) -> None:
+    """Score weights on a split: IoU, precision and recall by class, mIoU, fwIoU, accuracy, cross entropy, trimap.
+
+    Args:
+        data: The data set: streets, camvid, cityscapes, kitti, voc, ... or one of your own (see data/README.md).
+        split: train, val or test.
+        out: A folder for scores.json, scores.csv, scores.txt and counts.npz.
+    """
+    from tempfile import TemporaryDirectory
+
+    from dsrl_lib.evaluation.report import split_report, write_report
+    from dsrl_lib.paths import check_folder
+
+    check_folder(out or Path(), "--out")
+    model, config = _open(weights, host, device)
+    report = split_report(model, config, data, split, tta)
+    source = {"weights": str(weights), "run": config.run_id, "data": data, "split": split}
+    with TemporaryDirectory() as nowhere:
+        print(write_report(report, out or Path(nowhere), source, tta), end="")
+
+
+def submit(
+    images: tyro.conf.Positional[Path],
+    weights: Weights,
+    out: Path,
+    host: HostOfWeights = None,
+    tta: Augmentation = TTA(),  # noqa: B008
+    device: Device = "auto",
+) -> None:
+    """Write the zip for the Cityscapes server: label ids of all 1525 test images, checked before it appears.
+
+    Args:
+        images: The folder leftImg8bit/test.
+        out: The zip to write.
+    """
+    from dsrl_lib.deploy.submit import submit
+
+    model, config = _open(weights, host, device)
+    print(f"{submit(model, config, images, out, tta)} label maps: {out}")
+
+
+def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path], fold: bool = False) -> None:
+    """Write what inference needs: no SISR head, no feature transform. Says sizes and MACs before and after.
+
+    Args:
+        source: Released weights (dsrl-camvid), a run or its id, or a .safetensors file of this library.
+        target: The .safetensors file to write.
+        fold: Also fold batch norms into convolutions; logits then agree up to rounding instead of bit by bit.
+    """
+    from dsrl_lib.deploy.pretrained import weights_path
+    from dsrl_lib.deploy.prune import prune
+
+    for name, size in zip(("before", "after"), prune(weights_path(source), target, fold), strict=True):
+        print(f"{name:7}{size.megabytes:8.2f} MB {size.parameters:>12,} parameters {size.macs / 1e6:>10.1f} M MACs")
+
+
+def inspect(file: tyro.conf.Positional[Path]) -> None:
+    """Print what a file of weights holds: configuration, classes, tensors, provenance.
+
+    Args:
+        file: Released weights (dsrl-camvid), a run or its id, or a .safetensors file of this library.
+    """
+    from dsrl_lib.deploy.describe import describe
+    from dsrl_lib.deploy.pretrained import weights_path
+
+    print(describe(weights_path(file)))
+
+
+def summary(weights: tyro.conf.Positional[Weights], host: HostOfWeights = None, depth: int = 3) -> None:
+    """Print the module tree with parameters and MACs of one frame.
+
+    Args:
+        depth: Levels of the tree to show.
+    """
+    from dsrl_lib.deploy.describe import summary
+    from dsrl_lib.evaluation import cost
+
+    model, config = _open(weights, host)
+    print(summary(model.eval(), cost.example_input(config), depth))
+
+
+def export(
+    weights: tyro.conf.Positional[Weights],
+    out: tyro.conf.Positional[Path],
+    format: Literal["onnx", "torchscript", "pt2"] = "onnx",
+    normalised: bool = False,
+    host: HostOfWeights = None,
+) -> None:
+    """Write a file for other programs: images of any number and size in, logits out, compared with PyTorch's.
+
+    Args:
+        out: The file to write: .onnx, .pt (TorchScript) or .pt2.
+        format: Of the file.
+        normalised: The file takes normalised float32 images; else uint8 RGB, and normalises them itself.
+    """
+    from dsrl_lib.deploy.export import OPSET, SHAPES, SMALLEST, export
+
+    model, config = _open(weights, host)
+    made = export(model, config, out, format, normalised)
+    shapes = " and ".join("x".join(map(str, size)) for size in SHAPES)
+    print(f"{out}: {format}{f', opset {OPSET}' if format == 'onnx' else ''}, {made.megabytes:.2f} MB\n"
+          f"{made.inputs}, sides from {SMALLEST} pixels\n"
+          f"logits: (B, K, rH, rW) float32; up to {made.difference:.1e} of the largest one from PyTorch's, "
+          f"at {shapes}")  # fmt: skip
+
+
+def speed(
+    weights: tyro.conf.Positional[Weights],
+    sizes: tuple[str, ...] = (),
+    batch: int = 8,
+    seconds: float = 3.0,
+    trace: Path | None = None,
+    host: HostOfWeights = None,
+    device: Device = "auto",
+    threads: int | None = None,
+) -> None:
+    """Measure latency, throughput and peak memory by input size on this device.
+
+    Args:
+        sizes: Input sizes, height first, such as 180x240; the input of the run unless given.
+        batch: Images at once for the throughput.
+        seconds: How long each number is measured.
+        trace: Also write a chrome trace of one frame (open it in chrome://tracing or Perfetto).
+        threads: Threads of PyTorch on the CPU.
+    """
+    from dsrl_lib.deploy.speed import parse_size, speed_table
+
+    wanted = [parse_size(size) for size in sizes]
+    print(speed_table(*_open(weights, host, device), wanted, batch, seconds, trace, threads))
+
+
+def _open(weights: Path, host: str | None, device: str = "cpu") -> tuple:
+    """The network of a file of weights, on a device, and its configuration."""
+    from dsrl_lib.deploy.pretrained import from_pretrained
+    from dsrl_lib.device import pick_device
+
+    model, config = from_pretrained(weights, host)
+    return model.to(pick_device(device)), config
