@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 
 _FIELD = re.compile(r"([a-z_]\w*(?:, [a-z_]\w*)*): (?=\S)")
@@ -45,15 +46,9 @@ def _plain_docstring(app: Any, what: str, name: str, value: object, options: Any
 
 def _inline(translator: Any, node: Any) -> None:
     translator.body.append(convert(node.astext()))
-    raise _skip()
+    raise SkipNode
 
 
 def _display(translator: Any, node: Any) -> None:
     translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
-    raise _skip()
-
-
-def _skip() -> Exception:
-    from docutils.nodes import SkipNode
-
-    return SkipNode()
+    raise SkipNode

@@ -5,9 +5,11 @@ import importlib
 import inspect
 import io
 import re
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 from dsrl_lib.paths import root
 
@@ -40,9 +42,6 @@ def commands(overview: str) -> list[str]:
 
 def help_text(main: object, arguments: Sequence[str]) -> str:
     """What `main.main()` prints for these arguments; boxes become blank."""
-    import sys
-    from unittest.mock import patch
-
     with patch.object(sys, "argv", ["prog", *arguments]), patch.dict("os.environ", COLUMNS="100"):
         text = _printed(main.main)
     lines = [line.translate(_BOX).rstrip() for line in text.splitlines()]

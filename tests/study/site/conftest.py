@@ -34,6 +34,6 @@ def browser() -> Iterator[Any]:
     if found is None:
         pytest.skip(f"needs one of {', '.join(BROWSERS)}")
     with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = engine.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield browser
         browser.close()
