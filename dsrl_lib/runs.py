@@ -25,6 +25,9 @@ from dsrl_lib.paths import results_dir
 GRADIENT_COLUMNS = ("gradient", "share")
 """Before the name of a term: the norm of its gradient on the shared encoder, and its share of the sum of the norms."""
 
+OLD_TERMS = ("ce", "aux", "mse", "fa")
+"""Terms of the loss that have a column in every history.csv."""
+
 
 _SCORES = {"miou": float | None, "iou?": list[float | None], "*": float | None}
 METRICS = {"val": _SCORES, "test": _SCORES, "cost?": {"input?": list[int], "*": float | bool | None}}
@@ -206,10 +209,12 @@ def read_json(path: Path, kinds: Mapping[str, Any] | None = None) -> dict[str, A
 def write_history(path: Path, rows: Iterable[Mapping[str, Any]], terms: Iterable[str]) -> None:
     """history.csv: one row per epoch. terms: keys of the loss terms, weighted as they enter the loss.
 
-    A cell is blank if the run has no such term, or if the epoch was not validated. What was measured of the gradients
+    A cell is blank if the run has no such term (and it has a column only if it is one of OLD_TERMS), or if the epoch
+    was not validated. What was measured of the gradients
     (GRADIENT_COLUMNS), the calibrated weights and the error of predicted locations come last, if there are any.
     """
-    rows, terms = list(rows), list(terms)
+    rows = list(rows)
+    terms = [term for term in terms if term in OLD_TERMS or any(term in row for row in rows)]
     columns = ["epoch", "step", "lr", "loss", *terms, "images_per_s", "val_miou", "val_psnr"]
     measured = [f"{column}_{term}" for column in GRADIENT_COLUMNS for term in terms]
     measured += ["w1", "w2", "val_location_error"]
