@@ -14,9 +14,11 @@ from tiny_runs import TINY, assert_same, content, tiny
 
 import dsrl_lib.training.loop as training
 from dsrl_lib import runs
+from dsrl_lib.data.split import load_split
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.loop import NonFiniteLossError
+from dsrl_lib.training.state import RunState
 from study.presets import preset
 
 
@@ -88,7 +90,8 @@ def test_a_damaged_or_foreign_checkpoint_is_explained(results):
     (directory / "last.pt").write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(ValueError, match=r"last\.pt is damaged .*delete it"):
         fit(config, progress=False)
-    torch.save({"config": tiny("bilinear").to_dict()}, directory / "last.pt")
+    other = RunState(tiny("bilinear"), load_split("streets", "train"), torch.device("cpu"))
+    torch.save(other.state_dict(), directory / "last.pt")
     with pytest.raises(ValueError, match="belongs to another configuration"):
         fit(config, progress=False)
 
