@@ -14,7 +14,7 @@ from study.execution import warm
 
 # Read when numpy and torch start, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-LONGEST = ("test_slurm.py", "test_distributed.py")
+LONGEST = ("test_slurm.py", "test_distributed.py", "test_export.py")
 UNTRACKED = pytest.StashKey[set[str]]()
 
 

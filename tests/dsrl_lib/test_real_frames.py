@@ -111,7 +111,10 @@ def test_a_published_file_predicts_a_folder_of_frames(dsrl, frames, tmp_path):
             assert recall(ids, truth, label, class_id) > 0.85
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["three frames", "whole split"])
+WHOLE_SPLIT = pytest.param(True, id="whole split", marks=pytest.mark.endurance)
+
+
+@pytest.mark.parametrize("whole", [pytest.param(False, id="three frames"), WHOLE_SPLIT])
 def test_a_split_is_scored_and_predicted(dsrl, weights, tmp_path, monkeypatch, whole):
     if whole:
         if not WHOLE.is_dir() or not published("espnetv2_s_1.0_city_512x256.pth"):
