@@ -1,7 +1,7 @@
 """Verdicts from made-up counts whose truth is known; rules at their boundaries; the README table."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -27,6 +27,9 @@ COST = {"macs_full": 400, "macs_pruned": 187, "macs_host": 100, "prune_bit_equal
         "latency_ms_pruned": 2.0, "latency_ms_host": 1.0}  # fmt: skip
 
 
+configuration = cache(preset)  # every test asks for those of all arms
+
+
 @pytest.fixture(autouse=True)
 def fewer_resamples(monkeypatch):
     monkeypatch.setattr(Resamples, "of", partial(Resamples.of, resamples=1000))
@@ -36,7 +39,7 @@ class MadeUpRun(Run):
     """A run whose mIoU is about `points`, with small differences between images and seeds."""
 
     def __init__(self, arm: str, seed: int, points: float, host: str | None = None, overrides=(), profile="camvid"):
-        config = preset(profile, arm, host, seed, overrides)
+        config = configuration(profile, arm, host, seed, overrides)
         super().__init__(Path(config.run_id), config.to_dict(), {"dirty": False}, {"cost": COST})
         rng = np.random.default_rng([seed, len(arm)])
         truth = np.random.default_rng(0).integers(PIXELS // 2, PIXELS, (IMAGES, CLASSES))  # of all runs
