@@ -209,9 +209,9 @@ def read_json(path: Path, kinds: Mapping[str, Any] | None = None) -> dict[str, A
 def write_history(path: Path, rows: Iterable[Mapping[str, Any]], terms: Iterable[str]) -> None:
     """history.csv: one row per epoch. terms: keys of the loss terms, weighted as they enter the loss.
 
-    A cell is blank if the run has no such term (and it has a column only if it is one of OLD_TERMS), or if the epoch
-    was not validated. What was measured of the gradients
-    (GRADIENT_COLUMNS), the calibrated weights and the error of predicted locations come last, if there are any.
+    A cell is blank if the run has no such term, or if the epoch was not validated. A term that is none of OLD_TERMS has
+    a column only in a run that has it. What was measured of the gradients (GRADIENT_COLUMNS), the calibrated weights
+    and the error of predicted locations come last, if there are any.
     """
     rows = list(rows)
     terms = [term for term in terms if term in OLD_TERMS or any(term in row for row in rows)]
