@@ -127,7 +127,9 @@ PROFILES: dict[str, Profile] = {
         ),
         hosts=("espnetv2_s1.0",),
         arm_seeds=dict.fromkeys(("lr", "bilinear", "sssr", "sssr_long", *ACTING_ARMS, "mac_matched"), (0, 1, 2, 3, 4))
-        | dict.fromkeys((*START_ARMS, "latency_matched", "hr"), (0, 1, 2)),
+        | dict.fromkeys((*START_ARMS, "latency_matched", "hr"), (0, 1, 2))
+        | dict.fromkeys(("relaxed", "relaxed_moved", "border_void"), (0, 1, 2, 3, 4))
+        | dict.fromkeys(("relaxed_2", "relaxed_off"), (0, 1, 2)),
         expect="CamVid at four times the epochs, with losses that act, for one GPU. Never run by us yet.",
         interval="random effects",
     ),
