@@ -1,5 +1,6 @@
 """The DSRL framework: heads start where they say, branches leave the host alone, pruning changes nothing."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -7,8 +8,10 @@ from torch.nn import functional as F
 
 from dsrl_lib import network
 from dsrl_lib.models.build import build_host
+from dsrl_lib.models.downsampling.from_labels import label_locations
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
+from dsrl_lib.training.locations import wants_locations
 from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.schedule import make_optimizer
 from study.arms import ARMS
@@ -24,7 +27,7 @@ def tiny_config(arm: str, *overrides: str):
 def batch(config, size=2):
     generator = torch.Generator().manual_seed(0)
     height, width = config.data.crop_height, config.data.crop_width
-    inputs = [round(side * config.model.input_scale) for side in (height, width)]
+    inputs = [round(side * config.frame_scale) for side in (height, width)]
     samples = {
         "input": torch.randint(256, (size, 3, *inputs), generator=generator, dtype=torch.uint8),
         "hr": torch.randint(256, (size, 3, height, width), generator=generator, dtype=torch.uint8),
@@ -32,6 +35,10 @@ def batch(config, size=2):
     }
     if config.loss.sisr_target == "noise":
         samples["noise"] = torch.randn((size, 3, height, width), generator=generator)
+    if wants_locations(config.downsampling):
+        rng = np.random.default_rng(0)
+        found = [label_locations(labels, config.downsampling, rng) for labels in samples["labels"]]
+        samples["locations"] = torch.stack(found)  # (B, n, m, 2)
     return samples
 
 
@@ -63,7 +70,8 @@ def test_random_start_has_the_released_layers():
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_every_trainable_parameter_is_in_one_group_and_moves(arm):
-    config = tiny_config(arm, "optim.optimizer=sgd", "optim.weight_decay=0", "optim.lr=0.1")
+    alone = arm == "locations"  # squares of shares of a frame are too small for SGD
+    config = tiny_config(arm, "optim.weight_decay=0", *(() if alone else ("optim.optimizer=sgd", "optim.lr=0.1")))
     model = network.build(config).train()
     optimizer = make_optimizer(model, config)
     grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
@@ -73,7 +81,7 @@ def test_every_trainable_parameter_is_in_one_group_and_moves(arm):
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     # A bias before a batch norm moves once its gradient has left rounding error; so do layers before a prediction that
     # starts at zero.
-    for _ in range(8 if config.model.sisr_residual else 2):
+    for _ in range(8 if config.model.sisr_residual or alone else 2):
         optimizer.zero_grad()
         terms = loss_terms(model, batch(config, 4), config)
         sum(terms.values()).backward()
@@ -83,6 +91,8 @@ def test_every_trainable_parameter_is_in_one_group_and_moves(arm):
     frozen = {name for name in before if name not in trainable}
     assert still == frozen
     expected_frozen = {n for n in before if n.endswith("module_act.weight") and "_0.eesp" in n}
+    if config.downsampling.locations == "predicted":
+        expected_frozen |= {n for n in before if n.startswith("host." if alone else "downsampling.")}
     if config.model.sisr_frozen:
         expected_frozen |= {n for n in before if n.startswith(("sisr.", "ftm."))}
         assert any(n.startswith("ftm.") for n in before) == config.model.fa
