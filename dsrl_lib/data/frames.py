@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from dsrl_lib.data.images import read_picture
+from dsrl_lib.data.images import opened, read_picture
 from dsrl_lib.paths import DataError as DataError
 
 INVALID = 254
@@ -38,11 +38,8 @@ def label_table(mapping: dict[int, int]) -> bytes:
 
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width from the head of an image file. DataError where it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read image {path}: {error}") from error
+    with opened(path) as image:
+        return image.height, image.width
 
 
 def read_image(frame: Frame) -> np.ndarray:

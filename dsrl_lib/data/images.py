@@ -5,6 +5,7 @@ Training, evaluation and prediction all read by `read_picture`.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -90,17 +91,24 @@ def read_picture(path: Path) -> np.ndarray:
 
     DataError that names the file if it cannot be read faithfully, is truncated, or is too large to be a picture.
     """
+    with opened(path) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode.startswith(("I", "F")):
+            return _from_deep(image, path)
+        return np.asarray(image.convert("RGB"))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image file whose head has been read. DataError that names it if it cannot be read, then or later."""
     if path.exists() and not path.is_file():
-        raise DataError(f"cannot read image {path}: it is not a file")  # reading a pipe would wait for ever
+        raise DataError(f"cannot read image {path}: it is not a file")  # opening a pipe would wait for ever
     try:
         with Image.open(path) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            if image.mode.startswith(("I", "F")):
-                return _from_deep(image, path)
-            return np.asarray(image.convert("RGB"))
-    except Image.DecompressionBombError as error:
-        raise DataError(f"cannot read image {path}: {error}") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+            yield image
+    except DataError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read image {path}: {error}") from error
 
 
