@@ -52,8 +52,9 @@ def test_a_start_that_is_missing_is_named_with_what_to_do(results):
         fit(config, **HOW)
     assert not runs.folder(config).exists()
     pretend_complete(tiny("sssr"))
+    said = f"{config.warm_start}, and .* is missing, though that run is complete: weights"
     for train in (fit, train_with_parents):
-        with pytest.raises(FileNotFoundError, match=f"{config.warm_start}, which is complete, but .* missing: weights"):
+        with pytest.raises(FileNotFoundError, match=said):
             train(config, **HOW)
 
 
