@@ -157,10 +157,14 @@ def _become(request: dict, streams: list[int]) -> NoReturn:
         os._exit(status)
 
 
+_kept: list[dict[str, object]] = []
+
+
 def _status_of(module: str) -> int:
     """Run the module; its exit status. What it failed of is printed."""
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        # Kept: a process group that is freed can wait for ever for its own threads.
+        _kept.append(runpy.run_module(module, run_name="__main__", alter_sys=True))
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return (end.code or 0) & 0xFF
