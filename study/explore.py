@@ -16,7 +16,7 @@ STATES = {"sssr_sisr": "before FA: sssr_sisr", "dsrl": "after FA: dsrl"}
 """Arm -> what the explorer calls it: stage 2, and stage 3, which starts from its weights."""
 
 
-def affinity_explorer(profile: str, seed: int = 0, at: Sequence[float] = (0.05, 0.65, 0.85)) -> Explorer | None:
+def affinity_explorer(profile: str, seed: int = 0, at: Sequence[float] = (0.05, 0.65)) -> Explorer | None:
     """Validation frames at these fractions of the split, through the trained networks; None without weights."""
     networks = trained_networks(profile, seed)
     if not networks:

@@ -1,5 +1,5 @@
 // The affinity explorer. A row of S is one product of the tokens with the token of the chosen pixel.
-(() => {
+(async () => {
   const root = document.currentScript.parentElement;
   const frames = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
   root.querySelector(".without-script").remove();
@@ -7,11 +7,11 @@
     .map((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)));
   const state = { frame: 0, y: 0.6, x: 0.5, normalise: true, side: "ftm" };
 
-  function unpack(map) {
-    if (!map) return null;
-    const bytes = Uint8Array.from(atob(map.data), (letter) => letter.charCodeAt(0));
+  async function unpack(map) {
+    const packed = Uint8Array.from(atob(map.data), (letter) => letter.charCodeAt(0));
+    const bytes = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
     const [channels, height, width] = map.shape;
-    return { channels, height, width, values: Float32Array.from(new Int16Array(bytes.buffer), (v) => v * map.scale) };
+    return { channels, height, width, values: Float32Array.from(new Int16Array(bytes), (v) => v * map.scale) };
   }
 
   // The affinity of every token to the one at (y, x), fractions of height and width: Float64Array of height * width.
@@ -91,7 +91,7 @@
     frame.networks.forEach((network) => {
       const title = element("h4", pictures);
       const kind = state.side === "ftm" && network.ftm ? "ftm" : "seg";
-      const sides = [unpack(network[kind]), unpack(network.sr)];
+      const sides = [network[kind], network.sr];
       const rows = sides.map((map) => row(map, state.y, state.x, state.normalise));
       const gap = rows[0].map((value, i) => Math.abs(value - rows[1][i]));
       const low = Math.min(0, ...rows.map((values) => Math.min(...values)));
@@ -111,6 +111,9 @@
     });
   }
 
+  for (const network of frames.flatMap((frame) => frame.networks)) {
+    for (const kind of ["seg", "ftm", "sr"].filter((name) => network[name])) network[kind] = await unpack(network[kind]);
+  }
   const choices = element("div", root, { className: "choices" });
   const pictures = element("div", root, { className: "pictures" });
   choice("frame", frames.map((frame, i) => [i, frame.name]), "frame");
@@ -120,7 +123,7 @@
   root.addEventListener("keydown", (event) => {
     const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
     if (!step || event.target.tagName === "SELECT") return;
-    const [, height, width] = frames[state.frame].networks[0].sr.shape;
+    const { height, width } = frames[state.frame].networks[0].sr;
     state.y = Math.min(0.9999, Math.max(0, state.y + step[0] / height));
     state.x = Math.min(0.9999, Math.max(0, state.x + step[1] / width));
     event.preventDefault();

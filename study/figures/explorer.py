@@ -7,6 +7,7 @@ import base64
 import copy
 import io
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -24,7 +25,7 @@ from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.models.dsrl import DSRL
 
 LEVELS = 32767
-"""Tokens are stored as 16-bit integers, in shares of the largest value of their map."""
+"""Tokens are stored as 16-bit integers, in shares of the largest value of their map, and compressed."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _content(frame: Explored) -> dict[str, object]:
 def _packed(values: np.ndarray) -> dict[str, object]:
     scale = float(np.abs(values).max()) or 1.0
     integers = np.round(values / scale * LEVELS).astype("<i2")
-    return {"shape": values.shape, "scale": scale / LEVELS, "data": base64.b64encode(integers.tobytes()).decode()}
+    return {"shape": values.shape, "scale": scale / LEVELS, "data": _text(zlib.compress(integers.tobytes(), 9))}
 
 
 def _picture(pixels: np.ndarray, kind: str) -> str:
@@ -129,4 +130,8 @@ def _picture(pixels: np.ndarray, kind: str) -> str:
     if kind == "PNG":  # few colours
         image = image.quantize(64)
     image.save(buffer, kind, optimize=True)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return f"data:image/{kind.lower()};base64,{_text(buffer.getvalue())}"
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -1,6 +1,7 @@
 """The affinity explorer shows the rows of S that the library computes, in a browser too."""
 
 import base64
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_tokens_are_those_that_fa_compares(frame, networks):
 def test_stored_integers_are_the_tokens(frame):
     values = frame.tokens["after"].sr
     packed = explorer._packed(values)
-    stored = np.frombuffer(base64.b64decode(packed["data"]), "<i2").reshape(packed["shape"])
+    stored = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), "<i2").reshape(packed["shape"])
     assert np.abs(stored * packed["scale"] - values).max() <= np.abs(values).max() / 60000
 
 
@@ -87,6 +88,7 @@ def test_a_click_shows_that_pixel_in_the_browser(frame, browser, tmp_path):
     page, errors = browser.new_page(viewport={"width": 390, "height": 900}), []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_function("document.querySelector('.affinity-explorer').maps")  # the tokens are unpacked first
     maps = "document.querySelector('.affinity-explorer').maps.map(m => [m.kind, ...m.rows.map(r => [...r])])"
 
     def check(y: float, x: float, kinds: tuple[str, str], cosines: bool) -> None:
