@@ -21,5 +21,5 @@ else:
 setup(
     packages=packages,
     package_dir=inside,
-    package_data={"": ["*.pyi", "py.typed"], "dsrl_lib._shipped": ["*"], **{name: ["*"] for name in INSIDE}},
+    package_data={"": ["*.pyi", "py.typed"], **{name: ["*"] for name in INSIDE}},
 )

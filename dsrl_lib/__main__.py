@@ -29,12 +29,13 @@ def train(
 
     settings = override_all(Config.from_dict(read_json(config)), changes)  # a mistake shows before torch is loaded
 
+    if start is not None and settings.warm_start is not None:
+        raise ValueError(f"--start {start}, but {config} starts from the run {settings.warm_start}; allowed: one "
+                         "of the two")  # fmt: skip
+
     from dsrl_lib.training.fit import fit
 
     if start is not None:
-        if settings.warm_start is not None:
-            raise ValueError(f"--start {start}, but {config} starts from the run {settings.warm_start}; allowed: one "
-                             "of the two")  # fmt: skip
         from dsrl_lib.deploy.pretrained import weights_path
         from dsrl_lib.training.start import keep_weights
 

@@ -2,6 +2,7 @@
 
 # Every command is one call, and imports what it needs itself, so that --help loads no torch.
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,17 +11,26 @@ import tyro
 from dsrl_lib.commands import Device, HostOfWeights, Weights
 from dsrl_lib.evaluation.augmentation import TTA
 
-Augmentation = Annotated[TTA, tyro.conf.arg(name="", help="Test-time augmentation.")]
+
+@dataclass(frozen=True)
+class Inference:
+    """A trained network, and how it sees an image."""
+
+    weights: Weights
+    host: HostOfWeights = None
+    tta: Annotated[TTA, tyro.conf.arg(name="", help="Test-time augmentation.")] = field(default_factory=TTA)
+    device: Device = "auto"
+
+    def open(self) -> tuple:
+        """The network, on its device, and its configuration."""
+        return _open(self.weights, self.host, self.device)
 
 
-def predict(
-    sources: tyro.conf.Positional[tuple[str, ...]],
-    weights: Weights,
-    out: Path,
-    host: HostOfWeights = None,
-    tta: Augmentation = TTA(),  # noqa: B008
-    device: Device = "auto",
-) -> None:
+Trained = Annotated[Inference, tyro.conf.arg(name="")]
+"""The options of `Inference` without a prefix."""
+
+
+def predict(sources: tyro.conf.Positional[tuple[str, ...]], trained: Trained, out: Path) -> None:
     """Predict images into DIR/{rgb,pred,compose,diff,sr}; a bad image is reported at the end (exit status 1).
 
     Args:
@@ -29,23 +39,14 @@ def predict(
     """
     from dsrl_lib.deploy.predict import predict
 
-    model, config = _open(weights, host, device)
-    done = predict(model, config, sources, out, tta)
+    done = predict(*trained.open(), sources, out, trained.tta)
     speed = done.written / max(done.seconds, 1e-9)
     print(f"{done.written} images in {done.seconds:.1f} s, {speed:.1f} images/s: {out}")
     if done.failed:
         raise ValueError("\n  ".join([f"{len(done.failed)} images could not be predicted:", *done.failed]))
 
 
-def evaluate(
-    weights: Weights,
-    data: str,
-    split: str = "val",
-    out: Path | None = None,
-    host: HostOfWeights = None,
-    tta: Augmentation = TTA(),  # noqa: B008
-    device: Device = "auto",
-) -> None:
+def evaluate(trained: Trained, data: str, split: str = "val", out: Path | None = None) -> None:
     """Score weights on a split: IoU, precision and recall by class, mIoU, fwIoU, accuracy, cross entropy, trimap.
 
     Args:
@@ -58,22 +59,16 @@ def evaluate(
     from dsrl_lib.evaluation.report import split_report, write_report
     from dsrl_lib.paths import check_folder
 
-    check_folder(out or Path(), "--out")
-    model, config = _open(weights, host, device)
-    report = split_report(model, config, data, split, tta)
-    source = {"weights": str(weights), "run": config.run_id, "data": data, "split": split}
+    if out is not None:
+        check_folder(out, "out")
+    model, config = trained.open()
+    report = split_report(model, config, data, split, trained.tta)
+    source = {"weights": str(trained.weights), "run": config.run_id, "data": data, "split": split}
     with TemporaryDirectory() as nowhere:
-        print(write_report(report, out or Path(nowhere), source, tta), end="")
+        print(write_report(report, out or Path(nowhere), source, trained.tta), end="")
 
 
-def submit(
-    images: tyro.conf.Positional[Path],
-    weights: Weights,
-    out: Path,
-    host: HostOfWeights = None,
-    tta: Augmentation = TTA(),  # noqa: B008
-    device: Device = "auto",
-) -> None:
+def submit(images: tyro.conf.Positional[Path], trained: Trained, out: Path) -> None:
     """Write the zip for the Cityscapes server: label ids of all 1525 test images, checked before it appears.
 
     Args:
@@ -82,8 +77,7 @@ def submit(
     """
     from dsrl_lib.deploy.submit import submit
 
-    model, config = _open(weights, host, device)
-    print(f"{submit(model, config, images, out, tta)} label maps: {out}")
+    print(f"{submit(*trained.open(), images, out, trained.tta)} label maps: {out}")
 
 
 def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path], fold: bool = False) -> None:

@@ -1,13 +1,15 @@
 """Where things are stored: one function per folder, each with the environment variable that moves it."""
 
 import os
+import re
 from pathlib import Path
 
 CLASSES = "classes.txt"
 """The file that makes a folder of `data_dir()` your own data set (see `data.class_lists`)."""
 
-
-OF_A_RUN = ("config.json", "env.json", "metrics.json", "final.safetensors")
+OF_A_RUN = re.compile(
+    r"(config|env|metrics|start)\.json|history\.csv|counts_\w+\.npz|(last|previous)\.pt|(final|(best_)?epoch\d+)\.safetensors"
+)
 """Files of a run directory that nothing else may replace."""
 
 
@@ -70,7 +72,7 @@ def check_file(path: Path, option: str) -> None:
     """Make the folder of a file to write. OSError that names the option, if `path` is a folder or a file of a run."""
     if path.is_dir():
         raise IsADirectoryError(f"{option} = {path} is a folder; give the name of a file to write")
-    if path.exists() and path.resolve().name in OF_A_RUN and (path.resolve().parent / "config.json").exists():
+    if path.exists() and OF_A_RUN.fullmatch(path.resolve().name) and (path.resolve().parent / "config.json").exists():
         raise FileExistsError(f"{option} = {path} is a file of a run, which would be lost; give another name")
     check_folder(path.parent, option)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,5 +82,5 @@ def _folder(variable: str, default: Path) -> Path:
     value = os.environ.get(variable)
     path = Path(value).expanduser().resolve() if value else default
     if path.exists() and not path.is_dir():
-        raise NotADirectoryError(f"{variable} = {value} is not a folder")
+        raise NotADirectoryError(f"{variable} = {path} is not a folder")
     return path

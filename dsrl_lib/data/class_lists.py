@@ -36,7 +36,7 @@ def own_classes(dataset: str) -> ClassList:
         raise DataError(f"{path} should name 2 to {MOST_CLASSES} different classes, one per line, without blank lines; "
                         f"it has the lines {lines[:9]}")  # fmt: skip
     if mistaken := [name for name in names if name.lower() == "void"]:
-        raise DataError(f"{path} has the line {mistaken[0]!r}: a line that makes its value void is {'void'!r}")
+        raise DataError(f"{path} has the line {mistaken[0]!r}: a line that makes its value void is 'void'")
     colours = iter(voc_colours(len(names) + 1)[1:])  # the first is black, as void is
     rows = ((line, None if line == "void" else next(colours)) for line in lines)
     found = _numbered(rows)

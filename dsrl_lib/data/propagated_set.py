@@ -33,6 +33,9 @@ class Video:
         for picture in find_pictures([str(folder)]):
             name = picture.path.stem.removesuffix(SUFFIX)
             if numbered := re.fullmatch(r"(.*?)(\d+)", name):
+                if name in self.paths:
+                    both = f"{self.paths[name]} and {picture.path}"
+                    raise DataError(f"{both} are frames of one name; give the frames of one video alone")
                 by_sequence[numbered[1]].append((int(numbered[2]), name))
                 self.paths[name] = picture.path
         self.place = {
@@ -110,8 +113,9 @@ def _write_pairs(
                 raise DataError(f"frames beside {video.paths[name]} are not of the size of {name}, {size}")
             pairs = propagate(frames, split.labels[i], flow, joint=joint, tolerance=tolerance)
             for k, (image, labels) in enumerate(pairs, start=1):
-                _save(folder, f"{name}_step{sign * k:+d}", image, labels)
-                written.append((f"{name}_step{sign * k:+d}", split.sequences[i]))
+                pair = f"{name}_step{sign * k:+d}"
+                _save(folder, pair, image, labels)
+                written.append((pair, split.sequences[i]))
     return written
 
 

@@ -113,7 +113,7 @@ def consistent(backward: Flow, forward: Flow, tolerance: float = TOLERANCE) -> n
 
     forward: the flow of the opposite direction, whose pixels are those of the source.
     """
-    return np.linalg.norm(backward + sampled(forward, backward), axis=-1) < tolerance
+    return np.linalg.norm(backward + sampled(forward, backward), axis=-1) <= tolerance
 
 
 def motions(frames: Sequence[np.ndarray], flow: FlowEstimator) -> Iterator[tuple[Flow, Flow]]:

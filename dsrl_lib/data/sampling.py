@@ -112,13 +112,16 @@ def class_uniform(split: Split, data: Data, boost: Split | None) -> ClassUniform
         raise ValueError(
             f"data.boost_dataset = {data.boost_dataset!r}; allowed: data sets with the classes of {data.dataset}"
         )
+    boosted, known = tuple(map(int, data.boost_classes.split())), len(classes.classes)
+    if boosted and max(boosted) >= known:
+        raise ValueError(f"data.boost_classes = {data.boost_classes!r}; allowed: numbers from 0 to {known - 1}")
     return ClassUniform(
         class_points(split, data.class_tile),
         frames=len(split),
-        classes=len(classes.classes),
+        classes=known,
         share=data.class_uniform,
         boost=None if boost is None else class_points(boost, data.class_tile),
-        boosted=tuple(map(int, data.boost_classes.split())),
+        boosted=boosted,
         last_epoch=data.boost_epochs - 1 if data.boost_epochs else None,
     )
 

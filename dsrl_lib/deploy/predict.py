@@ -87,19 +87,23 @@ def predict(
     """
     table, begin = class_table(config.data.dataset), time.perf_counter()
     check_folder(out, "out")
+    tta = tta or TTA()
     jobs, written, failed = list(_jobs(sources, table)), 0, []
+    if needs_split(config) and not tta.none:
+        raise ValueError("test-time augmentation of a network whose sampling locations are those of the plain input; "
+                         "allowed: none")  # fmt: skip
     if needs_split(config) and (alone := [job for job in jobs if job.split is None]):
         raise ValueError(
             f"the network samples a frame at locations that come from its labels or from another frame, and "
             f"{alone[0].path} has neither; allowed: dataset:split such as camvid:val"
         )
     _keep_sources(jobs, out)
-    room = Room(model.eval(), config, tta or TTA())
+    room = Room(model.eval(), config, tta)
     for job in bar(jobs, "predict", unit=" images", disable=not progress, mininterval=0.5):
         try:
             if job.path is not None:
                 room.check(job.path, *image_size(job.path))
-            for kind, pixels in results(model.eval(), config, job, tta or TTA(), table).items():
+            for kind, pixels in results(model, config, job, tta, table).items():
                 _write(out / kind / f"{job.name}.png", pixels)
             written += 1
         except DataError as error:

@@ -1,6 +1,5 @@
 """How fast one network is on this device, by input size: latency with percentiles, throughput, peak memory."""
 
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dsrl_lib.allowed import at_least, check
+from dsrl_lib.allowed import above, at_least, check
 from dsrl_lib.allowed import threads as allowed_threads
 from dsrl_lib.config import Config
 from dsrl_lib.device import autocast, device_name
@@ -90,8 +89,7 @@ def speed(
 
 def _check(batch: int, seconds: float, trace: Path | None) -> None:
     check("batch", batch, Annotated[int, at_least(1)])
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"seconds = {seconds}; allowed: a finite number above 0")
+    check("seconds", seconds, Annotated[float, above(0)])
     if trace is not None:
         check_file(trace, "trace")
         if not trace.name.endswith((".json", ".json.gz")):

@@ -112,15 +112,16 @@ def evaluate(
     for index, frames in zip(mine, inputs, strict=True):
         label = split.labels[index]
         given = given_locations(model, split, index, config)
-        mean, reconstruction = mean_output(model, [f.to(device) for f in frames], config, label.shape, tta, given)
+        frames = [frame.to(device) for frame in frames]
+        mean, reconstruction = mean_output(model, frames, config, label.shape, tta, given)
         prediction = class_ids(mean, label.shape)
         row = {"counts": metrics.counts(prediction, label, classes)}
         if details:
             row["trimap"] = trimap_counts(prediction, label, classes)
             row["object_recall"] = object_recall(prediction, label, classes)
             row["nll"] = _negative_log_likelihood(mean, label, tta)
-        if config.downsampling.locations == "predicted":
-            row["location_error"] = location_errors(model, split, index, config)
+        if config.downsampling.locations == "predicted" and tta.none:
+            row["location_error"] = location_errors(model, frames[0], label, config)
         if reconstruction is not None:
             row["psnr"], row["ssim"] = reconstruction_quality(reconstruction, split.images[index])
         rows.append(row)

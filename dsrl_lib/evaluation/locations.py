@@ -32,22 +32,23 @@ def given_locations(model: nn.Module, split: Split, index: int, config: Config) 
     if config.downsampling.locations in GIVEN:
         rng = np.random.default_rng([config.seed, index])
         return label_locations(split.labels[index], config.downsampling, rng)[None]
-    return unfolded(_predicted(model, split.images[index], config))
+    frame = network_input(split.images[index], config).to(next(model.parameters()).device)
+    return unfolded(_predicted(model, frame))
 
 
 @torch.no_grad()
-def location_errors(model: nn.Module, split: Split, index: int, config: Config) -> tuple[float, float]:
+def location_errors(model: nn.Module, frame: Tensor, label: np.ndarray, config: Config) -> tuple[float, float]:
     """How far the predicted and how far uniform locations lie from the solved ones of a frame.
 
+    frame: the plain input, uint8 (3, h, w), on the model's device. label: (H, W).
     Root mean square over nodes and coordinates, in shares of the frame's sides.
     """
-    solved = solved_locations(split.labels[index], config.downsampling)  # (n, m, 2)
-    predicted = _predicted(model, split.images[index], config)[0].cpu()
+    solved = solved_locations(label, config.downsampling)  # (n, m, 2)
+    predicted = _predicted(model, frame)[0].cpu()
     both = predicted, uniform_locations(tuple(solved.shape[:2]))
     return tuple((locations - solved).square().mean().sqrt().item() for locations in both)
 
 
-def _predicted(model: nn.Module, image: np.ndarray, config: Config) -> Tensor:
-    """What the auxiliary network says about an image, (1, n, m, 2)."""
-    frame = network_input(image, config).to(next(model.parameters()).device)
+def _predicted(model: nn.Module, frame: Tensor) -> Tensor:
+    """What the auxiliary network says about a frame, (1, n, m, 2)."""
     return model.downsampling.predicted(normalise(frame[None]))

@@ -35,8 +35,9 @@ def propagation_quality(
         for step, flows in enumerate(motions(frames, flow), start=1):
             if step in steps:
                 truth = np.asarray(split.labels[start + step])
+                near = boundary_distance(truth) <= NEAR
                 for form, found in _forms(labels, *flows).items():
-                    added = _counts(found, truth, classes)
+                    added = _counts(found, truth, near, classes)
                     before = sums.get((step, form), [0] * len(added))
                     sums[step, form] = [one + other for one, other in zip(before, added, strict=True)]
     rows = [
@@ -53,11 +54,12 @@ def _forms(labels: np.ndarray, backward: np.ndarray, forward: np.ndarray) -> dic
     return {"no motion": labels, "flow": moved, "consistent": checked}
 
 
-def _counts(found: np.ndarray, truth: np.ndarray, classes: int) -> tuple[int, np.ndarray, np.ndarray, int, int]:
+def _counts(
+    found: np.ndarray, truth: np.ndarray, near: np.ndarray, classes: int
+) -> tuple[int, np.ndarray, np.ndarray, int, int]:
     """1 pair; counts (K, 3) of all pixels, and of those near boundaries; pixels kept, and labelled."""
     known = np.where(found == VOID, VOID, truth)
     guess = np.where(found == VOID, 0, found)  # not counted
-    near = boundary_distance(truth) <= NEAR
     whole, band = (metrics.counts(guess[where], known[where], classes).astype(np.int64) for where in (..., near))
     return 1, whole, band, np.count_nonzero(known != VOID), np.count_nonzero(truth != VOID)
 

@@ -1,10 +1,12 @@
 """What a network could reach at best with samples at given places: true labels, sampled and brought back."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from dsrl_lib import metrics
@@ -28,28 +30,22 @@ def sampled_label_table(
     with footprints, interpolated back, and the largest one is the prediction. So this bounds what locations alone can
     give a network that sees anti-aliased samples; it says nothing about images.
     """
-    rows = {}
-    for size in sizes:
-        found = {name: np.zeros((classes, 3), np.int64) for name in ("uniform", *grids)}
-        for label in labels:
-            label = np.asarray(label)
-            for name in found:
-                found[name] += metrics.counts(_back(label, classes, size, name, grids, lam), label, classes)
-        rows["x".join(map(str, size))] = {
-            name: 100 * float(np.nanmean(metrics.iou(counts))) for name, counts in found.items()
-        }
+    found = {size: {name: np.zeros((classes, 3), np.int64) for name in ("uniform", *grids)} for size in sizes}
+    for label in map(np.asarray, labels):
+        ids = torch.from_numpy(np.where(label == VOID, classes, label).astype(np.int64))
+        shares = F.one_hot(ids, classes + 1)[..., :classes].permute(2, 0, 1)[None].float()  # (1, K, H, W)
+        solved = cache(partial(_solved, label, lam))
+        for size, counts in found.items():
+            for name in counts:
+                locations = (uniform_locations(size) if name == "uniform" else solved(grids[name] or size))[None]
+                scores = interpolate_back(sample(shares, locations, size), locations, label.shape)  # (1, K, H, W)
+                counts[name] += metrics.counts(scores.argmax(1)[0].numpy(), label, classes)
+    rows = {
+        "x".join(map(str, size)): {name: 100 * float(np.nanmean(metrics.iou(sums))) for name, sums in counts.items()}
+        for size, counts in found.items()
+    }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("samples")
 
 
-def _back(
-    label: np.ndarray, classes: int, size: Size, name: str, grids: Mapping[str, Size | None], lam: float
-) -> np.ndarray:
-    """The class ids (H, W) that samples of the label give."""
-    locations = uniform_locations(size)
-    if name != "uniform":
-        rows, columns = grids[name] or size
-        locations = solved_locations(label, Downsampling("oracle", rows, columns, lam))
-    ids = torch.from_numpy(np.where(label == VOID, classes, label).astype(np.int64))
-    shares = F.one_hot(ids, classes + 1)[..., :classes].permute(2, 0, 1)[None].float()  # (1, K, H, W), void has none
-    samples = sample(shares, locations[None], size)  # (1, K, h, w)
-    return interpolate_back(samples, locations[None], label.shape).argmax(1)[0].numpy()  # (H, W)
+def _solved(label: np.ndarray, lam: float, grid: Size) -> Tensor:
+    return solved_locations(label, Downsampling("oracle", *grid, lam))  # (n, m, 2)

@@ -35,7 +35,7 @@ def street(frames: int, seed: int = 0):
 
 def exact(frame, source, of):
     """The true flow between two frames of the list `of`."""
-    places = [next(i for i, known in enumerate(of) if known is picture) for picture in (source, frame)]
+    places = [next(i for i, known in enumerate(of) if np.array_equal(known, p)) for p in (source, frame)]
     return np.broadcast_to(np.float32(STEP) * (places[0] - places[1]), (*SIZE, 2))
 
 
@@ -125,7 +125,7 @@ def data(tmp_path, monkeypatch):
 @pytest.mark.parametrize("joint", [True, False])
 def test_the_data_set_that_is_written_can_be_trained_on(data, monkeypatch, joint):
     frames, labels = street(5)
-    monkeypatch.setitem(FLOWS, "exact", (lambda a, b: flow_of(frames, a, b), lambda: None))
+    monkeypatch.setitem(FLOWS, "exact", (lambda a, b: exact(a, b, frames), lambda: None))
     counts = write_propagated("mine", data / "video", data / "data" / "more", steps=3, flow="exact", joint=joint)
     assert counts == {"train": 5, "val": 1, "test": 1}  # two frames on each side are there
     split = load_split("more", "train")
@@ -137,11 +137,6 @@ def test_the_data_set_that_is_written_can_be_trained_on(data, monkeypatch, joint
     assert np.array_equal(load_split("more", "val").labels[0], labels[2])
     with pytest.raises(RuntimeError, match="holds files already"):
         write_propagated("mine", data / "video", data / "data" / "more", flow="exact")
-
-
-def flow_of(frames, frame, source):
-    places = [next(i for i, known in enumerate(frames) if np.array_equal(known, p)) for p in (source, frame)]
-    return np.broadcast_to(np.float32(STEP) * (places[0] - places[1]), (*SIZE, 2))
 
 
 def test_wrong_requests_are_explained(data, monkeypatch):

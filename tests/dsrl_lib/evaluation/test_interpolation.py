@@ -54,10 +54,10 @@ def test_psnr_by_hand_and_only_once(tmp_path, monkeypatch):
         (kept,) = tmp_path.rglob("*.json")
         good = kept.read_text()
         kept.write_text(damaged)
-        with pytest.raises(TypeError):  # it is found again
+        with pytest.raises(TypeError, match="not callable"):  # it is found again
             interpolation_quality(split, config)
         kept.write_text(good)
-    with pytest.raises(TypeError):  # another size is another input
+    with pytest.raises(TypeError, match="not callable"):  # another size is another input
         interpolation_quality(split, preset("smoke", "sssr_sisr", overrides=(*TINY, "data.height=48")))
 
 
