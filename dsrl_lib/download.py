@@ -33,7 +33,7 @@ def fetch(url: str, path: Path, sha256: str, *, pause: float = 1.0, bar: bool = 
     A broken download leaves `<name>.part`, which the next attempt (or call) continues. DownloadError after
     ATTEMPTS attempts, `pause` seconds apart at first and doubling, or at once where the server refuses.
     """
-    if path.is_file() and _sha256(path) == sha256:
+    if path.is_file() and sha256_of(path) == sha256:
         return
     part = path.with_name(f"{path.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -42,9 +42,9 @@ def fetch(url: str, path: Path, sha256: str, *, pause: float = 1.0, bar: bool = 
         if attempt:
             time.sleep(pause * 2 ** (attempt - 1))
         try:
-            if not (part.is_file() and _sha256(part) == sha256):
+            if not (part.is_file() and sha256_of(part) == sha256):
                 _continue(url, part, bar)
-            if (found := _sha256(part)) == sha256:
+            if (found := sha256_of(part)) == sha256:
                 part.replace(path)
                 return
             problem = f"its SHA-256 is {found}, expected {sha256}"
@@ -120,7 +120,7 @@ def published_file(url: str, path: Path, sha256: str, *, pause: float = 1.0) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
             fetch(url, path, sha256, pause=pause, bar=True)
-    if (found := _sha256(path)) != sha256:
+    if (found := sha256_of(path)) != sha256:
         raise DataError(
             f"{path} is not the published file: its SHA-256 is {found}, expected {sha256}. Delete it to download it "
             f"again from {url}"
@@ -134,6 +134,7 @@ def camvid_sums() -> dict[str, str]:
     return {path: digest for digest, path in (line.split(maxsplit=1) for line in lines)}
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

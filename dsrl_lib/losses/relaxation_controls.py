@@ -32,12 +32,12 @@ def moved_borders(
     strict: tuple[int, ...] = (),
     **how: Any,
 ) -> Tensor:
-    """As many sets of several classes as label relaxation has in an image, and of the same sizes, at other pixels.
+    """As many sets of several classes as label relaxation has in an image, and of the same sizes, elsewhere.
 
     label and each of `others`: (H, W). others: labels of other frames, whose borders are the places; the second frame
     counts where the first has too few, then random places do. A set there holds the pixel's own label, and else the
-    classes of one of the image's own borders. Border pixels have their own label, and void ones none. rng draws which
-    places and which classes. Returns (H, W); other arguments and errors as in `allowed_sets`.
+    classes of one of the image's own borders. Border pixels that are not drawn have their own label, and void ones
+    none. rng draws which places and which classes. Returns (H, W); other arguments and errors as in `allowed_sets`.
     """
     sets = allowed_sets(label[None], classes, strict=strict, **how)[0]  # (H, W)
     own = allowed_sets(label[None], classes, border=0)[0]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from dsrl_lib import distributed
 from dsrl_lib.config import Config, Loss
@@ -61,19 +61,22 @@ def batches(
     every = (batch_keys(config, step, len(split), epochs_before) for step in steps)
     keys = [batch[distributed.rank() :: distributed.size()] for batch in every]
     dataset = TrainingSet(split, config.data, config.seed, config.frame_scale)
+    samples: Dataset = dataset
+    if wants_locations(config.downsampling):
+        samples = WithLocations(samples, config)
+    if config.loss.relax_control == "moved":
+        samples = WithMovedSets(samples, dataset, config.loss)
     loader = DataLoader(
-        WithLocations(dataset, config) if wants_locations(config.downsampling) else dataset,
+        samples,
         batch_sampler=keys,
         num_workers=workers,
         pin_memory=device.type == "cuda",
         worker_init_fn=ignore_in_worker,
     )
-    for samples, batch in zip(keys, loader, strict=True):
+    for drawn, batch in zip(keys, loader, strict=True):
         if config.loss.sisr_target == "noise":
-            frames = [dataset.draw(key).index for key in samples]
+            frames = [dataset.draw(key).index for key in drawn]
             batch["noise"] = torch.stack([noise_image(frame, batch["hr"].shape[1:]) for frame in frames])
-        if config.loss.relax_control == "moved":
-            batch["sets"] = torch.stack([moved_sets(dataset, key, config.loss) for key in samples])  # (B, H, W)
         yield batch
 
 
@@ -86,6 +89,16 @@ def batch_targets(batch: dict[str, Tensor], config: Config, class_weights: Tenso
     if config.model.sisr:
         image = batch["noise"] if "noise" in batch else normalise(batch["hr"])  # (B, 3, H, W)
     return Targets(labels, image, class_weights, batch.get("sets"), batch.get("locations"))
+
+
+class WithMovedSets(Dataset):
+    """Samples, each with `sets` (H, W): what its labels allow if borders are moved."""
+
+    def __init__(self, samples: Dataset, dataset: TrainingSet, loss: Loss) -> None:
+        self.samples, self.dataset, self.loss = samples, dataset, loss
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        return self.samples[key] | {"sets": moved_sets(self.dataset, key, self.loss)}
 
 
 def moved_sets(dataset: TrainingSet, key: tuple[int, int], loss: Loss) -> Tensor:

@@ -160,6 +160,9 @@ def _check_devices(config: Config, devices: int, device: torch.device) -> None:
     size = config.optim.batch_size
     if size % devices:
         raise ValueError(f"optim.batch_size = {size} cannot be shared by {devices} processes")
+    if config.downsampling.swapped and size // devices < 2:
+        raise ValueError(f"optim.batch_size = {size} with devices = {devices}; allowed: 2 or more for each device with "
+                         "downsampling.swapped, which swaps within a process")  # fmt: skip
     shared = replace(config, optim=replace(config.optim, batch_size=size // devices))
     for setting, allowed in () if config.model.sync_bn else conflicts(shared):
         if setting == "optim.batch_size":

@@ -29,12 +29,13 @@ def write_samples(config: Config, out: Path, count: int = 8, epoch: int = 0) -> 
     epoch: from 0, counted from the first of the runs that this one starts from. The input is enlarged to HR without
     interpolation; void is black. ValueError for settings that are not allowed, DataError for missing or bad data.
     """
+    config = config.checked()
     check("count", count, Annotated[int, at_least(1)])
     check("epoch", epoch, Annotated[int, at_least(0)])
     check_folder(out, "out")
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for number, sample in enumerate(islice(_samples(config.checked(), epoch), count)):
+    for number, sample in enumerate(islice(_samples(config, epoch), count)):
         path = out / f"epoch{epoch}_{number:04}.png"
         picture = Image.fromarray(sample_picture(sample, config))
         runs.write_atomically(path, lambda temporary, picture=picture: picture.save(temporary, "PNG"))

@@ -15,14 +15,18 @@ def snapshots(directory: Path, best: bool, last: int) -> Callable[[RunState], No
     """What to call at the end of each epoch, in one process.
 
     best: keep best_epoch<n>.safetensors, of the highest validation mIoU so far. last: keep epoch<n>.safetensors of so
-    many epochs. An older file goes when the new one is on the disk. Such a file opens like any other weights.
+    many epochs. An older file goes when the new one is on the disk, and so does one of a later epoch, which an earlier
+    start has left. Such a file opens like any other weights.
     """
 
     def write(state: RunState, name: str, keep: int) -> None:
         epoch = state.history[-1]["epoch"]
-        network.save(state.network, state.config, directory / f"{name}{epoch:04}.safetensors")
-        for older in kept(directory, name)[:-keep]:
-            older.unlink()
+        path = directory / f"{name}{epoch:04}.safetensors"
+        network.save(state.network, state.config, path)
+        files = kept(directory, name)
+        end = files.index(path) + 1
+        for other in (*files[: max(0, end - keep)], *files[end:]):
+            other.unlink()
 
     def at_the_end_of_an_epoch(state: RunState) -> None:
         if last:

@@ -4,7 +4,6 @@ The configuration names the file by its SHA-256 (`model.start`), and a copy is k
 repeated whatever happens to the file. Classes are matched by their names, also for another data set.
 """
 
-import hashlib
 import json
 import shutil
 from collections import Counter
@@ -18,6 +17,7 @@ from torch import Tensor
 from dsrl_lib import network, runs
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import CITYSCAPES, class_table, same_named
+from dsrl_lib.download import sha256_of
 from dsrl_lib.models.build import read_state_dict
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import cache_dir
@@ -26,8 +26,7 @@ from dsrl_lib.registry import HOSTS
 ClassAxes = dict[str, dict[int, int]]
 """Name of a tensor -> axis -> values per class."""
 SUFFIXES = (".safetensors", ".pth", ".pt")
-
-
+"""Of files of weights."""
 MOST_NAMES = 12
 """Of tensors, in a line that a run prints."""
 
@@ -83,9 +82,9 @@ def keep_weights(path: Path) -> str:
         raise FileNotFoundError(runs.missing_weights(path))
     if path.suffix not in SUFFIXES:
         raise ValueError(f"cannot start from {path}; allowed: files that end in {', '.join(SUFFIXES)}")
-    digest = _sha256(path)
+    digest = sha256_of(path)
     target = _folder() / f"{digest}{path.suffix}"
-    if not (target.exists() and _sha256(target) == digest):
+    if not (target.exists() and sha256_of(target) == digest):
         target.parent.mkdir(parents=True, exist_ok=True)
         runs.write_atomically(target, lambda temporary: shutil.copyfile(path, temporary))
     return digest
@@ -100,7 +99,7 @@ def kept_weights(config: Config) -> Path | None:
     if digest == "none" or config.warm_start is not None:
         return None
     for path in _folder().glob(f"{digest}.*"):
-        if (found := _sha256(path)) != digest:
+        if (found := sha256_of(path)) != digest:
             raise ValueError(f"{path} is damaged: its SHA-256 is {found}; delete it, and give its source with --start")
         return path
     raise FileNotFoundError(f"{config.run_id} starts from weights with the SHA-256 {digest}, which are not in "
@@ -168,10 +167,10 @@ def _with_rows(own: Tensor, found: Tensor, groups: Mapping[int, int], rows: Sequ
         for side in (0, 1)
     )
     here = here.to(own.device)
-    part = found.index_select(axis, there).to(own.device)
+    part = found.index_select(axis, there)
     if others:
         part = _with_rows(own.index_select(axis, here), part, dict(others), rows)
-    return own.index_copy(axis, here, part)
+    return own.index_copy(axis, here, part.to(own.device))
 
 
 def _matches(
@@ -228,8 +227,3 @@ def _names_in_state_dict(stored: Mapping[str, Tensor], config: Config, axes: Cla
 
 def _folder() -> Path:
     return cache_dir() / "start"
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

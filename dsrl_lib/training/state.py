@@ -30,7 +30,7 @@ class RunState:
         """Initial weights and step 0. split: the training images. ValueError if they do not fill one batch."""
         self.config, self.device = config, device
         self.epoch_steps = epoch_steps(config, split)
-        TrainingSet(split, config.data, config.seed, config.model.input_scale)  # says at once what does not fit
+        TrainingSet(split, config.data, config.seed, config.frame_scale)  # says at once what does not fit
         self.total_steps = self.epoch_steps * config.optim.epochs
         self.network = network.build(config).to(device, memory_format=torch.channels_last)
         strict_classes(config.loss, self.network.host.classes)  # says at once what does not fit

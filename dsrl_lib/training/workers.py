@@ -18,9 +18,10 @@ REMEDY = "give fewer --workers (0: none), or a larger /dev/shm (docker run --shm
 def check_workers(config: Config, workers: int) -> None:
     """ValueError if /dev/shm has no room for one batch from each process that loads samples."""
     if workers and SHARED.is_dir():
-        data, scale = config.data, config.model.input_scale
+        data, scale = config.data, config.frame_scale
         pixels = data.crop_height * data.crop_width
-        batch = round(config.optim.batch_size * pixels * (4 + 3 * scale**2))  # image, labels and input, in bytes
+        sets = 8 if config.loss.relax_control == "moved" else 0
+        batch = round(config.optim.batch_size * pixels * (4 + 3 * scale**2 + sets))  # image, labels and input, in bytes
         needed, free = workers * (QUEUES + batch), shutil.disk_usage(SHARED).free
         if free < needed:
             raise ValueError(

@@ -26,7 +26,9 @@ def uniform_locations(size: tuple[int, int], dtype: torch.dtype = torch.float32)
 
 
 def resize_locations(locations: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear interpolation of locations (B, n, m, 2) -> (B, *size, 2) that keeps the corners, in float64.
+    """Bilinear interpolation of locations (B, n, m, 2) -> (B, *size, 2) that keeps the corners.
+
+    In float64, or as they are if they have that size.
 
     In float32 the border of the grid would miss the border of the frame by some 1e-5 pixels, and pixels there have no
     cell. (Devices of Apple have no float64.)

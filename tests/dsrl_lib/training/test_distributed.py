@@ -212,10 +212,15 @@ def kernels_of(parent: int) -> list[int]:
 
 
 LONGER = ("model.frozen_bn=true", "optim.epochs=3")
+LIMIT = 600
+"""Seconds: a process that stops alone leaves the others waiting for ever."""
 
 
 def stop_once_saved(directory: Path, process: int) -> None:
+    end = time.monotonic() + LIMIT
     while not (directory / "last.pt").exists():
+        if time.monotonic() > end:
+            return
         time.sleep(0.05)
     os.kill(process, signal.SIGTERM)
 
@@ -237,7 +242,7 @@ def test_the_command_line_starts_and_stops_processes_that_are_not_forked(results
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     directory = runs.folder(tiny("lr", *LONGER))
     Thread(target=stop_once_saved, args=(directory, process.pid), daemon=True).start()
-    _, errors = process.communicate()
+    _, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 1 and "asked to stop after step" in errors, errors
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and runs.is_complete(directory), done.stderr

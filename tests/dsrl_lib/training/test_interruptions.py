@@ -48,7 +48,8 @@ def test_a_run_killed_at_any_moment_ends_bit_identical(python_m, trained, result
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         assert before in (None, config.to_dict())
-        moments.append(checkpoint.load(directory)["step"])
+        with runs.acquire(directory, wait=True):  # the forked process ends a moment after its client
+            moments.append(checkpoint.load(directory)["step"])
     assert 0 < moments[0] < moments[1] < 8
     assert not runs.is_complete(directory)
     assert_same(fit(config, device="cpu", progress=False), undisturbed)

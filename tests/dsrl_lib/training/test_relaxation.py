@@ -60,6 +60,6 @@ def test_borders_move_by_seed_epoch_and_sample_alone():
     assert 0 < loop.train_step(state, first)[0]["ce"] < 20
 
 
-def test_classes_that_do_not_exist_are_refused_before_anything_is_written(results):
+def test_classes_that_do_not_exist_are_refused():
     with pytest.raises(ValueError, match=r"loss.relax_strict = '19'; allowed: numbers from 0 to 18"):
         loop.RunState(relaxed("loss.relax_strict=19"), load_split("streets", "train"), CPU)

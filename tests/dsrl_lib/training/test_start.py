@@ -18,6 +18,8 @@ from dsrl_lib.training.state import RunState
 from study.catalogue import Run
 from study.presets import parent_of, preset
 
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
@@ -36,13 +38,15 @@ def written(config, path):
 
 
 @pytest.mark.parametrize("head", ["deconv", "subpixel"])
-def test_a_class_keeps_its_rows_under_another_table(tmp_path, head):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+def test_a_class_keeps_its_rows_under_another_table(tmp_path, head, device):
     camvid = preset("camvid", "sssr", "espnetv2_s0.5", overrides=[f"model.sssr_head={head}"])
     path = tmp_path / "camvid.safetensors"
     source = written(override(camvid, "model.pretrained", "none"), path)
     config = override(tiny("sssr"), "model.sssr_head", head)
-    model, fresh = network.build(config), network.build(config)
+    model, fresh = network.build(config).to(device), network.build(config)
     done = start.start_from(model, path, config)
+    model.cpu()
     assert done.classes["vegetation"] == "Tree" and done.classes["person"] == "Pedestrian"
     assert len(done.classes) == 11 and "train" in done.new_classes
     assert not (done.missing or done.misfits or done.unused)
