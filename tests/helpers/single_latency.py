@@ -1,4 +1,4 @@
-"""Once this is imported, each network is timed once: no test reads a median, a third of the time of a tiny run."""
+"""Once this is imported, each network is timed once: no test reads the median, which takes a third of a tiny run."""
 
 from dsrl_lib.evaluation import cost
 
