@@ -35,6 +35,9 @@ METRICS = f"{RESULTS}/runs/{{run_id}}/metrics.json"
 EXECUTED = f"{RESULTS}/notebooks/{{name}}.ipynb"
 RUN_NOTEBOOK = f"{RESULTS}/notebooks/runs/{{run_id}}.ipynb"
 
+SHOWN_BY = [  # what a notebook shows is made by these
+    str(path) for path in Path("study").rglob("*.*") if path.suffix in (".py", ".js", ".css") and "site" not in path.parts
+]
 TRAINING = {plan.OTHER_ARMS, *plan.NOTEBOOK_OF_ARM.values()}
 FIRST = ["01_data_prep", "02_method"]  # they read no run
 LAST = "90_audit"  # it checks what the others wrote
@@ -151,7 +154,7 @@ rule verdicts:
 def before_notebook(wildcards):
     inputs = [f"notebooks/{wildcards.name}.ipynb"]
     if wildcards.name not in FIRST:
-        inputs += [f"{RESULTS}/claims.csv", *map(str, Path("study").glob("[!_]*/*.py"))]
+        inputs += [f"{RESULTS}/claims.csv", *SHOWN_BY]
     if wildcards.name == LAST:
         inputs += [EXECUTED.format(name=name) for name in NAMES if name != LAST]
     return inputs

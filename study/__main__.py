@@ -69,6 +69,9 @@ def shares(
     from study.presets import preset
 
     if arm == "fa":
+        if host is not None or changes:
+            raise ValueError("--host and --set go with one arm; --arm fa measures the cells as the profile plans them")
+
         from study.shares import write_shares
 
         print(write_shares(profile, seed, device))

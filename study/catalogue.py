@@ -168,8 +168,8 @@ def counts_by_seed(
 ) -> tuple[dict[int, np.ndarray], tuple[str, ...]]:
     """Counts of runs that differ in their seed, ready for `statistics.scores.score`, and the sequence of each image.
 
-    what: "counts" for (I, K, 3), "trimap" for (I, bands, K, 3). Raises ValueError if two runs share a seed
-    or were evaluated on different images.
+    what: "counts" for (I, K, 3), "trimap" for (I, bands, K, 3), "rings" for (I, bands + 1, K, 3).
+    Raises ValueError if two runs share a seed or were evaluated on different images.
     """
     if len({run.seed for run in runs}) != len(runs):
         raise ValueError(f"runs with equal seeds: {', '.join(run.run_id for run in runs)}")

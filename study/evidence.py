@@ -14,7 +14,7 @@ from study.catalogue import Run, counts_by_seed, load_runs, select
 from study.figures.notes import Note, words
 from study.presets import parent_of
 from study.profiles import PROFILES
-from study.statistics.bootstrap import Difference, contrast, single
+from study.statistics.bootstrap import Difference, contrast
 from study.statistics.random_effects import Interval, as_difference, interval, pseudo_values
 from study.statistics.scores import Resamples, Scores, image_blocks, mean_iou, score
 
@@ -113,18 +113,23 @@ class Study:
         """The mean over strata of the weighted sum of arms, with the interval of the two-level bootstrap."""
         return contrast(*([(weight, self.scores(arm, kind)) for arm, weight in arms.items()] for arms in strata))
 
-    def random_effects(self, strata: Strata, kind: str = "miou") -> Interval | None:
-        """The same over seeds and blocks as random effects; None with fewer than two seeds or blocks."""
+    def random_effects(
+        self, strata: Strata, kind: str = "miou", estimate: np.ndarray | float | None = None
+    ) -> Interval | None:
+        """The same over seeds and blocks as random effects; None with fewer than two shared seeds or blocks.
+
+        estimate: the score itself; the mean of its pseudo-values unless given.
+        """
         shared = sorted(set.intersection(*(self.seeds(list(arms)) for arms in strata)))
+        if len(shared) < 2:
+            return None
         values = [
             np.stack([
                 sum(weight * self.pseudo_values(arm, kind)[seed] for arm, weight in arms.items()) for seed in shared
             ])
             for arms in strata
         ]  # (S, B, *T) each
-        if min(values[0].shape[:2]) < 2:
-            return None
-        return interval(values, self.bootstrap(strata, kind).estimate)
+        return interval(values, estimate) if values[0].shape[1] > 1 else None
 
     def contrast(self, strata: Strata, kind: str = "miou") -> Difference:
         """The same with the interval of the profile (`Profile.interval`); with one seed, over images alone.
@@ -132,13 +137,14 @@ class Study:
         strata: weights of arms, of one contrast or of several whose mean is asked for. Every arm must have runs.
         """
         found = self.bootstrap(strata, kind)
-        if PROFILES[self.profile].interval == "random effects" and (other := self.random_effects(strata, kind)):
-            return as_difference(other, found)
-        return found
+        if PROFILES[self.profile].interval == "bootstrap":
+            return found
+        other = self.random_effects(strata, kind, found.estimate)
+        return as_difference(other, found) if other else found
 
     def single(self, arm: str, kind: str = "miou") -> Difference | None:
         """An arm's score with its interval; None without runs."""
-        return single(self.scores(arm, kind)) if self.select(arm) else None
+        return self.contrast([{arm: 1}], kind) if self.select(arm) else None
 
     def difference(self, a: str, b: str, kind: str = "miou") -> Difference | None:
         """a - b, paired by seed; None if the arms share no seed."""

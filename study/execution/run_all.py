@@ -40,9 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--{alone[0].replace('_', '-')} goes with --slurm")
     if (options.gpus_per_run or 0) < 0 or (options.time is not None and not 0 < options.time < math.inf):
         parser.error("--gpus-per-run is 0 or more, --time more than 0 hours")
-    if options.runs_per_gpu is not None and (options.slurm or options.runs_per_gpu < 1):
-        parser.error(f"--runs-per-gpu {options.runs_per_gpu}: allowed: 1 or more, without --slurm")
-    options.runs_per_gpu = options.runs_per_gpu or 1
+    if options.runs_per_gpu < 1 or (options.slurm and options.runs_per_gpu > 1):
+        parser.error(f"--runs-per-gpu {options.runs_per_gpu}: allowed: 1 or more, and 1 with --slurm")
     if options.cores < 1:
         parser.error(f"--cores {options.cores}: allowed: 1 or more")
     for name, valid in _choices(options.profile).items():
@@ -50,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"--{name} names none; valid: {', '.join(map(str, valid))}")
     options.gpus = _gpus(options)
     options.device = options.device or ("cuda" if options.gpus else "cpu")
+    if options.runs_per_gpu > 1 and options.device == "cpu":
+        parser.error("--runs-per-gpu goes with a GPU; on a CPU --cores says how many runs go at once")
     try:
         runs = plan.planned_runs(options.profile, options.arms, options.seeds, options.hosts, options.device)
     except ValueError as error:
@@ -77,7 +78,7 @@ def plan_table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> 
         if len(left) < len(runs):
             lines.append(f"All {len(runs)}: about {sum(run.seconds for run in runs) / 3600:.1f} hours.")
         return "\n".join(lines)
-    at_once = options.runs_per_gpu if options.device == "cuda" else options.cores
+    at_once = min(options.runs_per_gpu, options.cores) if options.device == "cuda" else options.cores
     memory = max(run.memory_gib for run in runs)
     lines += [
         f"{options.profile} on {options.device}, {at_once} at a time: {len(runs)} runs, {len(left)} to do "
@@ -207,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--cores", type=int, default=cores, metavar="N", help=f"CPU cores to use (default: {cores})")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="where to train (default: cuda if there is a GPU)")
-    parser.add_argument("--runs-per-gpu", type=int, metavar="N", help="runs side by side on the GPU (default: 1)")
+    parser.add_argument("--runs-per-gpu", type=int, default=1, metavar="N", help="runs at once on the GPU (default: 1)")
     cluster = parser.add_argument_group("on a cluster (profiles/slurm/README.md)")
     cluster.add_argument("--slurm", action="store_true", help="submit one job per run")
     cluster.add_argument("--partition", metavar="P", help="partition of the jobs (default: the cluster's)")

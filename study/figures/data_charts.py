@@ -20,7 +20,7 @@ def class_share_chart(shares: pd.DataFrame) -> Figure:
     figure = chart(8.4, 3)
     axes = figure.subplots()
     number = shares.shape[1]
-    for place, (hue, name) in enumerate(zip(HUES, shares, strict=False)):
+    for place, (hue, name) in enumerate(zip(HUES[: len(shares.columns)], shares, strict=True)):
         shift = 0.81 / number * (place - (number - 1) / 2)
         axes.bar(np.arange(len(shares)) + shift, shares[name], 0.75 / number, color=hue, label=name)
     axes.set(yscale="log", ylabel="share of pixels (percent)")

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table, colourise
 from dsrl_lib.data.split import Split
+from dsrl_lib.device import autocast
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.models.dsrl import DSRL
 
@@ -76,8 +77,9 @@ def explored(networks: Mapping[str, tuple[DSRL, Config]], split: Split, index: i
         table = class_table(config.data.dataset)
         height, width = (2 * side for side in frame.shape[1:])
         grid = (max(1, height // config.loss.fa_stride), max(1, width // config.loss.fa_stride))
-        raw = forward(_with_taps(model, ftm=False), frame, config)
-        after = forward(_with_taps(model, ftm=True), frame, config)["seg_map"] if model.ftm else None
+        raw = forward(_with_taps(model), frame, config)
+        with autocast(frame.device, config.optim.precision):
+            after = model.ftm(raw["seg_map"]) if model.ftm else None
         predictions[name] = colourise(class_ids(raw["logits"], truth.shape), table)
         tokens[name] = Tokens(*(None if m is None else pooled(m, grid) for m in (raw["seg_map"], after, raw["sr_map"])))
     return Explored(split.names[index], stored, colourise(truth, table), predictions, tokens)
@@ -99,10 +101,10 @@ def explorer_html(frames: Sequence[Explored]) -> str:
     )
 
 
-def _with_taps(model: DSRL, *, ftm: bool) -> DSRL:
-    """The same weights, giving the maps that FA compares, before the feature transform or after it."""
+def _with_taps(model: DSRL) -> DSRL:
+    """The same weights, giving the maps that FA compares, before the feature transform."""
     tapped = copy.copy(model)
-    tapped._modules = {**model._modules, "ftm": model.ftm if ftm else None}
+    tapped._modules = {**model._modules, "ftm": None}
     tapped.fa, tapped.placement = True, "features"
     return tapped
 

@@ -118,11 +118,12 @@ def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, unit: float = 1.0
     figure = chart(6.8, 4.2)
     axes = figure.subplots()
     means = []
-    for arm, runs in table.groupby("arm", sort=False):
+    several = table["host"].nunique() > 1
+    for (host, arm), runs in table.groupby(["host", "arm"], sort=False):
         at, mean = runs[x].median() / unit, runs["test_miou"].mean()
         axes.plot(runs[x] / unit, runs["test_miou"], ".", color=colour(arm), markersize=4, alpha=0.6)
         axes.plot(at, mean, "o", color=colour(arm), markersize=8, markeredgecolor="white")
-        means.append((mean, at, arm))
+        means.append((mean, at, f"{arm}, {host}" if several else arm))
     axes.set(xscale="log", xlabel=xlabel, ylabel="test mIoU (points)")
     axes.margins(x=0.12)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))

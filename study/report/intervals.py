@@ -9,6 +9,7 @@ from study.claims.rules import Part, load_rules
 from study.evidence import Study
 from study.figures.interval_charts import interval_pairs
 from study.figures.notes import Note
+from study.statistics.bootstrap import Difference
 from study.statistics.coverage import bootstrap_coverage, random_effects_coverage
 from study.statistics.random_effects import Interval
 
@@ -27,21 +28,27 @@ def contrasts(study: Study) -> dict[str, Part]:
     return found
 
 
-def _intervals(study: Study) -> dict[str, tuple[Part, Interval]]:
-    return {name: (part, study.random_effects(part.strata())) for name, part in contrasts(study).items()}
+def _intervals(study: Study) -> dict[str, tuple[Difference, Interval]]:
+    """By name, each difference with its two intervals; without those of a single block of images."""
+    rows = {}
+    for name, part in contrasts(study).items():
+        old = study.bootstrap(part.strata(), part.kind)
+        if new := study.random_effects(part.strata(), part.kind, old.estimate):
+            rows[name] = old, new
+    return rows
 
 
 def interval_chart(study: Study) -> Figure | Note:
     """Both intervals of every difference that a claim is about."""
-    pairs = {name: (study.bootstrap(part.strata()), found) for name, (part, found) in _intervals(study).items()}
+    pairs = _intervals(study)
     return interval_pairs(pairs) if pairs else Note("No difference has two seeds.")
 
 
 def interval_table(study: Study) -> Note:
     """One row per difference: both intervals, degrees of freedom, and which part of the variance is whose."""
     rows = []
-    for name, (part, found) in _intervals(study).items():
-        old, v = study.bootstrap(part.strata()), found.variances
+    for name, (old, found) in _intervals(study).items():
+        v = found.variances
         shares = np.array([v.seed / v.seeds, v.block / v.blocks * v.strata, v.both / (v.seeds * v.blocks)])
         seed, block, both = 100 * shares / max(shares.sum(), 1e-12)
         rows.append({

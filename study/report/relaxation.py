@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from dsrl_lib.data.class_tables import VOID, ClassTable
+from study.arms import RELAXATION_ARMS
 from study.evidence import Study
 from study.figures.notes import Note
+from study.profiles import PROFILES
 
-SEEDS = {"relaxed": 5, "relaxed_moved": 5, "border_void": 5, "relaxed_2": 3, "relaxed_off": 3}
+SEEDS = {arm: len(PROFILES["camvid_gpu"].arm_seeds[arm]) for arm in RELAXATION_ARMS}
 """Runs that C14 asks for, by arm."""
 
 

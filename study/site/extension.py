@@ -30,8 +30,6 @@ def restructured(lines: list[str]) -> list[str]:
         else:
             out.append(_escaped(line))
         inside = bool(line.strip()) and (inside or bool(field))
-        if not inside and line.strip() == "":
-            out.append("")
     return out
 
 

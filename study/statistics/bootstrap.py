@@ -89,16 +89,6 @@ def contrast(*strata: Stratum, seed: int = 0) -> Difference:
     )
 
 
-def difference(a: Scores, b: Scores) -> Difference:
-    """Paired difference a - b."""
-    return contrast([(1.0, a), (-1.0, b)])
-
-
-def single(a: Scores) -> Difference:
-    """One arm's score with its interval."""
-    return contrast([(1.0, a)])
-
-
 def _paired(stratum: Stratum) -> Scores:
     arms = [scores for _, scores in stratum]
     if len({(scores.images, scores.draws.shape[0]) for scores in arms}) != 1:

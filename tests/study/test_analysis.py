@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from contrasts import difference, single
 from PIL import Image
 
 from dsrl_lib.data.class_tables import class_table
@@ -18,7 +19,6 @@ from study.figures import interval_charts, panels, plots, style
 from study.presets import preset
 from study.report import audit
 from study.report.results import factorial_cells, results_frame, write_results
-from study.statistics.bootstrap import difference, single
 from study.statistics.scores import Resamples, score
 
 IMAGES, CLASSES = 12, 11

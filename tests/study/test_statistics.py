@@ -4,10 +4,11 @@ import time
 
 import numpy as np
 import pytest
+from contrasts import difference, single
 from scipy.stats import t
 
 from dsrl_lib.metrics import iou, miou
-from study.statistics.bootstrap import POWER80, Z95, contrast, difference, single
+from study.statistics.bootstrap import POWER80, Z95, contrast
 from study.statistics.scores import Resamples, Scores, image_blocks, mean_iou, score
 
 SEQUENCES = ["a"] * 7 + ["b"] * 12
