@@ -218,7 +218,7 @@ def test_real_weights_are_the_published_ones() -> None:
 def test_real_camvid_labels_are_the_published_ones() -> None:
     folder = Path(os.environ["DSRL_DATA"]) / "camvid"
     sums = {name: sha256 for name, sha256 in download.camvid_sums().items() if "annot/" in name}
-    assert {name: download._sha256(folder / name) for name in sums} == sums
+    assert {name: download.sha256_of(folder / name) for name in sums} == sums
 
 
 def test_committed_manifests() -> None:
