@@ -40,6 +40,7 @@ from .models.downsampling.locations import uniform_locations as uniform_location
 from .models.downsampling.sampler import sample as sample
 from .models.downsampling.targets import boundary_pixels as boundary_pixels
 from .models.dsrl import DSRL as DSRL
+from .models.named_layers import NamedLayers as NamedLayers
 from .models.published import published_weights as published_weights
 from .models.sssr import DeconvHead as DeconvHead
 from .models.sssr import SubpixelHead as SubpixelHead
