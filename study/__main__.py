@@ -155,6 +155,28 @@ def claims(profile: Profile = "camvid") -> None:
 
 
 @app.command
+def release(
+    run: tyro.conf.Positional[str],
+    whole: bool = False,
+    out: Annotated[
+        Path | None, tyro.conf.arg(help="The folder to write; weights/ of this repository unless given.")
+    ] = None,
+) -> None:
+    """Release the weights of a complete run: a small file, its score on test, its model card; `claims` fills the card.
+
+    Args:
+        run: A run directory or its id. To train a complete run again, set DSRL_RESULTS to a new folder, and name the
+            directory there.
+        whole: Keep the SISR head and the FTM, which the affinity explorer shows.
+    """
+    from dsrl_lib.runs import find_run
+    from study.release import release
+
+    for path in release(find_run(run), whole, out):
+        print(path)
+
+
+@app.command
 def site(out: Path = Path("site")) -> None:
     """Build the site from README.md, docs, the executed notebooks and the claims; needs `pip install -e '.[site]'`.
 

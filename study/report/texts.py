@@ -1,4 +1,4 @@
-"""README.md, REPORT.md and docs/methods are written by hand; their tables and numbers are made from the runs.
+"""README.md, REPORT.md, docs/methods and weights/*.md: their tables and numbers are made from the runs.
 
 A table stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, NAME of TABLES. A number stands in a mark such as
 `<!-- miou: dsrl - lr -->+1.25<!-- end -->`: test mIoU of an arm, or a sum and difference of arms, in points; `, low` or
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsrl_lib.paths import results_dir, root
+from dsrl_lib.paths import released_dir, results_dir, root
 from dsrl_lib.runs import write_atomically
 from study.claims.judge import judge
 from study.claims.table import markdown
@@ -21,6 +21,7 @@ from study.claims.together import BEDS, beds_table
 from study.evidence import Study
 from study.report import tables
 from study.report.departures import departures
+from study.report.model_cards import released_table
 
 PUBLISHED = "camvid"
 """The profile whose results README.md and REPORT.md show; a mark may name another."""
@@ -45,6 +46,7 @@ TABLES: dict[str, Callable[[Study], str]] = {
     "search": _readable(tables.search),
     "compute": _readable(tables.compute),
     "departures": lambda study: departures(),
+    "released": lambda study: released_table(),
 }
 
 
@@ -52,8 +54,8 @@ def published(profile: str) -> list[Path]:
     """The texts that show results of a profile: only for PUBLISHED, in the repository itself."""
     if profile != PUBLISHED or results_dir() != root() / "results":
         return []
-    methods = sorted((root() / "docs" / "methods").glob("*.md"))
-    return [path for path in (root() / "README.md", results_dir() / profile / "REPORT.md", *methods) if path.exists()]
+    others = [path for folder in (root() / "docs" / "methods", released_dir()) for path in sorted(folder.glob("*.md"))]
+    return [path for path in (root() / "README.md", results_dir() / profile / "REPORT.md", *others) if path.exists()]
 
 
 def refreshed(text: str, study: Study) -> str:

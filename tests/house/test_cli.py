@@ -16,7 +16,7 @@ COMMANDS = {
         *("train", "resume", "samples", "statistics", "predict", "evaluate"),
         *("propagate", "submit", "prune", "inspect", "summary", "export", "speed"),
     ),
-    "study": ("train", "plan", "runs", "collect", "claims", "latency", "execute"),
+    "study": ("train", "plan", "runs", "collect", "claims", "latency", "execute", "release"),
     "benchmarks": ("all", "affinity", "relaxation", "downsampling", "loader", "training", "pruning"),
 }
 

