@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import is_dataclass, replace
+from functools import cache
 from typing import Any
 
 from dsrl_lib.allowed import did_you_mean, parse
@@ -15,25 +16,41 @@ def override(config: Config, key: str, value: Any) -> Config:
     Raises ValueError that names the valid keys or the allowed values. Settings that change one after another may not
     fit each other in between, so `Config.checked` looks at the whole.
     """
-    section_name, _, name = key.partition(".")
-    valid = [f"{s}.{n}" for s, kind in kinds(Config).items() if is_dataclass(kind) for n in kinds(kind)]
-    if key not in valid:
-        nearest = next((full for full in valid if full.endswith(f".{key}")), key)
-        raise ValueError(f"unknown setting {key!r}; valid settings: {', '.join(valid)}{did_you_mean(nearest, valid)}")
-    section = getattr(config, section_name)
-    parsed = parse(key, value, kinds(type(section))[name])
-    names = key == "data.dataset" or (key == "data.boost_dataset" and parsed)
-    if names and parsed not in datasets():
-        raise ValueError(f"{key} = {value!r}; allowed: {', '.join(datasets())}, or a folder of your own with a "
-                         f"classes.txt (see data/README.md){did_you_mean(value, datasets())}")  # fmt: skip
-    return replace(config, **{section_name: replace(section, **{name: parsed})})
+    return override_each(config, {key: value}.items())
+
+
+def override_each(config: Config, changes: Iterable[tuple[str, Any]]) -> Config:
+    """`config` with several values changed, given as pairs of key and value; the last one of a key counts."""
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in changes:
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = _parsed(key, value)
+    return replace(config, **{name: replace(getattr(config, name), **values) for name, values in sections.items()})
 
 
 def override_all(config: Config, items: Iterable[str]) -> Config:
     """`config` with the values of "section.name=value" items. ValueError as in `override` and `key_and_value`."""
-    for key, value in map(key_and_value, items):
-        config = override(config, key, value)
-    return config
+    return override_each(config, map(key_and_value, items))
+
+
+def _parsed(key: str, value: Any) -> Any:
+    valid = _settings()
+    if key not in valid:
+        nearest = next((full for full in valid if full.endswith(f".{key}")), key)
+        raise ValueError(f"unknown setting {key!r}; valid settings: {', '.join(valid)}{did_you_mean(nearest, valid)}")
+    parsed = parse(key, value, valid[key])
+    names = key == "data.dataset" or (key == "data.boost_dataset" and parsed)
+    if names and parsed not in datasets():
+        raise ValueError(f"{key} = {value!r}; allowed: {', '.join(datasets())}, or a folder of your own with a "
+                         f"classes.txt (see data/README.md){did_you_mean(value, datasets())}")  # fmt: skip
+    return parsed
+
+
+@cache
+def _settings() -> dict[str, Any]:
+    """The annotated type of every setting, by "section.name"."""
+    sections = {name: kind for name, kind in kinds(Config).items() if is_dataclass(kind)}
+    return {f"{section}.{name}": kind for section, fields in sections.items() for name, kind in kinds(fields).items()}
 
 
 def key_and_value(item: str) -> tuple[str, str]:

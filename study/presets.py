@@ -6,7 +6,7 @@ from typing import Any
 
 from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import Config, get
-from dsrl_lib.overrides import key_and_value, override, override_all
+from dsrl_lib.overrides import key_and_value, override, override_all, override_each
 from dsrl_lib.registry import HOSTS
 from study.arms import ARMS, STAGES, Arm
 from study.profiles import PROFILES
@@ -60,17 +60,14 @@ def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overr
         config = override(config, "model.host", host)
         if config.model.pretrained not in HOSTS[host].weights:
             config = override(config, "model.pretrained", "none")
-    for key, value in definition.tuned.items():
-        config = override(config, key, value)
+    config = override_each(config, definition.tuned.items())
     for item in overrides:
         key, _ = key_and_value(item)
         if key in definition.changes:
             raise ValueError(f"override {item!r}: {key} is what arm {arm!r} sets to {definition.changes[key]!r}")
         if not _uses(definition, key):
             raise ValueError(f"override {item!r}: arm {arm!r} does not use {key}")
-    config = _without_unused(override_all(config, overrides), definition)
-    for key, value in definition.changes.items():
-        config = override(config, key, value)
+    config = _of_arm(override_all(config, overrides), definition)
     if arm in MATCHED_SCALES:
         config = override(config, "model.input_scale", _matched_scale(config))
     for key, stages in (("optim.stage_epochs", 1), ("optim.schedule_epochs", STAGES)):
@@ -97,11 +94,8 @@ def parent_of(config: Config) -> Config | None:
         return None
     parent, base = ARMS[child.after], PROFILES[config.profile].base
     result = replace(config, arm=child.after, warm_start=None, continues=None)
-    for key in (*child.changes, *(child.tuned.keys() - parent.tuned.keys())):
-        result = override(result, key, get(base, key))
-    result = _without_unused(result, parent)
-    for key, value in parent.changes.items():
-        result = override(result, key, value)
+    own = (*child.changes, *(child.tuned.keys() - parent.tuned.keys()))
+    result = _of_arm(override_each(result, ((key, get(base, key)) for key in own)), parent)
     return _after(override(result, "optim.epochs", config.optim.epochs // child.updates * parent.updates))
 
 
@@ -115,6 +109,7 @@ def _after(config: Config) -> Config:
     return replace(config, warm_start=parent.run_id) if parent else config
 
 
+_DEFAULTS = Config()
 _ONLY_WITH = {
     "model.sssr": ("model.sssr_head", "model.sssr_start", "model.sssr_norm"),
     "model.sisr": ("model.sisr_frozen", "model.sisr_residual", "model.sisr_taps", "model.sisr_decoder", "loss.w1",
@@ -126,11 +121,11 @@ _ONLY_WITH = {
 }
 
 
-def _without_unused(config: Config, arm: Arm) -> Config:
-    """The default for every setting that an arm does not use: what is tuned for one arm renames no run of another."""
-    for key in (key for keys in _ONLY_WITH.values() for key in keys if not _uses(arm, key)):
-        config = override(config, key, get(Config(), key))
-    return config
+def _of_arm(config: Config, arm: Arm) -> Config:
+    """`config` with the changes of an arm, and the default for every setting that the arm does not use: what is tuned
+    for one arm renames no run of another."""
+    unused = (key for keys in _ONLY_WITH.values() for key in keys if not _uses(arm, key))
+    return override_each(config, [*((key, get(_DEFAULTS, key)) for key in unused), *arm.changes.items()])
 
 
 def _uses(arm: Arm, key: str) -> bool:
