@@ -7,7 +7,8 @@ default, once runs exist, never changes: profiles and arms (see `presets`) are t
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
+from functools import cache
 from typing import Annotated, Any
 
 from dsrl_lib.allowed import FolderName, between, did_you_mean
@@ -42,7 +43,7 @@ class Config(Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionary, ready for JSON."""
-        return asdict(self)
+        return {name: dict(vars(value)) if is_dataclass(value) else value for name, value in vars(self).items()}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Config":
@@ -68,13 +69,18 @@ class Config(Section):
     @property
     def hash8(self) -> str:
         """First 8 hexadecimal digits of the SHA-256 of the settings that differ from the defaults."""
-        text = json.dumps(_differences(self.to_dict(), asdict(Config())), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(_differences(self.to_dict(), _defaults()), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
     def run_id(self) -> str:
         """Name of the run directory: profile, host, arm, seed and hash."""
         return f"{self.profile}-{self.model.host}-{self.arm}-s{self.seed}-{self.hash8}"
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return Config().to_dict()
 
 
 def get(config: Config, key: str) -> Any:

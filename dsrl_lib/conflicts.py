@@ -115,7 +115,7 @@ def _unused_relaxation(loss: Any) -> Iterator[str]:
 
 
 def _default(section: Any, name: str) -> Any:
-    return getattr(type(section)(), name)
+    return getattr(type(section), name)
 
 
 def _of_downsampling(config: Any) -> Iterator[tuple[str, str]]:

@@ -221,11 +221,11 @@ def _overrides(run: Run) -> tuple[str, ...] | None:
         choice = {"profile": run.profile, "arm": run.arm, "host": run.host, "seed": run.seed}
         epochs = config.optim.epochs // ARMS[run.arm].updates
         longer = () if epochs == PROFILES[run.profile].base.optim.epochs else (f"optim.epochs={epochs}",)
-        base = preset(**choice, overrides=longer)  # other settings follow the epochs
+        base = preset(**choice, overrides=longer).to_dict()  # other settings follow the epochs
         changed = {
             f"{section}.{key}": value
             for section, values in config.to_dict().items() if isinstance(values, Mapping)
-            for key, value in values.items() if value != base.to_dict()[section][key]
+            for key, value in values.items() if value != base[section][key]
         }  # fmt: skip
         items = tuple(sorted((*longer, *(f"{key}={value}" for key, value in changed.items()))))
         again = preset(**choice, overrides=items)

@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 from isolation import no_network, untracked  # noqa: F401 (a fixture of every test)
 
@@ -89,6 +88,8 @@ def command_line(python_m: list[str]) -> Callable[..., subprocess.CompletedProce
 @pytest.fixture
 def make_notebook(tmp_path: Path) -> Callable[..., Path]:
     """`make_notebook(name, "seed = 0", "print(seed)")`: the path of a `parameters` cell and a code cell."""
+
+    import nbformat  # lazy: it takes three seconds, and few tests make a notebook
 
     def make(name: str, parameters: str, *code: str) -> Path:
         cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})]

@@ -50,9 +50,9 @@ class Variances:
     blocks: int
     strata: int = 1
 
-    def error(self, seeds: float | None = None, blocks: float | None = None) -> np.ndarray:
+    def error(self, seeds: float | np.ndarray | None = None, blocks: float | None = None) -> np.ndarray:
         """Standard error with another number of seeds or blocks; those of the design unless given."""
-        seeds, blocks = seeds or self.seeds, blocks or self.blocks
+        seeds, blocks = self.seeds if seeds is None else seeds, self.blocks if blocks is None else blocks
         by_seed = (self.seed + self.both / blocks) / (seeds * self.strata)
         return np.sqrt(by_seed + self.block / blocks)
 
@@ -61,12 +61,11 @@ class Variances:
 
         inf if no number of seeds up to `most` is enough on so many blocks of images.
         """
-        for seeds in range(2, most + 1):
-            freedom = self.strata * (seeds - 1)
-            width = student.ppf((1 + LEVEL) / 2, freedom) + student.ppf(POWER, freedom)
-            if width * self.error(seeds, blocks) <= effect:
-                return float(seeds)
-        return float("inf")
+        seeds = np.arange(2, most + 1)
+        freedom = self.strata * (seeds - 1)
+        width = student.ppf((1 + LEVEL) / 2, freedom) + student.ppf(POWER, freedom)
+        enough = seeds[width * self.error(seeds, blocks) <= effect]
+        return float(enough[0]) if enough.size else float("inf")
 
 
 @dataclass(frozen=True)
