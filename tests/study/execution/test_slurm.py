@@ -69,6 +69,7 @@ def test_every_job_that_will_not_run_again_counts_as_ended(monkeypatch):
     assert asyncio.run(executor.query_job_status("sacct --name run", None)) == (None, None)
 
 
+@pytest.mark.endurance
 def test_a_study_runs_on_slurm_as_it_does_here(tmp_path: Path, slurm: slurm_node.Node):
     copy = Copy(tmp_path)
     quick(copy)
