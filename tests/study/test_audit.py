@@ -150,12 +150,17 @@ def test_mixed_devices_and_data(directory):
         edit(one / "env.json", "device", value="CPU, another")
     assert audit.mixed(Study("camvid")) == []  # seed 1 on another CPU than seed 0
     edit(directory / "env.json", "device", value="CPU, a third")
-    assert ("C1, any gain", "devices mixed in seed 1: CPU, a third; CPU, another") in audit.mixed(Study("camvid"))
+    found, problem = audit.mixed(Study("camvid")), "devices mixed in seed 1: CPU, a third; CPU, another"
+    assert ("C1, any gain", problem, False) in found
+    edit(write_run("sssr_long", 1) / "env.json", "device", value="CPU, another")
+    found = audit.mixed(Study("camvid"))
+    assert {fatal for where, _, fatal in found if where.startswith("C3, ")} == {True}  # costs are of one machine
     edit(directory / "env.json", "device", value="A GPU")
     edit(directory / "env.json", "data", "train", value="b")
     found = audit.mixed(Study("camvid"))
-    assert ("C1, any gain", "devices mixed: A GPU, CPU") in found
-    assert ("C1, any gain", "2 versions of the data mixed") in found
+    assert ("C1, any gain", "devices mixed in seed 1: A GPU; CPU, another", True) in found
+    assert ("C1, any gain", "devices mixed: A GPU, CPU", True) in found
+    assert ("C1, any gain", "2 versions of the data mixed", True) in found
 
 
 def test_marked_numbers_in_a_text(directory, tmp_path):
