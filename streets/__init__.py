@@ -2,6 +2,7 @@
 
 from .files import VERSION, write
 from .ids import train_ids
+from .motion import flow
 from .scene import scene
 
-__all__ = ["VERSION", "scene", "train_ids", "write"]
+__all__ = ["VERSION", "flow", "scene", "train_ids", "write"]

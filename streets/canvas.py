@@ -16,6 +16,7 @@ from .texture import Texture, sample
 
 SUPERSAMPLING = 3  # odd, so that the centre of an output pixel is the centre of a drawn one
 NEAREST = 0.8  # metres; anything closer is clipped
+STILL, GROUND = -2, -1  # surfaces that are no panel: what stays where it is in the image, and the ground plane
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -82,7 +83,10 @@ class Panel:
 
 @dataclass
 class Canvas:
-    """Colours float32 (H, W, 3) in 0..255, label ids uint8 (H, W), depth in metres float32 (H, W)."""
+    """Colours float32 (H, W, 3) in 0..255, label ids uint8 (H, W), depth in metres float32 (H, W).
+
+    `surface` int32 (H, W) says what is labelled there: the number of a panel, or STILL or GROUND.
+    """
 
     camera: Camera
     texture: Texture
@@ -91,12 +95,14 @@ class Canvas:
     rgb: np.ndarray = field(init=False)
     ids: np.ndarray = field(init=False)
     depth: np.ndarray = field(init=False)
+    surface: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         shape = self.camera.rows, self.camera.columns
         self.rgb = np.zeros((*shape, 3), np.float32)
         self.ids = np.zeros(shape, np.uint8)
         self.depth = np.full(shape, np.inf, np.float32)
+        self.surface = np.full(shape, STILL, np.int32)
 
     def fade(self, colours: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """Colours (..., 3) seen through `depth` metres of haze (broadcast against (...))."""
@@ -108,12 +114,13 @@ class Canvas:
 
     def draw_all(self, panels: Sequence[Panel]) -> None:
         """Paint the opaque panels, the nearest first to spare hidden work, then the others from the back."""
-        for panel in sorted((p for p in panels if not p.see_through), key=lambda p: min(p.z0, p.z1)):
-            self._draw(panel)
-        for panel in sorted((p for p in panels if p.see_through), key=lambda p: -max(p.z0, p.z1)):
-            self._draw(panel)
+        numbered = list(enumerate(panels))
+        for i, panel in sorted((p for p in numbered if not p[1].see_through), key=lambda p: min(p[1].z0, p[1].z1)):
+            self._draw(panel, i)
+        for i, panel in sorted((p for p in numbered if p[1].see_through), key=lambda p: -max(p[1].z0, p[1].z1)):
+            self._draw(panel, i)
 
-    def _draw(self, panel: Panel) -> None:
+    def _draw(self, panel: Panel, number: int) -> None:
         """Paint one panel where it is nearer than what is already drawn."""
         camera = self.camera
         (xa, za), (xb, zb) = camera.place(panel.x0, panel.z0), camera.place(panel.x1, panel.z1)
@@ -156,6 +163,7 @@ class Canvas:
             s, y, depth, where, part = s[hit], y[hit], depth[hit], where[hit], part[hit]
         part = part - 1
         self.depth.reshape(-1)[where] = depth
+        self.surface.reshape(-1)[where] = number
         self.ids.reshape(-1)[where] = np.array([i for i, _ in panel.parts], np.uint8)[part]
         if panel.see_through:
             opaque = np.array([colour is not None for _, colour in panel.parts])

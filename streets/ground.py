@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .canvas import Canvas
+from .canvas import GROUND, Canvas
 from .dice import RGB, Dice
 from .ids import Id
 from .texture import sample
@@ -92,6 +92,7 @@ class Ground:
         colours = (palette[ids] + tone[..., None]) * shade[..., None]
         canvas.rgb[top:] = canvas.fade(colours, depth)
         canvas.ids[top:] = ids
+        canvas.surface[top:] = GROUND
 
     def _details(
         self, x: np.ndarray, z: np.ndarray, side: np.ndarray, road: np.ndarray, crossing: np.ndarray,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import SUPERSAMPLING, Canvas
+from .canvas import STILL, SUPERSAMPLING, Canvas
 from .dice import RGB, Dice
 from .ids import Id
 from .texture import sample
@@ -83,6 +83,7 @@ def hood(canvas: Canvas, dice: Dice) -> None:
     shine = np.clip(1 - (v - edge) / np.float32(height), 0, 1)
     canvas.rgb[top:][inside] = (colour * (np.float32(0.6) + shine[..., None] * np.float32(0.9)))[inside]
     canvas.ids[top:][inside] = Id.EGO_VEHICLE
+    canvas.surface[top:][inside] = STILL
 
 
 def expose(canvas: Canvas, weather: Weather, dice: Dice, sensor: Dice) -> tuple[np.ndarray, np.ndarray]:
