@@ -97,7 +97,7 @@ def write_propagated(
 
 def _write_split(split: Split, folder: Path) -> list[tuple[str, str]]:
     for i, name in enumerate(bar(split.names, f"write {folder.name}", leave=False)):
-        _save(folder, name, split.images[i], split.labels[i])
+        save_pair(folder, name, split.images[i], split.labels[i])
     return list(zip(split.names, split.sequences, strict=True))
 
 
@@ -114,12 +114,13 @@ def _write_pairs(
             pairs = propagate(frames, split.labels[i], flow, joint=joint, tolerance=tolerance)
             for k, (image, labels) in enumerate(pairs, start=1):
                 pair = f"{name}_step{sign * k:+d}"
-                _save(folder, pair, image, labels)
+                save_pair(folder, pair, image, labels)
                 written.append((pair, split.sequences[i]))
     return written
 
 
-def _save(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
+def save_pair(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
+    """Write images/<name>.png, from uint8 (H, W, 3), and labels/<name>.png, from uint8 (H, W), below a folder."""
     for kind, pixels in (("images", image), ("labels", labels)):
         path = folder / kind / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

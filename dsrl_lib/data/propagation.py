@@ -6,7 +6,7 @@ their edges agree even where the motion is wrong. Label propagation alone pairs 
 A flow is backward: float32 (H, W, 2), for each pixel of a later frame the rows and columns to where it came from.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 from types import ModuleType
@@ -40,9 +40,9 @@ def dis_flow(frame: np.ndarray, source: np.ndarray) -> Flow:
 
 @torch.inference_mode()
 def raft_flow(frame: np.ndarray, source: np.ndarray) -> Flow:
-    """torchvision's RAFT, at sides that are multiples of 8. FileNotFoundError if its weights are not there."""
+    """torchvision's RAFT, at sides that are multiples of 8, from 128 on. FileNotFoundError without its weights."""
     height, width = frame.shape[:2]
-    sides = (-(-height // 8) * 8, -(-width // 8) * 8)
+    sides = tuple(max(128, -(-side // 8) * 8) for side in (height, width))  # it refuses smaller ones
     pair = [torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 127.5 - 1 for picture in (frame, source)]
     pair = [F.interpolate(picture, sides, mode="bilinear", align_corners=False) for picture in pair]  # (1, 3, h, w)
     flow = _raft()(*pair)[-1]  # (1, 2, h, w), columns first
@@ -143,7 +143,19 @@ def propagate(
     warped as its labels are; else the frame itself. Labels are void where a pixel came from beyond the first frame, and
     where the motion back and forth disagrees by more than `tolerance` pixels: it was uncovered, or the motion is wrong.
     """
-    for frame, (backward, forward) in zip(frames[1:], motions(frames, flow), strict=True):
+    yield from carried(frames, labels, motions(frames, flow), joint=joint, tolerance=tolerance)
+
+
+def carried(
+    frames: Sequence[np.ndarray],
+    labels: np.ndarray,
+    flows: Iterable[tuple[Flow, Flow]],
+    *,
+    joint: bool = True,
+    tolerance: float = TOLERANCE,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """`propagate` by flows that are known: for each frame after the first, the flow to the first, and the one back."""
+    for frame, (backward, forward) in zip(frames[1:], flows, strict=True):
         found = nearest_labels(labels, backward)
         found[~consistent(backward, forward, tolerance)] = VOID
         yield (warped(frames[0], backward) if joint else frame), found

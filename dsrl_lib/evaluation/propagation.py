@@ -1,6 +1,6 @@
 """How good propagated labels are: against the true labels of later frames, in a video that is labelled as a whole."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -40,12 +40,19 @@ def propagation_quality(
                     added = _counts(found, truth, near, classes)
                     before = sums.get((step, form), [0] * len(added))
                     sums[step, form] = [one + other for one, other in zip(before, added, strict=True)]
-    rows = [
-        {"steps": step, "form": form, "pairs": pairs, "mIoU": _miou(whole), "near": _miou(near),
-         "kept": 100 * kept / max(labelled, 1)}
-        for (step, form), (pairs, whole, near, kept, labelled) in sums.items()
-    ]  # fmt: skip
+    rows = [{"steps": step, "form": form} | _quality(*total) for (step, form), total in sums.items()]
     return pd.DataFrame(rows).sort_values("steps", kind="stable", ignore_index=True)
+
+
+def label_quality(labels: Iterable[np.ndarray], truth: Iterable[np.ndarray], classes: int) -> dict[str, float]:
+    """The columns from `pairs` on of `propagation_quality` for label maps (H, W), however they were made."""
+    total: list | None = None
+    for found, true in zip(labels, map(np.asarray, truth), strict=True):
+        added = _counts(np.asarray(found), true, boundary_distance(true) <= NEAR, classes)
+        total = [one + other for one, other in zip(total or [0] * len(added), added, strict=True)]
+    if total is None:
+        raise ValueError("label_quality: there is no label map")
+    return _quality(*total)
 
 
 def _forms(labels: np.ndarray, backward: np.ndarray, forward: np.ndarray) -> dict[str, np.ndarray]:
@@ -62,6 +69,10 @@ def _counts(
     guess = np.where(found == VOID, 0, found)  # not counted
     whole, band = (metrics.counts(guess[where], known[where], classes).astype(np.int64) for where in (..., near))
     return 1, whole, band, np.count_nonzero(known != VOID), np.count_nonzero(truth != VOID)
+
+
+def _quality(pairs: int, whole: np.ndarray, near: np.ndarray, kept: int, labelled: int) -> dict[str, float]:
+    return {"pairs": pairs, "mIoU": _miou(whole), "near": _miou(near), "kept": 100 * kept / max(labelled, 1)}
 
 
 def _miou(counts: np.ndarray) -> float:

@@ -5,14 +5,27 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
+from torchvision.models.optical_flow import raft_small
 from written_frames import save
 
+from dsrl_lib.data import propagation
 from dsrl_lib.data.propagated_set import Video, write_propagated
-from dsrl_lib.data.propagation import FLOWS, composed, consistent, dis_flow, motions, nearest_labels, propagate, sampled
+from dsrl_lib.data.propagation import (
+    FLOWS,
+    composed,
+    consistent,
+    dis_flow,
+    motions,
+    nearest_labels,
+    propagate,
+    raft_flow,
+    sampled,
+)
 from dsrl_lib.data.split import load_split
-from dsrl_lib.evaluation.propagation import propagation_quality
+from dsrl_lib.evaluation.propagation import label_quality, propagation_quality
 from dsrl_lib.metrics import VOID
 
 SIZE = (40, 56)
@@ -95,6 +108,50 @@ def test_dis_finds_the_motion_of_a_texture():
     assert np.abs(flow[8:-8, 8:-8] + STEP).max() < 0.5  # rows first: (-2, -3)
 
 
+class Correlation(torch.nn.Module):
+    """What RAFT is called with and gives, for pictures that move as a whole: the shift at the peak of a correlation."""
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor) -> list[torch.Tensor]:
+        for picture in (first, second):
+            assert picture.shape[:2] == (1, 3) and picture.abs().max() <= 1 and picture.min() < -0.5
+        found = np.fft.ifft2(np.conj(np.fft.fft2(first[0, 0])) * np.fft.fft2(second[0, 0])).real
+        rows, columns = np.unravel_index(found.argmax(), found.shape)
+        # second(x + shift) is first(x)
+        shift = [(columns + 20) % found.shape[1] - 20.0, (rows + 20) % found.shape[0] - 20.0]
+        flow = torch.tensor(shift)[None, :, None, None].expand(1, 2, *found.shape)
+        return [torch.full_like(flow, 99.0), flow]  # the last of its iterations counts
+
+
+def test_raft_is_asked_for_the_flow_from_the_frame_to_its_source(monkeypatch):
+    """In the convention of torchvision: from the first image to the second, columns first."""
+    monkeypatch.setattr(propagation, "_raft", Correlation)
+    source = np.random.default_rng(0).integers(0, 256, (128, 136, 3), np.uint8)
+    frame = np.roll(source, STEP, (0, 1))
+    assert np.allclose(raft_flow(frame, source), np.negative(STEP))
+    assert np.allclose(raft_flow(source, frame), STEP)
+
+
+def test_raft_at_other_sides_gives_pixels_of_the_frame(monkeypatch):
+    """The network sees 136 x 144; what it calls 4 columns and 2 rows are fewer pixels of a frame of 130 x 141."""
+    flow = torch.tensor([4.0, 2.0])[None, :, None, None].expand(1, 2, 136, 144)
+    monkeypatch.setattr(propagation, "_raft", lambda: lambda first, second: [flow])
+    frame = np.zeros((130, 141, 3), np.uint8)
+    found = raft_flow(frame, frame)
+    assert found.shape == (130, 141, 2) and np.allclose(found, (2 * 130 / 136, 4 * 141 / 144))
+
+
+@pytest.mark.parametrize("size", [(128, 136), SIZE, (130, 150)])
+def test_raft_of_torchvision_takes_frames_of_any_size(monkeypatch, size):
+    torch.manual_seed(0)
+    network = raft_small().eval()
+    monkeypatch.setattr(propagation, "_raft", lambda: network)
+    frame, source = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    flow = raft_flow(frame, source)
+    assert flow.shape == (*size, 2) and flow.dtype == np.float32 and np.isfinite(flow).all() and flow.std() > 0
+    image, labels = next(propagate([source, frame], frame[..., 0] % 4, raft_flow))
+    assert image.shape == (*size, 3) and labels.shape == size
+
+
 def test_quality_is_perfect_for_the_true_motion():
     frames, labels = street(5)
     split = type("Video", (), {"images": frames, "labels": labels, "__len__": lambda self: 5})()
@@ -104,6 +161,18 @@ def test_quality_is_perfect_for_the_true_motion():
     assert (by_form.loc[[(1, "flow"), (3, "consistent")], ["mIoU", "near"]] == 100).all(axis=None)
     assert by_form.loc[(1, "no motion"), "mIoU"] < 90 and by_form.loc[(3, "no motion"), "near"] < 80
     assert by_form.loc[(1, "no motion"), "kept"] > by_form.loc[(1, "flow"), "kept"]
+
+
+def test_quality_of_given_labels_is_that_of_the_forms():
+    frames, labels = street(3)
+    split = type("Video", (), {"images": frames, "labels": labels, "__len__": lambda self: 3})()
+    still = propagation_quality(split, 4, (1,), lambda a, b: exact(a, b, frames), progress=False).iloc[0].to_dict()
+    assert {"steps": 1, "form": "no motion"} | label_quality(labels[:2], labels[1:], 4) == still
+    truth = np.array([[0, 0, 1, 1]], np.uint8)  # by hand: one of two pixels of each class is right, one is left out
+    found = label_quality([np.array([[0, 1, 1, VOID]], np.uint8)], [truth], 4)
+    assert found == pytest.approx({"pairs": 1, "mIoU": 50, "near": 50, "kept": 75})
+    with pytest.raises(ValueError, match="there is no label map"):
+        label_quality([], [], 4)
 
 
 @pytest.fixture
