@@ -12,12 +12,12 @@ from dsrl_lib.commands import finish
 
 def bench(
     what: Annotated[
-        Literal["all", "affinity", "relaxation", "downsampling", "loader", "training", "pruning"],
+        Literal["all", "affinity", "relaxation", "downsampling", "loader", "training", "stages", "pruning"],
         tyro.conf.Positional,
         tyro.conf.arg(
             help="Feature affinity against the direct form; label relaxation against cross entropy; adaptive "
-            "downsampling against SciPy; loading against decoding; training images/s by host; pruned against "
-            "full networks."
+            "downsampling against SciPy; loading against decoding; training images/s by host; the stages of "
+            "DSRL against the host alone; pruned against full networks."
         ),
     ] = "all",
     threads: int = 2,

@@ -4,6 +4,7 @@ import time
 
 import torch
 
+from benchmarks.batches import random_batch
 from dsrl_lib import network
 from dsrl_lib.config import Config, Data, Model
 from dsrl_lib.device import pick_device
@@ -39,15 +40,9 @@ def _config(host: str) -> Config:
 
 
 def _training_speed(config: Config, seconds: float) -> float:
-    device, data, size = pick_device("auto"), config.data, config.optim.batch_size
+    device, size = pick_device("auto"), config.optim.batch_size
     model = network.build(config).to(device, memory_format=torch.channels_last).train()
-    optimizer = make_optimizer(model, config)
-    height, width = data.crop_height, data.crop_width
-    batch = {
-        "input": torch.randint(256, (size, 3, height // 2, width // 2), dtype=torch.uint8, device=device),
-        "hr": torch.randint(256, (size, 3, height, width), dtype=torch.uint8, device=device),
-        "labels": torch.randint(model.host.classes, (size, height, width), dtype=torch.uint8, device=device),
-    }
+    optimizer, batch = make_optimizer(model, config), random_batch(config, model.host.classes, device)
     steps, start = -2, 0.0  # two steps to warm up
     while steps < 1 or time.perf_counter() - start < seconds:
         optimizer.zero_grad()

@@ -10,6 +10,7 @@ from benchmarks.downsampling import downsampling_bench
 from benchmarks.loader import loader_bench
 from benchmarks.networks import pruning_bench, training_bench
 from benchmarks.relaxation import relaxation_bench
+from benchmarks.stages import stages_bench
 from dsrl_lib.device import device_name, pick_device
 
 Rows = list[dict[str, str | float]]
@@ -20,6 +21,7 @@ BENCHES: dict[str, tuple[str, Callable[[], Rows]]] = {
     "downsampling": ("Adaptive downsampling, the solver and the way back, against SciPy", downsampling_bench),
     "loader": ("Loading CamVid from the cache against decoding, one thread", lambda: loader_bench("camvid", "val")),
     "training": ("Training with DSRL by host, LR 180x240, batch 8, against ESPNetv2 s=1.0", training_bench),
+    "stages": ("A training step by stage, CPU time against the host alone", stages_bench),
     "pruning": ("Inference of one frame, full against pruned network, LR 180x240", pruning_bench),
 }
 
