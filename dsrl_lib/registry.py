@@ -168,6 +168,11 @@ def _kitti(fold: int) -> Dataset:
     return Dataset(reader, f"{_TABLES}:CITYSCAPES", (180, 20), "kitti", (fold,))
 
 
+def _moving(way: str) -> Dataset:
+    reader = "dsrl_lib.data.readers.moving:frames"
+    return Dataset(reader, f"{_TABLES}:CITYSCAPES", (56, 120), "moving", (way,), one_size=(128, 256), test_labels=True)
+
+
 DATASETS: dict[str, Dataset] = {
     "streets": Dataset(
         "dsrl_lib.data.readers.streets:frames", f"{_TABLES}:CITYSCAPES", (64, 40), one_size=(128, 256),
@@ -195,6 +200,7 @@ DATASETS: dict[str, Dataset] = {
     "voc": Dataset("dsrl_lib.data.readers.voc:frames", f"{_TABLES}:VOC", (1464, 1449)),
     "voc_sbd": Dataset("dsrl_lib.data.readers.voc:frames_with_sbd", f"{_TABLES}:VOC", (10582, 1449), "voc"),
     "coco": Dataset("dsrl_lib.data.readers.coco:frames", f"{_TABLES}:VOC", (92500, 5000)),
+    **{f"moving_{way}": _moving(way) for way in ("one", "joint", "labels", "exact", "shuffled", "true")},
 }  # fmt: skip
 
 OWN = Dataset(

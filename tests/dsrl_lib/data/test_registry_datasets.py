@@ -14,6 +14,7 @@ from scipy.io import savemat
 
 import streets
 from dsrl_lib.data.class_tables import ClassTable, class_table
+from dsrl_lib.data.readers import moving
 from dsrl_lib.data.split import SPLITS, load_split
 from dsrl_lib.registry import DATASETS, OWN, dataset
 
@@ -119,17 +120,19 @@ def write_own(root: Path) -> None:
 WRITE = {
     "camvid": write_camvid, "cityscapes": write_cityscapes, "idd_lite": write_idd_lite, "kitti": write_kitti,
     "mapillary": write_mapillary, "voc": write_voc, "coco": write_coco, "streets": lambda root: None,
-    "orchard": write_own,
+    "moving": lambda root: None, "orchard": write_own,
 }  # fmt: skip
 
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty data folder with a cache of its own, and streets of six small scenes."""
+    """An empty data folder with a cache of its own, and streets of six small scenes, at rest and moving."""
     monkeypatch.setenv("DSRL_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("DSRL_CACHE", str(tmp_path / "cache"))
     few = partial(streets.write, height=32, width=64, images=dict.fromkeys(SPLITS, 2))
     monkeypatch.setattr(streets, "write", few)
+    monkeypatch.setattr(moving, "VIDEOS", {"train": 2})
+    monkeypatch.setattr(moving, "STILLS", {"val": 2, "test": 2})
     return tmp_path / "data"
 
 
@@ -137,6 +140,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_all_splits_of_a_data_set_load(data: Path, name: str) -> None:
     entry = dataset(name)
     folder = entry.folder or name
+    if folder == "moving":
+        pytest.importorskip("cv2", reason="OpenCV is optional")
     assert folder in WRITE, f"write two frames of {name} here, in the layout of {folder}"
     WRITE[folder](data / folder)
     table, seen, names = class_table(name), set(), {}
