@@ -1,6 +1,7 @@
 from .arms import CONTROL_ARMS as CONTROL_ARMS
 from .arms import DOWNSAMPLING_ARMS as DOWNSAMPLING_ARMS
 from .arms import FA_ARMS as FA_ARMS
+from .arms import FA_SHARE_ARMS as FA_SHARE_ARMS
 from .arms import MAIN_ARMS as MAIN_ARMS
 from .arms import RELAXATION_ARMS as RELAXATION_ARMS
 from .evidence import Study as Study
@@ -53,6 +54,7 @@ from .report.factor import effect_chart as effect_chart
 from .report.factor import effects_without_collapsed as effects_without_collapsed
 from .report.factor import factor_answers as factor_answers
 from .report.factor import gain_chart as gain_chart
+from .report.factor import simple_effects as simple_effects
 from .report.factor import strength_table as strength_table
 from .report.intervals import coverage_table as coverage_table
 from .report.intervals import interval_chart as interval_chart

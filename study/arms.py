@@ -53,13 +53,16 @@ ARMS: dict[str, Arm] = {
 FA_PLACEMENTS = ("features", "output")
 FTMS = ("keep", "to3", "none")
 FA_NORMALISATIONS = ("norm", "raw")
-for _placement, _ftm, _norm in product(FA_PLACEMENTS, FTMS, FA_NORMALISATIONS):
-    if (_placement, _ftm, _norm) != ("features", "keep", "norm"):  # that cell is `dsrl` itself
-        ARMS[f"fa_{_placement}_{_ftm}_{_norm}"] = Arm(
-            "FA factorial: placement x FTM x normalisation",
-            _FA | {"model.fa_placement": _placement, "model.ftm": _ftm, "loss.fa_normalise": _norm == "norm"},
-            after="sssr_sisr",
-        )
+_CELLS = {
+    f"fa_{_placement}_{_ftm}_{_norm}": {
+        "model.fa_placement": _placement, "model.ftm": _ftm, "loss.fa_normalise": _norm == "norm",
+    }
+    for _placement, _ftm, _norm in product(FA_PLACEMENTS, FTMS, FA_NORMALISATIONS)
+    if (_placement, _ftm, _norm) != ("features", "keep", "norm")  # that cell is `dsrl` itself
+}  # fmt: skip
+FA_ARMS = tuple(_CELLS)
+for _name, _cell in _CELLS.items():
+    ARMS[_name] = Arm("FA factorial: placement x FTM x normalisation", _FA | _cell, after="sssr_sisr")
 
 SHARE = 0.1
 """Target share of SISR and of FA: a tenth of CE's gradient each, until a scan on val has chosen another."""
@@ -88,6 +91,11 @@ for _name, _control, _isolates in (
     _stage_2, _stage_3 = f"sssr_sisr{_name}_share", f"sisr{_name}_share" if _name else "dsrl_share"
     NEXT[_stage_2] = Arm(f"stage 2 of {_stage_3}", _SISR | _control, after="sssr", tuned=_SISR_SHARE)
     NEXT[_stage_3] = Arm(_isolates, _FA | _control, after=_stage_2, tuned=_SHARES)
+# The factorial again, with FA at one share of the gradient in every cell. `dsrl_res` is features / keep / norm.
+FA_SHARE_ARMS = tuple(f"{_name}_share" for _name in FA_ARMS)
+for _name, _cell in _CELLS.items():
+    NEXT[f"{_name}_share"] = Arm("FA factorial at equal share of the gradient", _FA | _RES | _cell,
+                                 after="sssr_sisr_res", tuned=_SHARES)  # fmt: skip
 _RELEASED = {"model.fa_placement": "output", "model.ftm": "to3"}
 for _form in ("sanje2v", "dootmaan"):
     NEXT[f"released_{_form}"] = Arm(f"the FA loss that {_form} released, faults included",
@@ -136,7 +144,6 @@ ACTING_ARMS = ("sssr_sisr_res", "sssr_sisr_res_long", "dsrl_res")
 ARMS |= NEXT
 
 MAIN_ARMS = ("lr", "bilinear", "sssr", "sssr_sisr", "dsrl")
-FA_ARMS = tuple(arm for arm in ARMS if arm.startswith("fa_"))
 STAGE_ARMS = ("sssr_sisr_frozen", "sssr_sisr_noise")
 """Stages of controls: they have had fewer updates, and no comparison shows them."""
 CONTROL_ARMS = tuple(arm for arm in ARMS if arm not in MAIN_ARMS + FA_ARMS + STAGE_ARMS + NEXT_ARMS)

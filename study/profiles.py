@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dsrl_lib.config import Config, Data, Loss, Model, Optim
-from study.arms import ACTING_ARMS, ARMS, CONTROL_ARMS, FA_ARMS, MAIN_ARMS, STAGE_ARMS, START_ARMS
+from study.arms import (
+    ACTING_ARMS,
+    ARMS,
+    CONTROL_ARMS,
+    FA_ARMS,
+    FA_SHARE_ARMS,
+    MAIN_ARMS,
+    STAGE_ARMS,
+    START_ARMS,
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ PROFILES: dict[str, Profile] = {
         ),
         hosts=("espnetv2_s1.0",),
         arm_seeds=_seeds(main=5, long=5, control=5, factorial=0)
-        | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4)),
+        | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4)) | dict.fromkeys(FA_SHARE_ARMS, (0, 1)),
         expect=(
             "IDD-lite at LR 112x160: 9 hours on one core, 1.9 GiB (hr: 4.4). In a pilot of 450 updates of 8 frames, "
             "one seed, lr reached 51 points of mIoU on test."
@@ -127,7 +136,7 @@ PROFILES: dict[str, Profile] = {
         ),
         hosts=("espnetv2_s1.0",),
         arm_seeds=dict.fromkeys(("lr", "bilinear", "sssr", "sssr_long", *ACTING_ARMS, "mac_matched"), (0, 1, 2, 3, 4))
-        | dict.fromkeys((*START_ARMS, "latency_matched", "hr"), (0, 1, 2))
+        | dict.fromkeys((*START_ARMS, *FA_SHARE_ARMS, "latency_matched", "hr"), (0, 1, 2))
         | dict.fromkeys(("relaxed", "relaxed_moved", "border_void"), (0, 1, 2, 3, 4))
         | dict.fromkeys(("relaxed_2", "relaxed_off"), (0, 1, 2)),
         expect="CamVid at four times the epochs, with losses that act, for one GPU. Never run by us yet.",

@@ -1,11 +1,12 @@
 """From the evidence to verdicts: measure each part of each claim, judge it by claims.toml, say what would settle it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from study.claims import rules
+from study.claims.cells import collapsed, without_collapsed
 from study.claims.rules import SHOWN, UNCLEAR, Claim, Part, Rules, load_rules
 from study.evidence import Study
 from study.statistics.bootstrap import Difference
@@ -59,7 +60,14 @@ def measure(part: Part, study: Study) -> Difference:
     """The part's quantity with its interval; every arm that it needs must have runs."""
     if part.cost:
         return _cost(study, **part.cost)
-    return study.contrast(part.strata(), part.kind)
+    return study.contrast(_strata(part, study), part.kind)
+
+
+def _strata(part: Part, study: Study) -> Sequence[Mapping[str, float]]:
+    """The contrasts of a part; at equal share of the gradient those alone in which no cell has collapsed."""
+    if not part.effect.get("share"):
+        return part.strata()
+    return without_collapsed(part.strata(), collapsed(study, share=True))
 
 
 def _claim(found: Rules, name: str) -> Claim:
@@ -79,9 +87,12 @@ def _verdict(claim: Claim, study: Study, interest: float) -> Verdict:
 
 
 def _finding(part: Part, study: Study, interest: float) -> Finding:
-    paired = [part.arms] if part.cost else [list(stratum) for stratum in part.strata()]
     nan = float("nan")
-    missing = [arm for arm in part.arms if not study.seeds([arm])]
+    missing, strata = [arm for arm in part.arms if not study.seeds([arm])], []
+    if not (missing or part.cost):
+        strata = _strata(part, study)
+        missing = [] if strata else ["a pair of cells of which none has collapsed"]
+    paired = [part.arms] if part.cost else [list(stratum) for stratum in strata]
     if not missing:
         missing = [f"a seed that {' and '.join(arms)} share" for arms in paired if not study.seeds(arms)]
     if missing:
@@ -94,7 +105,7 @@ def _finding(part: Part, study: Study, interest: float) -> Finding:
         outcome = UNCLEAR  # one seed does not tell how much seeds vary
     elif part.test:
         outcome = _outcome(part, measured, interest)
-        if outcome == UNCLEAR and not part.cost and (found := study.random_effects(part.strata(), part.kind)):
+        if outcome == UNCLEAR and not part.cost and (found := study.random_effects(strata, part.kind)):
             settle = found.variances.seeds_for(interest)
             more = found.variances.seeds_for(interest, blocks=MORE_IMAGES * found.variances.blocks)
     return Finding(part, measured, outcome, settle, more, tuple(dict.fromkeys(used)), ())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dsrl_lib.paths import root
-from study.arms import FA_NORMALISATIONS, FA_PLACEMENTS, FTMS
+from study.arms import FA_ARMS, FA_NORMALISATIONS, FA_PLACEMENTS, FA_SHARE_ARMS, FTMS
 from study.profiles import PROFILES
 
 YES, NO, UNCLEAR, SHOWN = "yes", "no", "unclear", "shown"
@@ -43,7 +43,8 @@ class Part:
     within_px: int = 0
     """Of the contrast: the mIoU over the pixels at most so far from a class boundary (trimap); 0: over all pixels."""
     effect: Mapping[str, Any] = field(default_factory=dict)
-    """{factor, levels = [a, b]}: main effect a - b in the FA factorial."""
+    """{factor, levels = [a, b]}: main effect a - b in the FA factorial; share = true: in that at equal share of the
+    gradient, without pairs of cells in which one has collapsed (`claims.cells`)."""
     cost: Mapping[str, Any] = field(default_factory=dict)
     """{arms = [a, b], of, per}: cost `of` (over cost `per` of the same run); a / b, or a alone."""
     test: Criterion | None = None
@@ -59,7 +60,7 @@ class Part:
     def arms(self) -> list[str]:
         """Every arm (or arm@variant) that the part needs."""
         found = self.cost["arms"] if self.cost else [arm for stratum in self.strata() for arm in stratum]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys([*found, *([without_fa(True)] if self.effect.get("share") else [])]))
 
     @property
     def quantity(self) -> str:
@@ -68,7 +69,8 @@ class Part:
             of = self.cost["of"] + (f" / {self.cost['per']}" if "per" in self.cost else "")
             return f"{of}: {' over '.join(self.cost['arms'])}"
         if self.effect:
-            return f"{self.effect['factor']}: {' − '.join(self.effect['levels'])}"
+            share = ", at equal share" if self.effect.get("share") else ""
+            return f"{self.effect['factor']}: {' − '.join(self.effect['levels'])}{share}"
         text = " ".join(f"{'+' if w > 0 else '−'} {'' if abs(w) == 1 else f'{abs(w):g} '}{arm}"
                         for arm, w in self.contrast.items())  # fmt: skip
         where = f", within {self.within_px} px of boundaries" if self.within_px else ""
@@ -154,22 +156,36 @@ def holds(expression: str, values: Mapping[str, float]) -> bool:
     return any(all(case) for case in cases)
 
 
-def main_effect(factor: str, levels: Sequence[str]) -> list[dict[str, float]]:
-    """Contrasts levels[0] - levels[1] of one factor, one for every pair of levels of the other two."""
+def main_effect(factor: str, levels: Sequence[str], share: bool = False) -> list[dict[str, float]]:
+    """Contrasts levels[0] - levels[1] of one factor, one for every pair of levels of the other two.
+
+    share: in the factorial at equal share of the gradient.
+    """
     if factor not in FACTORS or any(level not in FACTORS[factor] for level in levels):
         raise ValueError(f"unknown effect {factor} {list(levels)}; factors and levels: {FACTORS}")
     others = {name: values for name, values in FACTORS.items() if name != factor}
     return [
-        {cell(**dict(zip(others, rest, strict=True)), **{factor: level}): sign
+        {cell(**dict(zip(others, rest, strict=True)), **{factor: level}, share=share): sign
          for level, sign in zip(levels, (1.0, -1.0), strict=True)}
         for rest in product(*others.values())
     ]  # fmt: skip
 
 
-def cell(placement: str, ftm: str, normalisation: str) -> str:
-    """The arm that is this cell of the FA factorial; the default cell is `dsrl` itself."""
-    default = (placement, ftm, normalisation) == ("features", "keep", "norm")
-    return "dsrl" if default else f"fa_{placement}_{ftm}_{normalisation}"
+def cell(placement: str, ftm: str, normalisation: str, share: bool = False) -> str:
+    """The arm that is this cell of the FA factorial; the default cell is `dsrl` itself (at equal share: `dsrl_res`)."""
+    if (placement, ftm, normalisation) == ("features", "keep", "norm"):
+        return "dsrl_res" if share else "dsrl"
+    return f"fa_{placement}_{ftm}_{normalisation}{'_share' if share else ''}"
+
+
+def cells(share: bool = False) -> list[str]:
+    """All cells of the FA factorial, the default one first."""
+    return ["dsrl_res", *FA_SHARE_ARMS] if share else ["dsrl", *FA_ARMS]
+
+
+def without_fa(share: bool = False) -> str:
+    """The arm that trains without FA for as many updates as the cells do, from the same start."""
+    return "sssr_sisr_res_long" if share else "sssr_sisr_long"
 
 
 def _compare(term: str, values: Mapping[str, float]) -> bool:

@@ -1,23 +1,24 @@
-"""One factor of the FA factorial: the tables and charts of notebooks 21 to 23."""
+"""One factor of the FA factorial: the tables and charts of notebooks 21 to 23.
 
-from collections.abc import Sequence
+share: of the factorial at equal share of the gradient (`claims.rules.cells`), instead of the one with equal w2.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from dsrl_lib.paths import results_dir
-from study.arms import FA_ARMS
+from study.claims.cells import collapsed, without_collapsed
 from study.claims.judge import verdict
-from study.claims.rules import load_rules, main_effect
+from study.claims.rules import FACTORS, cell, cells, main_effect, without_fa
 from study.evidence import Study
 from study.figures import plots
 from study.figures.notes import Note, words
 from study.report import tables
 from study.report.comparison import difference_chart
 from study.report.results import factorial_cells
-
-CELLS = ("dsrl", *FA_ARMS)
-WITHOUT_FA = "sssr_sisr_long"
 
 
 def factor_answers(study: Study, claim: str) -> Note:
@@ -28,31 +29,32 @@ def factor_answers(study: Study, claim: str) -> Note:
     ))  # fmt: skip
 
 
-def effect_chart(study: Study, claim: str, factor: str, *levels: Sequence[str]) -> Figure | Note:
+def effect_chart(study: Study, claim: str, factor: str, *levels: Sequence[str], share: bool = False) -> Figure | Note:
     """The main effects of a claim above the differences between two cells that they average.
 
     levels: pairs such as ("to3", "keep").
     """
     findings = verdict(study, claim).findings
     effects = {finding.part.name.replace(" instead of ", "\ninstead of "): finding.measured for finding in findings}
-    pairs = [tuple(contrast) for pair in levels for contrast in main_effect(factor, pair)]
+    pairs = [tuple(contrast) for pair in levels for contrast in main_effect(factor, pair, share)]
     return difference_chart(study, effects | {f"{a} − {b}": (a, b) for a, b in pairs})
 
 
-def cell_chart(study: Study) -> Figure | Note:
+def cell_chart(study: Study, share: bool = False) -> Figure | Note:
     """Test mIoU of every cell; parallel lines mean that the factors do not interact."""
-    cells = factorial_cells(study.runs)
-    return plots.factorial(cells) if len(cells) else Note("No cell was run.")
+    found = factorial_cells(study.runs, cells(share))
+    return plots.factorial(found) if len(found) else Note("No cell was run.")
 
 
-def gain_chart(study: Study) -> Figure | Note:
+def gain_chart(study: Study, share: bool = False) -> Figure | Note:
     """Each cell minus training without FA, at equal updates."""
-    return difference_chart(study, {arm: (arm, WITHOUT_FA) for arm in CELLS})
+    return difference_chart(study, {arm: (arm, without_fa(share)) for arm in cells(share)})
 
 
-def cell_table(study: Study) -> Note:
-    """One row per cell: input, epochs, seeds, mIoU, and differences to training without FA and to `dsrl`."""
-    return Note.table(tables.readable(tables.factorial(study)).drop(columns="isolates", errors="ignore"))
+def cell_table(study: Study, share: bool = False) -> Note:
+    """One row per cell: input, epochs, seeds, mIoU, and differences to training without FA and to the default cell."""
+    found = tables.factorial(study, share)
+    return Note.table(tables.readable(found).drop(columns="isolates", errors="ignore"))
 
 
 def strength_table(study: Study) -> Note:
@@ -62,7 +64,7 @@ def strength_table(study: Study) -> Note:
         return Note(f"No gradients measured: `python -m study shares --arm fa --profile {study.profile}` does it.")
     table = pd.read_csv(path).pivot(index="arm", columns="term", values="gradient")
     rows = []
-    for arm in [arm for arm in CELLS if arm in table.index]:
+    for arm in [arm for arm in cells() if arm in table.index]:
         ratio, value = table.loc[arm, "fa"] / table.loc[arm, "ce"], study.single(arm)
         rows.append({
             "cell": arm,
@@ -72,24 +74,52 @@ def strength_table(study: Study) -> Note:
     return Note.table(pd.DataFrame(rows))
 
 
-def collapsed(study: Study) -> list[str]:
-    """Cells whose whole interval lies more than the smallest effect of interest below training without FA."""
-    found = {arm: study.difference(arm, WITHOUT_FA) for arm in CELLS}
-    return [arm for arm, value in found.items() if value is not None and value.high < -load_rules().interest]
-
-
-def effects_without_collapsed(study: Study, factor: str, *levels: Sequence[str]) -> Note:
+def effects_without_collapsed(study: Study, factor: str, *levels: Sequence[str], share: bool = False) -> Note:
     """The main effects over all pairs of cells, and over those pairs in which no cell has collapsed."""
-    out, rows = collapsed(study), []
+    out, rows = collapsed(study, share), []
     for pair in levels:
-        strata = main_effect(factor, pair)
-        kept = [arms for arms in strata if not set(arms) & set(out)]
-        for name, chosen in {"all": strata, "none collapsed": kept}.items():
-            measured = chosen and all(study.seeds(list(arms)) for arms in chosen)
+        strata = main_effect(factor, pair, share)
+        for name, chosen in {"all": strata, "none collapsed": without_collapsed(strata, out)}.items():
             rows.append({
                 "effect": f"{pair[0]} − {pair[1]}",
                 "pairs of cells": f"{name} ({len(chosen)})",
-                "mIoU, points": words(study.contrast(chosen)) if measured else "not run",
+                "mIoU, points": _measured(study, chosen),
             })  # fmt: skip
     named = f"Collapsed: {', '.join(out)}." if out else "No cell has collapsed."
     return Note(f"{Note.table(pd.DataFrame(rows))}\n\n{named}")
+
+
+def simple_effects(study: Study, factor: str, *levels: Sequence[str], share: bool = False) -> Note:
+    """Each simple effect of a factor, and how much it depends on the level of another factor (interaction).
+
+    An interaction is the effect at one level of the other factor minus that at another level, the mean over the third.
+    """
+    rows = []
+    others = {name: values for name, values in FACTORS.items() if name != factor}
+    for pair in levels:
+        for contrast in main_effect(factor, pair, share):
+            rows.append({"kind": "simple effect", "difference": " − ".join(contrast),
+                         "mIoU, points": _measured(study, [contrast])})  # fmt: skip
+        for other, values in others.items():
+            third = next(name for name in others if name != other)
+            for one, two in combinations(values, 2):
+                strata = [
+                    {
+                        cell(**{factor: level, other: at, third: fixed}, share=share): sign * weight
+                        for level, sign in zip(pair, (1.0, -1.0), strict=True)
+                        for at, weight in ((one, 1.0), (two, -1.0))
+                    }
+                    for fixed in others[third]
+                ]
+                rows.append({
+                    "kind": f"interaction with {other}",
+                    "difference": f"({pair[0]} − {pair[1]} at {one}) − (the same at {two})",
+                    "mIoU, points": _measured(study, strata),
+                })  # fmt: skip
+    return Note.table(pd.DataFrame(rows))
+
+
+def _measured(study: Study, strata: Sequence[Mapping[str, float]]) -> str:
+    """The mean over strata with its interval, or "not run"."""
+    run = strata and all(study.seeds(list(arms)) for arms in strata)
+    return words(study.contrast(strata)) if run else "not run"

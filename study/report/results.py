@@ -23,10 +23,10 @@ def results_frame(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame([_row(run) for run in runs])
 
 
-def factorial_cells(runs: Sequence[Run]) -> pd.DataFrame:
-    """The FA factorial, one row per run: placement, ftm, normalisation, seed, test_miou; `dsrl` is a cell too."""
+def factorial_cells(runs: Sequence[Run], arms: Sequence[str] = ("dsrl", *FA_ARMS)) -> pd.DataFrame:
+    """The FA factorial, one row per run: placement, ftm, normalisation, seed, test_miou. arms: its cells."""
     rows = []
-    for arm in ("dsrl", *FA_ARMS):
+    for arm in arms:
         for run in select(runs, arm):
             model, loss = run.config["model"], run.config["loss"]
             rows.append({

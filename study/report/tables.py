@@ -10,8 +10,9 @@ import pandas as pd
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import read_json, write_atomically
-from study.arms import ARMS, FA_ARMS, STAGE_ARMS
+from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS, STAGE_ARMS
 from study.catalogue import input_key
+from study.claims.rules import cells, without_fa
 from study.evidence import Pair, Study, total_epochs
 from study.profiles import SEARCH_SEED
 from study.statistics.bootstrap import Difference
@@ -40,12 +41,16 @@ FORMS = ("host", "pruned", "full")
 
 def main(study: Study) -> pd.DataFrame:
     """One row per arm: input, epochs in total, test mIoU by seed, mean with interval, differences to baselines."""
-    return _arms([arm for arm in study.arms if arm not in FA_ARMS + STAGE_ARMS], study, BASELINES)
+    return _arms([arm for arm in study.arms if arm not in FA_ARMS + FA_SHARE_ARMS + STAGE_ARMS], study, BASELINES)
 
 
-def factorial(study: Study) -> pd.DataFrame:
-    """The same for the cells of the FA factorial, against stage 2 at equal updates; `dsrl` is a cell too."""
-    return _arms([arm for arm in ("dsrl", *FA_ARMS) if study.select(arm)], study, ("sssr_sisr_long", "dsrl"))
+def factorial(study: Study, share: bool = False) -> pd.DataFrame:
+    """The same for the cells of the FA factorial, against stage 2 at equal updates, and against the default cell.
+
+    share: of the factorial at equal share of the gradient.
+    """
+    found = cells(share)
+    return _arms([arm for arm in found if study.select(arm)], study, (without_fa(share), found[0]))
 
 
 def differences(study: Study, pairs: Sequence[Pair] = MAIN_PAIRS) -> pd.DataFrame:
@@ -106,7 +111,7 @@ def quality_by_arm(study: Study) -> pd.DataFrame:
     found = runs.groupby("arm", sort=False)
     table = pd.DataFrame({title: found[name].mean() for title, name in sorted(shown.items())})
     table.insert(0, "seeds", found.size())
-    return table[~table.index.isin((*FA_ARMS, *STAGE_ARMS))].rename_axis("arm")
+    return table[~table.index.isin(FA_ARMS + FA_SHARE_ARMS + STAGE_ARMS)].rename_axis("arm")
 
 
 def frame_table(study: Study, a: str, b: str) -> pd.DataFrame:
