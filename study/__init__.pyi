@@ -82,6 +82,8 @@ from .report.stages import iou_by_class as iou_by_class
 from .report.stages import stage_table as stage_table
 from .report.stages import stages_of as stages_of
 from .report.stages import trained_run as trained_run
+from .report.variants import flattening_table as flattening_table
+from .report.variants import variant_table as variant_table
 from .report.where import extreme_frames as extreme_frames
 from .report.where import frame_differences as frame_differences
 from .report.where import object_recall_chart as object_recall_chart

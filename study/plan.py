@@ -6,6 +6,7 @@ Nothing here starts anything or needs torch.
 import shlex
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from dsrl_lib.allowed import did_you_mean
@@ -69,8 +70,8 @@ def planned_runs(
 ) -> list[PlannedRun]:
     """The runs of a profile, each after the run it warm-starts from, each once.
 
-    arms and seeds narrow the profile's own, hosts replace its hosts and leave out its variants; a run that a chosen one
-    starts from is always included.
+    arms and seeds narrow those of the profile and of its variants, hosts replace its hosts and leave out its variants;
+    a run that a chosen one starts from is always included.
     device ("cpu" or "cuda") only matters for the estimates. Raises ValueError for a name the profile lacks.
     """
     if profile not in PROFILES:
@@ -103,14 +104,16 @@ def _configs(
 
     Seed by seed, so that an interrupted study has whole comparisons rather than all seeds of one arm.
     """
-    arms = _chosen("arm", arms, study.arm_seeds, profile)
+    of_variants = [variant.arm_seeds for variant in study.variants.values()]
+    arms = _chosen("arm", arms, dict.fromkeys(chain(study.arm_seeds, *of_variants)), profile)
     narrowed = bool(hosts)
     hosts = _chosen("host", hosts, HOSTS, profile) if narrowed else study.hosts
-    known_seeds = sorted({seed for arm in arms for seed in study.arm_seeds[arm]})
+    seeds_of = [table.get(arm, ()) for table in (study.arm_seeds, *of_variants) for arm in arms]
+    known_seeds = sorted({*chain(*seeds_of)})
     for seed in _chosen("seed", seeds, known_seeds, profile):
         for host in hosts:
             for arm in arms:
-                if seed in study.arm_seeds[arm]:
+                if seed in study.arm_seeds.get(arm, ()):
                     yield preset(profile, arm, host, seed), ()
     for variant in () if narrowed else study.variants.values():
         for arm, own_seeds in variant.arm_seeds.items():

@@ -52,6 +52,16 @@ def _seeds(main: int, long: int, control: int, factorial: int) -> dict[str, tupl
     return {arm: tuple(range(seeds[arm])) for arm in ARMS if seeds.get(arm)}
 
 
+SECOND_PRETRAINED = "deeplabv3plus_efficientnet_lite0"
+"""A pretrained host that is unrelated to ESPNetv2: DeepLabv3+ on an encoder from ImageNet weights."""
+
+
+def _second_pretrained(*more: str) -> Variant:
+    """more: arms beside those of every data set."""
+    arms = ("lr", "bilinear", "sssr_long", "dsrl", *more)
+    return Variant(dict.fromkeys(arms, (0, 1, 2)), SECOND_PRETRAINED, ("model.pretrained=imagenet",))
+
+
 def _size(height: int, width: int, crop_height: int, crop_width: int) -> tuple[str, ...]:
     sides = {"height": height, "width": width, "crop_height": crop_height, "crop_width": crop_width}
     return tuple(f"data.{name}={side}" for name, side in sides.items())
@@ -99,12 +109,21 @@ PROFILES: dict[str, Profile] = {
         arm_seeds=_seeds(main=5, long=5, control=5, factorial=0)
         | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4)) | dict.fromkeys(FA_SHARE_ARMS, (0, 1)),
         expect=(
-            "IDD-lite at LR 112x160: 9 hours on one core, 1.9 GiB (hr: 4.4). In a pilot of 450 updates of 8 frames, "
-            "one seed, lr reached 51 points of mIoU on test."
+            "IDD-lite at LR 112x160: 9 hours on one core, 1.9 GiB (hr: 4.4); the second pretrained host 16 more and the "
+            "random start 6, by estimate. In a pilot of 450 updates of 8 frames, one seed, lr reached 51 points of mIoU "
+            "on test."
         ),
         variants={
             "twice_as_long": Variant(
                 dict.fromkeys(("lr", "bilinear", "dsrl"), (0, 1, 2)), overrides=("optim.epochs=6",)
+            ),
+            # Without mac_matched: the head adds 0.5 % to this host, so equal MACs are the input of `bilinear` itself.
+            "second_pretrained_host": _second_pretrained(),
+            # 60 epochs in all: `flattening_table` says whether validation still rises.
+            "random_start": Variant(
+                dict.fromkeys(("lr", "bilinear", "sssr_long", "dsrl"), (0, 1, 2)),
+                host="espnetv2_s0.5",
+                overrides=("model.pretrained=none", "optim.epochs=20"),
             ),
         },
         interval="random effects",
@@ -140,6 +159,7 @@ PROFILES: dict[str, Profile] = {
         | dict.fromkeys(("relaxed", "relaxed_moved", "border_void"), (0, 1, 2, 3, 4))
         | dict.fromkeys(("relaxed_2", "relaxed_off"), (0, 1, 2)),
         expect="CamVid at four times the epochs, with losses that act, for one GPU. Never run by us yet.",
+        variants={"second_pretrained_host": _second_pretrained("mac_matched")},
         interval="random effects",
     ),
 }  # fmt: skip

@@ -179,8 +179,10 @@ def _lab(arguments: Sequence[str]) -> int:
 
 def _choices(profile: str) -> dict[str, Collection[object]]:
     """What --arms, --seeds and --hosts may name."""
-    arm_seeds = PROFILES[profile].arm_seeds
-    return {"arms": arm_seeds, "seeds": sorted({*chain(*arm_seeds.values())}), "hosts": tuple(HOSTS)}
+    study = PROFILES[profile]
+    tables = (study.arm_seeds, *(variant.arm_seeds for variant in study.variants.values()))
+    seeds = {*chain(*chain(*(table.values() for table in tables)))}
+    return {"arms": dict.fromkeys(chain(*tables)), "seeds": sorted(seeds), "hosts": tuple(HOSTS)}
 
 
 def _list_of(convert: Callable[[str], object]) -> Callable[[str], list]:

@@ -1,0 +1,93 @@
+"""The second pretrained host and the random start: planned, found on the disk, judged, and shown."""
+
+from functools import partial
+
+import pandas as pd
+import pytest
+from made_up_runs import MadeUpRun
+
+from dsrl_lib import network
+from dsrl_lib.evaluation import cost
+from study import plan
+from study.claims.judge import verdict
+from study.evidence import Study
+from study.presets import preset
+from study.profiles import PROFILES, SECOND_PRETRAINED
+from study.report.variants import flattening_table, variant_pairs, variant_table
+from study.statistics.scores import Resamples
+
+
+@pytest.fixture(autouse=True)
+def fewer_resamples(monkeypatch):
+    monkeypatch.setattr(Resamples, "of", partial(Resamples.of, resamples=200))
+
+
+def runs(name: str, profile: str = "idd", **points: float) -> list[MadeUpRun]:
+    variant = PROFILES[profile].variants[name]
+    return [
+        MadeUpRun(arm, seed, points.get(arm, 50.0), variant.host, variant.overrides, profile)
+        for arm, seeds in variant.arm_seeds.items() for seed in seeds
+    ]  # fmt: skip
+
+
+def test_an_arm_that_only_a_variant_has_is_planned_and_can_be_chosen():
+    assert "dsrl" not in PROFILES["camvid_gpu"].arm_seeds
+    planned = plan.planned_runs("camvid_gpu", arms=["dsrl"], seeds=[2])
+    assert [run.config.arm for run in planned] == ["sssr", "sssr_sisr", "dsrl"]
+    assert {(run.config.model.host, run.config.model.pretrained) for run in planned} == {
+        (SECOND_PRETRAINED, "imagenet")
+    }
+    assert plan.command(planned[-1]).endswith("--seed 2 --set model.pretrained=imagenet")
+
+
+def test_the_random_start_has_random_weights_in_every_stage_and_updates_alike():
+    variant = PROFILES["idd"].variants["random_start"]
+    planned = [run for run in plan.planned_runs("idd", seeds=[0]) if run.config.model.host == "espnetv2_s0.5"]
+    assert {run.config.model.pretrained for run in planned} == {"none"}
+    ends = {run.config.arm: run for run in planned}
+    assert {arm: ends[arm].config.optim.epochs for arm in ends} == {
+        "lr": 60, "bilinear": 60, "sssr": 20, "sssr_long": 40, "sssr_sisr": 20, "dsrl": 20,
+    }  # fmt: skip
+    assert {run.config.optim.schedule_epochs for run in planned} == {60}
+    assert set(variant.arm_seeds) < set(ends)
+
+
+def test_at_the_second_host_equal_macs_are_the_input_of_bilinear():
+    """Shapes alone. On IDD-lite the input that costs as much has the same size, so mac_matched is left out."""
+    for profile, most in (("idd", 0.006), ("camvid_gpu", 0.014)):
+        config = preset(profile, "sssr", SECOND_PRETRAINED)
+        model = network.build(config).eval().to("meta")
+        x = cost.example_input(config).to("meta")
+        assert 0 < cost.macs(model, x) / cost.macs(model.host, x) - 1 < most
+    scale = 0.5 * (1 + 0.006) ** 0.5
+    data = PROFILES["idd"].base.data
+    assert [round(side * scale) for side in (data.height, data.width)] == [112, 160]
+    assert "mac_matched" not in PROFILES["idd"].variants["second_pretrained_host"].arm_seeds
+    assert "mac_matched" in PROFILES["camvid_gpu"].variants["second_pretrained_host"].arm_seeds
+
+
+def test_the_runs_of_both_variants_are_found_and_judged():
+    made = runs("second_pretrained_host", dsrl=52.0) + runs("random_start", dsrl=50.0)
+    study = Study("idd", made)
+    found = {claim: verdict(study, claim) for claim in ("C20", "C21")}
+    assert [f.outcome for f in found["C20"].findings] == ["yes", "yes", "shown", "shown", "shown"]
+    assert (found["C20"].verdict, found["C21"].verdict) == ("reproduced", "not reproduced")
+    assert found["C21"].findings[-1].missing == ("dsrl", "lr")  # the Cityscapes start was not run
+    names = [f"{a} − {b}" for a, b in variant_pairs("idd")]
+    assert len(names) == 8 and all(name in variant_table(study) for name in names)
+    assert variant_pairs("camvid") == [] and "no other host" in variant_table(Study("camvid", []))
+
+
+def test_a_curve_that_still_rises_in_its_last_third_is_named():
+    made = runs("random_start")
+    for run in made:
+        last = 0.500 + (0.006 if run.arm == "dsrl" else 0.004)
+        epochs = run.config["optim"]["epochs"]
+        points = [0.500] * (epochs - 1) + [last]
+        stage = run.arm in ("dsrl", "sssr_long")
+        run.__dict__["history"] = pd.DataFrame({"epoch": range(1, epochs + 1), "val_miou": points})
+        assert run.config["warm_start"] is not None if stage else run.config["warm_start"] is None
+    lines = {line.split("|")[1].strip(): line for line in flattening_table(Study("idd", made)).splitlines()}
+    assert "still rising" in lines["dsrl@random_start"] and "+0.60" in lines["dsrl@random_start"]
+    assert "| yes" in lines["lr@random_start"] and "+0.40" in lines["lr@random_start"]
+    assert "not run" in lines["lr@second_pretrained_host"]
