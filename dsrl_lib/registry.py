@@ -173,16 +173,22 @@ def _moving(way: str) -> Dataset:
     return Dataset(reader, f"{_TABLES}:CITYSCAPES", (56, 120), "moving", (way,), one_size=(128, 256), test_labels=True)
 
 
+def _camvid(reader: str, train: int, evaluated: int, *arguments: int) -> Dataset:
+    return Dataset(
+        f"dsrl_lib.data.readers.camvid:{reader}", f"{_TABLES}:CAMVID", (train, evaluated), "camvid", arguments,
+        one_size=(360, 480), test_labels=True, download="dsrl_lib.download:download_camvid",
+    )  # fmt: skip
+
+
 DATASETS: dict[str, Dataset] = {
     "streets": Dataset(
         "dsrl_lib.data.readers.streets:frames", f"{_TABLES}:CITYSCAPES", (64, 40), one_size=(128, 256),
         test_labels=True,
     ),
-    "camvid": Dataset(
-        "dsrl_lib.data.readers.camvid:frames", f"{_TABLES}:CAMVID", (367, 334), one_size=(360, 480),
-        test_labels=True,
-        download="dsrl_lib.download:download_camvid",
-    ),
+    "camvid": _camvid("frames", 367, 334),
+    "camvid_cv1": _camvid("fold_frames", 460, 241, 1),
+    "camvid_cv2": _camvid("fold_frames", 479, 222, 2),
+    "camvid_cv3": _camvid("fold_frames", 315, 386, 3),
     "cityscapes": _cityscapes("frames", 2975, 500),
     "cityscapes_cv1": _cityscapes("fold_frames", 3060, 415, 1),
     "cityscapes_cv2": _cityscapes("fold_frames", 2820, 655, 2),

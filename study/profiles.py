@@ -62,6 +62,10 @@ def _second_pretrained(*more: str) -> Variant:
     return Variant(dict.fromkeys(arms, (0, 1, 2)), SECOND_PRETRAINED, ("model.pretrained=imagenet",))
 
 
+LEFT_OUT = dict.fromkeys(("lr", "bilinear", "sssr_long", "dsrl"), (0, 1))
+"""Arms and seeds of each fold that leaves out one video of CamVid."""
+
+
 def _size(height: int, width: int, crop_height: int, crop_width: int) -> tuple[str, ...]:
     sides = {"height": height, "width": width, "crop_height": crop_height, "crop_width": crop_width}
     return tuple(f"data.{name}={side}" for name, side in sides.items())
@@ -109,8 +113,8 @@ PROFILES: dict[str, Profile] = {
         arm_seeds=_seeds(main=5, long=5, control=5, factorial=0)
         | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4)) | dict.fromkeys(FA_SHARE_ARMS, (0, 1)),
         expect=(
-            "IDD-lite at LR 112x160: 9 hours on one core, 1.9 GiB (hr: 4.4); the second pretrained host 16 more and the "
-            "random start 6, by estimate. In a pilot of 450 updates of 8 frames, one seed, lr reached 51 points of mIoU "
+            "IDD-lite at LR 112x160: 9 hours on one core, 1.9 GiB (hr: 4.4); the second pretrained host 16 more, the "
+            "random start 6 (estimates). In a pilot of 450 updates of 8 frames, one seed, lr reached 51 points of mIoU "
             "on test."
         ),
         variants={
@@ -160,6 +164,25 @@ PROFILES: dict[str, Profile] = {
         | dict.fromkeys(("relaxed_2", "relaxed_off"), (0, 1, 2)),
         expect="CamVid at four times the epochs, with losses that act, for one GPU. Never run by us yet.",
         variants={"second_pretrained_host": _second_pretrained("mac_matched")},
+        interval="random effects",
+    ),
+    "camvid_videos": Profile(
+        # Leave one video out: the profile itself leaves out 0001TP, its variants 0006R0 and 0016E5. The official split
+        # leaves out Seq05VD, at the same settings (profile camvid).
+        base=Config(
+            profile="camvid_videos",
+            data=Data("camvid_cv1", height=360, width=480, crop_height=360, crop_width=480, scale_max=1.67),
+            model=Model(host="espnetv2_s1.0", pretrained="cityscapes_512x256"),
+            loss=Loss(w1=1.0, w2=0.1),
+            optim=Optim(epochs=5),
+        ),
+        hosts=("espnetv2_s1.0",),
+        arm_seeds=LEFT_OUT,
+        expect="CamVid as in profile camvid, with one video left out. Never run by us yet.",
+        variants={
+            "without_0006R0": Variant(LEFT_OUT, overrides=("data.dataset=camvid_cv2",)),
+            "without_0016E5": Variant(LEFT_OUT, overrides=("data.dataset=camvid_cv3",)),
+        },
         interval="random effects",
     ),
 }  # fmt: skip

@@ -22,6 +22,8 @@ from study.evidence import Study
 from study.report import tables
 from study.report.departures import departures
 from study.report.model_cards import released_table
+from study.report.videos import OFFICIAL, videos_table
+from study.report.videos import PROFILE as VIDEOS
 
 PUBLISHED = "camvid"
 """The profile whose results README.md and REPORT.md show; a mark may name another."""
@@ -47,6 +49,7 @@ TABLES: dict[str, Callable[[Study], str]] = {
     "compute": _readable(tables.compute),
     "departures": lambda study: departures(),
     "released": lambda study: released_table(),
+    "videos": lambda study: videos_table(official=study if study.profile == OFFICIAL else None).to_markdown(),
 }
 
 
@@ -82,7 +85,7 @@ def refreshed(text: str, study: Study) -> str:
 
 def write_texts(study: Study, paths: Sequence[Path] | None = None) -> list[Path]:
     """Refresh the published texts (or `paths`) and return them; no difference if nothing changed."""
-    if paths is None and study.profile in BEDS and study.profile != PUBLISHED:
+    if paths is None and study.profile in (*BEDS, VIDEOS) and study.profile != PUBLISHED:
         return write_texts(Study(PUBLISHED))  # they show the other data sets too
     paths = published(study.profile) if paths is None else list(paths)
     for path in paths:

