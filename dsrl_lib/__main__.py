@@ -48,7 +48,7 @@ def resume(
     changes: Changes = (),
     machine: OnMachine = Machine(),  # noqa: B008
 ) -> None:
-    """Continue a run that was cut off: exactly, or with changed settings as a new run that says so.
+    """Continue an interrupted run: exactly, or with changed settings as a new run that says so.
 
     Args:
         run: Directory or id of the run.

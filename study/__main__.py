@@ -50,6 +50,31 @@ def train(
 
 
 @app.command
+def sweep(
+    setting: tyro.conf.Positional[str],
+    values: tyro.conf.Positional[tuple[str, ...]],
+    arm: str = "dsrl",
+    profile: Profile = "smoke",
+    host: str | None = None,
+    seeds: tuple[int, ...] = (0,),
+    changes: Changes = (),
+    out: Path = Path("sweep.png"),
+    machine: OnMachine = Machine(),  # noqa: B008
+) -> None:
+    """Train one arm at several values of one setting, print their validation mIoU and draw it.
+
+    Args:
+        setting: The setting, such as loss.w2.
+        values: Its values, such as 0 0.05 0.1 0.5.
+        out: The chart to write: .png, .pdf or .svg.
+    """
+    from study.sweep import sweep
+
+    table = sweep(setting, values, out, profile, arm, host, seeds, changes, **asdict(machine))
+    print(table.to_string(index=False), out, sep="\n")
+
+
+@app.command
 def shares(
     arm: str,
     profile: Profile = "smoke",

@@ -11,7 +11,7 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
 from study.arms import ARMS
 from study.catalogue import Run, counts_by_seed, load_runs, select
-from study.figures.notes import Note, words
+from study.figures.notes import Answer, Note, words
 from study.presets import parent_of
 from study.profiles import PROFILES
 from study.statistics.bootstrap import Difference, contrast
@@ -195,11 +195,11 @@ class Study:
         missing = f" **Not run:** {absent}." if absent else ""
         return Note(f"Seeds: {run or 'none'}.{missing}")
 
-    def answer(self, label: str, value: Difference | None, verdict: str, missing: Sequence[str] = ()) -> Note:
+    def answer(self, label: str, value: Difference | None, verdict: str, missing: Sequence[str] = ()) -> Answer:
         """One sentence: estimate, interval, seeds, host, verdict; or what has to be run first."""
         if value is None:
-            return Note(f"**{label}: not run** (missing: {', '.join(missing) or 'every run'}).")
-        return Note(f"**{label}: {words(value)}, host {PROFILES[self.profile].hosts[0]}: {verdict}.**")
+            return Answer(f"**{label}: not run** (missing: {', '.join(missing) or 'every run'}).")
+        return Answer(f"**{label}: {words(value)}, host {PROFILES[self.profile].hosts[0]}: {verdict}.**")
 
 
 def total_epochs(run: Run) -> int:

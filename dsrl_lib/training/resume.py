@@ -1,4 +1,4 @@
-"""Continue a run that was cut off: exactly as it was, or as a new run with some settings changed."""
+"""Continue an interrupted run: exactly as it was, or as a new run with some settings changed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ FIXED = ("optim.batch_size", "optim.optimizer", "optim.momentum", "optim.nestero
 
 
 def resume(directory: Path, changes: Sequence[str] = (), **how: Any) -> Path:
-    """Continue a run that was cut off; return its directory. how: device, workers and the like (see `fit`).
+    """Continue an interrupted run; return its directory. how: device, workers and the like (see `fit`).
 
     changes: "optim.lr=0.005" and the like, of the schedule and the loss weights. A changed run is a new one, whose
     configuration says which run it continues and from which step (`continues`); the old one stays as it is.

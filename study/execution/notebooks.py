@@ -23,6 +23,7 @@ import nbformat
 from dsrl_lib.paths import check_file
 from dsrl_lib.training.signals import passed_on_to_children
 from study.execution import warm
+from study.execution.answers import answer_first
 from study.execution.portable import clean
 
 
@@ -47,7 +48,7 @@ def execute(notebook: Path | str, output: Path | str, parameters: Mapping[str, A
     try:
         error = _run(notebook, partial, values)
         if partial.exists():
-            nbformat.write(clean(nbformat.read(partial, as_version=4)), partial)
+            nbformat.write(answer_first(clean(nbformat.read(partial, as_version=4))), partial)
             partial.replace(failed if error else output)
     finally:
         partial.unlink(missing_ok=True)

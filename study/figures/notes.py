@@ -18,6 +18,13 @@ class Note(str):
         return cls(frame.to_markdown(index=False, disable_numparse=True))
 
 
+class Answer(Note):
+    """What answers the question of a notebook; an executed one repeats it at its top (`execution.answers`)."""
+
+    def _repr_markdown_(self) -> tuple[str, dict[str, bool]]:
+        return str(self), {"answer": True}
+
+
 def words(value: Difference, signed: bool = True) -> str:
     """Such as "+0.31 mIoU points [−0.20, +0.82], 2 seeds"."""
     sign = "+" if signed else ""

@@ -48,8 +48,13 @@ def predictions(rows: Sequence[Prediction], table: ClassTable) -> Figure:
             _show(cell, picture, title)
     present = np.unique(np.concatenate([ids[ids != VOID] for r in rows for ids in (r.truth, r.prediction)]))
     handles = [Patch(color=np.array(table.colours[k]) / 255, label=table.classes[k]) for k in present]
-    handles += [Patch(color="black", label="void (truth)")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 12), fontsize=7,
+    handles += [
+        Patch(color="black", label="void (truth)"),
+        Patch(color=np.array(WRONG) / 255, label="errors: wrong"),
+        Patch(color=np.array(UNKNOWN) / 255, label="errors: void"),
+        Patch(facecolor="#e6e6e6", edgecolor="#999999", label="errors: right (pale class)"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8), fontsize=7,
                   columnspacing=1.2)  # fmt: skip
     return figure
 

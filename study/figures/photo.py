@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from study.figures.described import described
 from study.figures.style import STYLE, styled
 
 
@@ -15,8 +16,12 @@ class Photo:
     figure: Figure
     quality: int = 80
 
+    def _repr_jpeg_(self) -> tuple[bytes, dict[str, str]]:
+        return self.jpeg(), {"alt": described(self.figure)}
+
     @styled
-    def _repr_jpeg_(self) -> bytes:
+    def jpeg(self) -> bytes:
+        """The picture as a file."""
         buffer = io.BytesIO()
         how = {"quality": self.quality, "optimize": True}
         self.figure.savefig(buffer, format="jpeg", dpi=STYLE["figure.dpi"], pil_kwargs=how)

@@ -74,7 +74,7 @@ def class_differences(names: Sequence[str], rows: Mapping[str, Difference]) -> F
         axes.axvline(0, color=INK, linewidth=0.9)
         axes.hlines(y, row.low, row.high, color="#0072B2", linewidth=2.2)
         axes.plot(row.estimate, y, "D", color="#0072B2", markersize=4.5)
-        axes.plot(row.per_seed.T, y, "o", color="#D55E00", markersize=2.6, alpha=0.7)
+        axes.plot(row.per_seed.T, y + 0.3, "o", color="#D55E00", markersize=2.6, alpha=0.7)  # below the interval
         axes.set(title=title.replace(" − ", "\n− "), xlabel="IoU difference (points)")
         axes.grid(axis="y", visible=False)
     panels[0].set_yticks(y, names)
@@ -143,7 +143,7 @@ def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, unit: float = 1.0
 def factorial(cells: pd.DataFrame) -> Figure:
     """The FA factorial. cells: one row a run with placement, ftm, normalisation, seed, test_miou.
 
-    One panel a placement, one line a normalisation through the means, every seed a point: parallel lines
+    One panel per placement, one line per normalisation through the means, every seed a point: parallel lines
     mean that the factors do not interact.
     """
     placements = list(dict.fromkeys(cells["placement"]))

@@ -6,6 +6,8 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from study.figures.described import described
+
 STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 200,
@@ -39,6 +41,9 @@ STYLE = {
 }
 styled = matplotlib.rc_context(STYLE)
 """Decorator: a function that draws with STYLE."""
+
+FORMATS = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {"Software": None}}
+"""What figures can be written as, and what is left out of each so that equal figures give equal bytes."""
 
 INK = "#222222"
 
@@ -74,10 +79,10 @@ class Chart(Figure):
     """A figure that notebooks show by itself, without pyplot and its global state."""
 
     @styled
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=STYLE["figure.dpi"])
-        return buffer.getvalue()
+        return buffer.getvalue(), {"alt": described(self)}
 
 
 def chart(width: float, height: float) -> Chart:
@@ -89,8 +94,7 @@ def chart(width: float, height: float) -> Chart:
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as .svg, .pdf (vector graphics) or .png (200 dpi). Equal figures give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {"Software": None}}
-    if path.suffix not in undated:
-        raise ValueError(f"figure format {path.suffix!r}; allowed: {', '.join(undated)}")
-    figure.savefig(path, metadata=undated[path.suffix])
+    if path.suffix not in FORMATS:
+        raise ValueError(f"figure format {path.suffix!r}; allowed: {', '.join(FORMATS)}")
+    figure.savefig(path, metadata=FORMATS[path.suffix])
     return path

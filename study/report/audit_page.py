@@ -4,7 +4,7 @@ import pandas as pd
 
 from study.catalogue import SPLITS
 from study.evidence import Study
-from study.figures.notes import Note
+from study.figures.notes import Answer, Note
 from study.report import tables
 from study.report.audit import COLUMNS, audit
 from study.report.results import results_frame
@@ -17,11 +17,11 @@ def audit_problems(study: Study) -> pd.DataFrame:
     return audit(study.profile) if study.runs else pd.DataFrame(columns=COLUMNS)
 
 
-def audit_answer(study: Study, problems: pd.DataFrame) -> Note:
+def audit_answer(study: Study, problems: pd.DataFrame) -> Answer:
     """How many problems and warnings the audit found, in one sentence."""
     fatal = int(problems["fatal"].sum())
     found = f"{fatal} problems, {len(problems) - fatal} warnings" if study.runs else "nothing to audit"
-    return Note(f"**Audit of {len(study.runs)} runs of profile {study.profile}: {found}.**")
+    return Answer(f"**Audit of {len(study.runs)} runs of profile {study.profile}: {found}.**")
 
 
 def recomputed(study: Study) -> Note:

@@ -11,7 +11,7 @@ from study.claims.rules import load_rules
 from study.claims.verdict_table import verdict_table
 from study.evidence import Pair, Study
 from study.figures import interval_charts, plots
-from study.figures.notes import Note, seeds_of
+from study.figures.notes import Answer, Note, seeds_of
 from study.report import tables
 from study.report.results import results_frame
 from study.statistics.bootstrap import Difference
@@ -23,7 +23,7 @@ STAGES_OF_DSRL = ("sssr", "sssr_sisr")
 """Arms that have had fewer updates than the others."""
 
 
-def answer(study: Study, claim: str, part: int = 0) -> Note:
+def answer(study: Study, claim: str, part: int = 0) -> Answer:
     """The verdict on a claim in one sentence, with the numbers of one of its parts."""
     found = verdict(study, claim)
     finding = found.findings[part]
@@ -31,12 +31,12 @@ def answer(study: Study, claim: str, part: int = 0) -> Note:
     return study.answer(label, finding.measured, found.verdict, finding.missing)
 
 
-def cost_answer(study: Study, claim: str) -> Note:
+def cost_answer(study: Study, claim: str) -> Answer:
     """The verdict on a claim about cost in one sentence, with the ratio that was measured."""
     found = verdict(study, claim)
     value = found.findings[0].measured
     number = f"{value.estimate:.3f}" if value else "not run"
-    return Note(f"**{found.claim.text}: {found.findings[0].part.name} {number}: {claim} {found.verdict}.**")
+    return Answer(f"**{found.claim.text}: {found.findings[0].part.name} {number}: {claim} {found.verdict}.**")
 
 
 def claim_table(study: Study, *claims: str) -> Note:
@@ -51,12 +51,18 @@ def difference_chart(
 
     threshold: what a claim asks for, a dashed line.
     """
-    named = pairs if isinstance(pairs, Mapping) else {f"{a} − {b}": (a, b) for a, b in pairs}
+    named = pairs if isinstance(pairs, Mapping) else {_label(a, b): (a, b) for a, b in pairs}
     values = {name: study.difference(*pair) if isinstance(pair, tuple) else pair for name, pair in named.items()}
     rows = {name: value for name, value in values.items() if value is not None}
     if not rows:
-        return Note(f"**Not run:** {', '.join(named)}.")
+        return Note(f"**Not run:** {', '.join(named)}.".replace("\n", ""))
     return interval_charts.forest(rows, threshold=threshold, interest=load_rules().interest)
+
+
+def _label(a: str, b: str) -> str:
+    """The name of a difference; what both arms have after an @ stands once, below it."""
+    (arm, _, variant), (rival, _, other) = a.partition("@"), b.partition("@")
+    return f"{arm} − {rival}\n@{variant}" if variant and variant == other else f"{a} − {b}"
 
 
 def difference_table(study: Study, pairs: Sequence[Pair] = tables.MAIN_PAIRS) -> Note:
@@ -102,7 +108,7 @@ def accuracy_cost_chart(study: Study, arms: Sequence[str], x: str, xlabel: str, 
     return plots.accuracy_cost(table, x, xlabel, unit=unit) if len(table) else Note("No runs.")
 
 
-def class_answers(study: Study, pairs: Sequence[Pair]) -> Note:
+def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:
     """For each pair, the classes whose interval leaves out zero."""
     lines = []
     for pair, value in study.differences(pairs, "classes").items():
@@ -110,7 +116,7 @@ def class_answers(study: Study, pairs: Sequence[Pair]) -> Note:
         worse = [name for name, high in zip(study.classes, value.high, strict=True) if high < 0]
         lines.append(f"- **{pair}** helps {', '.join(better) or 'no class'}; harms {', '.join(worse) or 'no class'} "
                      f"({seeds_of(value)}, 95 % intervals without zero, not corrected for the number of classes).")
-    return Note("\n".join(lines) or "**Not run.**")
+    return Answer("\n".join(lines) or "**Not run.**")
 
 
 def class_chart(study: Study, pairs: Sequence[Pair]) -> Figure | Note:

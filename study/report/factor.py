@@ -15,16 +15,16 @@ from study.claims.judge import verdict
 from study.claims.rules import FACTORS, cell, cells, main_effect, without_fa
 from study.evidence import Study
 from study.figures import plots
-from study.figures.notes import Note, words
+from study.figures.notes import Answer, Note, words
 from study.report import tables
 from study.report.comparison import difference_chart
 from study.report.results import factorial_cells
 
 
-def factor_answers(study: Study, claim: str) -> Note:
+def factor_answers(study: Study, claim: str) -> Answer:
     """The main effects that a claim is about, one sentence each."""
     found = verdict(study, claim)
-    return Note("\n\n".join(
+    return Answer("\n\n".join(
         study.answer(finding.part.name, finding.measured, found.verdict, finding.missing) for finding in found.findings
     ))  # fmt: skip
 

@@ -45,16 +45,16 @@ def arm_summary(arm: str) -> str:
     return "\n".join(f"{name}: {value or 'nothing'}" for name, value in ({"arm": arm} | _described(arm)).items())
 
 
-def notebook_table() -> pd.DataFrame:
+def notebook_table() -> Note:
     """The title of each notebook, by its name."""
     titles = {}
     for path in sorted((root() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         first = "".join(json.loads(path.read_text())["cells"][0]["source"]).splitlines()[0]
         titles[path.stem] = first.partition(" · ")[2]
-    return pd.Series(titles, name="what it shows").to_frame().rename_axis("notebook")
+    return Note.table(pd.Series(titles, name="what it shows").to_frame().rename_axis("notebook"))
 
 
-def completion_table(profile: str) -> pd.DataFrame:
+def completion_table(profile: str) -> Note:
     """One row per arm of a profile: planned and complete seeds, and their mean val and test mIoU in points."""
     runs = load_runs(profile)
     rows = {}
@@ -67,7 +67,7 @@ def completion_table(profile: str) -> pd.DataFrame:
             "val mIoU": f"{scores['val_miou'].mean():.1f}" if found else "",
             "test mIoU": f"{scores['test_miou'].mean():.1f}" if found else "",
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
+    return Note.table(pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm"))
 
 
 def reading_list(profile: str) -> Note:

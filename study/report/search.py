@@ -6,7 +6,7 @@ import pandas as pd
 
 from study.arms import ACTING_ARMS
 from study.evidence import Study
-from study.figures.notes import Note
+from study.figures.notes import Answer
 from study.profiles import SEARCH_SEED
 from study.report import tables
 
@@ -19,9 +19,9 @@ def search_sides(study: Study) -> dict[str, pd.DataFrame]:
     return {side: found[found["arm"].isin(arms)] if len(found) else found for side, arms in SIDES.items()}
 
 
-def search_answers(sides: Mapping[str, pd.DataFrame]) -> Note:
+def search_answers(sides: Mapping[str, pd.DataFrame]) -> Answer:
     """The best run on val of each side, one sentence each."""
-    return Note("\n\n".join(_best(side, runs) for side, runs in sides.items()))
+    return Answer("\n\n".join(_best(side, runs) for side, runs in sides.items()))
 
 
 def _best(side: str, runs: pd.DataFrame) -> str:

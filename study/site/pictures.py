@@ -40,5 +40,5 @@ def draw_pictures(folder: Path | None = None) -> list[Path]:
     method = method_picture(dsrl.image, colourise(dsrl.prediction, table), dsrl.reconstruction)
     rows = [panels.Prediction(f"{arm}: input", made.image, made.truth, made.prediction) for arm, made in shown.items()]
     result = folder / "result.jpg"
-    result.write_bytes(Photo(panels.predictions(rows, table))._repr_jpeg_())
+    result.write_bytes(Photo(panels.predictions(rows, table)).jpeg())
     return [save(method, folder / "method.svg"), result]

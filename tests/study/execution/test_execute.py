@@ -50,6 +50,22 @@ def test_repeated_run_gives_identical_bytes_without_machine_paths(make_notebook,
     assert "seed = 3" in whole
 
 
+def test_an_executed_notebook_begins_with_its_answers(make_notebook, tmp_path):
+    code = "from study.figures.notes import Answer, Note\ndisplay(Answer('**one**'), Note('no'))"
+    notebook = make_notebook("asks", "seed = 0", "'no'", code, "Answer('two')")
+    output = tmp_path / "answered.ipynb"
+    content = nbformat.read(notebook, as_version=4)
+    first = nbformat.v4.new_markdown_cell("# Title\n**Question.** What?\n\n**Answer.** See below.\n\n**Time.** None.")
+    content.cells.insert(0, first)
+    nbformat.write(content, notebook)
+    execute(notebook, output, {})
+    assert nbformat.read(output, as_version=4).cells[0].source == (
+        "# Title\n**Question.** What?\n\n**Answer.** See below.\n\n**one**\n\ntwo\n\n**Time.** None."
+    )
+    execute(notebook, output, {"seed": "1"})
+    assert "See below.\n\n**one**\n\ntwo\n\n**Time.**" in nbformat.read(output, as_version=4).cells[0].source
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -1,0 +1,39 @@
+"""A figure in words: the alternative text of the pictures of a notebook, from what the figure itself says."""
+
+from collections.abc import Iterable
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+
+def described(figure: Figure) -> str:
+    """Titles, axes, names of rows or columns and legends of a figure, without its numbers."""
+    panels = [words for axes in figure.axes if (words := _panel(axes))]
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
+    names = _once(text.get_text() for legend in legends if legend for text in legend.get_texts())
+    parts = [
+        figure.get_suptitle(),
+        *_once(panels),
+        figure.get_supxlabel(),
+        f"legend: {', '.join(names)}" if names else "",
+    ]
+    return "Figure. " + ". ".join(part.replace("\n", " ") for part in parts if part) + "."
+
+
+def _panel(axes: Axes) -> str:
+    title = axes.get_title() or axes.get_title(loc="left")
+    parts = [title, _axis("x axis", axes.get_xlabel(), axes.get_xticklabels())]
+    parts.append(_axis("y axis", axes.get_ylabel(), axes.get_yticklabels()))
+    return "; ".join(part for part in parts if part)
+
+
+def _axis(direction: str, label: str, ticks: Iterable) -> str:
+    """Such as "x axis: epoch" or "y axis: lr, dsrl": names in place of numbers are told."""
+    names = [tick.get_text() for tick in ticks]
+    told = ", ".join(_once(names)) if any(name[:1].isalpha() for name in names) else ""
+    found = ": ".join(part for part in (label, told) if part)
+    return f"{direction}: {found}" if found else ""
+
+
+def _once(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(text for text in texts if text))
