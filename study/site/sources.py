@@ -16,7 +16,7 @@ from study.site.claim_pages import write_claim_pages
 from study.site.generated import write_api_pages, write_command_page
 
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
-SHOW_CODE = ("02_method", "51_inference", "52_affinity_explorer")
+SHOW_CODE = ("try_it", "02_method", "51_inference", "52_affinity_explorer")
 """Notebooks that are about their code; in the others a reader opens it."""
 TEXTS = ("*.md", "docs/**", "data/*.md", "profiles/*/*.md", "results/*/*.md", "weights/*.md")
 NOTEBOOKS = "results/*/notebooks/*.ipynb"

@@ -21,7 +21,7 @@ from dsrl_lib.paths import root
 
 PROJECT = tomllib.loads((root() / "pyproject.toml").read_text())
 DECLARED = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["test"]]
-SITE = PROJECT["project"]["optional-dependencies"]["site"]
+SITE = [item for extra in ("site", "types") for item in PROJECT["project"]["optional-dependencies"][extra]]
 
 
 def pinned() -> dict[str, list[str]]:

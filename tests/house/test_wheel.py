@@ -1,5 +1,6 @@
 """What `pip install .` installs: one package with all that it needs, and the command `dsrl`."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -51,6 +52,26 @@ def test_a_wheel_has_one_package_and_the_command(wheel: Path) -> None:
         assert f"dsrl_lib/{name}" in names
     every = {path.relative_to(root()).as_posix() for path in (root() / "dsrl_lib").rglob("*.py*") if path.is_file()}
     assert {name for name in every if "__pycache__" not in name} <= set(names)
+
+
+def test_the_notebook_to_try_runs_without_the_repository(wheel: Path, tmp_path: Path) -> None:
+    """All cells but the one that installs, in a folder that holds a frame."""
+    installed, here = tmp_path / "installed", tmp_path / "here"
+    here.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    cells = json.loads((root() / "docs" / "try_it.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert [text for text in code if text.startswith("%pip install")] == code[:1]
+    (here / "try_it.py").write_text("\n".join([*code[1:], "import dsrl_lib; print(dsrl_lib.__file__)"]))
+    shutil.copy(root() / "tests" / "frames" / "camvid" / "val" / "0016E5_08089.jpg", here / "street.jpg")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DSRL_")}
+    env = kept | {"PYTHONPATH": str(installed)}
+    done = subprocess.run([sys.executable, "try_it.py"], cwd=here, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "1 picture; espnetv2_s1.0 at 180 x 240" in done.stdout and "logits equal: True" in done.stdout
+    assert done.stdout.strip().endswith(str(installed / "dsrl_lib" / "__init__.py"))
+    assert {path.parent.name for path in here.glob("predicted/*/street.png")} == {"compose", "pred", "rgb", "sr"}
 
 
 def test_it_works_without_the_repository(wheel: Path, tmp_path: Path) -> None:
