@@ -15,7 +15,8 @@ from dsrl_lib.losses.criterion import Targets, criterion
 from dsrl_lib.losses.segmentation import cross_entropy
 from dsrl_lib.paths import root
 
-BLOCKS = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", (root() / "CONTRIBUTING.md").read_text(), re.DOTALL))
+TEXT = (root() / "CONTRIBUTING.md").read_text()
+BLOCKS = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", TEXT, re.DOTALL))
 """The code for each file that an example writes."""
 
 
@@ -68,3 +69,12 @@ def test_the_loss_that_is_added_has_a_gradient(added, monkeypatch):
     torch.testing.assert_close(values["tv"], 0.1 * by_hand)
     (gradient,) = torch.autograd.grad(values["tv"], logits)
     assert gradient.isfinite().all() and gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize("package", ["dsrl_lib", "study", "streets", "benchmarks"])
+def test_the_map_names_every_part_of_a_package(package):
+    (table,) = re.findall(rf"^\| `{package}`, .*\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
+    named = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines()))
+    parts = {path.stem for path in (root() / package).glob("*.py")}
+    parts |= {path.parent.name for path in (root() / package).glob("*/__init__.py")}
+    assert sorted(named) == sorted(parts - {"__init__", "__main__"})
