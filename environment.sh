@@ -18,7 +18,8 @@ import re, sys, tomllib
 from importlib.metadata import PackageNotFoundError, version
 
 project = tomllib.load(open(sys.argv[1], "rb"))["project"]
-for requirement in project["dependencies"] + project["optional-dependencies"]["test"]:
+extras = project["optional-dependencies"]
+for requirement in project["dependencies"] + extras["study"] + extras["test"]:
     name, minimum = requirement.split(">=")
     try:
         have = version(name)

@@ -20,8 +20,9 @@ from packaging.utils import canonicalize_name
 from dsrl_lib.paths import root
 
 PROJECT = tomllib.loads((root() / "pyproject.toml").read_text())
-DECLARED = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["test"]]
-SITE = [item for extra in ("site", "types") for item in PROJECT["project"]["optional-dependencies"][extra]]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+DECLARED = [*PROJECT["project"]["dependencies"], *EXTRAS["study"], *EXTRAS["test"]]
+SITE = [*EXTRAS["site"], *EXTRAS["types"]]
 
 
 def pinned() -> dict[str, list[str]]:
@@ -68,12 +69,14 @@ def test_lock_pairs_torch_with_its_torchvision():
 
 def test_every_imported_package_is_declared():
     distributions = {"cv2": ["opencv-python-headless"]} | packages_distributions()  # it need not be installed
-    flow = PROJECT["project"]["optional-dependencies"]["flow"]  # of one command, so not in the lock
-    listed = [*DECLARED, *SITE, *flow, *PROJECT["build-system"]["requires"]]
-    declared = {canonicalize_name(Requirement(text).name) for text in listed}
+    listed = [*DECLARED, *SITE, *EXTRAS["flow"], *PROJECT["build-system"]["requires"]]  # flow: not in the lock
+    everywhere = {canonicalize_name(Requirement(text).name) for text in listed}
+    library = [*PROJECT["project"]["dependencies"], *EXTRAS["flow"]]
     packages = {"dsrl_lib", "study", "streets", "benchmarks"}
     undeclared = set()
     for folder in (*packages, "tests"):
+        of_library = {canonicalize_name(Requirement(text).name) for text in library}  # all that `pip install .` gives
+        declared = of_library if folder in ("dsrl_lib", "streets") else everywhere
         for path in (root() / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
