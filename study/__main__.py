@@ -5,16 +5,15 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
-from dsrl_lib.commands import Changes, Device, Machine, OnMachine, Start, finish
-from study.profiles import PROFILES
+from dsrl_lib.commands import Changes, Machine, OnMachine, Start, finish
+from study import measure_commands
+from study.measure_commands import Profile
 
 app = tyro.extras.SubcommandApp()
-
-Profile = Annotated[str, tyro.conf.arg(metavar="|".join(PROFILES), help="The profile.")]
 
 
 @app.command
@@ -75,40 +74,6 @@ def sweep(
 
 
 @app.command
-def shares(
-    arm: str,
-    profile: Profile = "smoke",
-    host: str | None = None,
-    seed: int = 0,
-    changes: Changes = (),
-    device: Device = "auto",
-) -> None:
-    """Print how strongly each loss term of an arm acts on the shared encoder: at its start, and at its end if trained.
-
-    Args:
-        arm: The arm, as in study/arms.py; or "fa", to write gradient_shares.csv for every cell of the FA factorial.
-            The run that an arm starts from has to be trained.
-        host: The host network; that of the profile unless given.
-        seed: Seed of the initial weights and of the batch.
-    """
-    from study.presets import preset
-
-    if arm == "fa":
-        if host is not None or changes:
-            raise ValueError("--host and --set go with one arm; --arm fa measures the cells as the profile plans them")
-
-        from study.shares import write_shares
-
-        print(write_shares(profile, seed, device))
-        return
-    config = preset(profile, arm, host, seed, changes)  # a mistake shows before torch is loaded
-
-    from study.shares import shares_table
-
-    print(shares_table(config, device).to_string(index=False, float_format="%.4g"))
-
-
-@app.command
 def plan(profile: Profile = "smoke") -> None:
     """Print the runs of a profile, one training command per line, each after the run that it starts from."""
     from study.plan import command, planned_runs
@@ -156,18 +121,6 @@ def collect(profile: Profile = "smoke") -> None:
 
 
 @app.command
-def interpolation(profile: Profile = "camvid") -> None:
-    """Write what interpolation restores at the inputs of a profile, for runs that did not record it."""
-    from study.catalogue import known_profile
-
-    known_profile(profile)  # a mistake shows before torch is loaded
-
-    from study.interpolation import write_interpolation
-
-    print(write_interpolation(profile))
-
-
-@app.command
 def claims(profile: Profile = "camvid") -> None:
     """Judge every claim by the rules of claims.toml; write claims.csv, and the tables in README.md and REPORT.md."""
     from study.claims.table import write_claims
@@ -183,9 +136,7 @@ def claims(profile: Profile = "camvid") -> None:
 def release(
     run: tyro.conf.Positional[str],
     whole: bool = False,
-    out: Annotated[
-        Path | None, tyro.conf.arg(help="The folder to write; weights/ of this repository unless given.")
-    ] = None,
+    out: Path | None = None,
 ) -> None:
     """Release the weights of a complete run: a small file, its score on test, its model card; `claims` fills the card.
 
@@ -193,12 +144,17 @@ def release(
         run: A run directory or its id. To train a complete run again, set DSRL_RESULTS to a new folder, and name the
             directory there.
         whole: Keep the SISR head and the FTM, which the affinity explorer shows.
+        out: The folder to write; weights/ of this repository unless given.
     """
     from dsrl_lib.runs import find_run
     from study.release import release
 
     for path in release(find_run(run), whole, out):
         print(path)
+
+
+for _command in (measure_commands.shares, measure_commands.interpolation, measure_commands.latency):
+    app.command(_command)
 
 
 @app.command
@@ -220,23 +176,6 @@ def pictures() -> None:
 
     for path in draw_pictures():
         print(path)
-
-
-@app.command
-def latency(profile: Profile = "camvid", device: Literal["cpu", "cuda"] = "cpu") -> None:
-    """Measure the latencies of all complete runs of a profile again, in turn, on a machine that does nothing else.
-
-    Args:
-        device: The device that the runs were trained on.
-    """
-    from study.catalogue import known_profile
-
-    known_profile(profile)  # a mistake shows before torch is loaded
-
-    from study.latency import remeasure
-
-    number, networks = remeasure(profile, device)
-    print(f"{networks} networks measured for {number} runs; `collect` and `claims` then use the new numbers")
 
 
 @app.command

@@ -17,6 +17,7 @@ from study.profiles import PROFILES
 from study.statistics.bootstrap import Difference, contrast
 from study.statistics.random_effects import Interval, as_difference, interval, pseudo_values
 from study.statistics.scores import Resamples, Scores, image_blocks, mean_iou, score
+from study.turns import Turns, read_turns
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 KINDS: dict[str, tuple[str, Statistic]] = {
@@ -76,6 +77,12 @@ class Study:
     def seeds(self, arms: Sequence[str]) -> set[int]:
         """Seeds that all of the arms have."""
         return set.intersection(*({run.seed for run in self.select(arm)} for arm in arms))
+
+    def turns(self, arms: Sequence[str]) -> dict[str, Turns]:
+        """Latencies of each arm turn by turn (`study.turns`); {} unless all of them were measured in turns."""
+        known = read_turns(self.profile)
+        found = {arm: known.get(runs[0].run_id) for arm in arms if (runs := self.select(arm))}
+        return found if len(found) == len(set(arms)) and all(found.values()) else {}
 
     def scores(self, arm: str, kind: str = "miou") -> Scores:
         """Score of an arm by seed on test, and on resamples that all arms share; kind: one of KINDS."""

@@ -15,28 +15,38 @@ from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
 from dsrl_lib.paths import results_dir
 from dsrl_lib.progress import bar
+from study.turns import write_turns
 
-ROUNDS = 5
+TURNS = 9
 
 
-def remeasure(profile: str, device: str = "cpu") -> tuple[int, int]:
+def remeasure(profile: str, device: str = "cpu", turns: int = TURNS) -> tuple[int, int]:
     """Write new latencies into metrics.json of every complete run of a profile; how many runs and networks there were.
 
+    All turns go to latency.json of the profile (`study.turns`).
+
     A network is measured once for all seeds: its cost does not depend on the values of its weights, so no weights are
-    needed. All networks take turns, ROUNDS times, and keep the median: a slow minute slows all of them alike. Nothing
-    else should run meanwhile. ValueError, before anything is written, if a run comes from another device than this one.
+    needed. All networks take turns and keep the median: a slow minute slows all of them alike. Nothing else should run
+    meanwhile. ValueError, before anything is written, if a run comes from another device than this one.
     """
+    if turns < 1:
+        raise ValueError(f"turns = {turns}; allowed: 1 or more")
     networks = _networks(profile, device_name(torch.device(device)))
     times: dict[Hashable, list[dict[str, float]]] = defaultdict(list)
     threads = torch.get_num_threads()
     try:
-        for key in bar(list(networks) * ROUNDS, unit=" networks", desc="latency"):
+        for key in bar(list(networks) * turns, unit=" networks", desc="latency"):
             *_, its_threads = key
             config = runs.read_config(networks[key][0])
             torch.set_num_threads(its_threads)
             times[key].append(cost.latencies(_untrained(config).to(device), config))
     finally:
         torch.set_num_threads(threads)
+    shown = [
+        ([path.name for path in directories], {name: [turn[name] for turn in times[key]] for name in times[key][0]})
+        for key, directories in networks.items()
+    ]
+    write_turns(profile, device_name(torch.device(device)), shown)
     for key, directories in networks.items():
         medians = {name: statistics.median(turn[name] for turn in times[key]) for name in times[key][0]}
         for directory in directories:

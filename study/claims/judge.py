@@ -117,15 +117,27 @@ def _outcome(part: Part, measured: Difference, interest: float) -> str:
 
 
 def _cost(study: Study, arms: Sequence[str], of: str, per: str | None = None) -> Difference:
-    """Costs are measured, not sampled: estimate is the median over seeds, low and high are the extremes."""
+    """Costs are measured, not sampled: estimate is the median over seeds, low and high are the extremes.
+
+    Of a latency with several turns (`study.turns`) over the turns, in which all networks were measured one after the
+    other: seeds of an arm share one network, so that they are no repeats.
+    """
     seeds = sorted(study.seeds(arms))
+    if of.startswith("latency") and (turns := study.turns(arms)):
+        by_arm = [np.array(turns[arm][of]) / (np.array(turns[arm][per]) if per else 1) for arm in arms]
+        return _extremes(by_arm, seeds, ("turns",))
     by_arm = []
     for arm in arms:
         costs = {run.seed: run.metrics["cost"] for run in study.select(arm)}
         by_arm.append(np.array([costs[seed][of] / (costs[seed][per] if per else 1) for seed in seeds]))
+    return _extremes(by_arm, seeds, ())
+
+
+def _extremes(by_arm: Sequence[np.ndarray], seeds: Sequence[int], levels: tuple[str, ...]) -> Difference:
+    """The ratio of two arms, or one arm alone: its median, smallest and largest value."""
     values = by_arm[0] / by_arm[1] if len(by_arm) == 2 else by_arm[0]
     nan = float("nan")
     return Difference(
         estimate=float(np.median(values)), low=float(values.min()), high=float(values.max()), per_seed=values,
-        seeds=tuple(seeds), images=0, blocks=0, levels=(), sd_seed=nan, smallest_effect=nan,
+        seeds=tuple(seeds), images=0, blocks=0, levels=levels, sd_seed=nan, smallest_effect=nan,
     )  # fmt: skip

@@ -94,6 +94,9 @@ def _sentence(finding: Finding) -> str:
     if measured is None:
         return f"{finding.part.name}: not run ({_some(finding.missing)})"
     seeds = f"{len(measured.seeds)} seed{'s' * (len(measured.seeds) > 1)}"
+    if "turns" in measured.levels:
+        spread = f"[{measured.low:.2f}, {measured.high:.2f}]"
+        return f"{finding.part.name}: {measured.estimate:.2f} {spread} ({len(measured.per_seed)} turns)"
     if finding.part.cost:
         return f"{finding.part.name}: {measured.estimate:.2f} ({seeds})"
     only = "" if "seeds" in measured.levels else ", images only"

@@ -1,0 +1,36 @@
+"""Latencies with their spread: the turns of latency.json, for 42_cost."""
+
+import numpy as np
+import pandas as pd
+
+from study.arms import FA_ARMS, FA_SHARE_ARMS
+from study.evidence import Study
+from study.figures.notes import Note
+from study.report.tables import FORMS
+
+
+def latency_table(study: Study) -> Note:
+    """One row per arm: median of the turns with the smallest and largest, of host, pruned and full network, and the
+    ratio of the pruned network to `lr` in the same turn.
+
+    A note instead if the networks were not measured in turns.
+    """
+    arms = [arm for arm in study.arms if arm not in FA_ARMS + FA_SHARE_ARMS and study.turns([arm])]
+    if not arms:
+        command = f"python -m study latency --profile {study.profile}"
+        return Note(f"Not measured in turns yet: `{command}` does it, on an idle machine.")
+    turns, rows = study.turns(arms), []
+    for arm in arms:
+        row = {"arm": arm} | {f"{form} (ms)": _spread(turns[arm][f"latency_ms_{form}"], 1) for form in FORMS}
+        if "lr" in turns:
+            ratio = np.array(turns[arm]["latency_ms_pruned"]) / np.array(turns["lr"]["latency_ms_pruned"])
+            row["pruned / lr"] = _spread(ratio, 2)
+        rows.append(row)
+    number = len(turns[arms[0]]["latency_ms_host"])
+    table = Note.table(pd.DataFrame(rows))
+    return Note(f"Median of {number} turns, with the smallest and the largest. Networks took turns.\n\n{table}")
+
+
+def _spread(values: np.ndarray | list[float], decimals: int) -> str:
+    median, low, high = np.median(values), np.min(values), np.max(values)
+    return f"{median:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"

@@ -1,0 +1,35 @@
+"""latency.json of a profile: the latencies of its networks, turn by turn, so that their spread is known."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dsrl_lib import runs
+from dsrl_lib.paths import results_dir
+
+Turns = Mapping[str, Sequence[float]]
+"""Name such as latency_ms_pruned -> milliseconds, one value per turn. All networks of a file have the same turns."""
+
+
+def write_turns(profile: str, device: str, networks: Sequence[tuple[Sequence[str], Turns]]) -> Path:
+    """Write the file. networks: the ids of the runs that share a network, and its turns."""
+    path = results_dir() / profile / "latency.json"
+    found = [{"runs": list(ids), **{name: list(values) for name, values in turns.items()}} for ids, turns in networks]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    runs.write_json(path, {"device": device, "networks": found})
+    return path
+
+
+def read_turns(profile: str) -> dict[str, Turns]:
+    """The turns by run id; {} without a file. ValueError that names the file if it is damaged."""
+    path = results_dir() / profile / "latency.json"
+    if not path.exists():
+        return {}
+    content = runs.read_json(path, {"device": str, "networks": list})
+    try:
+        networks = [(entry["runs"], {k: v for k, v in entry.items() if k != "runs"}) for entry in content["networks"]]
+        lengths = {len(values) for _, turns in networks for values in turns.values()}
+    except (TypeError, KeyError, AttributeError):
+        raise ValueError(f"{path} is damaged: each network needs runs and lists of milliseconds") from None
+    if len(lengths) > 1:
+        raise ValueError(f"{path} is damaged: networks have {sorted(lengths)} turns; all take turns together")
+    return {name: turns for ids, turns in networks for name in ids}

@@ -1,0 +1,104 @@
+"""Latencies in turns, and the input of equal time, by a clock that is known."""
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from made_up_runs import MadeUpRun
+
+from dsrl_lib import runs
+from dsrl_lib.device import device_name
+from dsrl_lib.evaluation import cost
+from study.claims import table as claims_table
+from study.claims.judge import verdict
+from study.evidence import Study
+from study.latency import remeasure
+from study.latency_match import latency_matched_scale
+from study.presets import preset
+from study.report.latencies import latency_table
+from study.turns import read_turns, write_turns
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """An inference takes `base + per_pixel x pixels` of a clock that only it moves, and `head` more with a head."""
+    settings = SimpleNamespace(now=0.0, base=0.010, per_pixel=1e-6, head=0.004, slow=itertools.repeat(1.0))
+
+    def infer(model, x, config):
+        time = settings.base + settings.per_pixel * x.shape[2] * x.shape[3]
+        settings.now += (time + (settings.head if model.sssr is not None else 0)) * next(settings.slow)
+
+    monkeypatch.setattr(cost, "_infer", infer)
+    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: settings.now))
+    monkeypatch.setattr(cost, "WARM_UP", 0)
+    monkeypatch.setattr(cost, "REPEATS", 1)
+    return settings
+
+
+def test_the_scale_of_equal_time_is_where_the_host_takes_as_long(clock):
+    """At LR 180x240 the head takes as long as 4000 pixels, so the host's input has 47200."""
+    config = preset("camvid", "sssr", overrides=["model.pretrained=none"])
+    found = latency_matched_scale(config, turns=3)
+    assert found.scale == pytest.approx(((180 * 240 + 4000) / (360 * 480)) ** 0.5, abs=0.001)
+    assert (found.low, found.high, found.turns) == pytest.approx((found.scale, found.scale, 3))
+
+
+def test_a_clock_that_gives_no_input_of_equal_time_is_an_error(clock):
+    clock.head = 1.0
+    config = preset("camvid", "sssr", overrides=["model.pretrained=none"])
+    with pytest.raises(ValueError, match=r"scale of 2\.4\d+ .*allowed are 0\.5 to 0\.8: is the machine busy"):
+        latency_matched_scale(config, turns=1)
+
+
+def test_every_turn_is_kept_and_the_median_goes_to_the_runs(results, clock):
+    configs = [preset("smoke", "lr", seed=seed, overrides=["data.height=64", "data.width=128"]) for seed in (0, 1)]
+    for config in configs:
+        runs.prepare(runs.folder(config), config)
+        here = {"device": device_name(torch.device("cpu")), "threads": 1}
+        runs.write_json(runs.folder(config) / "env.json", here)
+        runs.write_json(runs.folder(config) / "metrics.json", {"cost": {"macs_full": 7}})
+    clock.slow = iter((1.0, 3.0, 2.0))  # one network, one inference a turn
+    assert remeasure("smoke", turns=3) == (2, 1)
+    expected = [1e3 * factor * (0.010 + 1e-6 * 32 * 64) for factor in (1, 3, 2)]
+    for config in configs:
+        assert read_turns("smoke")[config.run_id]["latency_ms_host"] == pytest.approx(expected, abs=1e-3)
+        stored = runs.read_json(runs.folder(config) / "metrics.json")["cost"]
+        assert stored == pytest.approx({"macs_full": 7} | {
+            f"latency_ms_{form}": expected[2] for form in ("host", "pruned", "full")
+        }, abs=1e-3)  # fmt: skip
+    with pytest.raises(ValueError, match="turns = 0; allowed: 1 or more"):
+        remeasure("smoke", turns=0)
+
+
+def made() -> Study:
+    return Study("camvid", [MadeUpRun(arm, seed, 50.0) for arm in ("lr", "dsrl", "sssr_long") for seed in (0, 1)])
+
+
+def test_c3_is_judged_by_the_turns_and_not_by_copies_of_one_number(results):
+    study = made()
+    before = verdict(study, "C3").findings[2]
+    assert (before.measured.levels, len(before.measured.per_seed)) == ((), 2)
+    assert "(2 seeds)" in claims_table._sentence(before)
+    turns = {"dsrl": [40.0, 44.0, 42.0], "sssr_long": [40.0, 40.0, 40.0], "lr": [35.0, 35.0, 35.0]}
+    networks = []
+    for arm, pruned in turns.items():
+        ids = [run.run_id for run in study.select(arm)]
+        networks.append((ids, {"latency_ms_pruned": pruned, "latency_ms_host": [35.0] * 3, "latency_ms_full": pruned}))
+    write_turns("camvid", "CPU", networks)
+    after = verdict(study, "C3").findings[2]
+    value = after.measured
+    assert (value.estimate, value.low, value.high) == pytest.approx((1.05, 1.0, 1.1))
+    assert after.outcome == "yes" and value.levels == ("turns",)
+    assert claims_table._sentence(after).endswith(": 1.05 [1.00, 1.10] (3 turns)")
+    text = latency_table(study)
+    assert "| dsrl" in text and "42.0 [40.0, 44.0]" in text and "1.20 [1.14, 1.26]" in text
+    np.testing.assert_array_equal(study.turns(["dsrl"])["dsrl"]["latency_ms_host"], [35.0] * 3)
+
+
+def test_without_turns_the_table_says_what_to_do_and_a_damaged_file_is_named(results):
+    assert "python -m study latency --profile camvid" in latency_table(made())
+    write_turns("camvid", "CPU", [(["a"], {"latency_ms_host": [1.0]}), (["b"], {"latency_ms_host": [1.0, 2.0]})])
+    with pytest.raises(ValueError, match=r"latency\.json is damaged: networks have \[1, 2\] turns"):
+        read_turns("camvid")
