@@ -77,6 +77,7 @@ from .report.relaxation import crop_shares as crop_shares
 from .report.relaxation import crops_with_class as crops_with_class
 from .report.relaxation import relaxation_runs as relaxation_runs
 from .report.relaxation import relaxed_shares as relaxed_shares
+from .report.scan import scan_table as scan_table
 from .report.search import search_answers as search_answers
 from .report.search import search_sides as search_sides
 from .report.stages import iou_by_class as iou_by_class

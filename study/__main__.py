@@ -74,12 +74,36 @@ def sweep(
 
 
 @app.command
-def plan(profile: Profile = "smoke") -> None:
-    """Print the runs of a profile, one training command per line, each after the run that it starts from."""
-    from study.plan import command, planned_runs
+def plan(profile: Profile = "smoke", scan: bool = False) -> None:
+    """Print the runs of a profile, one training command per line, each after the run that it starts from.
 
-    for run in planned_runs(profile):
+    Args:
+        scan: The runs of the share scan (`python -m study scan`) instead of those that are compared.
+    """
+    from study.plan import command, planned_runs, scanned_runs
+
+    for run in scanned_runs(profile) if scan else planned_runs(profile):
         print(command(run))
+
+
+@app.command
+def scan(profile: Profile = "idd", machine: OnMachine = Machine()) -> None:  # noqa: B008
+    """Scan the target shares of SISR and FA on val, with seeds that no comparison uses; print what each share gives.
+
+    Complete runs are kept, so a second call continues the first one.
+    """
+    from study.plan import scanned_runs
+
+    runs = scanned_runs(profile)  # a mistake shows before torch is loaded
+
+    from study.evidence import Study
+    from study.report.scan import choices, scan_table
+    from study.train import train_with_parents
+
+    for run in runs:
+        train_with_parents(run.config, **asdict(machine))
+    print(scan_table(Study(profile)).to_string(index=False))
+    print(choices())
 
 
 @app.command

@@ -15,7 +15,7 @@ from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import ENVIRONMENT, METRICS, is_complete, read_json
 from study.arms import ARMS
 from study.presets import preset
-from study.profiles import PROFILES, SEARCH_SEED
+from study.profiles import PROFILES, SEARCH_SEEDS
 
 SPLITS = ("val", "test")
 """`test` is what is reported; for Cityscapes it is the official val split, whose labels are public."""
@@ -155,7 +155,7 @@ def select(
     found = [
         run for run in runs
         if run.arm == arm
-        and run.seed != SEARCH_SEED
+        and run.seed not in SEARCH_SEEDS
         and run.host == (host or PROFILES[run.profile].hosts[0])
         and run.overrides is not None
         and set(run.overrides) == set(overrides)

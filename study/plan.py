@@ -13,11 +13,15 @@ from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import Config
 from dsrl_lib.registry import HOSTS, dataset
 from study.presets import overrides_for, parent_of, preset
-from study.profiles import PROFILES, Profile
+from study.profiles import PROFILES, SEARCH_SEEDS, Profile
 
 # The stages have notebooks of their own; every other arm is trained by 19_train_arm.
 NOTEBOOK_OF_ARM = {"sssr": "11_stage1_sssr", "sssr_sisr": "12_stage2_sisr", "dsrl": "13_stage3_fa"}
 OTHER_ARMS = "19_train_arm"
+
+SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)
+SCANNED = {"sssr_sisr_res": "loss.share_sisr", "dsrl_res": "loss.share_fa"}
+"""The share of each arm that `scanned_runs` varies, over SHARES."""
 
 MEASURED_ON = {"cpu": "one thread of a small server", "cuda": "a GPU (a guess: not measured yet)"}
 START_SECONDS, START_GIB = 20.0, 1.0
@@ -81,6 +85,22 @@ def planned_runs(
     for config, overrides in _configs(profile, study, arms, seeds, hosts):
         for member in _with_parents(config):
             planned.setdefault(member.run_id, _planned(member, overrides_for(member.arm, overrides), device))
+    return list(planned.values())
+
+
+def scanned_runs(profile: str, device: str = "cpu") -> list[PlannedRun]:
+    """The runs of the share scan, each after the run that it starts from: SCANNED x SHARES x SEARCH_SEEDS.
+
+    Seed by seed, as for `planned_runs`, which has none of them. ValueError for an unknown profile.
+    """
+    planned: dict[str, PlannedRun] = {}
+    for seed in SEARCH_SEEDS:
+        for arm, setting in SCANNED.items():
+            for share in SHARES:
+                config = preset(profile, arm, seed=seed, overrides=[f"{setting}={share}"])
+                overrides = () if config == preset(profile, arm, seed=seed) else (f"{setting}={share}",)
+                for member in _with_parents(config):
+                    planned.setdefault(member.run_id, _planned(member, overrides_for(member.arm, overrides), device))
     return list(planned.values())
 
 

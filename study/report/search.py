@@ -1,5 +1,6 @@
 """How the recipe was chosen: the runs of the search, by side (20_search)."""
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
@@ -7,7 +8,6 @@ import pandas as pd
 from study.arms import ACTING_ARMS
 from study.evidence import Study
 from study.figures.notes import Answer
-from study.profiles import SEARCH_SEED
 from study.report import tables
 
 SIDES = {"recipe, with bilinear alone": ("bilinear",), "the method": ("sssr_sisr", "dsrl", "dsrl_joint", *ACTING_ARMS)}
@@ -28,5 +28,7 @@ def _best(side: str, runs: pd.DataFrame) -> str:
     if not len(runs):
         return f"**{side}: no search runs in this profile.**"
     best = runs.loc[runs["val mIoU"].idxmax()]
-    return (f"**{side}: {len(runs)} runs with seed {SEARCH_SEED}; the best on val is {best['arm']} with "
+    seeds = sorted({int(re.search(r"-s(\d+)-", run)[1]) for run in runs.index})
+    which = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    return (f"**{side}: {len(runs)} runs with {which}; the best on val is {best['arm']} with "
             f"{best['changed']} changed, {best['val mIoU']:.2f} mIoU points.**")

@@ -14,7 +14,7 @@ from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS, STAGE_ARMS
 from study.catalogue import input_key
 from study.claims.rules import cells, without_fa
 from study.evidence import Pair, Study, total_epochs
-from study.profiles import SEARCH_SEED
+from study.profiles import SEARCH_SEEDS
 from study.statistics.bootstrap import Difference
 
 STEPS: tuple[Pair, ...] = (
@@ -135,7 +135,7 @@ def search(study: Study) -> pd.DataFrame:
     """The runs that chose the recipe, one row each: arm, what was changed, epochs in total, val mIoU in points."""
     rows = {}
     for run in sorted(study.runs, key=lambda run: (list(ARMS).index(run.arm), total_epochs(run), run.run_id)):
-        if run.seed == SEARCH_SEED:
+        if run.seed in SEARCH_SEEDS:
             rows[run.run_id] = {
                 "arm": run.arm,
                 "changed": ", ".join(run.overrides or ("?",)) if run.overrides != () else "nothing",

@@ -16,7 +16,7 @@ from study.claims.judge import judge, verdict
 from study.claims.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
 from study.claims.together import beds_table, together
 from study.evidence import Study
-from study.profiles import PROFILES, SEARCH_SEED
+from study.profiles import PROFILES, SEARCH_SEEDS
 from study.report import texts
 from study.statistics.scores import Resamples, score
 
@@ -113,7 +113,7 @@ def test_smaller_input_and_second_host():
 
 
 def test_the_runs_of_the_search_decide_nothing():
-    search = [MadeUpRun(arm, SEARCH_SEED, 90) for arm in ("lr", "dsrl")]
+    search = [MadeUpRun(arm, seed, 90) for arm in ("lr", "dsrl") for seed in SEARCH_SEEDS]
     with_search, without = (verdicts(runs)["C1"].findings[0] for runs in (study() + search, study()))
     assert with_search.runs == without.runs
     assert with_search.measured.estimate == without.measured.estimate
