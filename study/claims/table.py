@@ -50,7 +50,8 @@ def markdown(verdicts: Iterable[Verdict], profile: str) -> str:
         claim = verdict.claim
         where = f"results/{profile}/notebooks/{claim.notebook}.ipynb"
         evidence = f"<br>[evidence]({where}), [runs](results/{profile}/claims.csv)"
-        detectable = "<br>".join(map(_detectable, _quantities(verdict)))
+        measured = [finding for finding in _quantities(verdict) if finding.measured is not None]
+        detectable = "<br>".join(map(_detectable, measured))
         settle = _settle(verdict) if verdict.verdict == "inconclusive" else ""
         lines.append(
             f"| **{claim.id}** {claim.text} | {claim.source} | {shown(verdict)} | {detectable} "
@@ -61,7 +62,14 @@ def markdown(verdicts: Iterable[Verdict], profile: str) -> str:
 
 def shown(verdict: Verdict) -> str:
     """What was measured for each quantity of a claim, as a cell of a table."""
-    return "<br>".join(map(_sentence, _quantities(verdict)))
+    found = _quantities(verdict)
+    absent = [finding for finding in found if finding.measured is None]
+    lines = [_sentence(finding) for finding in found if finding.measured is not None]
+    if absent:
+        missing = _some(list(dict.fromkeys(arm for finding in absent for arm in finding.missing)))
+        what = absent[0].part.name if len(absent) == 1 else f"{len(absent)} {'other ' if lines else ''}quantities"
+        lines.append(f"{what}: not run ({missing})")
+    return "<br>".join(lines)
 
 
 def _findings(verdict: Verdict) -> tuple[Finding, ...]:
@@ -91,8 +99,6 @@ def _row(finding: Finding) -> dict[str, object]:
 
 def _sentence(finding: Finding) -> str:
     measured = finding.measured
-    if measured is None:
-        return f"{finding.part.name}: not run ({_some(finding.missing)})"
     seeds = f"{len(measured.seeds)} seed{'s' * (len(measured.seeds) > 1)}"
     if "turns" in measured.levels:
         spread = f"[{measured.low:.2f}, {measured.high:.2f}]"
@@ -111,8 +117,7 @@ def _some(arms: Sequence[str]) -> str:
 
 
 def _detectable(finding: Finding) -> str:
-    measured = finding.measured
-    return "–" if measured is None or finding.part.cost else f"{measured.smallest_effect:.2f}"
+    return "–" if finding.part.cost else f"{finding.measured.smallest_effect:.2f}"
 
 
 def _settle(verdict: Verdict) -> str:
