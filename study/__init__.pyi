@@ -3,6 +3,7 @@ from .arms import DOWNSAMPLING_ARMS as DOWNSAMPLING_ARMS
 from .arms import FA_ARMS as FA_ARMS
 from .arms import FA_SHARE_ARMS as FA_SHARE_ARMS
 from .arms import MAIN_ARMS as MAIN_ARMS
+from .arms import PROPAGATION_ARMS as PROPAGATION_ARMS
 from .arms import RELAXATION_ARMS as RELAXATION_ARMS
 from .evidence import Study as Study
 from .explore import affinity_explorer as affinity_explorer

@@ -135,6 +135,22 @@ DOWNSAMPLING: dict[str, Arm] = {
 }  # fmt: skip
 DOWNSAMPLING_ARMS = tuple(DOWNSAMPLING)
 NEXT |= DOWNSAMPLING
+
+# Joint image-label propagation (Zhu et al.) on videos of the streets, in each of which one frame is labelled. The data
+# sets have equally many frames, so all arms have the same updates.
+PROPAGATION: dict[str, Arm] = {
+    name: Arm(isolates, {"data.dataset": name}, updates=3)
+    for name, isolates in {
+        "moving_one": "the labelled frame alone",
+        "moving_joint": "pairs beside it: image and labels, warped by optical flow",
+        "moving_labels": "do warped images matter? The true frames with the warped labels",
+        "moving_exact": "the same pairs by exact motion: how much does wrong flow cost?",
+        "moving_shuffled": "is it the motion? Warped by the flow of another video",
+        "moving_true": "upper bound: the true frames with their true labels",
+    }.items()
+}
+PROPAGATION_ARMS = tuple(PROPAGATION)
+NEXT |= PROPAGATION
 NEXT_ARMS = tuple(NEXT)
 """Arms of the study after CamVid's: no table of that one shows them."""
 START_ARMS = ("sssr_random_nobn", "sssr_bilinear_bn")

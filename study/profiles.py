@@ -12,6 +12,7 @@ from study.arms import (
     FA_ARMS,
     FA_SHARE_ARMS,
     MAIN_ARMS,
+    PROPAGATION_ARMS,
     STAGE_ARMS,
     START_ARMS,
 )
@@ -183,6 +184,18 @@ PROFILES: dict[str, Profile] = {
             "without_0006R0": Variant(LEFT_OUT, overrides=("data.dataset=camvid_cv2",)),
             "without_0016E5": Variant(LEFT_OUT, overrides=("data.dataset=camvid_cv3",)),
         },
+        interval="random effects",
+    ),
+    "moving": Profile(
+        base=Config(
+            profile="moving",
+            data=Data("moving_one"),
+            model=Model(host="espnetv2_s0.5", pretrained="cityscapes_512x256"),
+            optim=Optim(epochs=15, batch_size=8, lr=4e-3),
+        ),
+        hosts=("espnetv2_s0.5",),
+        arm_seeds=dict.fromkeys(PROPAGATION_ARMS, (0, 1, 2)),
+        expect="Eight videos of the procedural streets, in each of which one frame is labelled. A minute per run.",
         interval="random effects",
     ),
 }  # fmt: skip

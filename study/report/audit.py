@@ -80,11 +80,13 @@ def mixed(study: Study) -> list[tuple[str, str, bool]]:
             kinds = {device.partition(",")[0] for device in devices.values()}
             if len(kinds) > 1:
                 found.append((where, f"devices mixed: {', '.join(sorted(kinds))}", True))
-            # By split: a run need not name every split, but those that name one must agree on it.
-            seen: dict[str, set[str]] = {}
+            # By split: a run need not name every split, but those that name one must agree on it. Arms may train on
+            # several data sets, if these have one val and one test.
+            seen: dict[tuple[str, str], set[str]] = {}
             for run in runs:
                 for split, digest in run.env.get("data", {}).items():
-                    seen.setdefault(split, set()).add(digest)
+                    trained = run.config["data"]["dataset"] if split == "train" else ""
+                    seen.setdefault((split, trained), set()).add(digest)
             data = max((len(digests) for digests in seen.values()), default=1)
             if data > 1:
                 found.append((where, f"{data} versions of the data mixed", True))

@@ -43,8 +43,8 @@ def write_run(arm: str, seed: int, profile: str = "camvid", dirty: bool = False)
         counts = rng.integers(40, 60, (IMAGES, CLASSES if profile == "camvid" else 19, 3)).astype(np.int32)
         counts[..., 0] *= 4 if arm == "dsrl" else 2  # a clear difference
         arrays = {"counts": counts, "images": np.array([f"{i:02d}" for i in range(IMAGES)]),
-                  "sequences": np.array(["a"] * 5 + ["b"] * 7), "trimap": counts[:, None],
-                  "trimap_px": np.array([1]), "object_recall": np.ones((CLASSES, 5, 2), int)}  # fmt: skip
+                  "sequences": np.array(["a"] * 5 + ["b"] * 7), "trimap": np.stack([counts] * 2, 1),
+                  "trimap_px": np.array([1, 4]), "object_recall": np.ones((CLASSES, 5, 2), int)}  # fmt: skip
         write_counts(directory / f"counts_{split}.npz", arrays)
         metrics[split] = {"miou": miou(counts), "iou": iou(counts.sum(0)).tolist(), "psnr": None, "ssim": None}
     write_json(directory / "env.json", {"dirty": dirty, "device": "CPU, one", "data": {"train": "a"}})
@@ -161,6 +161,16 @@ def test_mixed_devices_and_data(directory):
     assert ("C1, any gain", "devices mixed in seed 1: A GPU; CPU, another", True) in found
     assert ("C1, any gain", "devices mixed: A GPU, CPU", True) in found
     assert ("C1, any gain", "2 versions of the data mixed", True) in found
+
+
+def test_arms_may_train_on_other_data_but_are_judged_on_the_same(results):
+    one, other = (write_run(arm, seed=0, profile="moving") for arm in ("moving_one", "moving_joint"))
+    edit(one / "env.json", "data", value={"train": "b", "test": "t"})
+    edit(other / "env.json", "data", value={"train": "a", "test": "t"})
+    assert audit.mixed(Study("moving")) == []
+    edit(other / "env.json", "data", "test", value="u")
+    problem = "2 versions of the data mixed"
+    assert ("C22, gain over the labelled frame alone", problem, True) in audit.mixed(Study("moving"))
 
 
 def test_marked_numbers_in_a_text(directory, tmp_path):
