@@ -1,9 +1,9 @@
-"""One verdict from the verdicts on several data sets, by the rule at the top of claims.toml."""
+"""Claims of one data set alone, and one verdict on several, by the rule at the top of claims.toml."""
 
 from collections.abc import Sequence
 
 from study.claims.judge import Verdict, judge
-from study.claims.table import shown
+from study.claims.table import markdown, shown
 from study.evidence import Study
 
 BEDS = {"camvid": "CamVid", "idd": "IDD-lite"}
@@ -17,6 +17,12 @@ def together(words: Sequence[str]) -> str:
     if len(judged) <= 1:
         return next(iter(judged), "not run")
     return "inconclusive" if "inconclusive" in judged else "partly"
+
+
+def own_claims(study: Study) -> str:
+    """The claims that are for the data set of one profile alone, as far as they were run, as a table."""
+    found = [verdict for verdict in judge(study).values() if verdict.claim.profiles]
+    return markdown([verdict for verdict in found if verdict.verdict not in NOT_JUDGED], study.profile)
 
 
 def beds_table(studies: Sequence[Study]) -> str:

@@ -17,7 +17,7 @@ from dsrl_lib.paths import released_dir, results_dir, root
 from dsrl_lib.runs import write_atomically
 from study.claims.judge import judge
 from study.claims.table import markdown
-from study.claims.together import BEDS, beds_table
+from study.claims.together import BEDS, beds_table, own_claims
 from study.evidence import Study
 from study.report import tables
 from study.report.departures import departures
@@ -40,6 +40,7 @@ def _readable(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], str]:
 
 TABLES: dict[str, Callable[[Study], str]] = {
     "claims": lambda study: markdown(judge(study).values(), study.profile),
+    "own_claims": lambda study: own_claims(Study("idd")),
     "beds": lambda study: beds_table([study if study.profile == bed else Study(bed) for bed in BEDS]),
     "main": _readable(tables.main),
     "differences": _readable(tables.differences),

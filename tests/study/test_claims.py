@@ -14,7 +14,7 @@ from study.arms import ARMS, FA_ARMS
 from study.claims import table as claims_table
 from study.claims.judge import judge, verdict
 from study.claims.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
-from study.claims.together import beds_table, together
+from study.claims.together import beds_table, own_claims, together
 from study.evidence import Study
 from study.profiles import PROFILES, SEARCH_SEEDS
 from study.report import texts
@@ -313,3 +313,12 @@ def test_both_data_sets_stand_beside_each_other():
     assert "+3." in camvid and camvid.endswith("<br>reproduced ")
     assert "not reproduced" in idd and both == " **partly** "
     assert "**C2**" not in table  # not run on the second
+
+
+def test_claims_of_one_data_set_alone_are_shown_once_they_were_run():
+    points = {"sssr_long": 50.0, "sssr_sisr_res_long": 53.0, "dsrl": 60.0, "lr": 50.0}
+    runs = [MadeUpRun(arm, seed, points[arm], profile="idd") for arm in points for seed in (0, 1)]
+    *_, row = own_claims(Study("idd", runs)).splitlines()  # C1 was run as well, and is not of this data set alone
+    assert row.startswith("| **C16**") and "SISR adds: +3." in row and row.count("**C") == 1
+    assert "3 other quantities: not run (dsrl_res, mac_matched)" in row
+    assert own_claims(Study("idd", runs[4:])).count("\n") == 1  # the head of the table
