@@ -22,7 +22,7 @@ def test_missing_data_says_what_to_get_from_where(root: Path, dataset: str) -> N
 
 
 def test_the_command_line_takes_any_data_set(root: Path, results: Path, monkeypatch, capsys) -> None:
-    for name, said in (("voc", "Get VOCtrainval_11-May-2012.tar"), ("kity", "allowed: streets, camvid, cityscapes")):
+    for name, said in (("voc", "Get VOCtrainval_11-May-2012.tar"), ("kity", "allowed: streets, camvid, camvid_cv1")):
         arguments = ["study", "train", "--profile", "camvid", "--arm", "lr", "--set", f"data.dataset={name}"]
         monkeypatch.setattr(sys, "argv", arguments)
         assert main() == 1

@@ -76,7 +76,7 @@ def test_several_runs_share_a_gpu(results, capsys):
     arguments = ["camvid_gpu", "--arms", "lr", "--dry-run", "--device", "cuda"]
     assert study.main(arguments) == study.main([*arguments, "--runs-per-gpu", "5", "--cores", "8"]) == 0
     one, five = [line for line in capsys.readouterr().out.splitlines() if "at a time" in line]
-    assert "on cuda, 1 at a time: 5 runs" in one and "on cuda, 5 at a time: 5 runs" in five
+    assert "on cuda, 1 at a time: 8 runs" in one and "on cuda, 5 at a time: 8 runs" in five
 
 
 def test_dry_run_lists_runs_and_starts_nothing(results, capsys):
