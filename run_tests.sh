@@ -11,6 +11,7 @@ if [ "${1:-}" = --all ]; then
     shift
 fi
 "$PYTHON" -m ruff check .
+"$PYTHON" -m ruff format --check -q .
 status=0
 "$PYTHON" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "${select[@]}" "$@" || status=$?
 [ ${#select[@]} = 0 ] || echo "Left out: the endurance tests. ./run_tests.sh --all runs them too."

@@ -165,7 +165,7 @@ def words(kind: Any) -> str:
 
 
 def did_you_mean(name: Any, valid: Iterable[Any]) -> str:
-    """" (did you mean ...?)" with the nearest of the valid names, or nothing if none is near."""
+    """The hint " (did you mean ...?)" with the nearest of the valid names, or nothing if none is near."""
     names = {str(item).lower(): item for item in valid}
     near = get_close_matches(str(name).lower(), names, n=1)
     return f" (did you mean {names[near[0]]}?)" if near else ""

@@ -128,10 +128,11 @@ def _of_downsampling(config: Any) -> Iterator[tuple[str, str]]:
         yield "downsampling.stage", "host, or downsampling.locations = predicted, not swapped: it trains that network"
     starts = config.warm_start is not None or model.start != "none"
     if settings.locations == "predicted" and settings.stage == "host" and not starts:
-        yield "downsampling.locations", (
+        allowed = (
             "predicted in a run that starts from one with downsampling.stage = locations, which trains the auxiliary "
             "network; or another value"
         )
+        yield "downsampling.locations", allowed
     if settings.stage == "locations" and config.optim.patience:
         yield "optim.patience", "0 with downsampling.stage = locations: its val mIoU is that of an untrained host"
     if settings.swapped and settings.locations not in ("predicted", "oracle"):

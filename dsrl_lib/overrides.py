@@ -54,7 +54,7 @@ def _settings() -> dict[str, Any]:
 
 
 def key_and_value(item: str) -> tuple[str, str]:
-    """"optim.lr=0.02" -> "optim.lr" and "0.02". ValueError without an equals sign."""
+    """ "optim.lr=0.02" -> "optim.lr" and "0.02". ValueError without an equals sign."""
     key, separator, value = item.partition("=")
     if not separator:
         raise ValueError(f"override {item!r}: expected section.key=value, for example optim.lr=0.02")

@@ -142,9 +142,7 @@ class Canvas:
         slope = camera.slopes(first, last)
         across = np.float32(xb - xa) - slope * np.float32(zb - za)
         across = np.where(np.abs(across) < 1e-6, np.float32(1e-6), across)
-        along = np.clip(
-            (slope * np.float32(za) - np.float32(xa)) / across, 0, 1
-        )  # (w,) share of the way a -> b
+        along = np.clip((slope * np.float32(za) - np.float32(xa)) / across, 0, 1)  # (w,) share of the way a -> b
         depth = np.maximum(np.float32(za) + along * np.float32(zb - za), np.float32(NEAREST))  # (w,)
         reach = float(depth.min()), float(depth.max())
         top = max(0, min(_round(camera.row(panel.y1, z)) for z in reach))

@@ -125,9 +125,7 @@ def fence(dice: Dice, x0: float, z0: float, x1: float, z1: float, light: int) ->
     """Railings or boards; what shows between the bars is labelled fence, as in Cityscapes."""
     height, pitch = dice.between(0.9, 2.0), dice.between(0.12, 0.3)
     bar = dice.pick((0.25, 0.35, 0.85))
-    metal = dice.near(
-        dice.pick(((60, 64, 62), (118, 98, 74), (150, 150, 148), (204, 202, 196), (66, 82, 66))), 12
-    )
+    metal = dice.near(dice.pick(((60, 64, 62), (118, 98, 74), (150, 150, 148), (204, 202, 196), (66, 82, 66))), 12)
 
     def paint(s: np.ndarray, y: np.ndarray) -> np.ndarray:
         a = s / np.float32(pitch)
@@ -178,12 +176,8 @@ def leaves(dice: Dice, texture: Texture, solid: Solid, middle: float, size: floa
 
     def paint(s: np.ndarray, y: np.ndarray) -> np.ndarray:
         inside = solid(s, y)
-        fine = sample(texture.fine, s * np.float32(17) + offset_s, y * np.float32(17) + offset_y).astype(
-            np.float32
-        )
-        broad = sample(texture.smooth, s * np.float32(23) + offset_s, y * np.float32(23) + offset_y).astype(
-            np.float32
-        )
+        fine = sample(texture.fine, s * np.float32(17) + offset_s, y * np.float32(17) + offset_y).astype(np.float32)
+        broad = sample(texture.smooth, s * np.float32(23) + offset_s, y * np.float32(23) + offset_y).astype(np.float32)
         edge = inside + (fine + broad - 256) * np.float32(ragged / 128)
         tone = fine + broad + inside * np.float32(30) + (y - np.float32(middle)) * np.float32(50 / size)
         part = np.full(s.shape, 2, np.uint8)
@@ -233,9 +227,7 @@ def tree(dice: Dice, texture: Texture, x: float, z: float, scale: float = 1.0) -
     ]
 
 
-def hedge(
-    dice: Dice, texture: Texture, x0: float, z0: float, x1: float, z1: float, height: float
-) -> list[Panel]:
+def hedge(dice: Dice, texture: Texture, x0: float, z0: float, x1: float, z1: float, height: float) -> list[Panel]:
     """Bushes along a line."""
     paint = leaves(dice, texture, bushes(dice, height), 0.6 * height, height, 0.3)
     return [Panel(x0, z0, x1, z1, 0.0, 1.4 * height, paint, _greens(dice), dice.whole(190, 270), 40)]

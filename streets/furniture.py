@@ -15,9 +15,7 @@ FACES: tuple[tuple[RGB, RGB], ...] = (  # border and middle of a sign
 def _post(dice: Dice, x: float, z: float, height: float, width: float, metal: RGB) -> Panel:
     everywhere = figure((1, box(-1.0, 0.0, 9.0, height)))
     parts = ((Id.POLE, metal),)
-    return Panel(
-        x - width / 2, z, x + width / 2, z, 0.0, height, everywhere, parts, dice.whole(190, 270), 20, True
-    )
+    return Panel(x - width / 2, z, x + width / 2, z, 0.0, height, everywhere, parts, dice.whole(190, 270), 20, True)
 
 
 def lamp(dice: Dice, x: float, z: float) -> list[Panel]:
@@ -31,9 +29,7 @@ def lamp(dice: Dice, x: float, z: float) -> list[Panel]:
         (1, limb((start + toward * reach * 0.5, height - 0.1), head, 0.1)),
     )
     left = x if x < 0 else x - reach
-    posts.append(
-        Panel(left, z, left + reach, z, height - 0.8, height + 0.2, arm, ((Id.POLE, metal),), 230, 20)
-    )
+    posts.append(Panel(left, z, left + reach, z, height - 0.8, height + 0.2, arm, ((Id.POLE, metal),), 230, 20))
     return posts
 
 
@@ -59,9 +55,7 @@ def sign(dice: Dice, x: float, z: float) -> list[Panel]:
         ]
         face = figure(*enumerate(shapes[kind], start=1))
         parts = ((Id.TRAFFIC_SIGN, dice.near(border, 12)), (Id.TRAFFIC_SIGN, dice.near(middle, 12)))
-        panels.append(
-            Panel(x - c, z - 0.1, x + c, z - 0.1, y - size, y, face, parts, dice.whole(170, 270), 24)
-        )
+        panels.append(Panel(x - c, z - 0.1, x + c, z - 0.1, y - size, y, face, parts, dice.whole(170, 270), 24))
         y -= size + 0.05
     return panels
 

@@ -44,20 +44,14 @@ class Ground:
     junctions: list[tuple[float, float]]
     tracks: tuple[float, ...]  # x of the middle of each tram track
     plots: list[Plot] = field(default_factory=list)
-    shadows: list[tuple[float, float, float, float, float]] = field(
-        default_factory=list
-    )  # x0, x1, z0, z1, strength
+    shadows: list[tuple[float, float, float, float, float]] = field(default_factory=list)  # x0, x1, z0, z1, strength
 
     def paint(self, canvas: Canvas, dice: Dice) -> None:
         """Draw everything below the horizon of the canvas."""
         camera, texture = canvas.camera, canvas.texture
         top = int(camera.horizon) + 1
         depth = np.float32(camera.y) / camera.drops(top, camera.rows)[:, None]  # (h, 1)
-        x = (
-            camera.slopes(0, camera.columns) * depth
-            + np.float32(camera.x)
-            - np.float32(camera.bend) * depth * depth
-        )
+        x = camera.slopes(0, camera.columns) * depth + np.float32(camera.x) - np.float32(camera.bend) * depth * depth
         z = depth + np.float32(camera.z)
         side = np.abs(x)
         fine = sample(texture.fine, x * 29, z * 29).astype(np.float32)
@@ -69,9 +63,7 @@ class Ground:
             inside = (z >= plot.z0) & (z < plot.z1)
             if inside.any():
                 ids[inside & (x * plot.side > np.float32(self.front) + wobble)] = plot.label
-        ids[(side > np.float32(self.verge[0]) + wobble) & (side < np.float32(self.verge[1]) - wobble)] = (
-            Id.TERRAIN
-        )
+        ids[(side > np.float32(self.verge[0]) + wobble) & (side < np.float32(self.verge[1]) - wobble)] = Id.TERRAIN
         road = side < np.float32(self.road)
         crossing = np.zeros(z.shape, bool)
         for z0, z1 in self.junctions:
@@ -137,8 +129,6 @@ class Ground:
             rows = np.nonzero((z[:, 0] >= z0) & (z[:, 0] < z1))[0]
             if rows.size:
                 window = np.s_[rows[0] : rows[-1] + 1]
-                inside = (x[window] > np.float32(x0) + wobble[window]) & (
-                    x[window] < np.float32(x1) + wobble[window]
-                )
+                inside = (x[window] > np.float32(x0) + wobble[window]) & (x[window] < np.float32(x1) + wobble[window])
                 shade[window][inside] = np.minimum(shade[window][inside], np.float32(1 - strength))
         return shade

@@ -25,9 +25,7 @@ DARK: RGB = (34, 33, 35)
 
 def _dress(dice: Dice, label: Id) -> tuple[tuple[int, RGB], ...]:
     """Parts 1 to 5: trousers, top, skin, hair or helmet, bag."""
-    helmet = (
-        dice.pick(CLOTHES) if label is Id.RIDER else dice.pick(((40, 32, 28), (84, 62, 44), (150, 130, 100)))
-    )
+    helmet = dice.pick(CLOTHES) if label is Id.RIDER else dice.pick(((40, 32, 28), (84, 62, 44), (150, 130, 100)))
     colours = (dice.pick(CLOTHES[:8]), dice.pick(CLOTHES), dice.pick(SKINS), helmet, dice.pick(CLOTHES))
     return tuple((label, dice.near(colour, 8)) for colour in colours)
 
@@ -50,9 +48,7 @@ def person(dice: Dice, x: float, z: float) -> list[Panel]:
         layers.insert(3, (2, limb((c, 0.3 * h), (c, hip), 0.1 * h)))
     if dice.chance(0.3):
         side = dice.pick((-1, 1))
-        layers.append(
-            (5, box(c + side * 0.15 * h - 0.07 * h, 0.36 * h, c + side * 0.15 * h + 0.07 * h, 0.52 * h))
-        )
+        layers.append((5, box(c + side * 0.15 * h - 0.07 * h, 0.36 * h, c + side * 0.15 * h + 0.07 * h, 0.52 * h)))
     parts = _dress(dice, Id.PERSON)
     return [Panel(x - c, z, x + c, z, 0.0, 1.02 * h, figure(*layers), parts, dice.whole(200, 265), 30)]
 

@@ -61,9 +61,7 @@ def sky(canvas: Canvas, weather: Weather) -> None:
     colours = np.array(weather.zenith, np.float32)
     colours = colours + (np.array(weather.horizon, np.float32) - colours) * low[..., None]
     scale = np.float32(768 / camera.columns)
-    distance = np.float32(camera.rows) / (
-        bottom * np.float32(1.25) - v
-    )  # clouds lie flatter near the horizon
+    distance = np.float32(camera.rows) / (bottom * np.float32(1.25) - v)  # clouds lie flatter near the horizon
     cloud = sample(canvas.texture.smooth, u * scale * np.float32(0.2) * distance, v * scale * np.float32(0.9))
     cover = np.clip((cloud.astype(np.float32) - np.float32(190 - 120 * weather.cloud)) / 90, 0, 1)[..., None]
     white = np.array(weather.horizon, np.float32) * np.float32(0.5) + np.float32(122)

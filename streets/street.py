@@ -109,9 +109,7 @@ class Street:
         if kind is Id.TERRAIN:
             for _ in range(dice.whole(0, 3)):
                 where = x + side * dice.between(1.5, 6.0)
-                self.panels += frontage.tree(
-                    dice, texture, where, dice.between(z, z1), dice.between(0.6, 1.2)
-                )
+                self.panels += frontage.tree(dice, texture, where, dice.between(z, z1), dice.between(0.6, 1.2))
         else:
             for place in range(int((z1 - z) / 3.0)):
                 if dice.chance(0.6):
@@ -128,9 +126,7 @@ class Street:
                 if dice.chance(trees):
                     size = dice.between(0.5, 1.0)
                     self.panels += frontage.tree(dice, self.texture, x + side * 0.5, z, size)
-                    self.ground.shadows.append(
-                        (x - 2.2 * size, x + 2.2 * size, z - 2.0, z + 2.0, self.shadow)
-                    )
+                    self.ground.shadows.append((x - 2.2 * size, x + 2.2 * size, z - 2.0, z + 2.0, self.shadow))
                 elif lamps and dice.chance(0.5):
                     self.panels += furniture.lamp(dice, x, z)
                 elif dice.chance(0.6):
@@ -138,9 +134,7 @@ class Street:
                 if dice.chance(0.12):
                     self.panels += furniture.bin_(dice, x + side * dice.between(0.5, 1.5), z + 1.0)
                 if dice.chance(0.25):
-                    self.panels += people.bicycle(
-                        dice, x + side * 0.4, z + 2.0, rider=False, across=dice.chance(0.5)
-                    )
+                    self.panels += people.bicycle(dice, x + side * 0.4, z + 2.0, rider=False, across=dice.chance(0.5))
             z += dice.between(4.0, 13.0)
         if self.parking:
             z = dice.between(-4.0, 12.0)
@@ -221,14 +215,10 @@ class Street:
             where = -0.5 * self.lane if side < 0 else self.eye - dice.between(0.3, 0.9)
             self._vehicle(self.special, where, z - 2.0, oncoming=side < 0)
         elif self.special is Id.MOTORCYCLE:
-            self.panels += people.motorcycle(
-                dice, x, 0.6 * z, rider=dice.chance(0.5), across=dice.chance(0.5)
-            )
+            self.panels += people.motorcycle(dice, x, 0.6 * z, rider=dice.chance(0.5), across=dice.chance(0.5))
         elif self.special is Id.RIDER:
             self.panels += people.bicycle(dice, x - 0.5 * side, 0.6 * z, rider=True, across=dice.chance(0.5))
         else:
             x, z0 = side * (self.front - 0.3), z - 8.0
             build = frontage.wall if self.special is Id.WALL else frontage.fence
-            self.panels += build(
-                dice, x, z0, x, z0 + dice.between(14.0, 30.0), 276 if side == -self.sun else 178
-            )
+            self.panels += build(dice, x, z0, x, z0 + dice.between(14.0, 30.0), 276 if side == -self.sun else 178)

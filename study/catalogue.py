@@ -145,9 +145,7 @@ def load_runs(profile: str) -> list[Run]:
     return [load_run(folder) for folder in folders if is_complete(folder)]
 
 
-def select(
-    runs: Iterable[Run], arm: str, host: str | None = None, overrides: Sequence[str] = ()
-) -> list[Run]:
+def select(runs: Iterable[Run], arm: str, host: str | None = None, overrides: Sequence[str] = ()) -> list[Run]:
     """Runs of an arm by seed, without those of the search. host: the first of the profile unless given.
 
     overrides: as for `preset`.

@@ -131,9 +131,9 @@ class Study:
         if len(shared) < 2:
             return None
         values = [
-            np.stack([
-                sum(weight * self.pseudo_values(arm, kind)[seed] for arm, weight in arms.items()) for seed in shared
-            ])
+            np.stack(
+                [sum(weight * self.pseudo_values(arm, kind)[seed] for arm, weight in arms.items()) for seed in shared]
+            )
             for arms in strata
         ]  # (S, B, *T) each
         return interval(values, estimate) if values[0].shape[1] > 1 else None

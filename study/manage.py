@@ -32,9 +32,7 @@ def compare(a: Path, b: Path) -> str:
         if first.get(key) != second.get(key):
             lines.append(f"{key:32}{first.get(key)}  |  {second.get(key)}")
     for split in ("val", "test"):
-        shown = [
-            _points(path, split) if runs.is_complete(path) else "not complete" for path in (a, b)
-        ]
+        shown = [_points(path, split) if runs.is_complete(path) else "not complete" for path in (a, b)]
         lines.append(f"{split + ' mIoU (points)':32}{'  |  '.join(shown)}")
     return "\n".join(lines)
 

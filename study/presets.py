@@ -112,12 +112,34 @@ def _after(config: Config) -> Config:
 _DEFAULTS = Config()
 _ONLY_WITH = {
     "model.sssr": ("model.sssr_head", "model.sssr_start", "model.sssr_norm"),
-    "model.sisr": ("model.sisr_frozen", "model.sisr_residual", "model.sisr_taps", "model.sisr_decoder", "loss.w1",
-                   "loss.share_sisr", "loss.sisr_target", "optim.sisr_warmup"),
-    "model.fa": ("model.fa_placement", "model.ftm", "loss.w2", "loss.share_fa", "loss.fa_form", "loss.fa_normalise",
-                 "loss.fa_q", "loss.fa_stride"),
-    "downsampling.locations": ("downsampling.rows", "downsampling.columns", "downsampling.lam", "downsampling.filter",
-                               "downsampling.swapped", "downsampling.stage"),
+    "model.sisr": (
+        "model.sisr_frozen",
+        "model.sisr_residual",
+        "model.sisr_taps",
+        "model.sisr_decoder",
+        "loss.w1",
+        "loss.share_sisr",
+        "loss.sisr_target",
+        "optim.sisr_warmup",
+    ),
+    "model.fa": (
+        "model.fa_placement",
+        "model.ftm",
+        "loss.w2",
+        "loss.share_fa",
+        "loss.fa_form",
+        "loss.fa_normalise",
+        "loss.fa_q",
+        "loss.fa_stride",
+    ),
+    "downsampling.locations": (
+        "downsampling.rows",
+        "downsampling.columns",
+        "downsampling.lam",
+        "downsampling.filter",
+        "downsampling.swapped",
+        "downsampling.stage",
+    ),
 }
 
 

@@ -171,9 +171,7 @@ def points_of(label: np.ndarray, tile: int) -> list[tuple[int, int, int]]:
     return points
 
 
-def around(
-    rng: np.random.Generator, geometry: Geometry, point: tuple[int, int], stored: tuple[int, int]
-) -> Geometry:
+def around(rng: np.random.Generator, geometry: Geometry, point: tuple[int, int], stored: tuple[int, int]) -> Geometry:
     """The same crop at another place: uniform over all whole positions at which it contains the point.
 
     point: row and column in the stored frame, whose size is `stored`, (H0, W0).

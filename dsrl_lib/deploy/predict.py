@@ -171,8 +171,7 @@ def _is_prediction(path: Path) -> bool:
     """Whether `path` was written by an earlier call: all that is made of every picture lies beside it."""
     path = Path(os.path.realpath(path))
     return any(
-        folder.name in KINDS
-        and all((folder.parent / made / path.relative_to(folder)).exists() for made in ALWAYS)
+        folder.name in KINDS and all((folder.parent / made / path.relative_to(folder)).exists() for made in ALWAYS)
         for folder in path.parents
     )
 

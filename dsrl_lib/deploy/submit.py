@@ -27,7 +27,12 @@ TEST_IMAGES = 1525
 
 
 def submit(
-    model: DSRL, config: Config, images: Path, target: Path, tta: TTA | None = None, progress: bool = True,
+    model: DSRL,
+    config: Config,
+    images: Path,
+    target: Path,
+    tta: TTA | None = None,
+    progress: bool = True,
     expected: int = TEST_IMAGES,
 ) -> int:
     """Predict every `<city>_<sequence>_<frame>_leftImg8bit.png` below `images` into the zip `target`; return how many.

@@ -187,7 +187,6 @@ def mac_matched_scale(config: Config, network: DSRL) -> float:
     return config.model.input_scale * (macs(*variants["pruned"]) / macs(*variants["host"])) ** 0.5
 
 
-
 def peak_memory_mib(device: torch.device) -> int:
     """Peak memory of this process so far: of the GPU's allocator, or resident on the CPU."""
     if device.type == "cuda":

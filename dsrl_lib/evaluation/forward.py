@@ -16,9 +16,7 @@ def network_input(image: np.ndarray, config: Config, scale: float = 1) -> Tensor
     return evaluation_input(image, *frame_size(image.shape[:2], config.data, scale), config.frame_scale)
 
 
-def forward(
-    model: nn.Module, frame: Tensor, config: Config, locations: Tensor | None = None
-) -> dict[str, Tensor]:
+def forward(model: nn.Module, frame: Tensor, config: Config, locations: Tensor | None = None) -> dict[str, Tensor]:
     """The network on one uint8 frame (3, h, w) in the precision of the run; outputs as in `DSRL.forward`.
 
     locations: (1, n, m, 2), for a network that samples the frame where it is told to (`given_locations`).

@@ -52,9 +52,7 @@ def feature_affinity(
 def _check(a: Tensor, b: Tensor, normalise: bool, q: int, tokens: tuple[int, int] | None, eps: float) -> None:
     shapes = f"a {tuple(a.shape)} and b {tuple(b.shape)}"
     if a.dim() != 4 or b.dim() != 4 or a.shape[0] != b.shape[0] or 0 in (*a.shape, *b.shape):
-        raise ValueError(
-            f"feature_affinity: maps must be (B, C, h, w), the same B, nothing empty; got {shapes}"
-        )
+        raise ValueError(f"feature_affinity: maps must be (B, C, h, w), the same B, nothing empty; got {shapes}")
     if not (a.is_floating_point() and b.is_floating_point()) or a.device != b.device:
         raise ValueError(
             f"feature_affinity: maps must be of float types on one device; got a {a.dtype} on {a.device} and "

@@ -102,21 +102,15 @@ def example(
     tokens = (max(1, height // config.loss.fa_stride), max(1, width // config.loss.fa_stride))
     maps = {"segmentation branch": "seg_map", "super-resolution branch": "sr_map"}
     affinity = {
-        name: affinity_to(out[key], pixel, tokens, config.loss.fa_normalise)
-        for name, key in maps.items()
-        if key in out
+        name: affinity_to(out[key], pixel, tokens, config.loss.fa_normalise) for name, key in maps.items() if key in out
     }
     target = _pixels(resize_image(stored, height, width))
     prediction = class_ids(out["logits"], truth.shape)
     recorded = counts is not None and np.array_equal(metrics.counts(prediction, truth, len(counts)), counts)
-    return Example(
-        split.names[index], _pixels(image), truth, prediction, target, made, bicubic, affinity, recorded
-    )
+    return Example(split.names[index], _pixels(image), truth, prediction, target, made, bicubic, affinity, recorded)
 
 
-def affinity_to(
-    features: Tensor, pixel: tuple[float, float], tokens: tuple[int, int], normalise: bool
-) -> np.ndarray:
+def affinity_to(features: Tensor, pixel: tuple[float, float], tokens: tuple[int, int], normalise: bool) -> np.ndarray:
     """One row of S = F^T F (paper, Eq. 2): the affinity of every token to the one at `pixel`.
 
     features: (1, C, h, w). pixel: (y, x) as fractions. tokens: (th, tw), the grid they are averaged to.

@@ -27,8 +27,11 @@ def audit_answer(study: Study, problems: pd.DataFrame) -> Answer:
 def recomputed(study: Study) -> Note:
     """How much the audit computed again."""
     images = sum(len(run.counts(split).images) for run in study.runs for split in SPLITS)
-    return Note(f"{images} evaluated frames, {len(tables.files(study))} tables, results.csv, claims.csv" if images
-                else "Nothing.")
+    return Note(
+        f"{images} evaluated frames, {len(tables.files(study))} tables, results.csv, claims.csv"
+        if images
+        else "Nothing."
+    )
 
 
 def run_table(study: Study) -> Note:

@@ -114,8 +114,10 @@ def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:
     for pair, value in study.differences(pairs, "classes").items():
         better = [name for name, low in zip(study.classes, value.low, strict=True) if low > 0]
         worse = [name for name, high in zip(study.classes, value.high, strict=True) if high < 0]
-        lines.append(f"- **{pair}** helps {', '.join(better) or 'no class'}; harms {', '.join(worse) or 'no class'} "
-                     f"({seeds_of(value)}, 95 % intervals without zero, not corrected for the number of classes).")
+        lines.append(
+            f"- **{pair}** helps {', '.join(better) or 'no class'}; harms {', '.join(worse) or 'no class'} "
+            f"({seeds_of(value)}, 95 % intervals without zero, not corrected for the number of classes)."
+        )
     return Answer("\n".join(lines) or "**Not run.**")
 
 

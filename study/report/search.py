@@ -30,5 +30,7 @@ def _best(side: str, runs: pd.DataFrame) -> str:
     best = runs.loc[runs["val mIoU"].idxmax()]
     seeds = sorted({int(re.search(r"-s(\d+)-", run)[1]) for run in runs.index})
     which = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-    return (f"**{side}: {len(runs)} runs with {which}; the best on val is {best['arm']} with "
-            f"{best['changed']} changed, {best['val mIoU']:.2f} mIoU points.**")
+    return (
+        f"**{side}: {len(runs)} runs with {which}; the best on val is {best['arm']} with "
+        f"{best['changed']} changed, {best['val mIoU']:.2f} mIoU points.**"
+    )

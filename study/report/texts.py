@@ -114,8 +114,9 @@ def side_by_side(old: str, new: str) -> list[tuple[str, str]]:
 
 def _linked(text: str, study: Study, path: Path) -> str:
     """The tables' links start at the repository; a text in results/<profile> needs them from there."""
-    below = f"results/{study.profile}"
-    return text.replace(f"]({below}/", "](") if path.parent == root() / below else text
+    if path.parent != root() / "results" / study.profile:
+        return text
+    return text.replace(f"](results/{study.profile}/", "](").replace("](results/", "](../")
 
 
 def _number(study: Study, expression: str, field: str, shown: str) -> str:

@@ -74,8 +74,9 @@ def extreme_frames(frames: pd.DataFrame | None) -> Note:
     arm, rival = frames.columns[2:4]
     won = (frames["difference"] > 0).mean()
     table = Note.table(frames.iloc[[0, 1, 2, -3, -2, -1]].round(2))
-    return Note(f"{arm} is better than {rival} on {100 * won:.0f} % of {len(frames)} frames; worst and best three:\n\n"
-                f"{table}")
+    return Note(
+        f"{arm} is better than {rival} on {100 * won:.0f} % of {len(frames)} frames; worst and best three:\n\n{table}"
+    )
 
 
 def places(frames: pd.DataFrame, frame: int = -1) -> list[float]:

@@ -24,7 +24,7 @@ def restructured(lines: list[str]) -> list[str]:
     for line in lines:
         field = _FIELD.match(line)
         if field:
-            out += ["", f"- **{field[1]}**: {_escaped(line[field.end():])}"]
+            out += ["", f"- **{field[1]}**: {_escaped(line[field.end() :])}"]
         elif line.strip() and inside:
             out.append(f"  {_escaped(line.strip())}")
         else:

@@ -49,9 +49,7 @@ class Resamples:
     """(R, B) how often each block is in each resample."""
 
     @staticmethod
-    def of(
-        sequences: Sequence[str], block: int = BLOCK, resamples: int = RESAMPLES, seed: int = 0
-    ) -> "Resamples":
+    def of(sequences: Sequence[str], block: int = BLOCK, resamples: int = RESAMPLES, seed: int = 0) -> "Resamples":
         """sequences: (I,) video sequence of each image; see `image_blocks`."""
         blocks = image_blocks(sequences, block)
         number = int(blocks.max()) + 1

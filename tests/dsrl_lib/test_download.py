@@ -155,9 +155,7 @@ def manifest(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> None:
 def test_camvid_appears_when_it_is_complete(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    files = {
-        f"{folder}/a_{i}.png": f"{folder}{i}".encode() for folder in ("train", "trainannot") for i in range(5)
-    }
+    files = {f"{folder}/a_{i}.png": f"{folder}{i}".encode() for folder in ("train", "trainannot") for i in range(5)}
     manifest(monkeypatch, files)
     server.files = {f"/{name}": content for name, content in files.items() if name != "train/a_3.png"}
     root = tmp_path / "camvid"
@@ -170,9 +168,7 @@ def test_camvid_appears_when_it_is_complete(
     assert {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*.png")} == files
     assert "download CamVid" in capsys.readouterr().err
     asked = len(server.requests)
-    assert (
-        max(Counter(path for path, _ in server.requests).values()) <= 3
-    )  # what was there was not fetched again
+    assert max(Counter(path for path, _ in server.requests).values()) <= 3  # what was there was not fetched again
     download_camvid(root, server.url)
     assert len(server.requests) == asked
 
@@ -223,8 +219,6 @@ def test_real_camvid_labels_are_the_published_ones() -> None:
 
 def test_committed_manifests() -> None:
     camvid = Counter(Path(name).parent.name for name in download.camvid_sums())
-    assert camvid == {
-        s + a: n for s, n in (("train", 367), ("val", 101), ("test", 233)) for a in ("", "annot")
-    }
+    assert camvid == {s + a: n for s, n in (("train", 367), ("val", 101), ("test", 233)) for a in ("", "annot")}
     files = [weights for host in HOSTS.values() for weights in host.weights.values() if weights.package is None]
     assert len({weights.sha256 for weights in files}) == len({weights.file for weights in files}) == 8

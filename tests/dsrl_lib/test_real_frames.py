@@ -94,9 +94,7 @@ def recall(predicted: np.ndarray, truth: np.ndarray, label: int, class_id: int) 
     return float((predicted == label)[truth == class_id].mean())
 
 
-@pytest.mark.skipif(
-    not published("espnetv2_s_2.0_city_1024x512.pth"), reason="DSRL_WEIGHTS has no ESPNetv2 weights"
-)
+@pytest.mark.skipif(not published("espnetv2_s_2.0_city_1024x512.pth"), reason="DSRL_WEIGHTS has no ESPNetv2 weights")
 def test_a_published_file_predicts_a_folder_of_frames(dsrl, frames, tmp_path):
     split = load_split("camvid", "val")
     weights = published("espnetv2_s_2.0_city_1024x512.pth")

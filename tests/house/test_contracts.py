@@ -92,9 +92,7 @@ def test_the_search_finds_what_it_should(text):
     assert machine_text(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["./results/a.csv", "https://example.org/home/page", "$DSRL_DATA/camvid", "~/work/x"]
-)
+@pytest.mark.parametrize("text", ["./results/a.csv", "https://example.org/home/page", "$DSRL_DATA/camvid", "~/work/x"])
 def test_the_search_leaves_the_rest(text):
     assert not machine_text(text)
 

@@ -10,9 +10,7 @@ from dsrl_lib.models.downsampling.locations import resize_locations
 FILTERS = ("footprint", "bilinear", "nearest")
 
 
-def sample(
-    image: Tensor, locations: Tensor, size: tuple[int, int] | None = None, filter: str = "footprint"
-) -> Tensor:
+def sample(image: Tensor, locations: Tensor, size: tuple[int, int] | None = None, filter: str = "footprint") -> Tensor:
     """The image at the locations, (B, C, h, w).
 
     image: (B, C, H, W), float. locations: (B, n, m, 2), row and column in [0, 1].

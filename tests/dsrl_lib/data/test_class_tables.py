@@ -5,9 +5,7 @@ from dsrl_lib.data.class_tables import CAMVID, CITYSCAPES, CITYSCAPES_TRAIN_ID, 
 
 
 def test_camvid_rows_point_at_the_cityscapes_classes_of_the_same_thing() -> None:
-    pairs = dict(
-        zip(CAMVID.classes, (CITYSCAPES.classes[row] for row in CAMVID.cityscapes_rows), strict=True)
-    )
+    pairs = dict(zip(CAMVID.classes, (CITYSCAPES.classes[row] for row in CAMVID.cityscapes_rows), strict=True))
     assert pairs == {
         "Sky": "sky",
         "Building": "building",
@@ -27,9 +25,7 @@ def test_cityscapes_ids_of_the_official_table() -> None:
     # The published list of label ids that are evaluated, in the order of their train ids.
     official = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
     assert [CITYSCAPES_TRAIN_ID[i] for i in official] == list(range(19))
-    assert {i for i, train_id in CITYSCAPES_TRAIN_ID.items() if train_id == VOID} == set(range(34)) - set(
-        official
-    )
+    assert {i for i, train_id in CITYSCAPES_TRAIN_ID.items() if train_id == VOID} == set(range(34)) - set(official)
 
 
 def test_colourise_by_hand() -> None:

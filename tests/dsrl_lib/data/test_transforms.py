@@ -98,9 +98,7 @@ def test_crop_positions_are_uniform_and_reach_both_borders() -> None:
 
 
 def test_scale_is_uniform_over_its_range() -> None:
-    data = replace(
-        PLAIN, height=640, width=960, crop_height=320, crop_width=480, scale_min=1.0, scale_max=2.0
-    )
+    data = replace(PLAIN, height=640, width=960, crop_height=320, crop_width=480, scale_min=1.0, scale_max=2.0)
     sides = [draw_geometry(np.random.default_rng(s), (640, 960), data).source[2] for s in range(4000)]
     scales = 320 / np.array(sides)
     assert scales.min() < 1.01 and scales.max() > 1.99
@@ -109,9 +107,7 @@ def test_scale_is_uniform_over_its_range() -> None:
 
 def test_padding_is_void_in_the_mean_colour() -> None:
     data = replace(PLAIN, scale_min=0.5, scale_max=0.5, flip=0.5, colour=0.4)
-    samples = TrainingSet(
-        Memory((np.full((64, 96, 3), 255, np.uint8), np.zeros((64, 96), np.uint8))), data, 0, 0.5
-    )
+    samples = TrainingSet(Memory((np.full((64, 96, 3), 255, np.uint8), np.zeros((64, 96), np.uint8))), data, 0, 0.5)
     corners = set()
     for epoch in range(50):
         sample = samples[epoch, 0]
@@ -148,18 +144,14 @@ def test_samples_depend_on_seed_epoch_and_index_only() -> None:
     assert (TrainingSet(split, data, seed=1, input_scale=0.25)[5, 2]["hr"] == first["hr"]).all()
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.*fork:DeprecationWarning"
-)  # Python 3.12 warns of any fork beside threads
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of any fork beside threads
 def test_workers_do_not_change_samples() -> None:
     data = replace(PLAIN, scale_max=2.0, flip=0.5, colour=0.3)
     samples = TrainingSet(Memory(*(aligned(seed=s) for s in range(4))), data, seed=1, input_scale=0.5)
     keys = [(epoch, index) for epoch in range(2) for index in range(4)]
     alone = list(DataLoader(samples, batch_size=2, sampler=keys))
     context = multiprocessing.get_context("fork")
-    shared = list(
-        DataLoader(samples, batch_size=2, sampler=keys, num_workers=2, multiprocessing_context=context)
-    )
+    shared = list(DataLoader(samples, batch_size=2, sampler=keys, num_workers=2, multiprocessing_context=context))
     assert len(alone) == 4
     assert all((a[k] == b[k]).all() for a, b in zip(alone, shared, strict=True) for k in a)
 
@@ -224,16 +216,12 @@ def test_labels_are_reduced_by_pixel_centres() -> None:
 
 @pytest.mark.parametrize("colour", [(1.3, 1.0, 1.0), (1.0, 0.7, 1.0), (1.0, 1.0, 0.4), (0.8, 1.2, 1.3)])
 def test_colour_jitter_is_that_of_torchvision(colour: tuple[float, float, float]) -> None:
-    image = torch.from_numpy(
-        np.random.default_rng(0).integers(60, 150, (3, 20, 30), np.uint8)
-    )  # nothing clips
+    image = torch.from_numpy(np.random.default_rng(0).integers(60, 150, (3, 20, 30), np.uint8))  # nothing clips
     expected = F.adjust_brightness(image.float() / 255, colour[0])
     expected = F.adjust_saturation(F.adjust_contrast(expected, colour[1]), colour[2]) * 255
     jittered = jitter_colour(image, colour)
     assert jittered.dtype == torch.uint8
-    assert (
-        jittered.float() - expected
-    ).abs().max() <= 0.6  # rounding, and luma weights that add up to 0.9999
+    assert (jittered.float() - expected).abs().max() <= 0.6  # rounding, and luma weights that add up to 0.9999
 
 
 def test_colour_strength() -> None:

@@ -1,6 +1,5 @@
 """Every host keeps the common interface, at any input size, and loads weights strictly."""
 
-
 import numpy as np
 import pytest
 import torch
@@ -160,9 +159,7 @@ def assert_same_gradients(own, native, x):
     for module in (own, native):
         inputs = x.clone().requires_grad_()
         y = module(inputs)
-        gradients = torch.autograd.grad(
-            y, (inputs, module.weight), torch.linspace(-1, 1, y.numel()).view_as(y)
-        )
+        gradients = torch.autograd.grad(y, (inputs, module.weight), torch.linspace(-1, 1, y.numel()).view_as(y))
         results.append((y, *gradients))
     torch.testing.assert_close(*results)
 

@@ -10,7 +10,7 @@ from dsrl_lib.training.fit import fit
 from dsrl_lib.training.launch import launch
 
 LOG = "E1125 21:05:53.867000 22854 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: 1)\n"
-TRACEBACK = f"{LOG}Traceback (most recent call last):\n  File \"run.py\"\nChildFailedError: \n"
+TRACEBACK = f'{LOG}Traceback (most recent call last):\n  File "run.py"\nChildFailedError: \n'
 
 
 @pytest.fixture

@@ -66,9 +66,7 @@ def test_both_stages_train_their_part_alone(results):
 @pytest.mark.parametrize("arm", ["adaptive_oracle", "uniform_jitter", "locations"])
 def test_locations_of_a_sample_depend_on_seed_epoch_and_index_alone(arm):
     config = tiny(arm, "data.crop_height=24")
-    one, again = first_batch(config), next(
-        batches(load_split("streets", "train"), config, range(1), 0, CPU, workers=1)
-    )
+    one, again = first_batch(config), next(batches(load_split("streets", "train"), config, range(1), 0, CPU, workers=1))
     assert one["locations"].shape == (16, 8, 8, 2) and torch.equal(one["locations"], again["locations"])
     assert one["input"].shape == one["hr"].shape  # the network itself reduces the frame
     plain = TrainingSet(load_split("streets", "train"), config.data, config.seed, 0.5)

@@ -112,9 +112,7 @@ def test_unknown_parameter_is_an_error_that_names_the_valid_ones(make_notebook, 
 
 
 def test_parameters_take_the_type_of_their_default(make_notebook):
-    notebook = make_notebook(
-        "typed", "seed = 0\nlr = 0.1\nhost = 'x'\nfast = False\narms = ['a']\nlimit = None"
-    )
+    notebook = make_notebook("typed", "seed = 0\nlr = 0.1\nhost = 'x'\nfast = False\narms = ['a']\nlimit = None")
     given = {"seed": "2", "lr": "1", "host": "3", "fast": "True", "arms": "['b', 'c']", "limit": "5"}
     expected = {"seed": 2, "lr": 1.0, "host": "3", "fast": True, "arms": ["b", "c"], "limit": 5}
     assert check_parameters(notebook, given) == expected
@@ -172,9 +170,7 @@ def test_failing_cell_is_named_and_the_old_output_kept(make_notebook, tmp_path):
     notebook = make_notebook("broken", "seed = 0", "print('before')", "int('x')", "print('after')")
     output = tmp_path / "out.ipynb"
     output.write_text("the last good one")
-    with pytest.raises(
-        NotebookError, match=r"broken\.ipynb, In \[\d\]: ValueError: invalid literal.*'x'"
-    ) as error:
+    with pytest.raises(NotebookError, match=r"broken\.ipynb, In \[\d\]: ValueError: invalid literal.*'x'") as error:
         execute(notebook, output, {"seed": 1})
     failed = tmp_path / "out.failed.ipynb"
     assert str(failed) in str(error.value)
