@@ -46,7 +46,7 @@ def main_figures(study: Study) -> dict[str, Figure | Note]:
     """The figures of results/<profile>/figures by file name; a note instead of one whose runs are missing."""
     return {
         "arms": arm_chart(study),
-        "differences": difference_chart(study, tables.MAIN_PAIRS, threshold=CLAIMED),
+        "differences": difference_chart(study, tables.main_pairs(study), threshold=CLAIMED),
         "classes": class_heat_chart(study),
         "validation": validation_chart(study),
     }

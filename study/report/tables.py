@@ -30,6 +30,11 @@ MAIN_PAIRS: tuple[Pair, ...] = (
     ("dsrl@small_input", "lr@small_input"), ("dsrl@second_host", "lr@second_host"),
     ("dsrl@twice_as_long", "lr@twice_as_long"), ("dsrl@twice_as_long", "bilinear@twice_as_long"),
 )  # fmt: skip
+ACTING_PAIRS: tuple[Pair, ...] = (
+    ("sssr_sisr_res_long", "sssr_long"), ("dsrl_res", "sssr_sisr_res_long"), ("dsrl_res", "lr"),
+    ("dsrl_res", "mac_matched"),
+)  # fmt: skip
+"""The same with losses that act, where these arms have runs."""
 BASELINES = ("lr", "bilinear")
 COSTS = {"params": ("params (k)", 1e3), "macs": ("MACs (M)", 1e6), "latency_ms": ("latency (ms)", 1.0),
          "peak_mib": ("peak memory (MiB)", 1.0)}  # fmt: skip
@@ -53,10 +58,18 @@ def factorial(study: Study, share: bool = False) -> pd.DataFrame:
     return _arms([arm for arm in found if study.select(arm)], study, (without_fa(share), found[0]))
 
 
-def differences(study: Study, pairs: Sequence[Pair] = MAIN_PAIRS) -> pd.DataFrame:
-    """One row per pair: difference with interval, smallest effect the design could see, by seed; blank if not run."""
+def main_pairs(study: Study) -> tuple[Pair, ...]:
+    """The pairs that a study of this profile is about."""
+    return MAIN_PAIRS + (ACTING_PAIRS if study.select("dsrl_res") else ())
+
+
+def differences(study: Study, pairs: Sequence[Pair] | None = None) -> pd.DataFrame:
+    """One row per pair: difference with interval, smallest effect the design could see, by seed; blank if not run.
+
+    pairs: `main_pairs` unless given.
+    """
     rows = {}
-    for a, b in pairs:
+    for a, b in pairs or main_pairs(study):
         value = study.difference(a, b)
         rows[f"{a} − {b}"] = {"seeds": 0} if value is None else {
             "seeds": len(value.seeds),
