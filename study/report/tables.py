@@ -69,7 +69,7 @@ def differences(study: Study, pairs: Sequence[Pair] | None = None) -> pd.DataFra
     pairs: `main_pairs` unless given.
     """
     rows = {}
-    for a, b in pairs or main_pairs(study):
+    for a, b in main_pairs(study) if pairs is None else pairs:
         value = study.difference(a, b)
         rows[f"{a} − {b}"] = {"seeds": 0} if value is None else {
             "seeds": len(value.seeds),
