@@ -63,6 +63,7 @@ def finish(command: Callable[[], object]) -> int:
     """Run a command line. Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
     try:
         command()
+        sys.stdout.flush()  # here, where it is known what to do if nobody reads
     except BrokenPipeError:  # the reader has enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, RuntimeError) as error:

@@ -47,6 +47,7 @@ def logits(path: Path, images: torch.Tensor) -> torch.Tensor:
     return network.load(path)[0].eval()(normalise(images))["logits"]
 
 
+@pytest.mark.endurance  # test_torchscript exports too, sooner
 def test_onnx_runs_at_any_size_elsewhere(command_line, tmp_path):
     """With DDRNet, which is sooner exported than ESPNetv2; test_real_frames exports that one."""
     saved = tmp_path / "dsrl.safetensors"
@@ -86,6 +87,7 @@ def test_torchscript_runs_at_any_size(command_line, saved, tmp_path):
         torch.testing.assert_close(got, logits(saved, frames(*shape)), rtol=0, atol=1e-3)
 
 
+@pytest.mark.endurance
 def test_an_exported_program_runs_at_any_size(command_line, tmp_path):
     model, config = untrained("lr", "ddrnet23_slim")
     weights, out = tmp_path / "lr.safetensors", tmp_path / "lr.pt2"

@@ -96,6 +96,7 @@ def test_a_batch_in_two_parts_has_the_gradient_of_the_whole(python_m, tmp_path):
         torch.testing.assert_close(two[name], expected, rtol=0, atol=1e-5 * scale, equal_nan=True)
 
 
+@pytest.mark.endurance  # those below share one run as well, and its gradient is compared above
 def test_two_processes_train_as_one_does(forked, tmp_path, monkeypatch):
     """A chain of all three stages, so all loss terms, optimiser restarts, warm starts and validations."""
     found = []

@@ -14,6 +14,8 @@ import pytest
 from dsrl_lib.paths import root
 from study.site import generated
 
+pytestmark = pytest.mark.endurance
+
 WIDTHS = (1280, 390)
 PAGES = (
     "index.html", "README.html", "commands.html", "api/dsrl_lib.html", "claims/camvid/C2.html",
