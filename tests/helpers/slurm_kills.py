@@ -51,7 +51,7 @@ class Study:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        text, _ = self.process.communicate(timeout=3600)  # rather than wait for ever
+        text, _ = self.process.communicate(timeout=1200)  # rather than wait for ever
         return self.process.returncode, text
 
     @property
@@ -107,9 +107,10 @@ class Killer(threading.Thread):
         self.stop = threading.Event()
 
     def run(self) -> None:
-        while len(self.done) < self.kills and not self.stop.wait(self.random.uniform(*self.seconds)):
+        while not self.stop.wait(self.random.uniform(*self.seconds)):
+            slurm_node.repair()
             jobs = {job: name for job, name in slurm_node.jobs("--states=RUNNING").items() if self.among in name}
-            if jobs:
+            if jobs and len(self.done) < self.kills:
                 job, (way,) = self.random.choice(sorted(jobs)), self.WAYS[len(self.done) % len(self.WAYS) :][:1]
                 if self._kill(way, job):
                     self.done.append(way)

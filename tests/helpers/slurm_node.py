@@ -112,6 +112,19 @@ def hurry() -> None:
             _scontrol(f"JobId={job}", "StartTime=now")
 
 
+def repair() -> None:
+    """What an administrator does after a launch that failed: the node is used again, and the job may start.
+
+    A job that starts again while its last step still ends meets itself; Slurm then drains the node and holds the job.
+    """
+    if _state().startswith("dr"):  # drained, or draining
+        _scontrol(f"NodeName={_host()}", "State=RESUME")
+    for job in jobs("--states=PENDING"):
+        reason = subprocess.run(["squeue", "--noheader", "--format=%r", f"--jobs={job}"], capture_output=True, text=True)
+        if "held" in reason.stdout:
+            subprocess.run(["scontrol", "release", job], capture_output=True)  # it may have gone meanwhile
+
+
 def processes(job: str) -> list[int]:
     """Those that a job has started, without Slurm's own."""
     found = []
@@ -172,9 +185,14 @@ def _has_steps(job: str) -> bool:
     return subprocess.run(["pgrep", "-f", rf"slurmstepd: \[{job}\."], capture_output=True).returncode == 0
 
 
+def _state() -> str:
+    """Of the node, as sinfo says it for the partition of all jobs: idle, mix, alloc, drain, ..."""
+    command = ["sinfo", "--noheader", "--partition=debug", "--format=%t"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
 def _idle() -> bool:
-    shown = subprocess.run(["sinfo", "--noheader", "--format=%t"], capture_output=True, text=True).stdout
-    return shown.strip() == "idle"
+    return _state() == "idle"
 
 
 def _host() -> str:
