@@ -120,8 +120,8 @@ def repair() -> None:
     if _state().startswith("dr"):  # drained, or draining
         _scontrol(f"NodeName={_host()}", "State=RESUME")
     for job in jobs("--states=PENDING"):
-        reason = subprocess.run(["squeue", "--noheader", "--format=%r", f"--jobs={job}"], capture_output=True, text=True)
-        if "held" in reason.stdout:
+        why = ["squeue", "--noheader", "--format=%r", f"--jobs={job}"]
+        if "held" in subprocess.run(why, capture_output=True, text=True).stdout:
             subprocess.run(["scontrol", "release", job], capture_output=True)  # it may have gone meanwhile
 
 
