@@ -65,9 +65,9 @@ def _label(a: str, b: str) -> str:
     return f"{arm} − {rival}\n@{variant}" if variant and variant == other else f"{a} − {b}"
 
 
-def difference_table(study: Study) -> Note:
-    """Differences with interval and the smallest effect that the design could detect."""
-    return Note.table(tables.readable(tables.differences(study)))
+def difference_table(study: Study, pairs: Sequence[Pair] | None = None) -> Note:
+    """Differences with interval and the smallest effect that the design could detect; pairs: as in `tables.differences`."""
+    return Note.table(tables.readable(tables.differences(study, pairs)))
 
 
 def arm_chart(study: Study) -> Figure | Note:
