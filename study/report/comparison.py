@@ -66,7 +66,7 @@ def _label(a: str, b: str) -> str:
 
 
 def difference_table(study: Study, pairs: Sequence[Pair] | None = None) -> Note:
-    """Differences with interval and the smallest effect that the design could detect; pairs: as in `tables.differences`."""
+    """`tables.differences` of these pairs: intervals, and the smallest effect that the design could detect."""
     return Note.table(tables.readable(tables.differences(study, pairs)))
 
 
