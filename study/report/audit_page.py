@@ -7,6 +7,7 @@ from study.evidence import Study
 from study.figures.notes import Answer, Note
 from study.report import tables
 from study.report.audit import COLUMNS, audit
+from study.report.readable import readable
 from study.report.results import results_frame
 
 SHOWN = ("arm", "host", "seed", "overrides", "test_miou", "device", "dirty", "stale")
@@ -41,4 +42,4 @@ def run_table(study: Study) -> Note:
 
 def readable_table(table: pd.DataFrame) -> Note:
     """Any table of this package with its intervals and blanks written out."""
-    return Note.table(tables.readable(table)) if len(table) else Note("None.")
+    return Note.table(readable(table)) if len(table) else Note("None.")

@@ -13,6 +13,7 @@ from study.evidence import Pair, Study
 from study.figures import interval_charts, plots
 from study.figures.notes import Answer, Note, seeds_of
 from study.report import tables
+from study.report.readable import readable
 from study.report.results import results_frame
 from study.statistics.bootstrap import Difference
 
@@ -67,7 +68,7 @@ def _label(a: str, b: str) -> str:
 
 def difference_table(study: Study, pairs: Sequence[Pair] | None = None) -> Note:
     """`tables.differences` of these pairs: intervals, and the smallest effect that the design could detect."""
-    return Note.table(tables.readable(tables.differences(study, pairs)))
+    return Note.table(readable(tables.differences(study, pairs)))
 
 
 def arm_chart(study: Study) -> Figure | Note:

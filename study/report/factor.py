@@ -18,6 +18,7 @@ from study.figures import plots
 from study.figures.notes import Answer, Note, words
 from study.report import tables
 from study.report.comparison import difference_chart
+from study.report.readable import readable
 from study.report.results import factorial_cells
 
 
@@ -54,7 +55,7 @@ def gain_chart(study: Study, share: bool = False) -> Figure | Note:
 def cell_table(study: Study, share: bool = False) -> Note:
     """One row per cell: input, epochs, seeds, mIoU, and differences to training without FA and to the default cell."""
     found = tables.factorial(study, share)
-    return Note.table(tables.readable(found).drop(columns="isolates", errors="ignore"))
+    return Note.table(readable(found).drop(columns="isolates", errors="ignore"))
 
 
 def strength_table(study: Study) -> Note:

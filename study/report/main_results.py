@@ -13,6 +13,7 @@ from study.figures import plots, style
 from study.figures.notes import Note
 from study.report import reported, tables
 from study.report.comparison import arm_chart, difference_chart
+from study.report.readable import readable
 
 CLAIMED = 2
 """mIoU points that the paper claims for DSRL minus the LR baseline."""
@@ -26,7 +27,7 @@ def reported_table(study: Study) -> Note:
 
 def main_table(study: Study) -> Note:
     """One row per arm: test mIoU with interval, and differences to the two baselines."""
-    return Note.table(tables.readable(tables.main(study)))
+    return Note.table(readable(tables.main(study)))
 
 
 def class_heat_chart(study: Study) -> Figure | Note:

@@ -15,6 +15,7 @@ from study.catalogue import input_key
 from study.claims.rules import cells, without_fa
 from study.evidence import Pair, Study, total_epochs
 from study.profiles import SEARCH_SEEDS
+from study.report.readable import readable
 from study.statistics.bootstrap import Difference
 
 STEPS: tuple[Pair, ...] = (
@@ -24,6 +25,9 @@ STEPS: tuple[Pair, ...] = (
     ("dsrl", "sssr_sisr_long"),
 )
 """From the baseline to the method, one part at a time and at equal updates; they add up to dsrl - lr."""
+
+PARTS: tuple[Pair, ...] = (("dsrl", "lr"), ("bilinear", "lr"), ("sssr_long", "bilinear"), ("dsrl", "sssr_long"))
+"""The method, and what adds up to it: HR labels, the head, and SISR with FA."""
 
 MAIN_PAIRS: tuple[Pair, ...] = (
     ("dsrl", "lr"), ("dsrl", "bilinear"), *STEPS,
@@ -197,21 +201,6 @@ def write(study: Study) -> list[Path]:
     return [folder / name for name in files(study)]
 
 
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text for people: `x`, `x low`, `x high` become one column, blanks are empty."""
-    shown = {}
-    for name in table.columns:
-        if name.endswith((" low", " high")):
-            continue
-        if f"{name} low" in table:
-            triples = table[[name, f"{name} low", f"{name} high"]].to_numpy(float)
-            sign = "" if name == "mIoU" else "+"
-            shown[name] = [_interval(*triple, sign) for triple in triples]
-        else:
-            shown[name] = [_text(value) for value in table[name]]
-    return pd.DataFrame(shown, index=table.index)
-
-
 def _arms(arms: Sequence[str], study: Study, baselines: Sequence[str]) -> pd.DataFrame:
     rows = {}
     for arm in arms:
@@ -238,16 +227,3 @@ def _columns(name: str, value: Difference | None) -> dict[str, float]:
 
 def _frame(rows: Mapping[str, Mapping[str, object]], index: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index)
-
-
-def _interval(value: float, low: float, high: float, sign: str) -> str:
-    text = f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
-    return "" if np.isnan(value) else text.replace("-", "−")
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, float):
-        return str(value)
-    if np.isnan(value):
-        return ""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"

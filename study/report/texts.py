@@ -22,6 +22,7 @@ from study.evidence import Study
 from study.report import tables
 from study.report.departures import departures
 from study.report.model_cards import released_table
+from study.report.readable import readable
 from study.report.videos import OFFICIAL, videos_table
 from study.report.videos import PROFILE as VIDEOS
 
@@ -35,7 +36,7 @@ _FIELD = {"": "estimate", "smallest": "smallest_effect"}
 
 
 def _readable(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], str]:
-    return lambda study: tables.readable(make(study)).to_markdown(disable_numparse=True)
+    return lambda study: readable(make(study)).to_markdown(disable_numparse=True)
 
 
 TABLES: dict[str, Callable[[Study], str]] = {

@@ -7,25 +7,23 @@ from study.evidence import Pair, Study, total_epochs
 from study.figures.notes import Note
 from study.profiles import PROFILES
 from study.report import tables
-
-PAIRS: tuple[Pair, ...] = (("dsrl", "lr"), ("bilinear", "lr"), ("sssr_long", "bilinear"), ("dsrl", "sssr_long"))
-"""The method, and the parts that add up to it: HR labels, the head, SISR and FA."""
+from study.report.readable import readable
 
 
 def variant_pairs(profile: str) -> list[Pair]:
-    """PAIRS for each variant that the table of differences leaves out."""
+    """`tables.PARTS` for each variant that the table of differences leaves out."""
     shown = {arm.partition("@")[2] for pair in tables.MAIN_PAIRS for arm in pair}
     return [
         (f"{a}@{name}", f"{b}@{name}")
         for name, variant in PROFILES[profile].variants.items() if name not in shown
-        for a, b in PAIRS if {a, b} <= set(variant.arm_seeds)
+        for a, b in tables.PARTS if {a, b} <= set(variant.arm_seeds)
     ]  # fmt: skip
 
 
 def variant_table(study: Study) -> Note:
     """One row per pair: difference with interval and by seed; blank if not run."""
     found = tables.differences(study, variant_pairs(study.profile))
-    return Note.table(tables.readable(found)) if len(found) else Note("This profile has no other host or start.")
+    return Note.table(readable(found)) if len(found) else Note("This profile has no other host or start.")
 
 
 def flattening_table(study: Study) -> Note:

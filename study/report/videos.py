@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from study.evidence import Pair, Study
+from study.evidence import Study
 from study.profiles import PROFILES
+from study.report import tables
 from study.statistics.scores import mean_iou
 
 PROFILE, OFFICIAL, LEFT_OUT = "camvid_videos", "camvid", "Seq05VD"
 """Profile of the folds; that of the official split, and the one video that it trains on no frame of."""
-PAIRS: tuple[Pair, ...] = (("dsrl", "lr"), ("bilinear", "lr"), ("sssr_long", "bilinear"), ("dsrl", "sssr_long"))
 
 
 def videos_table(folds: Study | None = None, official: Study | None = None) -> pd.DataFrame:
@@ -25,7 +25,7 @@ def videos_table(folds: Study | None = None, official: Study | None = None) -> p
     folds, official = folds or Study(PROFILE), official or Study(OFFICIAL)
     names = {"0001TP": "", **{name.removeprefix("without_"): f"@{name}" for name in PROFILES[PROFILE].variants}}
     rows = {}
-    for a, b in PAIRS:
+    for a, b in tables.PARTS:
         by_video = {video: _differences(folds, a + at, b + at, video) for video, at in names.items()}
         by_video[LEFT_OUT] = _differences(official, a, b, LEFT_OUT)
         means = [np.mean(list(seeds.values())) for seeds in by_video.values() if seeds]

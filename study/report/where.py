@@ -11,6 +11,7 @@ from study.figures.interval_charts import rings
 from study.figures.notes import Note
 from study.report import tables
 from study.report.comparison import COMPARED
+from study.report.readable import readable
 
 BOUNDARY_ARMS = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", "hr")
 UPPER_BOUND = "hr"
@@ -25,7 +26,7 @@ def trimap_table(study: Study, arms: Sequence[str] = BOUNDARY_ARMS) -> Note:
     if not bands:
         return Note("No runs.")
     table = pd.DataFrame(bands, index=[f"within {n} px" for n in _trimap_px(study)]).T
-    return Note.table(tables.readable(table.rename_axis("mIoU in points")))
+    return Note.table(readable(table.rename_axis("mIoU in points")))
 
 
 def trimap_chart(study: Study, baseline: str = "bilinear", arms: Sequence[str] = BOUNDARY_ARMS) -> Figure | Note:

@@ -8,7 +8,7 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.paths import results_dir, root
 from study.catalogue import Run, load_runs
 from study.claims.rules import Claim, load_rules
-from study.report.tables import readable
+from study.report.readable import readable
 
 COLUMNS = {
     "part": "part", "quantity": "quantity", "estimate": "estimate", "low": "estimate low", "high": "estimate high",
