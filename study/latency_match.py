@@ -33,6 +33,8 @@ def latency_matched_scale(config: Config, device: str = "cpu", turns: int = 9) -
     In each turn the scale is where a line through the latencies of the host over the area of its input (least squares)
     reaches the latency of the pruned network. Nothing else should run meanwhile. ValueError if that is outside SCALES.
     """
+    if turns < 1:
+        raise ValueError(f"turns = {turns}; allowed: 1 or more")
     model = network.build(override(config, "model.pretrained", "none")).to(memory_format=torch.channels_last)
     model = model.eval().to(device)
     forms = [(model.prune().eval(), cost.example_input(config).to(device))]

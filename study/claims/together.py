@@ -20,7 +20,7 @@ def together(words: Sequence[str]) -> str:
 
 
 def own_claims(study: Study) -> str:
-    """The claims that are for the data set of one profile alone, as far as they were run, as a table."""
+    """The claims that not every profile has, as far as they were run on this one, as a table."""
     found = [verdict for verdict in judge(study).values() if verdict.claim.profiles]
     return markdown([verdict for verdict in found if verdict.verdict not in NOT_JUDGED], study.profile)
 
