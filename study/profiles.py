@@ -119,7 +119,7 @@ PROFILES: dict[str, Profile] = {
         ),
         hosts=("espnetv2_s1.0",),
         arm_seeds=_seeds(main=5, long=5, control=5, factorial=0)
-        | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4)) | dict.fromkeys(FA_SHARE_ARMS, (0, 1)),
+        | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4)) | dict.fromkeys(FA_SHARE_ARMS, (0, 1, 2)),
         expect=(
             "IDD-lite at LR 112x160: 9 hours on one core, 1.9 GiB (hr: 4.4); the second pretrained host 16 more, the "
             "random start 6 (estimates). In a pilot of 450 updates of 8 frames, one seed, lr reached 51 points of mIoU "
