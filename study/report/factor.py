@@ -22,11 +22,13 @@ from study.report.readable import readable
 from study.report.results import factorial_cells
 
 
-def factor_answers(study: Study, claim: str) -> Answer:
-    """The main effects that a claim is about, one sentence each."""
-    found = verdict(study, claim)
+def factor_answers(study: Study, *claims: str) -> Answer:
+    """The main effects that claims are about, one sentence each; of those claims that were run, if any was."""
+    verdicts = [verdict(study, claim) for claim in claims]
+    run = [found for found in verdicts if any(finding.measured for finding in found.findings)]
     return Answer("\n\n".join(
-        study.answer(finding.part.name, finding.measured, found.verdict, finding.missing) for finding in found.findings
+        study.answer(f"{found.claim.id}, {finding.part.name}", finding.measured, found.verdict, finding.missing)
+        for found in run or verdicts for finding in found.findings
     ))  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from study.claims.rules import cell, cells, main_effect, without_fa
 from study.evidence import Study
 from study.presets import parent_of, preset
 from study.profiles import PROFILES
-from study.report.factor import effects_without_collapsed, simple_effects
+from study.report.factor import effects_without_collapsed, factor_answers, simple_effects
 from study.statistics.scores import Resamples
 
 LEVELS = list(product(("output", "features"), ("to3", "keep", "none"), ("raw", "norm")))
@@ -75,6 +75,14 @@ def test_what_is_missing_is_said():
     every = study(dict.fromkeys(cells(share=True), 40.0))
     (finding,) = verdict(every, "C19").findings
     assert finding.measured is None and finding.missing == ("a pair of cells of which none has collapsed",)
+
+
+def test_the_answer_is_that_of_the_factorial_that_was_run():
+    text = factor_answers(
+        study({cell("output", ftm, "norm", share=True): 52.0 for ftm in ("to3", "keep", "none")}), "C7", "C17"
+    )
+    assert text.startswith("**C17, FA on outputs instead of features: +1.0") and "C7" not in text
+    assert factor_answers(Study("idd", []), "C7", "C17").count("not run") == 2
 
 
 def test_interactions_are_differences_of_simple_effects():
