@@ -37,13 +37,13 @@ def live_explorer(profile: str, seed: int = 0) -> Any:
     def show(frame: int, arms: Sequence[str]) -> Explorer | None:
         return Explorer([explored({name: networks[name] for name in arms}, split, frame)]) if arms else None
 
-    widgets = ipywidgets.interactive(
+    names = list(networks)
+    return ipywidgets.interactive(
         show,
+        {"auto_display": True},  # what `show` returns, at the start too
         frame=ipywidgets.IntSlider(0, 0, len(split) - 1, continuous_update=False),
-        arms=ipywidgets.SelectMultiple(options=list(networks), value=list(networks)),
+        arms=ipywidgets.SelectMultiple(options=names, value=names, rows=len(names), description="networks"),
     )
-    widgets.auto_display = True  # of what `show` returns
-    return widgets
 
 
 def trained_networks(profile: str, seed: int = 0) -> dict[str, tuple[DSRL, Config]]:

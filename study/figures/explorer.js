@@ -85,7 +85,7 @@
     const frame = frames[state.frame];
     pictures.replaceChildren();
     root.maps = [];
-    photo(frame.image, "image: click a pixel");
+    photo(frame.image, `${frame.name}: click a pixel`);
     photo(frame.truth, "label");
     photo(frame.networks.at(-1).prediction, `prediction, ${frame.networks.at(-1).name}`);
     frame.networks.forEach((network) => {
@@ -99,7 +99,7 @@
       title.textContent = `${network.name} (dark blue ${low.toFixed(2)}, yellow ${high.toFixed(2)})`;
       const mean = gap.reduce((sum, value) => sum + value, 0) / gap.length;
       const texts = [`SSSR branch${kind === "ftm" ? ", after the FTM" : ", before the FTM"}`, "SISR branch",
-        `|difference|, mean ${mean.toPrecision(3)}`];
+        `|difference|, mean ${mean.toPrecision(3)} (yellow ${(high - low).toFixed(2)})`];
       [...rows, gap].forEach((values, i) => {
         const canvas = document.createElement("canvas");
         canvas.setAttribute("role", "img");
@@ -116,7 +116,7 @@
   }
   const choices = element("div", root, { className: "choices" });
   const pictures = element("div", root, { className: "pictures" });
-  choice("frame", frames.map((frame, i) => [i, frame.name]), "frame");
+  if (frames.length > 1) choice("frame", frames.map((frame, i) => [i, frame.name]), "frame");
   choice("S from", [[true, "cosines (Eq. 2)"], [false, "inner products"]], "normalise");
   choice("SSSR map", [["ftm", "after the FTM, if there is one"], ["seg", "before the FTM"]], "side");
   root.tabIndex = 0;
