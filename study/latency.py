@@ -17,10 +17,8 @@ from dsrl_lib.paths import results_dir
 from dsrl_lib.progress import bar
 from study.turns import write_turns
 
-TURNS = 9
 
-
-def remeasure(profile: str, device: str = "cpu", turns: int = TURNS) -> tuple[int, int]:
+def remeasure(profile: str, device: str = "cpu", *, turns: int) -> tuple[int, int]:
     """Write new latencies into metrics.json of every complete run of a profile; how many runs and networks there were.
 
     All turns go to latency.json of the profile (`study.turns`).

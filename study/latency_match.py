@@ -27,7 +27,7 @@ class Match:
     turns: int
 
 
-def latency_matched_scale(config: Config, device: str = "cpu", turns: int = 9) -> Match:
+def latency_matched_scale(config: Config, device: str = "cpu", *, turns: int) -> Match:
     """Measure the pruned network of `config` (arm sssr) and its host alone at SCALES, in turn.
 
     In each turn the scale is where a line through the latencies of the host over the area of its input (least squares)

@@ -76,7 +76,7 @@ def latency(
 
         from study.latency_match import latency_matched_scale
 
-        found = latency_matched_scale(config, device, turns)
+        found = latency_matched_scale(config, device, turns=turns)
         print(f"{found.scale:.3f} ({found.low:.3f} to {found.high:.3f} in {found.turns} turns): enter it for "
               f"({match!r}, {config.data.dataset!r}) in LATENCY_MATCHED_SCALE of study/presets.py")  # fmt: skip
         return
@@ -86,5 +86,5 @@ def latency(
 
     from study.latency import remeasure
 
-    number, networks = remeasure(profile, device, turns)
+    number, networks = remeasure(profile, device, turns=turns)
     print(f"{networks} networks measured for {number} runs; `collect` and `claims` then use the new numbers")
