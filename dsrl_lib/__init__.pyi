@@ -14,6 +14,7 @@ from .deploy.export import export as export
 from .deploy.predict import predict as predict
 from .deploy.pretrained import from_pretrained as from_pretrained
 from .deploy.pretrained import open_weights as open_weights
+from .deploy.pretrained import weights_of as weights_of
 from .deploy.prune import prune as prune
 from .device import pick_device as pick_device
 from .evaluation.augmentation import TTA as TTA

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dsrl_lib import network, runs
 from dsrl_lib.config import Config
 from dsrl_lib.data.split import load_split
-from dsrl_lib.deploy.pretrained import from_pretrained, released
+from dsrl_lib.deploy.pretrained import open_weights, weights_of
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
 from study.figures.explorer import Explorer, explored
@@ -50,13 +49,10 @@ def trained_networks(profile: str, seed: int = 0) -> dict[str, tuple[DSRL, Confi
     """The networks of STATES that have weights, in eval mode: from their runs, or else from released weights."""
     found = {}
     for arm, name in STATES.items():
-        weights = runs.folder(preset(profile, arm, seed=seed)) / "final.safetensors"
-        if weights.exists():
-            model, config = network.load(weights)
-        elif f"{arm}-{profile}" in released() and seed == 0:
-            model, config = from_pretrained(f"{arm}-{profile}")
-        else:
+        weights = weights_of(preset(profile, arm, seed=seed))
+        if weights is None:
             continue
+        model, config = open_weights(weights)
         if config.optim.precision == "fp16":  # CUDA only
             config = override(config, "optim.precision", "fp32")
         found[name] = model.eval(), config

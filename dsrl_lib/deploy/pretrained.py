@@ -44,6 +44,16 @@ def released() -> list[str]:
     return sorted(path.stem for path in released_dir().glob("*.safetensors"))
 
 
+def weights_of(config: Config) -> Path | None:
+    """The run directory of a configuration if it holds the final weights, or else the released file of that run."""
+    directory = runs.folder(config)
+    if (directory / FILE).exists():
+        return directory
+    files = [released_dir() / f"{name}.safetensors" for name in released()]
+    of_run = {runs.read_json(file.with_suffix(".json"), {"run": str})["run"]: file for file in files}
+    return of_run.get(config.run_id)
+
+
 def open_weights(path: Path, host: str | None = None) -> tuple[DSRL, Config]:
     """The network and configuration of a run directory, a file that this library wrote, or a published state dict.
 

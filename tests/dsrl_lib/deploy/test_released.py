@@ -1,14 +1,16 @@
 """Released weights: each opens by its name and sees three real frames as it did when it was released."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dsrl_lib import runs
 from dsrl_lib.data.frames import read_pair
 from dsrl_lib.data.readers import camvid
-from dsrl_lib.deploy.pretrained import from_pretrained, released
+from dsrl_lib.deploy.pretrained import FILE, from_pretrained, released, weights_of
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.metrics import counts, miou
 from dsrl_lib.paths import released_dir, root
@@ -51,6 +53,17 @@ def test_released_weights_see_the_frames_as_recorded(name):
         now, then = np.stack([counts(*pair, classes) for pair in seen]), np.array(then["counts"])
         assert np.abs(now - then).sum() <= 0.01 * then[..., :2].sum()
         assert 100 * miou(now) == pytest.approx(100 * miou(then), abs=0.5)
+
+
+@pytest.mark.parametrize("name", released())
+def test_weights_of_a_run_are_its_own_or_else_the_released_ones(name, results):
+    config = from_pretrained(name)[1]
+    assert weights_of(config) == released_dir() / f"{name}.safetensors"
+    assert weights_of(replace(config, seed=1)) is None
+    own = runs.folder(config)
+    own.mkdir(parents=True)
+    (own / FILE).touch()
+    assert weights_of(config) == own
 
 
 def test_an_unknown_name_lists_the_released_ones(results):
