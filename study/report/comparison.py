@@ -46,9 +46,9 @@ def claim_table(study: Study, *claims: str) -> Note:
 
 
 def difference_chart(
-    study: Study, pairs: Sequence[Pair] | Mapping[str, Pair | Difference], threshold: float | None = None
+    study: Study, pairs: Sequence[Pair] | Mapping[str, Pair | Difference | None], threshold: float | None = None
 ) -> Figure | Note:
-    """Differences a - b with their intervals. pairs: (a, b), or label -> (a, b) or a difference; those run are drawn.
+    """Differences a - b with their intervals. pairs: (a, b), or label -> (a, b), a difference, or None; those run are drawn.
 
     threshold: what a claim asks for, a dashed line.
     """
