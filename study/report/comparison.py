@@ -48,7 +48,7 @@ def claim_table(study: Study, *claims: str) -> Note:
 def difference_chart(
     study: Study, pairs: Sequence[Pair] | Mapping[str, Pair | Difference | None], threshold: float | None = None
 ) -> Figure | Note:
-    """Differences a - b with their intervals. pairs: (a, b), or label -> (a, b), a difference, or None; those run are drawn.
+    """Differences a - b with their intervals. pairs: (a, b), or label -> (a, b), difference, or None if it was not run.
 
     threshold: what a claim asks for, a dashed line.
     """
