@@ -1,6 +1,7 @@
 """Speeds as ratios to a named rival, measured now: ``python -m benchmarks [WHAT]``."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -21,17 +22,21 @@ def bench(
         ),
     ] = "all",
     threads: int = 2,
+    dootmaan: Path | None = None,
+    sanje2v: Path | None = None,
 ) -> None:
     """Print speeds as ratios to a named rival, measured now.
 
     Args:
         threads: Threads of PyTorch.
+        dootmaan: A checkout of Dootmaan/DSRL, to train it beside ours in `stages`.
+        sanje2v: A checkout of sanje2v/DualSuperResLearningForSemSeg, likewise.
     """
     check("threads", threads, Annotated[int, allowed_threads()])
 
     from benchmarks.report import report
 
-    report(what, threads)
+    report(what, threads, {"dootmaan": dootmaan, "sanje2v": sanje2v})
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """Print the benchmarks: what was measured, on which device, and the ratio to a rival named in the same table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -10,6 +11,7 @@ from benchmarks.downsampling import downsampling_bench
 from benchmarks.loader import loader_bench
 from benchmarks.networks import pruning_bench, training_bench
 from benchmarks.relaxation import relaxation_bench
+from benchmarks.rivals import check_checkout, rivals_bench
 from benchmarks.stages import stages_bench
 from dsrl_lib.device import device_name, pick_device
 
@@ -26,12 +28,30 @@ BENCHES: dict[str, tuple[str, Callable[[], Rows]]] = {
 }
 
 
-def report(what: str, threads: int) -> None:
-    """Run one benchmark of BENCHES, or "all" of them, and print one table each."""
+RIVALS = "A training step of all of DSRL, LR 128x256, batch 2, CPU time against two reimplementations"
+
+
+def report(what: str, threads: int, rivals: Mapping[str, Path | None]) -> None:
+    """Run one benchmark of BENCHES, or "all" of them, and print one table each.
+
+    rivals: checkouts by name, or None, see `rivals_bench`; the given ones are compared after "stages".
+    Raises ValueError for a rival beside another benchmark, or a path without its files.
+    """
+    given = {name: path for name, path in rivals.items() if path is not None}
+    if given and what not in ("stages", "all"):
+        raise ValueError(f"--{next(iter(given))} with {what!r}; allowed: with stages or all")
+    for name, path in given.items():
+        check_checkout(name, path)
     torch.set_num_threads(threads)
     device = pick_device("auto")
     print(f"{device_name(device)}, {threads} threads, torch {torch.__version__}")
     for name, (title, measure) in BENCHES.items():
         if what in (name, "all"):
-            table = pd.DataFrame(measure()).to_string(index=False, float_format="{:.3g}".format)
-            print(f"\n{title}\n{table}", flush=True)
+            _print(title, measure())
+        if given and name == "stages":
+            _print(RIVALS, rivals_bench(given))
+
+
+def _print(title: str, rows: Rows) -> None:
+    table = pd.DataFrame(rows).to_string(index=False, float_format="{:.3g}".format)
+    print(f"\n{title}\n{table}", flush=True)

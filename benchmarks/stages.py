@@ -32,6 +32,7 @@ class Case:
     width: int
     batch: int
     precision: str
+    dataset: str = "camvid"
 
 
 CASES = (Case("espnetv2_s1.0", 360, 480, 8, "bf16"), Case("deeplabv3plus_resnet101", 256, 512, 2, "fp32"))
@@ -45,11 +46,11 @@ def stages_bench(cases: tuple[Case, ...] = CASES, repeats: int = 3) -> list[dict
     """
     rows: list[dict[str, str | float]] = []
     for case in cases:
-        steps = {stage: _step(_config(case, stage)) for stage in STAGES}
+        steps = {stage: training_step(stage_config(case, stage)) for stage in STAGES}
         seconds = {stage: float("inf") for stage in STAGES}
         for repeat in range(repeats + 1):
             for stage, step in steps.items():
-                taken = _seconds(step)
+                taken = process_seconds(step)
                 seconds[stage] = min(seconds[stage], taken) if repeat else seconds[stage]
         for stage, found in seconds.items():
             ratios = {name: found / seconds[rival] for name, rival in RIVALS.items()}
@@ -57,16 +58,17 @@ def stages_bench(cases: tuple[Case, ...] = CASES, repeats: int = 3) -> list[dict
     return rows
 
 
-def _config(case: Case, stage: str) -> Config:
+def stage_config(case: Case, stage: str) -> Config:
+    """The configuration of one of STAGES."""
     return Config(
-        data=Data("camvid", case.height, case.width, crop_height=case.height, crop_width=case.width),
+        data=Data(case.dataset, case.height, case.width, crop_height=case.height, crop_width=case.width),
         model=Model(case.host, **STAGES[stage]),
         loss=Loss(train_labels="lr" if stage == "host, LR labels" else "hr"),
         optim=Optim(batch_size=case.batch, precision=case.precision),
     )
 
 
-def _step(config: Config) -> Callable[[], None]:
+def training_step(config: Config) -> Callable[[], None]:
     """A function that makes one training step of its own network on random data."""
     device = pick_device("auto")
     model = network.build(config).to(device, memory_format=torch.channels_last).train()
@@ -76,14 +78,15 @@ def _step(config: Config) -> Callable[[], None]:
         optimizer.zero_grad()
         sum(loss_terms(model, batch, config).values()).backward()
         optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
 
     return step
 
 
-def _seconds(step: Callable[[], None]) -> float:
+def process_seconds(step: Callable[[], None]) -> float:
+    """CPU time of a step, of all threads; with a GPU, the time until it is done."""
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     start = clock()
     step()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return clock() - start

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dsrl_lib.models.cpu_products import train_faster
 from dsrl_lib.models.host import Features, initialise, replaced_classifier
 from dsrl_lib.models.hosts.aligned_xception import AlignedXception
 from dsrl_lib.models.hosts.drn import DRN
@@ -100,6 +101,7 @@ class DeepLabV3Plus(nn.Module):
         )
         self.classifier = nn.Conv2d(WIDTH, classes, 1)
         initialise(self)
+        train_faster(self)
 
     def set_classes(self, classes: int, rows: Sequence[int | None] | None = None) -> None:
         """Replace the prediction layer by one of `classes` outputs: the present `rows`, or fresh ones."""
