@@ -96,7 +96,7 @@
       const gap = rows[0].map((value, i) => Math.abs(value - rows[1][i]));
       const low = Math.min(0, ...rows.map((values) => Math.min(...values)));
       const high = Math.max(...rows.map((values) => Math.max(...values)));
-      title.textContent = `${network.name} (dark blue ${low.toFixed(2)}, yellow ${high.toFixed(2)})`;
+      title.textContent = `${network.name} (dark blue ${low.toFixed(2).replace("-", "−")}, yellow ${high.toFixed(2)})`;
       const mean = gap.reduce((sum, value) => sum + value, 0) / gap.length;
       const texts = [`SSSR branch${kind === "ftm" ? ", after the FTM" : ", before the FTM"}`, "SISR branch",
         `|difference|, mean ${mean.toPrecision(3)} (yellow ${(high - low).toFixed(2)})`];
