@@ -139,8 +139,6 @@ def _of_downsampling(config: Any) -> Iterator[tuple[str, str]]:
         yield "downsampling.swapped", "false, or downsampling.locations = predicted or oracle: others are of no frame"
     if settings.swapped and config.optim.batch_size < 2:
         yield "optim.batch_size", "2 or more with downsampling.swapped, which swaps within a batch"
-    if model.sisr:
-        yield "model.sisr", f"false with downsampling.locations = {settings.locations}: it would restore the samples"
     if config.loss.train_labels == "lr":
         yield "loss.train_labels", f"hr with downsampling.locations = {settings.locations}: its scores are those of HR"
     for name in ("height", "width", "crop_height", "crop_width"):

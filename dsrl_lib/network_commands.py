@@ -134,13 +134,13 @@ def export(
         format: Of the file.
         normalised: The file takes normalised float32 images; else uint8 RGB, and normalises them itself.
     """
-    from dsrl_lib.deploy.export import OPSET, SHAPES, SMALLEST, export
+    from dsrl_lib.deploy.export import OPSET, export
 
     model, config = _open(weights, host)
     made = export(model, config, out, format, normalised)
-    shapes = " and ".join("x".join(map(str, size)) for size in SHAPES)
+    shapes = " and ".join("x".join(map(str, size)) for size in made.shapes)
     print(f"{out}: {format}{f', opset {OPSET}' if format == 'onnx' else ''}, {made.megabytes:.2f} MB\n"
-          f"{made.inputs}, sides from {SMALLEST} pixels\n"
+          f"{made.inputs}\n"
           f"logits: (B, K, rH, rW) float32; up to {made.difference:.1e} of the largest one from PyTorch's, "
           f"at {shapes}")  # fmt: skip
 

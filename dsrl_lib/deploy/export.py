@@ -7,6 +7,7 @@ It is compared with the network before it appears.
 import copy
 import json
 import logging
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from dsrl_lib import runs
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import MEAN, STD, normalise
+from dsrl_lib.evaluation.locations import needs_split
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.models.sizes import SMALLEST
 from dsrl_lib.paths import check_file
 
 Format = Literal["onnx", "torchscript", "pt2"]
@@ -30,10 +33,8 @@ OPSET = 18
 INPUT, OUTPUT = "images", "logits"
 TOLERANCE = 1e-3
 """Largest difference of the logits, as a share of the largest one: other runtimes add up in another order."""
-SMALLEST = 32
-"""Smallest height and width that a file takes, in pixels."""
 SHAPES = ((2, 3, 128, 192), (1, 3, 75, 101))
-"""Shapes of the images at which a file is compared with the network; it is recorded at the first."""
+"""Shapes of the host's input at which a file is compared with the network; it is recorded at the first."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class Exported:
 
     inputs: str
     """What the file takes."""
+    shapes: tuple[tuple[int, ...], ...]
+    """Shapes of the images at which it was compared with the network."""
     difference: float
-    """Largest difference of its logits to the network's over SHAPES, as a share of the largest one."""
+    """Largest difference of its logits to the network's there, as a share of the largest one."""
     megabytes: float
 
 
@@ -70,14 +73,17 @@ def export(network: DSRL, config: Config, target: Path, format: Format, normalis
         raise ValueError(f"format = {format!r}; allowed: {', '.join(SUFFIXES)}")
     if target.suffix != SUFFIXES[format]:
         raise ValueError(f"{target}: a file of format {format} ends in {SUFFIXES[format]}")
-    if network.downsampling is not None:
+    if needs_split(config):
+        setting = "swapped" if config.downsampling.swapped else "locations"
         raise ValueError(
-            f"downsampling.locations = {config.downsampling.locations} cannot be exported: a loop finds the cell of "
-            "the sampling grid in which each pixel lies, and these formats have no operation for it; allowed: none"
+            f"downsampling.{setting} = {getattr(config.downsampling, setting)} cannot be exported: such locations come "
+            "from the labels of a frame or from another frame, and a file sees images alone; allowed: none, uniform, "
+            "mean, predicted, not swapped"
         )
     check_file(target, "out")
     wrapped = ForExport(copy.deepcopy(network).cpu().float(), normalised)
-    inputs = [_images(shape, normalised) for shape in SHAPES]
+    shapes = tuple((*shape[:2], *(_side(network, length) for length in shape[2:])) for shape in SHAPES)
+    inputs = [_images(shape, normalised) for shape in shapes]
     found: list[float] = []
 
     def write(temporary: Path) -> None:
@@ -95,7 +101,13 @@ def export(network: DSRL, config: Config, target: Path, format: Format, normalis
 
     runs.write_atomically(target, write)
     kind = "float32 images, normalised" if normalised else "uint8 RGB images"
-    return Exported(f"{INPUT}: {kind}, (B, 3, H, W)", max(found), target.stat().st_size / 1e6)
+    takes = f"{INPUT}: {kind}, (B, 3, H, W), sides from {_side(network, SMALLEST)} pixels"
+    return Exported(takes, shapes, max(found), target.stat().st_size / 1e6)
+
+
+def _side(network: DSRL, length: int) -> int:
+    """The side of an image of which the host sees at least `length` pixels."""
+    return length if network.downsampling is None else math.ceil(length / network.downsampling.scale)
 
 
 def _images(shape: tuple[int, ...], normalised: bool) -> Tensor:
@@ -115,16 +127,16 @@ def _metadata(config: Config, normalised: bool) -> dict[str, str]:
 Run = Callable[[Tensor], Tensor]
 
 
-def _open_sizes() -> tuple[dict[int, torch.export.Dim]]:
-    Dim = torch.export.Dim
-    return ({0: Dim("batch", min=1), 2: Dim("height", min=SMALLEST), 3: Dim("width", min=SMALLEST)},)
+def _open_sizes(wrapped: ForExport) -> tuple[dict[int, torch.export.Dim]]:
+    Dim, smallest = torch.export.Dim, _side(wrapped.network, SMALLEST)
+    return ({0: Dim("batch", min=1), 2: Dim("height", min=smallest), 3: Dim("width", min=smallest)},)
 
 
 def _program(wrapped: ForExport, images: Tensor) -> torch.export.ExportedProgram:
     # Otherwise a map of one pixel at the size of recording, such as a coarse pyramid's, would hold for all sizes.
     with torch.fx.experimental._config.patch(backed_size_oblivious=True):
         return torch.export.export(
-            wrapped, (images,), dynamic_shapes=_open_sizes(), prefer_deferred_runtime_asserts_over_guards=True
+            wrapped, (images,), dynamic_shapes=_open_sizes(wrapped), prefer_deferred_runtime_asserts_over_guards=True
         )
 
 
@@ -134,7 +146,7 @@ def _onnx(wrapped: ForExport, images: Tensor, path: Path, metadata: dict[str, st
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it tells what it did not optimise
     program = torch.onnx.export(
         _program(wrapped, images),
-        dynamic_shapes=_open_sizes(),  # for the names
+        dynamic_shapes=_open_sizes(wrapped),  # for the names
         input_names=[INPUT],
         output_names=[OUTPUT],
         opset_version=OPSET,

@@ -88,8 +88,8 @@ class DSRL(nn.Module):
 
         Returns a dictionary with `logits`, (B, K, 2H, 2W) with an SSSR head and (B, K, H, W) without; `image`,
         (B, 3, 2H, 2W) in normalised units, with SISR; `seg_map` and `sr_map`, (B, C, h, w) each, with FA; `aux`
-        where the host has an auxiliary head. A network that samples x returns `logits` and `aux` at the size of x; in
-        a training step of its auxiliary network alone, it returns `locations` alone, (B, n, m, 2).
+        where the host has an auxiliary head. A network that samples x returns `logits`, `image` and `aux` at the size
+        of x; in a training step of its auxiliary network alone, it returns `locations` alone, (B, n, m, 2).
         """
         if self.downsampling is not None:
             return self._sampled(x, locations)
@@ -99,8 +99,10 @@ class DSRL(nn.Module):
         if self.downsampling.alone:
             return {"locations": self.downsampling.predicted(frame)}
         x, locations = self.downsampling(frame, locations)  # (B, 3, h, w), (B, n, m, 2)
-        scores = self._outputs(x)
-        return {name: self.downsampling.back(scores[name], locations, frame) for name in scores}  # (B, K, H, W)
+        out = self._outputs(x)
+        # FA compares two maps of the same samples; all else is compared with what is known of the frame.
+        there = {name for name in out if name not in ("seg_map", "sr_map")}
+        return out | {name: self.downsampling.back(out[name], locations, frame) for name in there}  # (B, C, H, W)
 
     def _outputs(self, x: Tensor) -> dict[str, Tensor]:
         features = self.host.features(x)

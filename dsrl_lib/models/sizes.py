@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+SMALLEST = 32
+"""Smallest height and width of a host's input in a file, in pixels."""
+
 
 def exporting() -> bool:
     """Whether a forward pass is being recorded for a file."""
@@ -24,6 +27,24 @@ def at_least(length: int, smallest: int) -> int:
     if isinstance(length, Tensor):  # TorchScript counts in tensors
         return length.clamp(min=smallest)
     return torch.sym_max(length, smallest)
+
+
+def scaled(length: int, scale: float) -> int:
+    """max(2, round(length * scale)), as something that is recorded."""
+    if not exporting():
+        return max(2, round(length * scale))
+    side = length if isinstance(length, Tensor) else torch.arange(length)[-1] + 1
+    side = (side.double() * scale).round().long().clamp_min(2)
+    if isinstance(length, Tensor):
+        return side
+    side = side.item()  # one unknown instead of a formula of quotients, which takes minutes to reason about
+    torch._check(side >= SMALLEST)
+    return side
+
+
+def last_places(size: tuple[int, int], device: torch.device) -> Tensor:
+    """(H - 1, W - 1), (2,) int64, as something that is recorded; `torch.tensor` makes a constant."""
+    return torch.stack([torch.arange(side, device=device)[-1] for side in size])
 
 
 def fit(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -43,7 +43,7 @@ def gradient_norms(
     config = override(config, "optim.precision", "fp32")
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}  # training mode changes statistics
     with torch.enable_grad(), _random_state_kept(network), training_mode(network, config):
-        terms = loss_terms(lambda x: functional_call(network, buffers, (x,)), dict(batch), config, class_weights)
+        terms = loss_terms(lambda *x: functional_call(network, buffers, x), dict(batch), config, class_weights)
         return encoder_norms(terms, network.host.parameters())
 
 

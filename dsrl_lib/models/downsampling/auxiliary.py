@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrl_lib.models.downsampling.locations import uniform_locations
+from dsrl_lib.models.sizes import exporting
 
 STRIDE = 8
 """Side of the image that the network sees over side of its grid."""
@@ -49,7 +50,7 @@ class LocationNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """image: (B, 3, H, W), normalised, of any size. Returns locations (B, n, m, 2); apply `unfolded` before use."""
-        if tuple(image.shape[2:]) != self.input_size:
+        if exporting() or tuple(image.shape[2:]) != self.input_size:
             image = F.interpolate(image, self.input_size, mode="bilinear", align_corners=False, antialias=True)
         x = self.stem(image)  # (B, 64, n, m)
         for block in self.context:

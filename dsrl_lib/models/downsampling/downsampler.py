@@ -1,4 +1,4 @@
-"""The part of a network that samples the frame for the host and brings its scores back to all pixels."""
+"""The part of a network that samples the frame for the host and brings its maps back to all pixels."""
 
 import torch
 from torch import Tensor, nn
@@ -9,13 +9,14 @@ from dsrl_lib.models.downsampling.auxiliary import LocationNetwork
 from dsrl_lib.models.downsampling.inverse import interpolate_back
 from dsrl_lib.models.downsampling.locations import unfolded, uniform_locations
 from dsrl_lib.models.downsampling.sampler import sample
+from dsrl_lib.models.sizes import scaled
 
 GIVEN = ("oracle", "jitter")
 """Locations that come from true labels: whoever calls the network has to give them."""
 
 
 class Downsampler(nn.Module):
-    """Frames (B, 3, H, W) -> samples (B, 3, h, w), and scores of the samples -> scores of the frame.
+    """Frames (B, 3, H, W) -> samples (B, 3, h, w), and maps of the samples -> maps of the frame.
 
     settings: where the samples lie. scale: h / H = w / W, of any frame.
     """
@@ -45,7 +46,7 @@ class Downsampler(nn.Module):
 
     def size(self, frame: Tensor) -> tuple[int, int]:
         """(h, w) of the samples of a frame (B, 3, H, W)."""
-        return tuple(max(2, round(side * self.scale)) for side in frame.shape[2:])
+        return tuple(scaled(side, self.scale) for side in frame.shape[2:])
 
     def forward(self, frame: Tensor, locations: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The samples, (B, 3, h, w), and where they lie, (B, n, m, 2).
@@ -55,7 +56,7 @@ class Downsampler(nn.Module):
         """
         if locations is None:
             locations = self._own(frame)
-        locations = locations.detach().expand(len(frame), -1, -1, -1)
+        locations = locations.detach().expand(frame.shape[0], -1, -1, -1)
         if self.settings.swapped and self.training:
             locations = locations.roll(1, 0)  # those of another sample of the batch
         with torch.autocast(frame.device.type, enabled=False):
@@ -63,7 +64,7 @@ class Downsampler(nn.Module):
         return samples.contiguous(memory_format=torch.channels_last), locations  # (B, 3, h, w), (B, n, m, 2)
 
     def back(self, scores: Tensor, locations: Tensor, frame: Tensor) -> Tensor:
-        """Scores of the samples at any size, (B, K, a, b) -> (B, K, H, W), float32."""
+        """A map of the samples at any size, (B, C, a, b) -> (B, C, H, W), float32."""
         with torch.autocast(scores.device.type, enabled=False):
             return interpolate_back(scores, locations, tuple(frame.shape[2:]), sampled=self.size(frame))
 

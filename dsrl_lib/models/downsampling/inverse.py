@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsrl_lib.models.downsampling.locations import resize_locations
+from dsrl_lib.models.sizes import exporting, last_places
 
 
 def interpolate_back(
@@ -36,7 +37,7 @@ def interpolate_back(
     scores = scores if scores.dtype == torch.float64 else scores.float()
     index = grid_coordinates(resize_locations(locations.detach(), sampled), size)  # (B, H, W, 2)
     # Sample i of h has its centre at (2 i + 1) / h - 1 in the coordinates of align_corners=False.
-    at = (2 * index + 1) / index.new_tensor(sampled) - 1
+    at = (2 * index + 1) / (last_places(sampled, index.device) + 1) - 1
     return F.grid_sample(scores, at.flip(-1).to(scores.dtype), padding_mode="border", align_corners=False)
 
 
@@ -49,8 +50,10 @@ def grid_coordinates(locations: Tensor, size: tuple[int, int]) -> Tensor:
 
     Raises ValueError if a pixel lies in no cell.
     """
-    if min(size) < 2:
+    if any(side < 2 for side in size):
         raise ValueError(f"grid_coordinates: size={tuple(size)!r}; allowed: (H, W), at least 2 each")
+    if exporting():  # a file holds no loop over images, and does not judge what it is given
+        return pairs_of_cells_and_pixels(*_in_pixels(locations, size))
     # One image at a time: the memory is that of a few maps of the frame, whatever the batch.
     return torch.stack([_coordinates(grid, size) for grid in locations])
 
@@ -59,15 +62,20 @@ def _coordinates(locations: Tensor, size: tuple[int, int]) -> Tensor:
     """`grid_coordinates` of one grid (n, m, 2)."""
     if not locations.isfinite().all():
         raise ValueError("interpolate_back: locations are not finite; allowed: row and column in [0, 1]")
-    precise, tolerance = (torch.float32, 1e-4) if locations.device.type == "mps" else (torch.float64, 1e-6)
-    nodes = locations.to(precise) * (torch.tensor(size, device=locations.device) - 1)  # (n, m, 2) in pixels
-    index = _implementation(nodes)(nodes, size, tolerance)  # (H, W, 2)
+    nodes, *others = _in_pixels(locations[None], size)
+    index = _implementation(nodes)(nodes, *others)[0]  # (H, W, 2)
     if missing := int(index.isnan().any(-1).sum()):
         raise ValueError(
             f"interpolate_back: {missing} pixels of a frame {tuple(size)} lie in no cell of the sampling grid; "
             "allowed: locations that cover the frame, see `unfolded`"
         )
     return index
+
+
+def _in_pixels(locations: Tensor, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int], float]:
+    """Locations in pixels, with what else finds the cells: the size of the frame, and a tolerance."""
+    precise, tolerance = (torch.float32, 1e-4) if locations.device.type == "mps" else (torch.float64, 1e-6)
+    return locations.to(precise) * last_places(size, locations.device), size, tolerance
 
 
 def _implementation(nodes: Tensor) -> Callable[[Tensor, tuple[int, int], float], Tensor]:
@@ -80,35 +88,37 @@ def _implementation(nodes: Tensor) -> Callable[[Tensor, tuple[int, int], float],
 
 
 def pairs_of_cells_and_pixels(nodes: Tensor, size: tuple[int, int], tolerance: float) -> Tensor:
-    """(H, W, 2), NaN where a pixel lies in no cell: tries every cell with every pixel of its bounding box, all at once.
+    """(B, H, W, 2), NaN where a pixel lies in no cell: tries every cell with every pixel of its bounding box, at once.
 
-    nodes: (n, m, 2) in pixels. tolerance: in pixels and in cells, for pixels on an edge.
+    Plain operations alone, which an exporter can follow.
+
+    nodes: (B, n, m, 2) in pixels. tolerance: in pixels and in cells, for pixels on an edge.
     """
-    corners = torch.stack((nodes[:-1, :-1], nodes[1:, :-1], nodes[:-1, 1:], nodes[1:, 1:]))  # (4, n - 1, m - 1, 2)
-    corners = corners.flatten(1, 2).permute(2, 0, 1)  # (2, 4, cells)
-    last = torch.tensor(size, device=nodes.device)[:, None] - 1
-    low = (corners.amin(1) - tolerance).ceil().long().clamp_min(0)  # (2, cells)
+    (H, W), (batch, n, m) = size, nodes.shape[:3]
+    corners = torch.stack((nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]))
+    corners = corners.flatten(1, 3).permute(2, 0, 1)  # (2, 4, cells)
+    last = last_places(size, nodes.device)[:, None]
+    low = torch.minimum((corners.amin(1) - tolerance).ceil().long().clamp_min(0), last)  # (2, cells)
     high = torch.minimum((corners.amax(1) + tolerance).floor().long(), last)
-    extent = (high - low + 1).clamp_min(0)
-    count = extent.prod(0)  # pixels of the bounding box
+    extent = (high - low + 1).clamp_min(1)  # a pixel for every cell: it does not matter if it lies elsewhere
+    count = extent[0] * extent[1]  # pixels of the bounding box
 
-    cell = torch.arange(len(count), device=nodes.device).repeat_interleave(count)  # (pairs,)
-    place = torch.arange(len(cell), device=nodes.device) - (count.cumsum(0) - count)[cell]
-    width = extent[1, cell]
+    pair = torch.arange(count.sum(), device=nodes.device)
+    before = count.cumsum(0) - count  # pairs of earlier cells
+    cell = torch.zeros_like(pair).scatter_add(0, before, torch.ones_like(before)).cumsum(0) - 1  # (pairs,)
+    place, width = pair - before[cell], extent[1, cell]
     row, column = low[0, cell] + place // width, low[1, cell] + place % width
     inner = _invert(corners.index_select(2, cell), row.to(nodes), column.to(nodes))  # (pairs, 2)
     inside = ((inner >= -tolerance) & (inner <= 1 + tolerance)).all(1)  # NaN is outside
 
     # A pixel on an edge has several cells that agree. The last one is taken: a repeated call gives the same bits.
-    pair = torch.where(inside, torch.arange(len(cell), device=nodes.device), -1)
-    chosen = torch.full((size[0] * size[1],), -1, device=nodes.device)
-    chosen.scatter_reduce_(0, row * size[1] + column, pair, "amax")
-    cells_per_row = nodes.shape[1] - 1
-    origin = torch.stack((cell // cells_per_row, cell % cells_per_row), 1)  # (pairs, 2)
-    found = chosen >= 0
-    index = nodes.new_full((size[0] * size[1], 2), torch.nan)
-    index[found] = (origin + inner.clamp(0, 1))[chosen[found]]
-    return index.view(*size, 2)
+    axes = (torch.arange(length, device=nodes.device) for length in (batch, n - 1, m - 1))
+    origin = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, 2)[cell]  # (pairs, 3): image, row, column
+    chosen = torch.full((batch * H * W,), -1, device=nodes.device)
+    at = (origin[:, 0] * H + row) * W + column
+    chosen = chosen.scatter_reduce(0, at, torch.where(inside, pair, -1), "amax")
+    nowhere = nodes.new_full((1, 2), torch.nan)  # the last one, which is number -1
+    return torch.cat((origin[:, 1:] + inner.clamp(0, 1), nowhere))[chosen].view(batch, H, W, 2)
 
 
 def _invert(corners: Tensor, row: Tensor, column: Tensor) -> Tensor:

@@ -14,9 +14,10 @@ from torch import Tensor
 
 
 def loop_over_cells(nodes: Tensor, size: tuple[int, int], tolerance: float) -> Tensor:
-    """(H, W, 2) float64, NaN where a pixel lies in no cell. nodes: (n, m, 2) in pixels, float64 on the CPU."""
-    index = torch.full((*size, 2), math.nan, dtype=torch.float64)
-    _fill(nodes.contiguous().numpy(), index.numpy(), tolerance)
+    """(B, H, W, 2) float64, NaN where a pixel lies in no cell. nodes: (B, n, m, 2) in pixels, float64 on the CPU."""
+    index = torch.full((len(nodes), *size, 2), math.nan, dtype=torch.float64)
+    for grid, image in zip(nodes.contiguous().numpy(), index.numpy(), strict=True):
+        _fill(grid, image, tolerance)
     return index
 
 

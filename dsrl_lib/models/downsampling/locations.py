@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dsrl_lib.models.sizes import exporting
+
 SMALLEST = 1e-4
 """A cell with a corner of less than this share of a uniform cell's area counts as folded: it has no stable inverse."""
 
@@ -28,16 +30,25 @@ def uniform_locations(size: tuple[int, int], dtype: torch.dtype = torch.float32)
 def resize_locations(locations: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear interpolation of locations (B, n, m, 2) -> (B, *size, 2) that keeps the corners.
 
-    In float64, or as they are if they have that size.
-
-    In float32 the border of the grid would miss the border of the frame by some 1e-5 pixels, and pixels there have no
-    cell. (Devices of Apple have no float64.)
+    In float64, or as they are if they have that size. In float32 the border of the grid would miss the border of the
+    frame by some 1e-5 pixels, and pixels there have no cell. (Devices of Apple have no float64.)
     """
-    if tuple(locations.shape[1:3]) == tuple(size):
+    if not exporting() and tuple(locations.shape[1:3]) == tuple(size):
         return locations
     precise = torch.float32 if locations.device.type == "mps" else torch.float64
     planes = locations.movedim(-1, 1).to(precise)  # (B, 2, n, m)
+    if exporting():  # other programs interpolate float32 alone
+        rows, columns = (_between_corners(planes, axis, size[axis]) for axis in (0, 1))
+        return (rows @ planes @ columns.mT).movedim(1, -1)
     return F.interpolate(planes, tuple(size), mode="bilinear", align_corners=True).movedim(1, -1)
+
+
+def _between_corners(planes: Tensor, axis: int, length: int) -> Tensor:
+    """Weights of the nodes along an axis of planes (B, 2, n, m) at places from corner to corner, (length, n)."""
+    node = torch.arange(planes.shape[2 + axis], device=planes.device)
+    place = torch.arange(length, device=planes.device)
+    at = (place * node[-1]).to(planes.dtype) / place[-1]
+    return (1 - (at[:, None] - node).abs()).clamp_min(0)
 
 
 def solve_locations(targets: Tensor, lam: float) -> Tensor:

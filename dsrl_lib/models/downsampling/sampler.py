@@ -6,6 +6,7 @@ from torch import Tensor
 
 from dsrl_lib.models.downsampling.inverse import grid_coordinates
 from dsrl_lib.models.downsampling.locations import resize_locations
+from dsrl_lib.models.sizes import last_places
 
 FILTERS = ("footprint", "bilinear", "nearest")
 
@@ -60,7 +61,7 @@ def _footprints(image: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     """Sum of the image over the footprint of each sample, (B, C, h, w), and the pixels in it, (B, 1, h, w)."""
     (B, C, H, W), (h, w) = image.shape, grid.shape[1:3]
     index = grid_coordinates(grid, (H, W)).flatten(1, 2)  # (B, HW, 2)
-    low = torch.minimum(index.floor(), index.new_tensor((h - 2, w - 2)))
+    low = torch.minimum(index.floor(), last_places((h, w), index.device) - 1.0)
     share = (index - low).to(image.dtype)
     low = low.long()
     pixels = torch.cat((image, torch.ones_like(image[:, :1])), 1).flatten(2)  # (B, C + 1, HW)

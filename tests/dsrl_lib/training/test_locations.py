@@ -10,9 +10,11 @@ from tiny_runs import TINY
 
 from dsrl_lib import network, runs
 from dsrl_lib.data.dataset import TrainingSet
+from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import load_split
 from dsrl_lib.models.downsampling.from_labels import mean_locations, solved_locations
 from dsrl_lib.training.batches import batch_keys, batches
+from dsrl_lib.training.gradient_shares import gradient_norms
 from dsrl_lib.training.loop import train_step
 from dsrl_lib.training.schedule import epochs_before
 from dsrl_lib.training.state import RunState
@@ -73,6 +75,23 @@ def test_locations_of_a_sample_depend_on_seed_epoch_and_index_alone(arm):
     key = batch_keys(config, 0, len(plain), 0)[3]
     solved = solved_locations(plain[key]["labels"], config.downsampling)
     assert torch.equal(one["locations"][3], solved) is (arm != "uniform_jitter")
+
+
+@pytest.mark.parametrize("arm", ["uniform_point", "adaptive_oracle"])
+def test_dsrl_trains_on_top_of_it(arm):
+    """The restored image is that of the frame, so its loss needs no other target; every part moves."""
+    config = tiny(arm, "model.sssr=true", "model.sisr=true", "model.fa=true")
+    state, batch = RunState(config, load_split("streets", "train"), CPU), first_batch(config)
+    images = normalise(batch["input"])
+    outputs = state.network(images, *([batch["locations"]] if "locations" in batch else []))
+    assert outputs["image"].shape == images.shape and outputs["logits"].shape[2:] == images.shape[2:]
+    assert outputs["seg_map"].shape[2] == images.shape[2] // 4  # of the samples, at stride 2
+    norms = gradient_norms(state.network, batch, config)
+    assert norms.keys() == {"ce", "mse", "fa"} and all(norm > 0 for norm in norms.values())
+    before = {name: p.detach().clone() for name, p in state.network.named_parameters() if p.requires_grad}
+    terms, _ = train_step(state, batch)
+    assert set(terms) == {"ce", "mse", "fa", "loss"}
+    assert not [name for name, p in state.network.named_parameters() if name in before and torch.equal(p, before[name])]
 
 
 @pytest.mark.parametrize("arm", ["uniform_point", "adaptive_oracle", "adaptive_mean", "uniform_jitter"])

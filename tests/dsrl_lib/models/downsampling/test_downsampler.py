@@ -10,7 +10,6 @@ from PIL import Image
 
 from dsrl_lib import network
 from dsrl_lib.config import Config, Data, Downsampling, Model, Optim
-from dsrl_lib.deploy.export import export
 from dsrl_lib.deploy.predict import predict
 from dsrl_lib.deploy.prune import prune
 from dsrl_lib.deploy.speed import speed
@@ -181,8 +180,9 @@ def test_costs_count_the_auxiliary_network_and_the_host_on_samples(locations):
     assert len(speed(model.eval(), config, [FRAME], batch=1, seconds=0.01)) == 1
 
 
-def test_it_is_saved_pruned_and_predicts_but_is_not_exported(tmp_path):
-    config = settings("predicted")
+@pytest.mark.parametrize("parts", [{}, {"sssr": True, "sisr": True, "fa": True}])
+def test_it_is_saved_pruned_and_predicts(tmp_path, parts):
+    config = replace(settings("predicted"), model=Model(**parts))
     model = network.build(config).eval()
     with torch.no_grad():
         model.downsampling.auxiliary.mean[3, 4] += 0.03
@@ -192,11 +192,11 @@ def test_it_is_saved_pruned_and_predicts_but_is_not_exported(tmp_path):
     frame = torch.randn(1, 3, *FRAME)
     with torch.inference_mode():
         assert torch.equal(model(frame)["logits"], again.eval()(frame)["logits"])
-    with pytest.raises(ValueError, match="cannot be exported: a loop"):
-        export(model, config, tmp_path / "c.onnx", "onnx")
+    assert (again.sisr, again.ftm) == (None, None)
     oracle = settings("oracle")
     Image.fromarray(Memory().images[0]).save(tmp_path / "p.png")
     assert predict(model, config, [str(tmp_path / "p.png")], tmp_path / "out", progress=False).written == 1
+    assert (tmp_path / "out" / "sr" / "p.png").exists() is bool(parts)
     with pytest.raises(ValueError, match="allowed: dataset:split"):
         predict(network.build(oracle), oracle, [str(tmp_path / "p.png")], tmp_path / "other", progress=False)
 
@@ -206,7 +206,6 @@ def test_it_is_saved_pruned_and_predicts_but_is_not_exported(tmp_path):
     ({"downsampling": Downsampling("oracle", stage="locations")}, "downsampling.stage"),
     ({"downsampling": Downsampling("predicted")}, "downsampling.locations = 'predicted'; allowed: predicted in a run"),
     ({"downsampling": Downsampling("uniform", swapped=True)}, "downsampling.swapped = True; allowed: false"),
-    ({"downsampling": Downsampling("uniform"), "model": Model(sssr=True, sisr=True)}, "model.sisr = True"),
     ({"downsampling": Downsampling("mean"), "model": Model(input_scale=0.01)}, "two samples or more"),
 ])  # fmt: skip
 def test_settings_that_do_not_fit_are_refused(wrong, message):

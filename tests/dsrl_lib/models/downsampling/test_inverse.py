@@ -66,12 +66,12 @@ def test_both_ways_to_find_the_cells_invert_the_map(find, grid):
     size = (19, 26)
     for locations in (*unfolded(random(2, *grid, 2, seed=1)), solve_locations(random(*grid, 2), 0.0)):
         nodes = locations * (torch.tensor(size) - 1)
-        index = find(nodes, size, 1e-6)  # (H, W, 2)
+        index = find(nodes[None], size, 1e-6)[0]  # (H, W, 2)
         at = (2 * index / (torch.tensor(grid) - 1) - 1).flip(-1)[None]
         there = F.grid_sample(nodes.movedim(-1, 0)[None], at, align_corners=True)[0].movedim(0, -1)
         pixels = torch.stack(torch.meshgrid(*map(torch.arange, size), indexing="ij"), -1)
         assert torch.allclose(there, pixels.double(), atol=1e-4)
-    outside = find(nodes / 2, size, 1e-6).isnan()
+    outside = find(nodes[None] / 2, size, 1e-6)[0].isnan()
     assert outside[-1].all() and outside[:, -1].all() and not outside[0, 0].any()
 
 
