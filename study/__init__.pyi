@@ -89,6 +89,7 @@ from .report.variants import flattening_table as flattening_table
 from .report.variants import variant_table as variant_table
 from .report.where import extreme_frames as extreme_frames
 from .report.where import frame_differences as frame_differences
+from .report.where import object_gain_chart as object_gain_chart
 from .report.where import object_recall_chart as object_recall_chart
 from .report.where import places as places
 from .report.where import reconstruction_chart as reconstruction_chart

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from scipy.optimize import isotonic_regression
 
 from dsrl_lib.losses.terms import TERMS
 from study.figures.style import INK, chart, colour, styled
@@ -111,32 +113,46 @@ def class_heat(values: pd.DataFrame) -> Figure:
 
 @styled
 def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, unit: float = 1.0) -> Figure:
-    """Test mIoU against cost; small points are seeds, and each arm's name stands at its mean.
+    """Test mIoU against cost; small points are seeds, and each arm's name stands beside its mean.
 
-    table: one row per run (`results.table`). x: a cost column, shown divided by `unit` (1e9 for GMACs).
+    table: one row per run (`results.table`); arms of another host than the first are named with it. x: a cost column,
+    shown divided by `unit` (1e9 for GMACs).
     """
-    figure = chart(6.8, 4.2)
+    figure = chart(7.6, 4.6)
     axes = figure.subplots()
-    means = []
-    several = table["host"].nunique() > 1
+    means: list[tuple[float, float, str]] = []  # (cost, mIoU, name)
+    first = table["host"].iloc[0]
     for (host, arm), runs in table.groupby(["host", "arm"], sort=False):
         at, mean = runs[x].median() / unit, runs["test_miou"].mean()
         axes.plot(runs[x] / unit, runs["test_miou"], ".", color=colour(arm), markersize=4, alpha=0.6)
         axes.plot(at, mean, "o", color=colour(arm), markersize=8, markeredgecolor="white")
-        means.append((mean, at, f"{arm}, {host}" if several else arm))
+        means.append((at, mean, arm if host == first else f"{arm}, {host}"))
     axes.set(xscale="log", xlabel=xlabel, ylabel="test mIoU (points)")
-    axes.margins(x=0.12)
+    axes.margins(x=0.18, y=0.08)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    # Of names at almost the same place, the lower one stands below its point.
-    means.sort()
-    span = max(means[-1][0] - means[0][0], 1e-9)
-    for place, (mean, at, arm) in enumerate(means):
-        above = [there for score, there, _ in means[place + 1 :] if score - mean < span / 15]
-        crowded = any(abs(there / at - 1) < 0.2 for there in above)
-        axes.annotate(arm, (at, mean), xytext=(7, -11 if crowded else 5), textcoords="offset points", fontsize=8.5)
+    _name(axes, sorted(means))
     return figure
+
+
+def _name(axes: Axes, means: Sequence[tuple[float, float, str]]) -> None:
+    """Names of points (x, y, name), by x: in a column to the right of those at almost the same x, none on another."""
+    low, high = axes.get_ylim()
+    line = (high - low) / 24  # of text
+    columns: list[list[tuple[float, float, str]]] = []
+    for point in means:
+        near = columns and point[0] / columns[-1][0][0] < 1.2
+        columns[-1].append(point) if near else columns.append([point])
+    for column in columns:
+        column.sort(key=lambda point: point[1])
+        steps = line * np.arange(len(column))
+        # The nearest heights to those of the points that are a line of text apart.
+        heights = isotonic_regression(np.array([y for _, y, _ in column]) - steps).x + steps
+        right = 1.03 * max(x for x, _, _ in column)
+        for (x, y, name), height in zip(column, heights, strict=True):
+            axes.annotate(name, (x, y), (right, height), fontsize=8, va="center",
+                          arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6})  # fmt: skip
 
 
 @styled
@@ -182,14 +198,22 @@ def trimap(curves: Mapping[str, Difference], px: Sequence[int], ylabel: str = "m
 
 
 @styled
-def recall_by_size(values: Mapping[str, Sequence[float]], bounds: Sequence[int]) -> Figure:
-    """Recall of objects by size. values: arm -> (bins,) in percent; bounds: upper bounds in pixels."""
+def recall_by_size(
+    values: Mapping[str, np.ndarray | Sequence[float]], bounds: Sequence[int], ylabel: str = "pixels found (percent)"
+) -> Figure:
+    """Recall of objects by size. bounds: upper bounds in pixels.
+
+    values: arm -> (bins,) in percent, or (seeds, bins), whose mean is a line and each seed a small point.
+    """
     figure = chart(6.2, 3.4)
     axes = figure.subplots()
     labels = [f"≤ {bound}" for bound in bounds] + [f"> {bounds[-1]}"]
     for arm, recall in values.items():
-        axes.plot(labels, recall, color=colour(arm), marker="o", markersize=4, label=arm)
-    axes.set(xlabel="size of the object (pixels)", ylabel="pixels found (percent)")
+        seeds = np.atleast_2d(recall)
+        axes.plot(labels, seeds.mean(0), color=colour(arm), marker="o", markersize=4, label=arm)
+        if len(seeds) > 1:
+            axes.plot(labels, seeds.T, ".", color=colour(arm), markersize=4, alpha=0.5)
+    axes.set(xlabel="size of the object (pixels)", ylabel=ylabel)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 

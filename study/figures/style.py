@@ -67,6 +67,15 @@ ARM_COLOURS = {
     "relaxed_off": "#0072B2",
     "relaxed_moved": "#7f7f7f",
     "border_void": "#009E73",
+    "dsrl_res": "#FC8D59",
+    "uniform_point": "#C49C94",
+    "uniform_macs": "#9E9AC8",
+    "adaptive_oracle": "#1B9E77",
+    "adaptive_oracle_fine": "#00441B",
+    "adaptive": "#4D004B",
+    "adaptive_mean": "#8C96C6",
+    "adaptive_swap": "#E7298A",
+    "uniform_jitter": "#A6761D",
 }
 
 

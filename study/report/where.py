@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -48,11 +49,27 @@ def ring_chart(study: Study, pairs: Mapping[str, Pair]) -> Figure | Note:
 
 def object_recall_chart(study: Study, bounds: Sequence[int]) -> Figure | Note:
     """Share of the pixels of each object that were found, by its size. bounds: the sizes that part the bins, in px."""
-    recall = {}
-    for arm in [arm for arm in _run(study) if arm != UPPER_BOUND]:
-        found = sum(run.counts("test").object_recall.sum(0) for run in study.select(arm))  # (size bins, 2)
-        recall[arm] = 100 * found[:, 0] / found[:, 1].clip(1)
+    arms = [arm for arm in _run(study) if arm != UPPER_BOUND]
+    recall = {arm: np.mean(list(_object_recall(study, arm).values()), 0) for arm in arms}
     return plots.recall_by_size(recall, bounds) if recall else Note("No runs.")
+
+
+def object_gain_chart(study: Study, bounds: Sequence[int], baseline: str, arms: Sequence[str]) -> Figure | Note:
+    """The same as differences to a baseline, paired by seed; each seed a point, since recall has no count by frame."""
+    base, gains = _object_recall(study, baseline), {}
+    for arm in arms:
+        own = _object_recall(study, arm)
+        if shared := sorted(own.keys() & base.keys()):
+            gains[arm] = np.stack([own[seed] - base[seed] for seed in shared])  # (seeds, size bins)
+    if not gains:
+        return Note(f"**Not run:** an arm beside {baseline}.")
+    return plots.recall_by_size(gains, bounds, f"pixels found, difference to {baseline} (points)")
+
+
+def _object_recall(study: Study, arm: str) -> dict[int, np.ndarray]:
+    """By seed, percent of the pixels of objects that were found, (size bins,), over all classes."""
+    found = {run.seed: run.counts("test").object_recall.sum(0) for run in study.select(arm)}  # (size bins, 2)
+    return {seed: 100 * each[:, 0] / each[:, 1].clip(1) for seed, each in found.items()}
 
 
 def reconstruction_chart(study: Study) -> Figure | Note:

@@ -1,0 +1,40 @@
+"""Charts that compare systems: names that can be read, and gains by the size of objects, worked out by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from study.figures import plots
+from study.report.where import object_gain_chart
+
+
+def test_names_at_one_cost_stand_a_line_apart_and_keep_their_order():
+    arms = ["lr", "bilinear", "relaxed", "adaptive", "hr"]
+    rows = [("espnetv2", arm, 90 + place, 56 + 0.01 * place) for place, arm in enumerate(arms[:4])]
+    rows += [("espnetv2", "hr", 363, 64.0), ("ddrnet", "lr", 370, 64.01)]
+    table = pd.DataFrame(rows, columns=["host", "arm", "macs_pruned", "test_miou"])
+    axes = plots.accuracy_cost(table, "macs_pruned", "MACs").axes[0]
+    places = {text.get_text(): text.get_position() for text in axes.texts}
+    assert places.keys() == {*arms, "lr, ddrnet"}
+    line = np.diff(axes.get_ylim()).item() / 24
+    for column in (arms[:4], ["hr", "lr, ddrnet"]):
+        heights = [places[name][1] for name in column]
+        assert (np.diff(heights) > 0.99 * line).all() and len({places[name][0] for name in column}) == 1
+    assert places["hr"][0] > 363 > places["adaptive"][0] > 93
+
+
+def run(seed, *found):
+    """A run that found so many of 10 pixels of small and of large objects, in each of two classes."""
+    recall = np.array([[(pixels, 10) for pixels in found]] * 2)  # (K, size bins, 2)
+    return SimpleNamespace(seed=seed, counts=lambda split: SimpleNamespace(object_recall=recall))
+
+
+def test_gains_by_size_are_paired_by_seed():
+    runs = {"bilinear": [run(0, 5, 8), run(1, 6, 8), run(2, 0, 0)], "relaxed": [run(0, 6, 8), run(1, 9, 7)]}
+    study = SimpleNamespace(select=lambda arm: runs.get(arm, []))
+    axes = object_gain_chart(study, (64,), "bilinear", ["relaxed", "relaxed_2"]).axes[0]
+    mean, *seeds = (line.get_ydata().tolist() for line in axes.lines)
+    assert mean == pytest.approx([20, -5]) and sorted(seeds) == [pytest.approx([10, 0]), pytest.approx([30, -10])]
+    assert "Not run" in object_gain_chart(study, (64,), "lr", ["relaxed"])._repr_markdown_()
