@@ -13,7 +13,7 @@ from benchmarks.networks import pruning_bench, training_bench
 from benchmarks.relaxation import relaxation_bench
 from benchmarks.rivals import check_checkout, rivals_bench
 from benchmarks.stages import stages_bench
-from dsrl_lib.device import device_name, pick_device
+from dsrl_lib.device import device_name, keep_freed_memory, pick_device
 
 Rows = list[dict[str, str | float]]
 
@@ -43,6 +43,7 @@ def report(what: str, threads: int, rivals: Mapping[str, Path | None]) -> None:
     for name, path in given.items():
         check_checkout(name, path)
     torch.set_num_threads(threads)
+    keep_freed_memory()  # as training does
     device = pick_device("auto")
     print(f"{device_name(device)}, {threads} threads, torch {torch.__version__}")
     for name, (title, measure) in BENCHES.items():

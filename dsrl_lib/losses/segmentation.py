@@ -117,7 +117,13 @@ class _BySample(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:
-        return (grad * ctx.saved_tensors[0]).to(ctx.dtype), None, None
+        gradient = ctx.saved_tensors[0]
+        if ctx.dtype == gradient.dtype:
+            return grad * gradient, None, None
+        scaled = torch.empty_like(gradient, dtype=ctx.dtype)
+        for sample, out in zip(gradient, scaled, strict=True):
+            out.copy_(grad * sample)
+        return scaled, None, None
 
 
 def image_mse(prediction: Tensor, target: Tensor) -> Tensor:

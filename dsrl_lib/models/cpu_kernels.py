@@ -18,6 +18,7 @@ from numba.extending import overload
 from torch import Tensor
 
 BLOCK = 256  # pixels or so that are summed in float32
+LANES = 16  # float32 numbers in the widest vector
 
 
 def pixels(x: Tensor) -> np.ndarray:
@@ -70,6 +71,17 @@ def _compiled(function: Callable) -> Callable:
 
 
 @_compiled
+def prelu(x: Any, slopes: Any, y: Any) -> None:
+    """y = x where x is positive, slope * x elsewhere. x, y: (P * C,), channels innermost. slopes: (n * C,), repeats."""
+    period = len(slopes)
+    for start in range(0, len(x), period):
+        source, out = x[start : start + period], y[start : start + period]
+        for k in range(len(source)):
+            value = _wide(source[k])
+            out[k] = _narrow(value if value > 0 else value * slopes[k], source[k])
+
+
+@_compiled
 def prelu_backward(x: Any, grad: Any, slope: Any, grad_x: Any, grad_slope: Any) -> None:
     """x, grad, grad_x: (P, C). slope: (C,) floats. grad_slope: (C,) float64, is added to."""
     count, channels = x.shape
@@ -82,6 +94,31 @@ def prelu_backward(x: Any, grad: Any, slope: Any, grad_x: Any, grad_slope: Any) 
                 positive = value > 0
                 part[c] += np.float32(0) if positive else value * flow
                 grad_x[p, c] = _narrow(flow if positive else flow * slope[c], grad[p, c])
+        for c in range(channels):
+            grad_slope[c] += part[c]
+
+
+@_compiled
+def prelu_backward_few(x: Any, grad: Any, slopes: Any, channels: int, grad_x: Any, grad_slope: Any) -> None:
+    """`prelu_backward` for at most LANES channels, in vector instructions although a pixel does not fill one.
+
+    x, grad, grad_x: (P * C,). slopes: (BLOCK * C,), repeats. The sums are in the order of `prelu_backward`: the lanes
+    behind the last channel add up what is not used.
+    """
+    size = len(slopes)
+    terms = np.zeros(size + LANES, slopes.dtype)
+    part = np.empty(LANES, slopes.dtype)
+    for start in range(0, len(x), size):
+        source, above, out = x[start : start + size], grad[start : start + size], grad_x[start : start + size]
+        for k in range(len(source)):
+            value, flow = _wide(source[k]), _wide(above[k])
+            terms[k] = np.float32(0) if value > 0 else value * flow
+            out[k] = _narrow(flow if value > 0 else flow * slopes[k], above[k])
+        part[:] = 0
+        for first in range(0, len(source), channels):
+            pixel = terms[first : first + LANES]
+            for c in range(LANES):
+                part[c] += pixel[c]
         for c in range(channels):
             grad_slope[c] += part[c]
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from dsrl_lib.device import autocast
@@ -123,6 +124,27 @@ def test_prelu_matches_the_native_one():
     x = torch.randn(2, 3, 5, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0))
     x[0, 0, 0] = 0
     assert_same_gradients(PReLU(3).double(), nn.PReLU(3).double(), x)
+
+
+@pytest.mark.parametrize("channels", [1, 11, 19])
+def test_prelu_of_a_class_map_has_the_bits_of_pytorch(channels):
+    torch.manual_seed(0)
+    x = torch.randn(2, channels, 31, 29).bfloat16().contiguous(memory_format=torch.channels_last)
+    flow = torch.randn_like(x)
+    x[0, :, 0], act = 0, PReLU(channels)
+    with torch.no_grad():
+        act.weight.uniform_(-1, 2)
+    x.requires_grad_()
+    y, slope = act(x), act.weight.detach().bfloat16()
+    assert y.grad_fn.name() == "_PReLUBackward" and torch.equal(y, F.prelu(x, slope))
+    grad_x, grad_slope = torch.autograd.grad(y, (x, act.weight), flow)
+    wide, above = x.detach().float(), flow.float()
+    positive = wide > 0
+    assert torch.equal(grad_x, torch.where(positive, above, above * act.weight.detach()[:, None, None]).bfloat16())
+    # In blocks of 256 pixels, one after the other in float32, as before there were kernels for a few channels.
+    terms = torch.where(positive, 0, wide * above).permute(0, 2, 3, 1).reshape(-1, channels)
+    blocks = [block.cumsum(0)[-1].double() for block in terms.split(256)]
+    torch.testing.assert_close(grad_slope, sum(blocks).float(), rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.double, torch.float, torch.bfloat16])
