@@ -43,8 +43,8 @@ def write_claims(study: Study) -> Path:
 def markdown(verdicts: Iterable[Verdict], profile: str) -> str:
     """The claims as a table: quantities with intervals, resolution, verdict, and links to the evidence."""
     lines = [
-        "| Claim | From | Measured: mIoU points, 95 % interval | Minimum detectable effect | Verdict |",
-        "|---|---|---|---|---|",
+        "| Claim, from | Measured: mIoU points, 95 % interval | Minimum detectable effect | Verdict |",
+        "|---|---|---|---|",
     ]
     for verdict in verdicts:
         claim = verdict.claim
@@ -54,7 +54,7 @@ def markdown(verdicts: Iterable[Verdict], profile: str) -> str:
         detectable = "<br>".join(map(_detectable, measured))
         settle = _settle(verdict) if verdict.verdict == "inconclusive" else ""
         lines.append(
-            f"| **{claim.id}** {claim.text} | {claim.source} | {shown(verdict)} | {detectable} "
+            f"| **{claim.id}** {claim.text} ({claim.source}) | {shown(verdict)} | {detectable} "
             f"| **{verdict.verdict}**{settle}{evidence if claim.notebook and _findings(verdict) else ''} |"
         )
     return "\n".join(lines)

@@ -66,7 +66,7 @@ def test_tables_say_later_until_a_run_of_a_later_claim_is_there():
     early, late = (verdicts([run for run in study(seeds=1) if run.arm in arms])["C14"]
                    for arms in (("bilinear", "lr"), ("bilinear", "relaxed")))  # fmt: skip
     assert claims_table.markdown([early], "camvid").splitlines()[-1] == (
-        "| **C14** Label relaxation helps at boundaries | Zhu et al. |  |  | **later** |"
+        "| **C14** Label relaxation helps at boundaries (Zhu et al.) |  |  | **later** |"
     )
     assert claims_table.claims_frame([early])["part"].isna().tolist() == [True]
     assert late.verdict == "inconclusive" and "[evidence]" in claims_table.markdown([late], "camvid")
