@@ -199,14 +199,20 @@ class Study:
         seeds = {arm: len(self.select(arm)) for arm in dict.fromkeys(arms)}
         run = ", ".join(f"{arm} {number}" for arm, number in seeds.items() if number)
         absent = ", ".join(arm for arm, number in seeds.items() if not number)
-        missing = f" **Not run:** {absent}." if absent else ""
-        return Note(f"Seeds: {run or 'none'}.{missing}")
+        if not run:
+            return Note(f"**Not run** in this profile: {_from_to(list(seeds))}.")
+        return Note(f"Seeds: {run}." + (f" **Not run:** {absent}." if absent else ""))
 
     def answer(self, label: str, value: Difference | None, verdict: str, missing: Sequence[str] = ()) -> Answer:
         """One sentence: estimate, interval, seeds, host, verdict; or what has to be run first."""
         if value is None:
             return Answer(f"**{label}: not run** (missing: {', '.join(missing) or 'every run'}).")
         return Answer(f"**{label}: {words(value)}, host {PROFILES[self.profile].hosts[0]}: {verdict}.**")
+
+
+def _from_to(names: Sequence[str]) -> str:
+    """All names, or the first and the last with how many there are."""
+    return ", ".join(names) if len(names) < 5 else f"{names[0]} to {names[-1]}, {len(names)} arms"
 
 
 def total_epochs(run: Run) -> int:

@@ -56,7 +56,7 @@ def difference_chart(
     values = {name: study.difference(*pair) if isinstance(pair, tuple) else pair for name, pair in named.items()}
     rows = {name: value for name, value in values.items() if value is not None}
     if not rows:
-        return Note(f"**Not run:** {', '.join(named)}.".replace("\n", ""))
+        return Note(f"**Not run:** {', '.join(named)}.".replace("\n", " ") if len(named) < 5 else "**Not run.**")
     return interval_charts.forest(rows, threshold=threshold, interest=load_rules().interest)
 
 

@@ -24,10 +24,15 @@ def results_frame(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def factorial_cells(runs: Sequence[Run], arms: Sequence[str] = ("dsrl", *FA_ARMS)) -> pd.DataFrame:
-    """The FA factorial, one row per run: placement, ftm, normalisation, seed, test_miou. arms: its cells."""
+    """The FA factorial, one row per run: placement, ftm, normalisation, seed, test_miou. arms: its cells.
+
+    Only of the seeds that all cells with runs share, so that a cell is no better by a seed that others lack.
+    """
+    found = {arm: chosen for arm in arms if (chosen := select(runs, arm))}
+    shared = set.intersection(*({run.seed for run in chosen} for chosen in found.values())) if found else set()
     rows = []
-    for arm in arms:
-        for run in select(runs, arm):
+    for chosen in found.values():
+        for run in (run for run in chosen if run.seed in shared):
             model, loss = run.config["model"], run.config["loss"]
             rows.append({
                 "placement": model["fa_placement"],

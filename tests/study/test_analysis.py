@@ -160,11 +160,13 @@ def test_counts_by_seed(results):
 
 def test_factorial_names_its_cells(results):
     write_run("dsrl", 0)
+    write_run("dsrl", 1)
     write_run("fa_output_to3_raw", 1)
     write_run("lr", 0)
     cells = factorial_cells(catalogue.load_runs("camvid"))
     names = cells[["placement", "ftm", "normalisation", "seed"]].to_numpy().tolist()
-    assert names == [["features", "keep", "norm", 0], ["output", "to3", "raw", 1]]
+    assert names == [["features", "keep", "norm", 1], ["output", "to3", "raw", 1]]  # seed 0 is of one cell alone
+    assert factorial_cells([]).empty
 
 
 @pytest.fixture
