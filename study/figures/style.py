@@ -76,6 +76,12 @@ ARM_COLOURS = {
     "adaptive_mean": "#8C96C6",
     "adaptive_swap": "#E7298A",
     "uniform_jitter": "#A6761D",
+    "moving_one": "#7f7f7f",
+    "moving_joint": "#D55E00",
+    "moving_labels": "#0072B2",
+    "moving_exact": "#009E73",
+    "moving_shuffled": "#CC79A7",
+    "moving_true": "#222222",
 }
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from study.arms import DOWNSAMPLING_ARMS, PROPAGATION_ARMS, RELAXATION_ARMS
 from study.figures import plots
+from study.figures.style import colour
 from study.report.where import object_gain_chart
 
 
@@ -38,3 +40,9 @@ def test_gains_by_size_are_paired_by_seed():
     mean, *seeds = (line.get_ydata().tolist() for line in axes.lines)
     assert mean == pytest.approx([20, -5]) and sorted(seeds) == [pytest.approx([10, 0]), pytest.approx([30, -10])]
     assert "Not run" in object_gain_chart(study, (64,), "lr", ["relaxed"])._repr_markdown_()
+
+
+@pytest.mark.parametrize("arms", [RELAXATION_ARMS, DOWNSAMPLING_ARMS, PROPAGATION_ARMS], ids=lambda arms: arms[0])
+def test_arms_of_one_chart_have_colours_of_their_own(arms):
+    drawn = [arm for arm in ("bilinear", *arms) if arm != "locations"]  # which is a stage, and in no chart
+    assert len({colour(arm) for arm in drawn}) == len(drawn)
