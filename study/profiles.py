@@ -99,6 +99,7 @@ PROFILES: dict[str, Profile] = {
         base=_CAMVID,
         hosts=("espnetv2_s1.0",),
         arm_seeds=_seeds(main=5, long=5, control=3, factorial=3)
+        | dict.fromkeys(("relaxed", "border_void"), (0, 1, 2, 3, 4))
         | {"dsrl_joint": (0, 1), "hr": (0,), "adaptive_oracle": (0, 1)},
         expect="CamVid at LR 180x240.",
         variants={

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dsrl_lib import from_pretrained, load_split
 from dsrl_lib.data.class_tables import class_table, colourise
+from dsrl_lib.deploy.pretrained import released
 from dsrl_lib.paths import root
 from study.evidence import Study
 from study.figures import panels, showcase
@@ -14,21 +15,22 @@ from study.presets import preset
 from study.report.stages import trained_run
 from study.report.tables import frame_table
 
-PROFILE, RELEASED, SEED = "camvid", "dsrl-camvid", 0
+PROFILE, SEED = "camvid", 0
 ARMS = ("lr", "dsrl", "mac_matched")
 
 
 def draw_pictures(folder: Path | None = None) -> list[Path]:
     """Write method.svg and result.jpg into docs/pictures (or `folder`).
 
-    The frame is the median one of the test split by the gain of `dsrl` over `lr`. `dsrl` is shown with its released
-    weights, the other arms if their runs of seed 0 have weights here.
+    The frame is the median one of the test split by the gain of `dsrl` over `lr`. Shown are the arms with released
+    weights, and those whose runs of seed 0 have weights here.
     """
     folder = folder or root() / "docs" / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
     frames = frame_table(Study(PROFILE), "dsrl", "lr")
     index = int(frames["index"].iloc[len(frames) // 2])
-    runs = {arm: trained_run(preset(PROFILE, arm, seed=SEED)) for arm in ARMS} | {"dsrl": RELEASED}
+    names = {arm: name for arm in ARMS if (name := f"{arm}-{PROFILE}") in released()}
+    runs = {arm: names.get(arm) or trained_run(preset(PROFILE, arm, seed=SEED)) for arm in ARMS}
     shown = {}
     for arm, weights in runs.items():
         if weights is not None:
