@@ -11,6 +11,7 @@ from dsrl_lib.data.readers import camvid
 from dsrl_lib.data.split import load_split
 from dsrl_lib.deploy.pretrained import FILE, open_weights
 from dsrl_lib.deploy.prune import prune
+from dsrl_lib.deploy.rounding import round_kernels
 from dsrl_lib.evaluation import cost
 from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
@@ -25,7 +26,8 @@ def release(directory: Path, whole: bool = False, folder: Path | None = None) ->
     """Write <arm>-<profile>.safetensors, .json and .md into weights/ (or `folder`), and return them.
 
     directory: a complete run with its weights. whole: keep SISR head and FTM, which the affinity explorer shows;
-    otherwise the network is pruned and its batch norms are folded. The file itself is scored on test.
+    otherwise the network is pruned and its batch norms are folded. The file holds the kernels in the precision in which
+    the network computes, and is scored on test itself.
     FileNotFoundError if the run has no weights here, ValueError if it must not be reported.
     """
     weights = directory / FILE
@@ -40,6 +42,7 @@ def release(directory: Path, whole: bool = False, folder: Path | None = None) ->
         runs.write_atomically(target, lambda temporary: temporary.write_bytes(weights.read_bytes()))
     else:
         prune(weights, target, fold=True)
+    round_kernels(target)
     environment = {key: run.env[key] for key in ("commit", "device", "data") if key in run.env}
     return [target, *document(target, runs.read_config(directory), environment)]
 

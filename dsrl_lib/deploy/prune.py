@@ -8,6 +8,7 @@ from torch import nn
 
 from dsrl_lib import network
 from dsrl_lib.deploy.pretrained import FILE, open_weights
+from dsrl_lib.deploy.rounding import has_rounded_kernels, round_kernels
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
@@ -38,18 +39,21 @@ def prune(source: Path, target: Path, fold: bool = False) -> tuple[Size, Size]:
         raise ValueError(f"target = {target}; allowed: a name that ends in {SUFFIX}")
     check_file(target, "target")
     model, config = open_weights(source)
-    if target.exists() and target.samefile(source / FILE if source.is_dir() else source):
+    file = source / FILE if source.is_dir() else source
+    if target.exists() and target.samefile(file):
         raise ValueError(f"{target} is the file to be pruned: choose another name")
     x = cost.example_input(config)
     config = replace(config, model=replace(config.model, sisr=False, sisr_frozen=False, fa=False))
     before, after = _logits(model, x), model.eval().prune()
-    size = _size(source / FILE if source.is_dir() else source, model, x)
+    size = _size(file, model, x)
     if fold:
         fold_batch_norms(after)
     difference = (_logits(after, x) - before).abs().max().item()
     if difference > (1e-3 * before.abs().max().item() if fold else 0):
         raise RuntimeError(f"pruning {source} changed the logits by up to {difference:g}; {target} was not written")
     network.save(after, config, target, folded=fold)
+    if file.suffix == SUFFIX and has_rounded_kernels(file):
+        round_kernels(target)
     return size, _size(target, after, x)
 
 

@@ -41,6 +41,7 @@ def predictions(name: str) -> list[tuple[np.ndarray, np.ndarray]]:
 def test_every_released_file_has_a_record_and_a_card():
     assert {path.stem for path in released_dir().glob("*.json")} == set(released()) != set()
     assert {path.stem for path in released_dir().glob("*.md")} == {*released(), "README"}
+    assert all(path.stat().st_size < 1_000_000 for path in released_dir().glob("*.safetensors"))
 
 
 @pytest.mark.parametrize("name", released())
