@@ -28,7 +28,7 @@ BENCHES: dict[str, tuple[str, Callable[[], Rows]]] = {
 }
 
 
-RIVALS = "A training step of all of DSRL, LR 128x256, batch 2, CPU time against two reimplementations"
+BESIDE_RIVALS = "A training step of all of DSRL, LR 128x256, batch 2, CPU time against two reimplementations"
 
 
 def report(what: str, threads: int, rivals: Mapping[str, Path | None]) -> None:
@@ -50,7 +50,7 @@ def report(what: str, threads: int, rivals: Mapping[str, Path | None]) -> None:
         if what in (name, "all"):
             _print(title, measure())
         if given and name == "stages":
-            _print(RIVALS, rivals_bench(given))
+            _print(BESIDE_RIVALS, rivals_bench(given))
 
 
 def _print(title: str, rows: Rows) -> None:

@@ -11,7 +11,7 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
 from study.arms import ARMS
 from study.catalogue import Run, counts_by_seed, load_runs, select
-from study.figures.notes import Answer, Note, words
+from study.figures.notes import Answer, Note, some, words
 from study.presets import parent_of
 from study.profiles import PROFILES
 from study.statistics.bootstrap import Difference, contrast
@@ -200,7 +200,7 @@ class Study:
         run = ", ".join(f"{arm} {number}" for arm, number in seeds.items() if number)
         absent = ", ".join(arm for arm, number in seeds.items() if not number)
         if not run:
-            return Note(f"**Not run** in this profile: {_from_to(list(seeds))}.")
+            return Note(f"**Not run** in this profile: {some(list(seeds))}.")
         return Note(f"Seeds: {run}." + (f" **Not run:** {absent}." if absent else ""))
 
     def answer(self, label: str, value: Difference | None, verdict: str, missing: Sequence[str] = ()) -> Answer:
@@ -208,11 +208,6 @@ class Study:
         if value is None:
             return Answer(f"**{label}: not run** (missing: {', '.join(missing) or 'every run'}).")
         return Answer(f"**{label}: {words(value)}, host {PROFILES[self.profile].hosts[0]}: {verdict}.**")
-
-
-def _from_to(names: Sequence[str]) -> str:
-    """All names, or the first and the last with how many there are."""
-    return ", ".join(names) if len(names) < 5 else f"{names[0]} to {names[-1]}, {len(names)} arms"
 
 
 def total_epochs(run: Run) -> int:

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-LANES = 16  # float32 numbers in the widest vector
-
 
 class PReLU(nn.PReLU):
     """`nn.PReLU` with a backward pass that is about ten times as fast."""
@@ -25,9 +23,9 @@ class _PReLU(torch.autograd.Function):
     @custom_fwd(device_type="cpu")
     def forward(ctx: FunctionCtx, x: Tensor, slope: Tensor) -> Tensor:
         ctx.save_for_backward(x, slope)
-        # PyTorch gives the same bits, but takes three times as long for a class map, whose channels fill no vectors.
-        fills = len(slope) % LANES == 0 or not x.is_contiguous(memory_format=torch.channels_last)
-        return F.prelu(x, slope.to(x.dtype)) if fills or x.dtype != torch.bfloat16 else _prelu(x, slope)
+        if x.dtype == torch.bfloat16 and x.is_contiguous(memory_format=torch.channels_last):
+            return _prelu(x, slope)
+        return F.prelu(x, slope.to(x.dtype))
 
     @staticmethod
     @once_differentiable
@@ -41,7 +39,7 @@ class _PReLU(torch.autograd.Function):
         grad_slope = np.zeros(channels)
         flat = [array.reshape(-1, channels) for array in (kernels.pixels(x), kernels.pixels(grad), rows)]  # (P, C)
         # Products of two bfloat16 numbers are exact in float32: there both kernels have the same sums.
-        if channels < LANES and x.dtype == grad.dtype == torch.bfloat16:
+        if channels < kernels.LANES and x.dtype == grad.dtype == torch.bfloat16:
             x_, grad_, out = (array.reshape(-1) for array in flat)
             repeated = np.tile(values, kernels.BLOCK)
             kernels.prelu_backward_few(x_, grad_, repeated, channels, out, grad_slope)
@@ -52,11 +50,14 @@ class _PReLU(torch.autograd.Function):
 
 def _prelu(x: Tensor, slope: Tensor) -> Tensor:
     """x: bfloat16, (B, C, h, w), channels_last. slope: (C,)."""
-    from dsrl_lib.models.cpu_kernels import empty_like, pixels, prelu  # lazy: numba is for training alone
+    from dsrl_lib.models import cpu_kernels as kernels  # lazy: numba is for training alone
 
-    y, rows = empty_like(x)
-    repeated = np.tile(slope.detach().bfloat16().float().numpy(), LANES)
-    prelu(pixels(x).reshape(-1), repeated, rows.reshape(-1))
+    # PyTorch gives the same bits, but takes three times as long for a class map, whose channels fill no vectors.
+    if len(slope) % kernels.LANES == 0:
+        return F.prelu(x, slope.to(x.dtype))
+    y, rows = kernels.empty_like(x)
+    repeated = np.tile(slope.detach().bfloat16().float().numpy(), kernels.LANES)
+    kernels.prelu(kernels.pixels(x).reshape(-1), repeated, rows.reshape(-1))
     return y
 
 

@@ -1,6 +1,6 @@
 """Verdicts for readers: results/<profile>/claims.csv, and the table that README.md and REPORT.md show."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from dsrl_lib.runs import write_atomically
 from study.claims.judge import MORE_IMAGES, Finding, Verdict, judge
 from study.claims.rules import UNCLEAR
 from study.evidence import Study
+from study.figures.notes import some
 
 COLUMNS = (
     "claim", "text", "source", "verdict", "part", "quantity", "outcome", "estimate", "low", "high",
@@ -66,7 +67,7 @@ def shown(verdict: Verdict) -> str:
     absent = [finding for finding in found if finding.measured is None]
     lines = [_sentence(finding) for finding in found if finding.measured is not None]
     if absent:
-        missing = _some(list(dict.fromkeys(arm for finding in absent for arm in finding.missing)))
+        missing = some(list(dict.fromkeys(arm for finding in absent for arm in finding.missing)))
         what = absent[0].part.name if len(absent) == 1 else f"{len(absent)} {'other ' if lines else ''}quantities"
         lines.append(f"{what}: not run ({missing})")
     return "<br>".join(lines)
@@ -110,12 +111,6 @@ def _sentence(finding: Finding) -> str:
     return f"{finding.part.name}: {numbers} ({seeds}{only})"
 
 
-def _some(arms: Sequence[str]) -> str:
-    """The first three; claims.csv has them all."""
-    more = f" and {len(arms) - 3} more" if len(arms) > 3 else ""
-    return ", ".join(arms[:3]) + more
-
-
 def _detectable(finding: Finding) -> str:
     return "–" if finding.part.cost else f"{finding.measured.smallest_effect:.2f}"
 
@@ -124,7 +119,7 @@ def _settle(verdict: Verdict) -> str:
     """What an inconclusive verdict needs to be settled."""
     unclear = [f for f in verdict.findings if f.outcome == UNCLEAR and not f.part.weaker]
     missing = list(dict.fromkeys(arm for finding in unclear for arm in finding.missing))
-    needs = [f"runs of {_some(missing)}"] if missing else []
+    needs = [f"runs of {some(missing)}"] if missing else []
     measured = [finding for finding in unclear if finding.measured is not None]
     if not needs and measured and all(finding.settle <= len(finding.measured.seeds) for finding in measured):
         return ": the estimate is close to a limit of its rule"

@@ -1,5 +1,7 @@
 """What a notebook says in words: a line of text, a table, a difference with its interval."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from study.statistics.bootstrap import Difference
@@ -36,3 +38,8 @@ def seeds_of(value: Difference) -> str:
     """Such as "3 seeds"; for one seed it says what the interval leaves out."""
     number = len(value.seeds)
     return f"{number} seeds" if number > 1 else "1 seed (image sampling only)"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

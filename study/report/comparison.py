@@ -11,7 +11,7 @@ from study.claims.rules import load_rules
 from study.claims.verdict_table import verdict_table
 from study.evidence import Pair, Study
 from study.figures import interval_charts, plots
-from study.figures.notes import Answer, Note, seeds_of
+from study.figures.notes import Answer, Note, seeds_of, some
 from study.report import tables
 from study.report.readable import readable
 from study.report.results import results_frame
@@ -56,7 +56,7 @@ def difference_chart(
     values = {name: study.difference(*pair) if isinstance(pair, tuple) else pair for name, pair in named.items()}
     rows = {name: value for name, value in values.items() if value is not None}
     if not rows:
-        return Note(f"**Not run:** {', '.join(named)}.".replace("\n", " ") if len(named) < 5 else "**Not run.**")
+        return Note(f"**Not run:** {some(list(named))}.".replace("\n", " "))
     return interval_charts.forest(rows, threshold=threshold, interest=load_rules().interest)
 
 

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from dsrl_lib import from_pretrained, load_split
+from dsrl_lib import load_split, open_weights, weights_of
 from dsrl_lib.data.class_tables import class_table, colourise
-from dsrl_lib.deploy.pretrained import released
 from dsrl_lib.paths import root
 from study.evidence import Study
 from study.figures import panels, showcase
@@ -12,7 +11,6 @@ from study.figures.method_picture import method_picture
 from study.figures.photo import Photo
 from study.figures.style import save
 from study.presets import preset
-from study.report.stages import trained_run
 from study.report.tables import frame_table
 
 PROFILE, SEED = "camvid", 0
@@ -22,19 +20,17 @@ ARMS = ("lr", "dsrl", "mac_matched")
 def draw_pictures(folder: Path | None = None) -> list[Path]:
     """Write method.svg and result.jpg into docs/pictures (or `folder`).
 
-    The frame is the median one of the test split by the gain of `dsrl` over `lr`. Shown are the arms with released
-    weights, and those whose runs of seed 0 have weights here.
+    The frame is the median one of the test split by the gain of `dsrl` over `lr`. Shown are the arms whose runs of
+    seed 0 have weights here, or released ones.
     """
     folder = folder or root() / "docs" / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
     frames = frame_table(Study(PROFILE), "dsrl", "lr")
     index = int(frames["index"].iloc[len(frames) // 2])
-    names = {arm: name for arm in ARMS if (name := f"{arm}-{PROFILE}") in released()}
-    runs = {arm: names.get(arm) or trained_run(preset(PROFILE, arm, seed=SEED)) for arm in ARMS}
     shown = {}
-    for arm, weights in runs.items():
-        if weights is not None:
-            model, config = from_pretrained(weights)
+    for arm in ARMS:
+        if weights := weights_of(preset(PROFILE, arm, seed=SEED)):
+            model, config = open_weights(weights)
             split = load_split(config.data.dataset, "test")
             shown[arm] = showcase.example(model.eval(), config, split, index)
     table = class_table(config.data.dataset)
