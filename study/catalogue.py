@@ -1,7 +1,7 @@
 """The complete runs of a profile, as they are on the disk: what is read, selected and refused."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from dsrl_lib.runs import ENVIRONMENT, METRICS, is_complete, read_json
 from study.arms import ARMS
 from study.presets import preset
 from study.profiles import PROFILES, SEARCH_SEEDS
+from study.turns import Turns, read_turns
 
 SPLITS = ("val", "test")
 """`test` is what is reported; for Cityscapes it is the official val split, whose labels are public."""
@@ -138,11 +139,19 @@ def known_profile(profile: str) -> str:
 def load_runs(profile: str) -> list[Run]:
     """Complete runs of a profile by run id, without unfinished ones.
 
+    Latencies of networks that were measured in turns are the medians of these, instead of what the run recorded.
     ValueError for an unknown profile; DamagedRunError names a bad file.
     """
     known_profile(profile)
+    turns = read_turns(profile)
     folders = sorted((results_dir() / profile / "runs").glob("*/"))
-    return [load_run(folder) for folder in folders if is_complete(folder)]
+    found = [load_run(folder) for folder in folders if is_complete(folder)]
+    return [_in_turns(run, turns[run.run_id]) if run.run_id in turns else run for run in found]
+
+
+def _in_turns(run: Run, turns: Turns) -> Run:
+    medians = {name: round(float(np.median(values)), 3) for name, values in turns.items()}
+    return replace(run, metrics={**run.metrics, "cost": run.metrics["cost"] | medians})
 
 
 def select(runs: Iterable[Run], arm: str, host: str | None = None, overrides: Sequence[str] = ()) -> list[Run]:

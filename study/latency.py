@@ -1,6 +1,5 @@
 """Measure the latencies of finished runs again: those that trained side by side timed each other as well."""
 
-import statistics
 from collections import defaultdict
 from collections.abc import Hashable
 from pathlib import Path
@@ -19,17 +18,15 @@ from study.turns import write_turns
 
 
 def remeasure(profile: str, device: str = "cpu", *, turns: int) -> tuple[int, int]:
-    """Write new latencies into metrics.json of every complete run of a profile; how many runs and networks there were.
-
-    All turns go to latency.json of the profile (`study.turns`).
+    """Write latency.json for the complete runs of a profile (`study.turns`); how many runs and networks there were.
 
     A network is measured once for all seeds: its cost does not depend on the values of its weights, so no weights are
-    needed. All networks take turns and keep the median: a slow minute slows all of them alike. Nothing else should run
-    meanwhile. ValueError, before anything is written, if a run comes from another device than this one.
+    needed, and runs of any device can be measured on this one. All networks take turns: a slow minute slows all of them
+    alike. Nothing else should run meanwhile. The runs keep what they recorded.
     """
     if turns < 1:
         raise ValueError(f"turns = {turns}; allowed: 1 or more")
-    networks = _networks(profile, device_name(torch.device(device)))
+    networks = _networks(profile)
     times: dict[Hashable, list[dict[str, float]]] = defaultdict(list)
     threads = torch.get_num_threads()
     try:
@@ -45,23 +42,14 @@ def remeasure(profile: str, device: str = "cpu", *, turns: int) -> tuple[int, in
         for key, directories in networks.items()
     ]
     write_turns(profile, device_name(torch.device(device)), shown)
-    for key, directories in networks.items():
-        medians = {name: statistics.median(turn[name] for turn in times[key]) for name in times[key][0]}
-        for directory in directories:
-            metrics = runs.read_json(directory / "metrics.json")
-            metrics["cost"] |= {name: round(median, 3) for name, median in medians.items()}
-            runs.write_json(directory / "metrics.json", metrics)
     return sum(map(len, networks.values())), len(networks)
 
 
-def _networks(profile: str, device: str) -> dict[Hashable, list[Path]]:
+def _networks(profile: str) -> dict[Hashable, list[Path]]:
     """The complete runs by what decides their latency; the last part of a key is the number of threads."""
     networks: dict[Hashable, list[Path]] = defaultdict(list)
     for path in sorted((results_dir() / profile / "runs").glob("*/metrics.json")):
-        environment = runs.read_json(path.with_name("env.json"), runs.ENVIRONMENT | {"device": str, "threads": int})
-        if environment["device"] != device:
-            raise ValueError(f"{path.parent.name} ran on {environment['device']}, and this device is {device}")
-        runs.read_json(path, {"cost": dict})  # what is written at the end can be
+        environment = runs.read_json(path.with_name("env.json"), runs.ENVIRONMENT | {"threads": int})
         config = runs.read_config(path.parent)
         sides = (config.data.dataset, config.data.height, config.data.width)
         parts = (config.model, config.downsampling)

@@ -65,7 +65,7 @@ def latency(
     """Measure the latencies of all complete runs of a profile again, in turn, on a machine that does nothing else.
 
     Args:
-        device: The device that the runs were trained on.
+        device: The device to measure on; the runs may come from another.
         turns: How often each network is measured; latency.json keeps every turn, so that the spread is known.
         match: A host such as espnetv2_s1.0: find the input scale of arm latency_matched instead; no run is needed.
     """

@@ -1,7 +1,9 @@
 """latency.json of a profile: the latencies of its networks, turn by turn, so that their spread is known."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dsrl_lib import runs
 from dsrl_lib.paths import results_dir
@@ -15,8 +17,14 @@ def write_turns(profile: str, device: str, networks: Sequence[tuple[Sequence[str
     path = results_dir() / profile / "latency.json"
     found = [{"runs": list(ids), **{name: list(values) for name, values in turns.items()}} for ids, turns in networks]
     path.parent.mkdir(parents=True, exist_ok=True)
-    runs.write_json(path, {"device": device, "networks": found})
+    runs.write_json(path, {"device": device, "date": datetime.date.today().isoformat(), "networks": found})
     return path
+
+
+def measured_on(profile: str) -> str:
+    """Device and date of the turns, in words. FileNotFoundError without them."""
+    content = _read(results_dir() / profile / "latency.json")
+    return f"{content['device']}, {content['date']}"
 
 
 def read_turns(profile: str) -> dict[str, Turns]:
@@ -24,7 +32,7 @@ def read_turns(profile: str) -> dict[str, Turns]:
     path = results_dir() / profile / "latency.json"
     if not path.exists():
         return {}
-    content = runs.read_json(path, {"device": str, "networks": list})
+    content = _read(path)
     try:
         networks = [(entry["runs"], {k: v for k, v in entry.items() if k != "runs"}) for entry in content["networks"]]
         lengths = {len(values) for _, turns in networks for values in turns.values()}
@@ -33,3 +41,7 @@ def read_turns(profile: str) -> dict[str, Turns]:
     if len(lengths) > 1:
         raise ValueError(f"{path} is damaged: networks have {sorted(lengths)} turns; all take turns together")
     return {name: turns for ids, turns in networks for name in ids}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return runs.read_json(path, {"device": str, "date": str, "networks": list})

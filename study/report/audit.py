@@ -60,14 +60,19 @@ def mixed(study: Study) -> list[tuple[str, str, bool]]:
     """Comparisons that mix devices or data: (claim and part, problem, fatal).
 
     Runs of one seed are subtracted from each other, and seeds are averaged: neither from a CPU and a GPU, nor from two
-    models of GPU. Two models of CPU are said and let through, except in a cost: runs of one seed start from the same
-    weights and see the same samples in the same order, and what the CPUs round differently stands in the spread of
-    the seeds. REPORT.md has a run that was repeated on another model.
+    models of GPU. Two models of CPU are said and let through: runs of one seed start from the same weights and see the
+    same samples in the same order, and what the CPUs round differently stands in the spread of the seeds. REPORT.md has
+    a run that was repeated on another model. Latencies must come from one machine, as those of latency.json do; MACs
+    are the same on all.
     """
     by_id = {run.run_id: run for run in study.runs}
     found = []
     for verdict in judge(study).values():
         for finding in verdict.findings:
+            cost = finding.part.cost or {}
+            timed = str(cost.get("of", "")).startswith("latency") and not study.turns(finding.part.arms)
+            if cost and not timed:
+                continue
             where = f"{verdict.claim.id}, {finding.part.name}"
             runs = [by_id[name] for name in finding.runs]
             devices = {run.run_id: str(run.env.get("device", "unknown")) for run in runs}
@@ -76,7 +81,7 @@ def mixed(study: Study) -> list[tuple[str, str, bool]]:
                 if len(models) > 1:
                     cpus = all(model.startswith("CPU, ") for model in models)
                     problem = f"devices mixed in seed {seed}: {'; '.join(models)}"
-                    found.append((where, problem, not cpus or bool(finding.part.cost)))
+                    found.append((where, problem, not cpus or timed))
             kinds = {device.partition(",")[0] for device in devices.values()}
             if len(kinds) > 1:
                 found.append((where, f"devices mixed: {', '.join(sorted(kinds))}", True))

@@ -7,6 +7,7 @@ from study.arms import FA_ARMS, FA_SHARE_ARMS
 from study.evidence import Study
 from study.figures.notes import Note
 from study.report.tables import FORMS
+from study.turns import measured_on
 
 
 def latency_table(study: Study) -> Note:
@@ -28,7 +29,10 @@ def latency_table(study: Study) -> Note:
         rows.append(row)
     number = len(turns[arms[0]]["latency_ms_host"])
     table = Note.table(pd.DataFrame(rows))
-    return Note(f"Median of {number} turns, with the smallest and the largest. Networks took turns.\n\n{table}")
+    return Note(
+        f"Median of {number} turns, with the smallest and the largest, on {measured_on(study.profile)}. Networks took "
+        f"turns.\n\n{table}"
+    )
 
 
 def _spread(values: np.ndarray | list[float], decimals: int) -> str:

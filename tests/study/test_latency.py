@@ -5,11 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from made_up_runs import MadeUpRun
 
 from dsrl_lib import runs
-from dsrl_lib.device import device_name
 from dsrl_lib.evaluation import cost
 from study.claims import table as claims_table
 from study.claims.judge import verdict
@@ -52,22 +50,19 @@ def test_a_clock_that_gives_no_input_of_equal_time_is_an_error(clock):
         latency_matched_scale(config, turns=1)
 
 
-def test_every_turn_is_kept_and_the_median_goes_to_the_runs(results, clock):
+def test_every_turn_is_kept_whatever_device_the_runs_come_from_and_they_keep_what_they_recorded(results, clock):
     configs = [preset("smoke", "lr", seed=seed, overrides=["data.height=64", "data.width=128"]) for seed in (0, 1)]
-    for config in configs:
+    for config, device in zip(configs, ("CPU, of another machine", "some GPU"), strict=True):
         runs.prepare(runs.folder(config), config)
-        here = {"device": device_name(torch.device("cpu")), "threads": 1}
-        runs.write_json(runs.folder(config) / "env.json", here)
-        runs.write_json(runs.folder(config) / "metrics.json", {"cost": {"macs_full": 7}})
+        runs.write_json(runs.folder(config) / "env.json", {"device": device, "threads": 1})
+        runs.write_json(runs.folder(config) / "metrics.json", {"cost": {"macs_full": 7, "latency_ms_host": 99.0}})
     clock.slow = iter((1.0, 3.0, 2.0))  # one network, one inference a turn
     assert remeasure("smoke", turns=3) == (2, 1)
     expected = [1e3 * factor * (0.010 + 1e-6 * 32 * 64) for factor in (1, 3, 2)]
     for config in configs:
         assert read_turns("smoke")[config.run_id]["latency_ms_host"] == pytest.approx(expected, abs=1e-3)
-        stored = runs.read_json(runs.folder(config) / "metrics.json")["cost"]
-        assert stored == pytest.approx({"macs_full": 7} | {
-            f"latency_ms_{form}": expected[2] for form in ("host", "pruned", "full")
-        }, abs=1e-3)  # fmt: skip
+        recorded = runs.read_json(runs.folder(config) / "metrics.json")["cost"]
+        assert recorded == {"macs_full": 7, "latency_ms_host": 99.0}
     with pytest.raises(ValueError, match="turns = 0; allowed: 1 or more"):
         remeasure("smoke", turns=0)
 
