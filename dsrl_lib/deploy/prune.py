@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dsrl_lib import network
+from dsrl_lib.config import Config
 from dsrl_lib.deploy.pretrained import FILE, open_weights
 from dsrl_lib.deploy.rounding import has_rounded_kernels, round_kernels
 from dsrl_lib.evaluation import cost
@@ -43,7 +44,7 @@ def prune(source: Path, target: Path, fold: bool = False) -> tuple[Size, Size]:
     if target.exists() and target.samefile(file):
         raise ValueError(f"{target} is the file to be pruned: choose another name")
     x = cost.example_input(config)
-    config = replace(config, model=replace(config.model, sisr=False, sisr_frozen=False, fa=False))
+    config = without_branches(config)
     before, after = _logits(model, x), model.eval().prune()
     size = _size(file, model, x)
     if fold:
@@ -55,6 +56,13 @@ def prune(source: Path, target: Path, fold: bool = False) -> tuple[Size, Size]:
     if file.suffix == SUFFIX and has_rounded_kernels(file):
         round_kernels(target)
     return size, _size(target, after, x)
+
+
+def without_branches(config: Config) -> Config:
+    """The configuration of a pruned network: settings of SISR and FA that need a branch are off."""
+    model = replace(config.model, sisr=False, sisr_frozen=False, sisr_residual=False, fa=False)
+    loss = replace(config.loss, share_sisr=0.0, share_fa=0.0, fa_form="paper")
+    return replace(config, model=model, loss=loss, optim=replace(config.optim, sisr_warmup=0)).checked()
 
 
 @torch.inference_mode()

@@ -1,0 +1,37 @@
+"""A pruned file can be opened, whatever its run was trained with."""
+
+import pytest
+import torch
+from tiny_runs import tiny
+
+from dsrl_lib import network
+from dsrl_lib.deploy.pretrained import open_weights
+from dsrl_lib.deploy.prune import prune, without_branches
+from dsrl_lib.evaluation import cost
+from study.arms import ARMS
+from study.presets import preset
+
+
+@pytest.mark.parametrize(
+    ("arm", "settings"),
+    [
+        ("sssr_sisr", ("loss.share_sisr=0.1", "optim.epochs=2", "optim.sisr_warmup=1")),
+        ("dsrl", ("loss.share_fa=0.3", "model.sisr_residual=true", "model.sisr_taps=input")),
+        ("dsrl", ("loss.fa_form=dootmaan", "model.fa_placement=output", "model.ftm=to3")),
+        ("dsrl", ("model.sisr_frozen=true", "loss.sisr_target=noise")),
+    ],
+)
+def test_a_pruned_file_opens_and_gives_the_same_logits(arm, settings, tmp_path):
+    config = tiny(arm, *settings)
+    network.save(network.build(config), config, tmp_path / "whole.safetensors")
+    prune(tmp_path / "whole.safetensors", tmp_path / "pruned.safetensors")
+    whole, small = (open_weights(tmp_path / f"{name}.safetensors")[0].eval() for name in ("whole", "pruned"))
+    x = cost.example_input(config)
+    with torch.inference_mode():
+        assert small.sisr is None and torch.equal(small(x)["logits"], whole(x)["logits"])
+
+
+def test_every_arm_can_be_pruned():
+    for arm in ARMS:
+        small = without_branches(preset("camvid", arm))
+        assert not (small.model.sisr or small.model.fa)
