@@ -1,3 +1,4 @@
+from .arms import ACTING_ARMS as ACTING_ARMS
 from .arms import CONTROL_ARMS as CONTROL_ARMS
 from .arms import DOWNSAMPLING_ARMS as DOWNSAMPLING_ARMS
 from .arms import FA_ARMS as FA_ARMS
@@ -39,6 +40,7 @@ from .report.audit_page import recomputed as recomputed
 from .report.audit_page import run_table as run_table
 from .report.comparison import accuracy_cost_chart as accuracy_cost_chart
 from .report.comparison import answer as answer
+from .report.comparison import answers as answers
 from .report.comparison import arm_chart as arm_chart
 from .report.comparison import claim_table as claim_table
 from .report.comparison import class_answers as class_answers
@@ -53,7 +55,6 @@ from .report.factor import cell_chart as cell_chart
 from .report.factor import cell_table as cell_table
 from .report.factor import effect_chart as effect_chart
 from .report.factor import effects_without_collapsed as effects_without_collapsed
-from .report.factor import factor_answers as factor_answers
 from .report.factor import gain_chart as gain_chart
 from .report.factor import simple_effects as simple_effects
 from .report.factor import strength_table as strength_table
@@ -65,6 +66,7 @@ from .report.latencies import latency_table as latency_table
 from .report.main_results import main_figures as main_figures
 from .report.main_results import main_table as main_table
 from .report.main_results import reported_table as reported_table
+from .report.main_results import share_chart as share_chart
 from .report.main_results import write_main_results as write_main_results
 from .report.overview import arm_summary as arm_summary
 from .report.overview import arm_table as arm_table

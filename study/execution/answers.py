@@ -6,7 +6,10 @@ MARK = "**Answer.**"
 
 
 def answer_first(notebook: NotebookNode) -> NotebookNode:
-    """`notebook`, changed in place: the outputs that are answers (`figures.notes.Answer`) follow the word "Answer"."""
+    """`notebook`, changed in place: the outputs that are answers follow the word "Answer" (`figures.notes.Answer`).
+
+    Each of them once, however often the notebook shows it.
+    """
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     answers = [
         output.data["text/markdown"]
@@ -17,5 +20,5 @@ def answer_first(notebook: NotebookNode) -> NotebookNode:
         paragraphs = first.source.split("\n\n")
         places = [place for place, text in enumerate(paragraphs, 1) if text.startswith(MARK)]
         if places:
-            first.source = "\n\n".join([*paragraphs[: places[0]], *answers, *paragraphs[places[0] :]])
+            first.source = "\n\n".join([*paragraphs[: places[0]], *dict.fromkeys(answers), *paragraphs[places[0] :]])
     return notebook

@@ -8,7 +8,11 @@ from matplotlib.ticker import MaxNLocator
 
 from study.figures.style import INK, chart, colour, styled
 
-PARTS = (("host", "#8a8a8a", "host"), ("pruned", "#0072B2", "SSSR head, kept"), ("full", "#CC79A7", "pruned away"))
+PARTS = (
+    ("host", "#8a8a8a", "host"),
+    ("pruned", "#0072B2", "SSSR head or auxiliary network, kept"),
+    ("full", "#CC79A7", "pruned away"),
+)
 """Each form in `tables.cost` holds the one before; the colour and the name of what it adds."""
 
 

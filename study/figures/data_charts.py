@@ -17,17 +17,19 @@ HUES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 @styled
 def class_share_chart(shares: pd.DataFrame) -> Figure:
     """Share of the labelled pixels in percent, on a logarithmic axis. One row per class, up to four columns."""
-    figure = chart(8.4, 3)
+    figure = chart(8.4, 3.2)
     axes = figure.subplots()
     number = shares.shape[1]
+    values = shares.to_numpy(float)
+    floor = 10.0 ** np.floor(np.log10(0.9 * values[values > 0].min(initial=100)))  # a whole decade, named on the axis
     for place, (hue, name) in enumerate(zip(HUES[: len(shares.columns)], shares, strict=True)):
         shift = 0.81 / number * (place - (number - 1) / 2)
         axes.bar(np.arange(len(shares)) + shift, shares[name], 0.75 / number, color=hue, label=name)
-    axes.set(yscale="log", ylabel="share of pixels (percent)")
+    axes.set(yscale="log", ylabel="share of pixels (percent), logarithmic", ylim=(floor, 100))
     axes.set_xticks(range(len(shares)), shares.index, rotation=40, ha="right", rotation_mode="anchor")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(axis="x", visible=False)
-    axes.legend(ncols=number)
+    figure.legend(loc="outside upper center", ncols=number)
     return figure
 
 

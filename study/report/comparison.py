@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.arms import CONTROL_ARMS, MAIN_ARMS
+from study.arms import ACTING_ARMS, CONTROL_ARMS, MAIN_ARMS
 from study.claims.judge import judge, verdict
 from study.claims.rules import load_rules
 from study.claims.verdict_table import verdict_table
@@ -13,6 +13,7 @@ from study.evidence import Pair, Study
 from study.figures import interval_charts, plots
 from study.figures.notes import Answer, Note, seeds_of, some
 from study.report import tables
+from study.report.latencies import comparable_latencies
 from study.report.readable import readable
 from study.report.results import results_frame
 from study.statistics.bootstrap import Difference
@@ -20,8 +21,8 @@ from study.statistics.bootstrap import Difference
 STEP_NAMES = ("HR labels", "SSSR head", "SISR", "FA")
 """What each of `tables.STEPS` adds."""
 COMPARED = MAIN_ARMS + CONTROL_ARMS
-STAGES_OF_DSRL = ("sssr", "sssr_sisr")
-"""Arms that have had fewer updates than the others."""
+STAGES_OF_DSRL = ("sssr", "sssr_sisr", "sssr_sisr_res")
+"""Stages of `dsrl` and `dsrl_res`: they have had fewer updates than the others."""
 
 
 def answer(study: Study, claim: str, part: int = 0) -> Answer:
@@ -30,6 +31,19 @@ def answer(study: Study, claim: str, part: int = 0) -> Answer:
     finding = found.findings[part]
     label = f"{claim}, {finding.part.name} ({finding.part.quantity})"
     return study.answer(label, finding.measured, found.verdict, finding.missing)
+
+
+def answers(study: Study, *claims: str) -> Answer:
+    """Each part that decides one of these claims, in one sentence; of those claims that were run, if any was."""
+    verdicts = [verdict(study, claim) for claim in claims]
+    run = [found for found in verdicts if any(finding.measured for finding in found.findings)]
+    sentences = []
+    for found in run or verdicts:
+        for finding in (finding for finding in found.findings if finding.part.test and not finding.part.weaker):
+            quantity = "" if finding.part.effect else f" ({finding.part.quantity})"  # the name of an effect says it
+            label = f"{found.claim.id}, {finding.part.name}{quantity}"
+            sentences.append(study.answer(label, finding.measured, found.verdict, finding.missing))
+    return Answer("\n\n".join(sentences))
 
 
 def cost_answer(study: Study, claim: str) -> Answer:
@@ -72,11 +86,12 @@ def difference_table(study: Study, pairs: Sequence[Pair] | None = None) -> Note:
 
 
 def arm_chart(study: Study) -> Figure | Note:
-    """Test mIoU of the main arms and the controls minus the baseline `lr`, at equal updates.
+    """Test mIoU of the main arms, the controls and the arms whose losses act minus the baseline `lr`, at equal updates.
 
     Differences, because arms are paired: an interval of each level is mostly the choice of test images.
     """
-    return difference_chart(study, {arm: (arm, "lr") for arm in COMPARED if arm not in ("lr", *STAGES_OF_DSRL)})
+    shown = (*COMPARED, *ACTING_ARMS)
+    return difference_chart(study, {arm: (arm, "lr") for arm in shown if arm not in ("lr", *STAGES_OF_DSRL)})
 
 
 def step_chart(study: Study) -> Figure | Note:
@@ -86,9 +101,16 @@ def step_chart(study: Study) -> Figure | Note:
 
 
 def cost_table(study: Study, without: Sequence[str] = ()) -> pd.DataFrame:
-    """`tables.cost` without some arms: parameters, MACs, latency and peak memory of host, pruned and full network."""
+    """`tables.cost` without some arms: parameters, MACs, latency and peak memory of host, pruned and full network.
+
+    Latencies are those that can be compared (`comparable_latencies`); others are blank.
+    """
     cost = tables.cost(study)
-    return cost[~cost.index.isin(without)]
+    cost = cost[~cost.index.isin(without)].copy()
+    timed = comparable_latencies(study, list(cost.index))
+    for form in tables.FORMS:
+        cost[f"latency (ms), {form}"] = [timed.get(arm, {}).get(form, float("nan")) for arm in cost.index]
+    return cost
 
 
 def head_share(cost: pd.DataFrame) -> Note:
@@ -104,8 +126,16 @@ def head_share(cost: pd.DataFrame) -> Note:
 
 
 def accuracy_cost_chart(study: Study, arms: Sequence[str], x: str, xlabel: str, unit: float = 1.0) -> Figure | Note:
-    """Test mIoU against a column of results.csv such as macs_pruned, in `unit`."""
+    """Test mIoU against a column of results.csv such as macs_pruned, in `unit`.
+
+    Against a latency, without the arms whose latency cannot be compared with that of the others.
+    """
     table = results_frame([run for arm in arms for run in study.select(arm)])
+    form = x.removeprefix("latency_ms_")
+    if len(table) and form != x:
+        timed = comparable_latencies(study, list(dict.fromkeys(table["arm"])))
+        table[x] = [timed.get(arm, {}).get(form) for arm in table["arm"]]
+        table = table.dropna(subset=x)
     return plots.accuracy_cost(table, x, xlabel, unit=unit) if len(table) else Note("No runs.")
 
 

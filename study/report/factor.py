@@ -15,21 +15,11 @@ from study.claims.judge import verdict
 from study.claims.rules import FACTORS, cell, cells, main_effect, without_fa
 from study.evidence import Study
 from study.figures import plots
-from study.figures.notes import Answer, Note, words
+from study.figures.notes import Note, words
 from study.report import tables
 from study.report.comparison import difference_chart
 from study.report.readable import readable
 from study.report.results import factorial_cells
-
-
-def factor_answers(study: Study, *claims: str) -> Answer:
-    """The main effects that claims are about, one sentence each; of those claims that were run, if any was."""
-    verdicts = [verdict(study, claim) for claim in claims]
-    run = [found for found in verdicts if any(finding.measured for finding in found.findings)]
-    return Answer("\n\n".join(
-        study.answer(f"{found.claim.id}, {finding.part.name}", finding.measured, found.verdict, finding.missing)
-        for found in run or verdicts for finding in found.findings
-    ))  # fmt: skip
 
 
 def effect_chart(study: Study, claim: str, factor: str, *levels: Sequence[str], share: bool = False) -> Figure | Note:
@@ -71,7 +61,7 @@ def strength_table(study: Study) -> Note:
         ratio, value = table.loc[arm, "fa"] / table.loc[arm, "ce"], study.single(arm)
         rows.append({
             "cell": arm,
-            "FA's gradient / CE's": f"{100 * ratio:.2g} %",
+            "FA's gradient / CE's": f"{float(f'{100 * ratio:.2g}'):g} %",  # two digits, and none of them an exponent
             "mIoU": "not run" if value is None else f"{value.estimate:.2f}",
         })  # fmt: skip
     return Note.table(pd.DataFrame(rows))
@@ -79,6 +69,8 @@ def strength_table(study: Study) -> Note:
 
 def effects_without_collapsed(study: Study, factor: str, *levels: Sequence[str], share: bool = False) -> Note:
     """The main effects over all pairs of cells, and over those pairs in which no cell has collapsed."""
+    if not any(study.select(arm) for arm in cells(share)):
+        return Note("No cell was run.")
     out, rows = collapsed(study, share), []
     for pair in levels:
         strata = main_effect(factor, pair, share)

@@ -1,4 +1,7 @@
-"""Latencies with their spread: the turns of latency.json, for 42_cost."""
+"""Latencies for 42_cost: which can be compared, and their spread over the turns of latency.json."""
+
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,6 +11,30 @@ from study.evidence import Study
 from study.figures.notes import Note
 from study.report.tables import FORMS
 from study.turns import measured_on
+
+
+def comparable_latencies(study: Study, arms: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Milliseconds per frame by arm and form (`tables.FORMS`), of arms that were timed alike: the others are left out.
+
+    Medians of turns, of the arms that were measured in turns if any was; else medians of the runs on the device that
+    made most of them.
+    """
+    if taken := {arm: study.turns([arm])[arm] for arm in arms if study.turns([arm])}:
+        return {
+            arm: {form: float(np.median(turns[f"latency_ms_{form}"])) for form in FORMS} for arm, turns in taken.items()
+        }
+    runs = {arm: study.select(arm) for arm in arms}
+    devices = Counter(run.env.get("device") for found in runs.values() for run in found)
+    if not devices:
+        return {}
+    device = devices.most_common(1)[0][0]
+    timed = {
+        arm: [run.metrics["cost"] for run in found if run.env.get("device") == device] for arm, found in runs.items()
+    }
+    return {
+        arm: {form: float(np.median([cost[f"latency_ms_{form}"] for cost in costs])) for form in FORMS}
+        for arm, costs in timed.items() if costs
+    }  # fmt: skip
 
 
 def latency_table(study: Study) -> Note:

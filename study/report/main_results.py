@@ -6,18 +6,20 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from dsrl_lib.paths import results_dir
-from study.arms import MAIN_ARMS
+from study.arms import ACTING_ARMS, MAIN_ARMS
 from study.claims.table import write_claims
 from study.evidence import Study
 from study.figures import plots, style
 from study.figures.notes import Note
+from study.figures.share_charts import logged_shares, share_curves
 from study.report import reported, tables
 from study.report.comparison import arm_chart, difference_chart
 from study.report.readable import readable
 
 CLAIMED = 2
 """mIoU points that the paper claims for DSRL minus the LR baseline."""
-SHOWN = (*MAIN_ARMS, "sssr_long", "sssr_sisr_long", "hr")
+SHOWN = (*MAIN_ARMS, "sssr_long", "sssr_sisr_long", *ACTING_ARMS[1:], "hr")
+"""Arms of the charts by class and of validation, where they were run."""
 
 
 def reported_table(study: Study) -> Note:
@@ -41,6 +43,13 @@ def validation_chart(study: Study) -> Figure | Note:
     """Validation mIoU during training; the curve of an arm goes through the stages before it."""
     ends = [arm for arm in SHOWN if arm in study.arms and arm not in ("sssr", "sssr_sisr")]
     return plots.validation_curves({arm: study.histories(arm) for arm in ends}) if ends else Note("No runs.")
+
+
+def share_chart(study: Study) -> Figure | Note:
+    """Shares of the auxiliary losses in the gradient on the shared encoder, of arms of full length that log them."""
+    histories = {arm: study.histories(arm) for arm in ACTING_ARMS[1:] if arm in study.arms}
+    logged = {arm: found for arm, found in histories.items() if any(map(logged_shares, found))}
+    return share_curves(logged) if logged else Note("No run of this profile logged the shares of its losses.")
 
 
 def main_figures(study: Study) -> dict[str, Figure | Note]:

@@ -1,4 +1,4 @@
-"""Comparisons at other hosts and starts (`Profile.variants`), and whether training had flattened there."""
+"""Comparisons at other hosts and starts (`Profile.variants`), and whether the training of each arm had flattened."""
 
 import pandas as pd
 
@@ -8,6 +8,11 @@ from study.figures.notes import Note
 from study.profiles import PROFILES
 from study.report import tables
 from study.report.readable import readable
+
+SHOWN = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", "sssr_sisr_res_long", "dsrl_res", "mac_matched", "hr")
+"""Arms of full length whose training is looked at."""
+FLATTENING = ("arm", "epochs", "val mIoU after two thirds", "at the end", "gain", "flat?")
+"""Columns of `flattening_table`."""
 
 
 def variant_pairs(profile: str) -> list[Pair]:
@@ -23,30 +28,41 @@ def variant_pairs(profile: str) -> list[Pair]:
 def variant_table(study: Study) -> Note:
     """One row per pair: difference with interval and by seed; blank if not run."""
     found = tables.differences(study, variant_pairs(study.profile))
-    return Note.table(readable(found)) if len(found) else Note("This profile has no other host or start.")
+    return (
+        Note.table(readable(found))
+        if len(found)
+        else Note("This profile has no other hosts or starts than those above.")
+    )
 
 
 def flattening_table(study: Study) -> Note:
-    """Validation mIoU after two thirds of the training and at its end, one row per arm that `variant_pairs` names.
+    """Validation mIoU after two thirds of the training and at its end, one row per arm: `SHOWN`, and all variants.
 
     Training has flattened if the last third gains less than the smallest effect of interest, on the mean over seeds.
+    Runs that were not validated between two and three quarters of their epochs cannot say.
     """
-    rows = []
-    for arm in dict.fromkeys(arm for pair in variant_pairs(study.profile) for arm in pair):
-        curves = [history.dropna(subset="val_miou").set_index("epoch")["val_miou"] for history in study.histories(arm)]
-        if not curves:
-            rows.append({"arm": arm, "flat?": "not run"})
-            continue
-        epochs = total_epochs(study.select(arm)[0])
-        before = [100 * curve[curve.index >= 2 * epochs / 3].iloc[0] for curve in curves]
-        after = [100 * curve.iloc[-1] for curve in curves]
-        gain = sum(after) / len(after) - sum(before) / len(before)
-        rows.append({
-            "arm": arm,
-            "epochs": str(epochs),
-            "val mIoU after two thirds": f"{sum(before) / len(before):.2f}",
-            "at the end": f"{sum(after) / len(after):.2f}",
-            "gain": f"{gain:+.2f}".replace("-", "−"),
-            "flat?": "yes" if gain < load_rules().interest else "no, still rising",
-        })  # fmt: skip
-    return Note.table(pd.DataFrame(rows).fillna("")) if rows else Note("This profile has no other host or start.")
+    variants = [
+        f"{arm}@{name}" for name, variant in PROFILES[study.profile].variants.items() for arm in variant.arm_seeds
+    ]
+    rows = [_flattening(study, arm) for arm in (*(arm for arm in SHOWN if arm in study.arms), *variants)]
+    return Note.table(pd.DataFrame(rows, columns=FLATTENING).fillna("")) if rows else Note("No runs.")
+
+
+def _flattening(study: Study, arm: str) -> dict[str, str]:
+    curves = [history.dropna(subset="val_miou").set_index("epoch")["val_miou"] for history in study.histories(arm)]
+    if not curves:
+        return {"arm": arm, "flat?": "not run"}
+    epochs = total_epochs(study.select(arm)[0])
+    middle = [curve[(curve.index >= 2 * epochs / 3) & (curve.index <= 3 * epochs / 4)] for curve in curves]
+    if any(part.empty for part in middle):
+        return {"arm": arm, "epochs": str(epochs), "flat?": "not validated at two thirds"}
+    before = 100 * sum(part.iloc[0] for part in middle) / len(curves)
+    after = 100 * sum(curve.iloc[-1] for curve in curves) / len(curves)
+    return {
+        "arm": arm,
+        "epochs": str(epochs),
+        "val mIoU after two thirds": f"{before:.2f}",
+        "at the end": f"{after:.2f}",
+        "gain": f"{after - before:+.2f}".replace("-", "−"),
+        "flat?": "yes" if after - before < load_rules().interest else "no, still rising",
+    }

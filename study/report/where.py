@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from study.arms import ACTING_ARMS
 from study.evidence import Pair, Study
 from study.figures import arm_plots, plots
 from study.figures.interval_charts import rings
@@ -73,9 +74,9 @@ def _object_recall(study: Study, arm: str) -> dict[int, np.ndarray]:
 
 
 def reconstruction_chart(study: Study) -> Figure | Note:
-    """PSNR and SSIM of the SISR branch on test, for the main arms and the controls."""
+    """PSNR and SSIM of the SISR branch on test, for the main arms, the controls, and the arms whose losses act."""
     quality = tables.quality(study)
-    quality = quality[quality["arm"].isin(COMPARED)]
+    quality = quality[quality["arm"].isin(COMPARED + ACTING_ARMS)]
     return arm_plots.reconstruction(quality) if len(quality) else Note("No run with a SISR branch.")
 
 

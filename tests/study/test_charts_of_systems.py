@@ -8,6 +8,8 @@ import pytest
 
 from study.arms import DOWNSAMPLING_ARMS, PROPAGATION_ARMS, RELAXATION_ARMS
 from study.figures import plots
+from study.figures.data_charts import class_share_chart
+from study.figures.share_charts import share_curves
 from study.figures.style import colour
 from study.report.where import object_gain_chart
 
@@ -46,3 +48,18 @@ def test_gains_by_size_are_paired_by_seed():
 def test_arms_of_one_chart_have_colours_of_their_own(arms):
     drawn = [arm for arm in ("bilinear", *arms) if arm != "locations"]  # which is a stage, and in no chart
     assert len({colour(arm) for arm in drawn}) == len(drawn)
+
+
+def test_shares_of_the_gradient_are_drawn_by_seed_and_as_their_mean():
+    """Percent, without CE; a term that never acted, as in a stage before it, is left out."""
+    epochs = {"epoch": [1, 2], "share_ce": [0.9, 0.8]}
+    seeds = [pd.DataFrame(epochs | {"share_mse": share, "share_fa": [0.0, 0.0]}) for share in ([0.1, 0.2], [0.3, 0.4])]
+    (axes,) = share_curves({"dsrl_res": seeds}).axes
+    assert [line.get_ydata().tolist() for line in axes.lines] == [
+        pytest.approx(y) for y in ([10, 20], [30, 40], [20, 30])
+    ]
+
+
+def test_the_axis_of_class_shares_begins_at_a_power_of_ten_below_the_least_class():
+    shares = pd.DataFrame({"train": [60.0, 0.2, 0.0], "val": [50.0, 1.0, 3.0]}, index=["Road", "Bicyclist", "Train"])
+    assert class_share_chart(shares).axes[0].get_ylim() == pytest.approx((0.1, 100))

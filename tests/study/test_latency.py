@@ -15,7 +15,8 @@ from study.evidence import Study
 from study.latency import remeasure
 from study.latency_match import latency_matched_scale
 from study.presets import preset
-from study.report.latencies import latency_table
+from study.report.comparison import cost_table
+from study.report.latencies import comparable_latencies, latency_table
 from study.turns import read_turns, write_turns
 
 
@@ -90,6 +91,28 @@ def test_c3_is_judged_by_the_turns_and_not_by_copies_of_one_number(results):
     text = latency_table(study)
     assert "| dsrl" in text and "42.0 [40.0, 44.0]" in text and "1.20 [1.14, 1.26]" in text
     np.testing.assert_array_equal(study.turns(["dsrl"])["dsrl"]["latency_ms_host"], [35.0] * 3)
+
+
+def timed(arm: str, seed: int, device: str, milliseconds: float) -> MadeUpRun:
+    run = MadeUpRun(arm, seed, 50.0)
+    run.env["device"] = device
+    names = [f"{name}_{form}" for name in ("params", "macs", "peak_mib") for form in ("host", "pruned", "full")]
+    latencies = {f"latency_ms_{form}": milliseconds for form in ("host", "pruned", "full")}
+    run.metrics["cost"] = {"input": [180, 240]} | dict.fromkeys(names, 1.0) | latencies
+    return run
+
+
+def test_latencies_of_two_machines_are_not_compared(results):
+    study = Study("camvid", [timed("lr", 0, "A", 10.0), timed("lr", 1, "A", 20.0), timed("lr", 2, "B", 90.0),
+                             timed("dsrl", 0, "A", 30.0), timed("relaxed", 0, "B", 99.0)])  # fmt: skip
+    found = comparable_latencies(study, ["lr", "dsrl", "relaxed"])
+    assert {arm: forms["pruned"] for arm, forms in found.items()} == {"lr": 15.0, "dsrl": 30.0}
+    shown = cost_table(study)["latency (ms), pruned"]
+    assert shown["lr"] == 15.0 and np.isnan(shown["relaxed"])
+    turns = {f"latency_ms_{form}": [4.0, 6.0, 5.0] for form in ("host", "pruned", "full")}
+    write_turns("camvid", "C", [([run.run_id for run in study.runs if run.arm != "dsrl"], turns)])
+    found = comparable_latencies(study, ["lr", "dsrl", "relaxed"])
+    assert found.keys() == {"lr", "relaxed"} and found["relaxed"]["full"] == 5.0
 
 
 def test_without_turns_the_table_says_what_to_do_and_a_damaged_file_is_named(results):

@@ -13,7 +13,8 @@ from study.claims.rules import cell, cells, main_effect, without_fa
 from study.evidence import Study
 from study.presets import parent_of, preset
 from study.profiles import PROFILES
-from study.report.factor import effects_without_collapsed, factor_answers, simple_effects
+from study.report.comparison import answers
+from study.report.factor import effects_without_collapsed, simple_effects
 from study.statistics.scores import Resamples
 
 LEVELS = list(product(("output", "features"), ("to3", "keep", "none"), ("raw", "norm")))
@@ -78,11 +79,11 @@ def test_what_is_missing_is_said():
 
 
 def test_the_answer_is_that_of_the_factorial_that_was_run():
-    text = factor_answers(
+    text = answers(
         study({cell("output", ftm, "norm", share=True): 52.0 for ftm in ("to3", "keep", "none")}), "C7", "C17"
     )
     assert text.startswith("**C17, FA on outputs instead of features: +1.0") and "C7" not in text
-    assert factor_answers(Study("idd", []), "C7", "C17").count("not run") == 2
+    assert answers(Study("idd", []), "C7", "C17").count("not run") == 2
 
 
 def test_interactions_are_differences_of_simple_effects():

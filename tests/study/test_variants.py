@@ -90,3 +90,11 @@ def test_a_curve_that_still_rises_in_its_last_third_is_named():
     assert "still rising" in lines["dsrl@random_start"] and "+0.60" in lines["dsrl@random_start"]
     assert "| yes" in lines["lr@random_start"] and "+0.40" in lines["lr@random_start"]
     assert "not run" in lines["lr@second_pretrained_host"]
+
+
+def test_runs_that_were_not_validated_at_two_thirds_say_nothing_about_their_last_third():
+    made = [MadeUpRun(arm, 0, 50.0, profile="idd") for arm in ("lr", "bilinear")]  # 9 epochs
+    for run, validated in zip(made, ((5, 9), (6, 9)), strict=True):
+        run.__dict__["history"] = pd.DataFrame({"epoch": validated, "val_miou": [0.50, 0.51]})
+    lines = {line.split("|")[1].strip(): line for line in flattening_table(Study("idd", made)).splitlines()}
+    assert "not validated" in lines["lr"] and "+1.00" in lines["bilinear"] and "still rising" in lines["bilinear"]

@@ -51,7 +51,7 @@ def test_repeated_run_gives_identical_bytes_without_machine_paths(make_notebook,
 
 
 def test_an_executed_notebook_begins_with_its_answers(make_notebook, tmp_path):
-    code = "from study.figures.notes import Answer, Note\ndisplay(Answer('**one**'), Note('no'))"
+    code = "from study.figures.notes import Answer, Note\ndisplay(Answer('**one**'), Note('no'), Answer('**one**'))"
     notebook = make_notebook("asks", "seed = 0", "'no'", code, "Answer('two')")
     output = tmp_path / "answered.ipynb"
     content = nbformat.read(notebook, as_version=4)

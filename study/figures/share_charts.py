@@ -1,0 +1,40 @@
+"""How strongly each term of the loss acts during training: shares of the gradient on the shared encoder."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dsrl_lib.losses.terms import TERMS
+from study.figures.style import chart, styled
+
+
+def logged_shares(history: pd.DataFrame) -> dict[str, pd.Series]:
+    """Share of the gradient by term, indexed by epoch, of the terms beside CE that a history recorded and that act."""
+    found = {term: history.set_index("epoch")[f"share_{term}"].dropna() for term in TERMS if f"share_{term}" in history}
+    return {term: share for term, share in found.items() if term != "ce" and (share > 0).any()}
+
+
+@styled
+def share_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
+    """Share of each term beside CE in percent, one panel per arm: every seed thin, their mean thick."""
+    figure = chart(1.0 + 3.2 * len(histories), 3.0)
+    panels = figure.subplots(1, len(histories), sharey=True, squeeze=False)[0]
+    drawn = {}
+    for axes, (arm, seeds) in zip(panels, histories.items(), strict=True):
+        by_term: dict[str, list[pd.Series]] = {}
+        for history in seeds:
+            for term, share in logged_shares(history).items():
+                by_term.setdefault(term, []).append(100 * share)
+        for term, curves in by_term.items():
+            hue = TERMS[term].colour
+            for curve in curves:
+                axes.plot(curve.index, curve, color=hue, linewidth=0.7, alpha=0.45)
+            mean = pd.concat(curves, axis=1).mean(axis=1)
+            (drawn[TERMS[term].label],) = axes.plot(mean.index, mean, color=hue, marker="o", markersize=3.5)
+        axes.set(title=arm, xlabel="epochs since the start of the first stage")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    panels[0].set(ylabel="share of the gradient (percent)", ylim=(0, None))
+    figure.legend(drawn.values(), drawn, loc="outside upper center", ncols=len(drawn))
+    return figure
