@@ -1,0 +1,49 @@
+"""IDD-lite: the repository holds no picture, label or crop of it (its licence is for research, by registration)."""
+
+import base64
+import io
+import json
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsrl_lib.paths import root
+
+FOLDER = root() / "results" / "idd"
+
+
+def colours(picture: bytes) -> int:
+    """How many of 4096 colours cover twenty pixels or more: below 200 in a chart, above 250 in a photograph."""
+    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")) >> 4  # (H, W, 3)
+    cells = pixels.reshape(-1, 3).astype(int) @ (256, 16, 1)
+    return int((np.bincount(cells, minlength=4096) >= 20).sum())
+
+
+def pictures(path) -> list[bytes]:
+    """The pictures in the outputs of an executed notebook."""
+    outputs = [output for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
+    data = [output.get("data", {}) for output in outputs]
+    assert not any("data:image" in "".join(entry.get("text/html", "")) for entry in data), path.name
+    return [base64.b64decode("".join(entry[kind])) for entry in data for kind in entry if kind.startswith("image/")]
+
+
+def test_what_is_kept_of_idd_lite_is_charts():
+    kept = [path.read_bytes() for path in FOLDER.rglob("*.png")]
+    kept += [picture for path in FOLDER.glob("notebooks/*.ipynb") for picture in pictures(path)]
+    assert kept and max(map(colours, kept)) < 200
+    assert not [path for path in FOLDER.rglob("*") if path.suffix in (".jpg", ".jpeg")]
+
+
+def test_a_photograph_would_be_noticed():
+    notebook = root() / "results" / "camvid" / "notebooks" / "43_where_it_helps.ipynb"
+    assert max(map(colours, pictures(notebook))) > 250
+
+
+@pytest.mark.parametrize("name", ["01_data_prep", "31_label_relaxation", "43_where_it_helps", "51_inference", "runs/a"])
+def test_git_leaves_out_notebooks_that_show_frames(name):
+    if not (root() / ".git").exists():
+        pytest.skip("no git checkout")
+    command = ["git", "check-ignore", "-q", f"results/idd/notebooks/{name}.ipynb"]
+    assert subprocess.run(command, cwd=root()).returncode == 0
