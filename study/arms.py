@@ -91,6 +91,9 @@ for _name, _control, _isolates in (
     _stage_2, _stage_3 = f"sssr_sisr{_name}_share", f"sisr{_name}_share" if _name else "dsrl_share"
     NEXT[_stage_2] = Arm(f"stage 2 of {_stage_3}", _SISR | _control, after="sssr", tuned=_SISR_SHARE)
     NEXT[_stage_3] = Arm(_isolates, _FA | _control, after=_stage_2, tuned=_SHARES)
+OLD_CONTROLS = ("sssr_sisr_frozen", "sisr_frozen", "sssr_sisr_noise", "sisr_noise")
+SHARE_CONTROLS = tuple(_name for _name in NEXT if _name.endswith("_share"))
+"""The same at the shares of `dsrl_share`, with that arm and all stages: at the old weights they control little."""
 # The factorial again, with FA at one share of the gradient in every cell. `dsrl_res` is features / keep / norm.
 FA_SHARE_ARMS = tuple(f"{_name}_share" for _name in FA_ARMS)
 for _name, _cell in _CELLS.items():

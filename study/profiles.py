@@ -12,7 +12,9 @@ from study.arms import (
     FA_ARMS,
     FA_SHARE_ARMS,
     MAIN_ARMS,
+    OLD_CONTROLS,
     PROPAGATION_ARMS,
+    SHARE_CONTROLS,
     STAGE_ARMS,
     START_ARMS,
 )
@@ -45,12 +47,14 @@ SEARCH_SEEDS = (9, 10, 11)
 """Seeds of the runs that choose a recipe, on val: no comparison uses them. The first studies searched with 9 alone."""
 
 
-def _seeds(main: int, long: int, control: int, factorial: int) -> dict[str, tuple[int, ...]]:
+def _seeds(
+    main: int, long: int, control: int, factorial: int, without: tuple[str, ...] = ()
+) -> dict[str, tuple[int, ...]]:
     """Seeds by arm. long: the stages trained on to the full length, which `dsrl` is compared with."""
     groups = ((MAIN_ARMS, main), (CONTROL_ARMS + STAGE_ARMS, control), (FA_ARMS, factorial))
     seeds = {arm: number for arms, number in groups for arm in arms}
     seeds |= dict.fromkeys(("sssr_long", "sssr_sisr_long"), long)
-    return {arm: tuple(range(seeds[arm])) for arm in ARMS if seeds.get(arm)}
+    return {arm: tuple(range(seeds[arm])) for arm in ARMS if seeds.get(arm) and arm not in without}
 
 
 SECOND_PRETRAINED = "deeplabv3plus_efficientnet_lite0"
@@ -119,8 +123,9 @@ PROFILES: dict[str, Profile] = {
             optim=Optim(epochs=3, batch_size=16),
         ),
         hosts=("espnetv2_s1.0",),
-        arm_seeds=_seeds(main=5, long=5, control=5, factorial=0)
-        | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4)) | dict.fromkeys(FA_SHARE_ARMS, (0, 1, 2)),
+        arm_seeds=_seeds(main=5, long=5, control=5, factorial=0, without=OLD_CONTROLS)
+        | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4))
+        | dict.fromkeys(FA_SHARE_ARMS + SHARE_CONTROLS, (0, 1, 2)),
         expect=(
             "IDD-lite at LR 112x160: 9 hours on one core, 1.9 GiB (hr: 4.4); the second pretrained host 16 more, the "
             "random start 6 (estimates). In a pilot of 450 updates of 8 frames, one seed, lr reached 51 points of mIoU "
