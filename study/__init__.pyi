@@ -6,6 +6,8 @@ from .arms import FA_SHARE_ARMS as FA_SHARE_ARMS
 from .arms import MAIN_ARMS as MAIN_ARMS
 from .arms import PROPAGATION_ARMS as PROPAGATION_ARMS
 from .arms import RELAXATION_ARMS as RELAXATION_ARMS
+from .arms import SHARE_CONTROLS as SHARE_CONTROLS
+from .arms import START_ARMS as START_ARMS
 from .evidence import Study as Study
 from .explore import affinity_explorer as affinity_explorer
 from .explore import live_explorer as live_explorer
