@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import ImageOps
 
 from dsrl_lib.data.images import opened, read_picture
 from dsrl_lib.paths import DataError as DataError
@@ -48,11 +48,8 @@ def read_image(frame: Frame) -> np.ndarray:
 
 
 def read_label(frame: Frame) -> np.ndarray:
-    """uint8 (H, W), class ids or 255. DataError for an unreadable file or a value outside the class table."""
-    try:
-        stored = _read_mat(frame.label) if frame.label.suffix == ".mat" else _read_ids(frame.label)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read label map {frame.label}: {error}") from error
+    """uint8 (H, W), class ids or 255, upright. DataError for an unreadable file or a value outside the class table."""
+    stored = _read_mat(frame.label) if frame.label.suffix == ".mat" else _read_ids(frame.label)
     if stored.ndim != 2 or stored.dtype != np.uint8:
         raise DataError(f"label map {frame.label} is {stored.dtype} {stored.shape}, not one 8-bit id per pixel")
     label = np.frombuffer(frame.table, np.uint8)[stored]
@@ -74,7 +71,8 @@ def read_pair(frame: Frame, size: tuple[int, int] | None = None) -> tuple[np.nda
 
 
 def _read_ids(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
+    with opened(path, "label map") as image:
+        ImageOps.exif_transpose(image, in_place=True)
         return np.asarray(image)  # ids too where the file has a palette
 
 
@@ -85,7 +83,7 @@ def _read_mat(path: Path) -> np.ndarray:
     try:
         return loadmat(path)["GTcls"][0]["Segmentation"][0]  # (H, W)
     except Exception as error:  # a damaged file ends in errors of many kinds
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+        raise DataError(f"cannot read label map {path}: {type(error).__name__}: {error}") from error
 
 
 def _ranges(values: list[int]) -> str:

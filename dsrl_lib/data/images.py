@@ -16,6 +16,8 @@ from PIL import Image, ImageOps
 from dsrl_lib.paths import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+OTHERS = (".gif", ".jp2", ".jpe", ".jfif", ".avif", ".heic", ".heif", ".tga", ".pbm", ".pnm")
+"""Of pictures too: in a folder they are not passed over, but read, or named as what cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Picture:
 def find_pictures(sources: Sequence[str], leave_out: Callable[[Path], bool] = lambda path: False) -> list[Picture]:
     """Files, folders (searched through, with links) and patterns -> pictures, each once, in the order of the sources.
 
+    In folders, what is hidden is passed over: names that begin with a dot. What cannot be looked into there, such as a
+    folder of somebody else or a link that leads nowhere, counts as a picture, so that whoever reads it names it.
     leave_out: of the files found in folders and by patterns, those that are not meant.
     DataError for a source that does not exist or holds no picture, and for two pictures that would share a name.
     """
@@ -57,39 +61,53 @@ def _pictures(source: str, leave_out: Callable[[Path], bool]) -> Iterator[Pictur
     path = Path(source)
     if path.is_dir():
         for folder, files in _folders(path):
-            for file in files:
-                picture = Path(folder, file)
-                if picture.suffix.lower() in SUFFIXES and not leave_out(picture):
+            for picture in (Path(folder, file) for file in files if not is_hidden(file)):
+                meant = picture.suffix.lower() in SUFFIXES + OTHERS or not os.path.isfile(picture)
+                if meant and not leave_out(picture):
                     yield Picture(picture, str(picture.relative_to(path).with_suffix("")))
     elif path.exists() or path.is_symlink():
         yield Picture(path, path.stem)
     elif any(sign in source for sign in "*?["):
         for name in sorted(glob(source, recursive=True)):
-            if Path(name).is_file() and not leave_out(Path(name)):
+            if Path(name).is_dir():
+                yield from _pictures(name, leave_out)
+            elif not leave_out(Path(name)):
                 yield Picture(Path(name), Path(name).stem)
     else:
         raise DataError(f"{source} does not exist; give an image, a folder, a pattern such as 'frames/*.png', or "
                         "dataset:split such as camvid:test")  # fmt: skip
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is one that programs keep for themselves, such as `._a.jpg` of macOS."""
+    return name.startswith(".")
+
+
 def _folders(top: Path) -> Iterator[tuple[str, list[str]]]:
-    """`top` and the folders below it, with their files. Each comes once, so that loops end; linked ones come last."""
-    seen, waiting = set(), [str(top)]
+    """`top` and the folders below it, with their files. Each comes once, so that loops end; linked ones come last.
+
+    A folder that cannot be opened is given as a file of the one above it.
+    """
+    seen, waiting, closed = set(), [str(top)], []
     while waiting:
-        for folder, below, files in os.walk(waiting.pop(0)):  # follows no links itself
+        for folder, below, files in os.walk(waiting.pop(0), onerror=closed.append):  # follows no links itself
             if os.path.realpath(folder) in seen:
                 below.clear()
                 continue
             seen.add(os.path.realpath(folder))
-            below.sort()
+            below[:] = sorted(name for name in below if not is_hidden(name))
             waiting += [path for path in (os.path.join(folder, name) for name in below) if os.path.islink(path)]
             yield folder, sorted(files)
+    for error in closed:
+        folder, name = os.path.split(error.filename)
+        yield folder, [name]
 
 
 def read_picture(path: Path) -> np.ndarray:
     """uint8 (H, W, 3) RGB, upright as its EXIF data says; alpha is dropped, 16-bit grey is scaled to 8 bit.
 
-    DataError that names the file if it cannot be read faithfully, is truncated, or is too large to be a picture.
+    DataError that names the file if it cannot be read faithfully, is truncated, holds several pictures, or is too large
+    to be one.
     """
     with opened(path) as image:
         ImageOps.exif_transpose(image, in_place=True)
@@ -99,17 +117,23 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """An image file whose head has been read. DataError that names it if it cannot be read, then or later."""
-    if path.exists() and not path.is_file():
-        raise DataError(f"cannot read image {path}: it is not a file")  # opening a pipe would wait for ever
+def opened(path: Path, kind: str = "image") -> Iterator[Image.Image]:
+    """An image file whose head has been read. DataError that names it if it cannot be read, then or later.
+
+    kind: what it is, for the message.
+    """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ValueError("it is not a file")  # opening a pipe would wait for ever
         with Image.open(path) as image:
+            # Of a photo, MPO adds smaller copies or a second view.
+            if image.format != "MPO" and (pictures := getattr(image, "n_frames", 1)) > 1:
+                raise ValueError(f"it holds {pictures} pictures; store each in a file of its own")
             yield image
-    except DataError:
+    except (DataError, MemoryError):
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read image {path}: {error}") from error
+    except Exception as error:  # a damaged file ends in errors of many kinds
+        raise DataError(f"cannot read {kind} {path}: {error}") from error
 
 
 def _from_deep(image: Image.Image, path: Path) -> np.ndarray:

@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,9 @@ def load_split(dataset: str, split: str) -> Split:
     frames = list_frames(dataset, split)
     if not frames:
         raise DataError(f"{dataset} {split} is empty: too few files in {data_dir()} for its rule (see data/README.md)")
+    name, count = Counter(frame.name for frame in frames).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"{frames[0].image.parent}: frame {name} stands {count} times in the list of {dataset} {split}")
     listed = hashlib.sha256(str(frames[0].image.parent).encode()).hexdigest()[:8]
     digest = manifest_hash(frames, cache_dir() / "manifests" / f"{dataset}-{split}-{listed}.json")
     names, sequences = [frame.name for frame in frames], [frame.sequence for frame in frames]

@@ -51,6 +51,8 @@ class Job:
     """A picture to predict: a file, or a frame of a split. It is read when its turn comes."""
 
     name: str
+    source: str
+    """What it was found in."""
     path: Path | None = None
     split: Split | None = None
     index: int = 0
@@ -82,8 +84,8 @@ def predict(
 
     sources: images, folders, patterns, or `dataset:split` (with truth). What an earlier call wrote is no source,
     unless it is named itself. Every file is written by rename, so a call that is cut off leaves only whole
-    files. DataError for a source without pictures and, before anything is written, for one that would be overwritten;
-    OSError if `out` cannot be written.
+    files. DataError for a source without pictures and, before anything is written, for two pictures of one name, and
+    for a source or a file of yours that would be overwritten; OSError if `out` cannot be written.
     """
     table, begin = class_table(config.data.dataset), time.perf_counter()
     check_folder(out, "out")
@@ -97,7 +99,10 @@ def predict(
             f"the network samples a frame at locations that come from its labels or from another frame, and "
             f"{alone[0].path} has neither; allowed: dataset:split such as camvid:val"
         )
-    _keep_sources(jobs, out)
+    _refuse_equal_names(jobs)
+    _keep_files(jobs, out)
+    for made in ALWAYS:
+        (out / made).mkdir(parents=True, exist_ok=True)
     room = Room(model.eval(), config, tta)
     for job in bar(jobs, "predict", unit=" images", disable=not progress, mininterval=0.5):
         try:
@@ -153,18 +158,18 @@ def _jobs(sources: Sequence[str], table: ClassTable) -> Iterator[Job]:
     if not sources:
         raise DataError("nothing to predict: give images, folders, patterns, or dataset:split such as camvid:test")
     files = []
-    for source in sources:
+    for source in dict.fromkeys(sources):
         dataset, colon, split = source.partition(":")
         if colon and split in SPLITS and not Path(source).exists():
             if class_table(dataset).classes != table.classes:
                 raise DataError(f"{source} has the classes of {dataset}, the network those of {table.name}")
             loaded = load_split(dataset, split)
             for index, name in enumerate(loaded.names):
-                yield Job(name, split=loaded, index=index)
+                yield Job(name, source, split=loaded, index=index)
         else:
             files.append(source)
     for picture in find_pictures(files, _is_prediction) if files else ():
-        yield Job(picture.name, picture.path)
+        yield Job(picture.name, str(picture.path), picture.path)
 
 
 def _is_prediction(path: Path) -> bool:
@@ -176,14 +181,28 @@ def _is_prediction(path: Path) -> bool:
     )
 
 
-def _keep_sources(jobs: Sequence[Job], out: Path) -> None:
-    """DataError if a source is a file that would be written, also by another path to it."""
+def _refuse_equal_names(jobs: Sequence[Job]) -> None:
+    """DataError for two pictures that would be written under one name, such as frames of two splits."""
+    first: dict[str, Job] = {}
+    for job in jobs:
+        if (other := first.setdefault(job.name, job)) is not job:
+            raise DataError(f"{other.source} and {job.source} both hold a picture that would be written as "
+                            f"{job.name!r}: predict them into different folders")  # fmt: skip
+
+
+def _keep_files(jobs: Sequence[Job], out: Path) -> None:
+    """DataError if a file that would be written is a source, also by another path to it, or was there before `predict`
+    first wrote into `out`."""
     sources = {os.path.realpath(job.path) for job in jobs if job.path is not None}
+    used = all((out / made).is_dir() for made in ALWAYS)
     for job in jobs:
         for kind in KINDS:
             target = out / kind / f"{job.name}.png"
             if target.exists() and os.path.realpath(target) in sources:
                 raise DataError(f"the prediction {target} would overwrite a source: choose another folder for --out")
+            if target.exists() and not used:
+                raise DataError(f"the prediction {target} would overwrite a file that no earlier call wrote: choose "
+                                "another folder for --out")  # fmt: skip
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:

@@ -1,11 +1,12 @@
 """A folder of images beside a folder of label maps of the same names: KITTI, Mapillary Vistas, your own data sets."""
 
-from collections.abc import Callable, Container
+import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from dsrl_lib.data.class_lists import mapillary_classes, own_classes
 from dsrl_lib.data.frames import DataError, Frame, label_table
-from dsrl_lib.data.images import SUFFIXES
+from dsrl_lib.data.images import SUFFIXES, is_hidden
 from dsrl_lib.data.readers.cityscapes import ID_TABLE
 from dsrl_lib.data.sequences import own_sequences
 
@@ -57,7 +58,7 @@ def paired(
     for folder in (images, labels):
         if not folder.is_dir():
             raise DataError(f"the data set is not complete: looked for {folder}. {hint}")
-    paths = sorted(path for path in images.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = [path for path in _shown(images) if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise DataError(f"there are no images in {images}: looked for {', '.join(SUFFIXES)}. {hint}")
     _refuse_left_out(images, labels, {path.stem for path in paths})
@@ -68,14 +69,28 @@ def paired(
     return [_pair(path, labels / f"{path.stem}.png", table, sequence(path.stem)) for path in paths]
 
 
-def _refuse_left_out(images: Path, labels: Path, stems: Container[str]) -> None:
-    """DataError for an image that would be left out without a word: in a folder of its own, or of another kind."""
-    for path in sorted(images.iterdir()):
+def _shown(folder: Path) -> list[Path]:
+    """What lies in a folder, without what is hidden, by name."""
+    return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+
+
+def _refuse_left_out(images: Path, labels: Path, stems: Collection[str]) -> None:
+    """DataError for an image that would be left out without a word: in a folder of its own, or of another kind.
+
+    Label maps without an image are named on stderr.
+    """
+    alone = [path.name for path in _shown(labels) if path.suffix.lower() == ".png" and path.stem not in stems]
+    for path in _shown(images):
         if path.is_dir():
             if any(file.suffix.lower() in SUFFIXES for file in path.rglob("*")):
                 raise DataError(f"{path} holds images that would not be read: put all of them into {images}")
         elif path.stem not in stems and (labels / f"{path.stem}.png").is_file():
             raise DataError(f"cannot read image {path}; allowed: files that end in {', '.join(SUFFIXES)}")
+    if alone:
+        print(
+            f"warning: {len(alone)} label maps in {labels} have no image in {images}, such as {alone[0]}",
+            file=sys.stderr,
+        )
 
 
 def _pair(image: Path, label: Path, table: bytes, sequence: str) -> Frame:

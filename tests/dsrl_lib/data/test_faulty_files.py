@@ -136,3 +136,29 @@ def test_a_bad_file_is_found_before_it_is_used(orchard: Path) -> None:
     image.write_bytes(image.read_bytes()[:1000])
     with pytest.raises(DataError, match=r"cannot read image .*val/images/1.png"):
         load_split("orchard", "val")
+
+
+def test_a_hidden_file_is_no_frame_and_a_label_map_without_image_is_named(orchard: Path, capsys) -> None:
+    (orchard / "val/images/._0.png").write_bytes(b"of macOS")
+    (orchard / "val/labels/._0.png").write_bytes(b"of macOS")
+    save(orchard / "val/images/.ipynb_checkpoints/0.png", picture())
+    save(orchard / "val/labels/7.png", cycle(0, 1))
+    assert load_split("orchard", "val").names == ["0", "1"]
+    assert "warning: 1 label maps in " in (said := capsys.readouterr().err) and "such as 7.png" in said
+
+
+def test_a_turned_label_map_is_upright_too(orchard: Path) -> None:
+    ids, exif = cycle(0, 1, 2, size=(4, 6)), Image.Exif()
+    exif[0x0112] = 3
+    save(orchard / "val/images/2.png", picture(size=(4, 6)))
+    Image.fromarray(ids[::-1, ::-1]).save(orchard / "val/labels/2.png", exif=exif)
+    np.testing.assert_array_equal(load_split("orchard", "val").labels[2], ids)
+
+
+def test_a_frame_that_a_list_names_twice_is_refused(root: Path) -> None:
+    for folder, pixels in (("val", picture()), ("valannot", cycle(0, 1))):
+        for name in ("a_1", "a_2"):
+            save(root / f"camvid/{folder}/{name}.png", pixels)
+    (root / "camvid/val.txt").write_text("a_1\na_2\na_1\n")
+    with pytest.raises(DataError, match="frame a_1 stands 2 times in the list of camvid val"):
+        load_split("camvid", "val")

@@ -1,5 +1,6 @@
 """Predictions as files, and files of weights: through the command line, with good pictures and with bad ones."""
 
+import os
 import re
 import shutil
 import zipfile
@@ -15,6 +16,7 @@ from dsrl_lib import network, runs
 from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, colourise
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
+from dsrl_lib.data.split import Split
 from dsrl_lib.deploy import memory
 from dsrl_lib.deploy import predict as predictions
 from dsrl_lib.deploy.describe import describe, summary
@@ -91,6 +93,50 @@ def test_sources(tmp_path, monkeypatch):
         find_pictures([str(tmp_path / "a.png"), str(tmp_path / "deep" / "a.png")])
 
 
+def test_nothing_in_a_folder_is_passed_over_but_what_is_hidden(tmp_path, monkeypatch):
+    for name in ("a.png", ".b.png", ".thumbs/c.png", "day1/d.png", "locked/e.png"):
+        png(tmp_path / name)
+    (tmp_path / "day2").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "f.heic").write_bytes(b"of a kind that cannot be read")
+    (tmp_path / "notes.txt").write_text("no picture")
+    scandir = os.scandir
+
+    def refusing(path):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    names = ["a", "day2", "f", "day1/d", "locked"]
+    assert [p.name for p in find_pictures([str(tmp_path)])] == names
+    monkeypatch.undo()
+    assert {p.name for p in find_pictures([str(tmp_path / "*")])} >= {"a", "d", "day2"}
+    for name in ("day2", "f.heic", "locked"):
+        with pytest.raises(DataError, match=f"cannot read image .*{name}: "):
+            read_picture(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["pages.tif", "moving.png", "moving.webp"])
+def test_a_file_of_several_pictures_is_refused(tmp_path, name):
+    first, second = (Image.fromarray(noise(5, 7, 3) // part) for part in (1, 2))
+    first.save(tmp_path / name, save_all=True, append_images=[second])
+    with pytest.raises(DataError, match=f"cannot read image .*{name}: it holds 2 pictures; store each in a file"):
+        read_picture(tmp_path / name)
+    first.save(tmp_path / "photo.jpg", "MPO", save_all=True, append_images=[second])  # of a phone
+    assert read_picture(tmp_path / "photo.jpg").shape == (5, 7, 3)
+
+
+def test_damaged_exif_data_are_an_error_of_that_file(tmp_path):
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "a view", 6
+    Image.fromarray(noise(5, 7, 3)).save(tmp_path / "a.jpg", exif=exif)
+    content = bytearray((tmp_path / "a.jpg").read_bytes())
+    content[content.index(b"\x01\x0e") + 1] = 0  # the description is the width, which is text now
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot read image .*a\.jpg: "):
+        read_picture(tmp_path / "a.jpg")
+
+
 def test_prediction_through_the_command_line(command_line, file, tmp_path):
     frames, out = tmp_path / "frames", tmp_path / "out"
     png(frames / "one.png", 40, 60)
@@ -140,6 +186,34 @@ def test_no_source_is_overwritten(file, tmp_path, linked):
     with pytest.raises(DataError, match=r"a\.png would overwrite a source: choose another folder for --out"):
         predict(*open_weights(file), [str(source.parent)], out, progress=False)
     assert files(tmp_path) == before
+
+
+def test_no_file_of_yours_is_overwritten(file, tmp_path):
+    mine = png(tmp_path / "camera/rgb/a.png")
+    png(tmp_path / "small/a.png"), png(tmp_path / "small/b.png")
+    before, (model, config) = files(tmp_path), open_weights(file)
+    with pytest.raises(DataError, match=r"camera/rgb/a\.png would overwrite a file that no earlier call"):
+        predict(model, config, [str(tmp_path / "small")], tmp_path / "camera", progress=False)
+    assert files(tmp_path) == before
+    mine.unlink()
+    for _ in range(2):  # what an earlier call wrote is replaced
+        assert predict(model, config, [str(tmp_path / "small")], tmp_path / "camera", progress=False).written == 2
+
+
+def test_frames_of_one_name_are_not_written_over_each_other(file, tmp_path, monkeypatch):
+    names = {"train": ["0", "1"], "val": ["1", "2"]}
+    frame = np.zeros((32, 64, 3), np.uint8)
+    monkeypatch.setattr(
+        predictions, "load_split", lambda _, s: Split(names[s], names[s], [frame] * 2, [frame[..., 0]] * 2, "", None)
+    )
+    model, config = open_weights(file)
+    with pytest.raises(DataError, match=r"streets:train and streets:val both hold a picture .* as '1': predict them"):
+        predict(model, config, ["streets:train", "streets:val"], tmp_path / "out", progress=False)
+    png(tmp_path / "2.png")
+    with pytest.raises(DataError, match=r"streets:val and .*2\.png both hold a picture that would be written as '2'"):
+        predict(model, config, ["streets:val", str(tmp_path / "2.png")], tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+    assert predict(model, config, ["streets:val"] * 2, tmp_path / "out", progress=False).written == 2
 
 
 def test_what_predict_wrote_elsewhere_is_no_source_either(file, tmp_path):
