@@ -8,7 +8,7 @@ import tyro
 
 from dsrl_lib.allowed import check
 from dsrl_lib.allowed import threads as allowed_threads
-from dsrl_lib.commands import finish
+from dsrl_lib.commands import PATHS, finish
 
 
 def bench(
@@ -41,7 +41,7 @@ def bench(
 
 def main() -> int:
     """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
-    return finish(lambda: tyro.cli(bench, prog="python -m benchmarks"))
+    return finish(lambda: tyro.cli(bench, prog="python -m benchmarks", registry=PATHS))
 
 
 if __name__ == "__main__":

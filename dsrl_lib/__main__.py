@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 
 from dsrl_lib import data_commands, network_commands
-from dsrl_lib.commands import Changes, Machine, OnMachine, Start, finish, moved
+from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start, finish, moved
 
 
 def train(
@@ -84,7 +84,7 @@ def main() -> int:
         print(f"error: python -m dsrl_lib {sys.argv[1]} is now: {now}", file=sys.stderr)
         return 2
     prog = "dsrl" if Path(sys.argv[0]).stem == "dsrl" else "python -m dsrl_lib"
-    return finish(lambda: app.cli(prog=prog, description=__doc__))
+    return finish(lambda: app.cli(prog=prog, description=__doc__, registry=PATHS))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class Range:
 
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.without_low else value >= self.low
-        return above and (value < self.high if self.without_high else value <= self.high) and math.isfinite(value)
+        return above and (value < self.high if self.without_high else value <= self.high) and _is_finite(value)
 
 
 def at_least(low: float) -> Range:
@@ -177,6 +177,11 @@ _WORDS = {
 }  # fmt: skip
 
 
+def _is_finite(value: float) -> bool:
+    """Whether it is a number that other libraries can count with: whole ones have 64 bits there."""
+    return -(2**63) <= value < 2**63 if isinstance(value, int) else math.isfinite(value)
+
+
 def _fits(value: Any, kind: Any) -> bool:
     if get_origin(kind) is Annotated:
         plain, limits = get_args(kind)
@@ -188,5 +193,5 @@ def _fits(value: Any, kind: Any) -> bool:
     if get_origin(kind) is list:
         return isinstance(value, list) and all(_fits(item, get_args(kind)[0]) for item in value)
     if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, (int, kind)) and not isinstance(value, bool) and _is_finite(value)
     return value is None if kind is NoneType else isinstance(value, kind)

@@ -49,6 +49,27 @@ MOVED = {"bench": "benchmarks"} | dict.fromkeys(("plan", "runs", "collect", "cla
 """Commands that `python -m dsrl_lib` once had -> the package that has them now."""
 
 
+PATHS = tyro.constructors.ConstructorRegistry()
+"""How a word of a command line becomes a path: for all commands, `cli(registry=PATHS)`."""
+
+
+@PATHS.primitive_rule
+def _path(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec | None:
+    """An empty word, such as an unset variable of a shell, is no path: as one, it would be the working folder."""
+    if info.type is not Path:
+        return None
+
+    def parse(words: list[str]) -> Path:
+        if not words[0].strip():
+            raise ValueError("an empty word is no path; '.' is the present folder")
+        return Path(words[0])
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1, metavar="PATH", instance_from_str=parse, is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda value: [str(value)],
+    )  # fmt: skip
+
+
 def moved(arguments: list[str]) -> str | None:
     """The command that these arguments of `python -m dsrl_lib` now belong to; None if they still belong there."""
     name, *rest = arguments or [""]
@@ -73,6 +94,6 @@ def finish(command: Callable[[], object]) -> int:
         print(f"error: not enough memory {error}".rstrip(), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command continues from the last checkpoint", file=sys.stderr)
+        print("stopped", file=sys.stderr)
         return 130
     return 0

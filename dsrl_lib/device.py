@@ -23,6 +23,12 @@ def pick_device(name: str) -> torch.device:
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """ValueError if no run can be trained in this precision on this device."""
+    if precision == "fp16" and device.type != "cuda":
+        raise ValueError("optim.precision = fp16 needs a CUDA device; allowed on the CPU: fp32, bf16")
+
+
 def device_name(device: torch.device) -> str:
     """The GPU's name, or the processor's."""
     if device.type == "cuda":
@@ -36,9 +42,9 @@ def device_name(device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Mixed precision: "fp32", "bf16" or "fp16" (CUDA only)."""
+    """Mixed precision: "fp32", "bf16" or "fp16". On a CPU a network that was trained in fp16 computes in fp32."""
     if precision == "fp16" and device.type != "cuda":
-        raise ValueError("optim.precision = fp16 needs a CUDA device; allowed on the CPU: fp32, bf16")
+        precision = "fp32"
     if precision == "bf16" and device.type == "cpu" and not bfloat16.native():
         return bfloat16.autocast()
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

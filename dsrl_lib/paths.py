@@ -62,10 +62,12 @@ def results_dir() -> Path:
 
 
 def check_folder(path: Path, option: str) -> None:
-    """NotADirectoryError that names the option, unless `path` is a folder or can be made one. Nothing is made."""
+    """OSError that names the option, unless `path` is a folder to write or can be made one. Nothing is made."""
     first = next(part for part in (path, *path.absolute().parents) if part.exists() or part.is_symlink())
     if not first.is_dir():
         raise NotADirectoryError(f"{option} = {path}: Not a directory: {first}; give a folder to write")
+    if not os.access(first, os.W_OK | os.X_OK):
+        raise PermissionError(f"{option} = {path}: nothing can be written in {first}; give another folder")
 
 
 def check_file(path: Path, option: str) -> None:

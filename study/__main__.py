@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from dsrl_lib.commands import Changes, Machine, OnMachine, Start, finish
+from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start, finish
 from study import measure_commands
 from study.measure_commands import Profile
 
@@ -229,7 +229,7 @@ def _agreed(question: str) -> bool:
 
 def main() -> int:
     """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
-    return finish(lambda: app.cli(prog="python -m study", description=__doc__))
+    return finish(lambda: app.cli(prog="python -m study", description=__doc__, registry=PATHS))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,10 @@ _CONFIG = {
 """What tables need of a config.json, which may be older than some settings."""
 
 
+_COSTS = METRICS | {"cost": {"input": list[int], "*": float | bool}}
+"""What they need of a metrics.json beside its scores, which come from the counts."""
+
+
 class DamagedRunError(ValueError):
     """A file of a complete run cannot be read, or contradicts another; the message names it."""
 
@@ -154,6 +158,13 @@ def _in_turns(run: Run, turns: Turns) -> Run:
     return replace(run, metrics={**run.metrics, "cost": run.metrics["cost"] | medians})
 
 
+def some_runs(profile: str) -> list[Run]:
+    """`load_runs`, for what is written of them. ValueError if there are none: a file would be emptied."""
+    if not (found := load_runs(profile)):
+        raise ValueError(f"profile {profile} has no complete run in {results_dir()}")
+    return found
+
+
 def select(runs: Iterable[Run], arm: str, host: str | None = None, overrides: Sequence[str] = ()) -> list[Run]:
     """Runs of an arm by seed, without those of the search. host: the first of the profile unless given.
 
@@ -199,7 +210,7 @@ def load_run(folder: Path) -> Run:
             raise DamagedRunError(str(error)) from None
 
     config, env = read("config.json", _CONFIG), read("env.json", ENVIRONMENT)
-    run = Run(folder, config, env, read("metrics.json", METRICS))
+    run = Run(folder, config, env, read("metrics.json", _COSTS))
     name = f"{run.profile}-{run.host}-{run.arm}-s{run.seed}-"
     if not folder.name.startswith(name):
         raise DamagedRunError(f"{folder / 'config.json'} is not the configuration that named this directory")

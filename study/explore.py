@@ -7,7 +7,6 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.split import load_split
 from dsrl_lib.deploy.pretrained import open_weights, weights_of
 from dsrl_lib.models.dsrl import DSRL
-from dsrl_lib.overrides import override
 from study.figures.explorer import Explorer, explored
 from study.presets import preset
 
@@ -53,8 +52,6 @@ def trained_networks(profile: str, seed: int = 0) -> dict[str, tuple[DSRL, Confi
         if weights is None:
             continue
         model, config = open_weights(weights)
-        if config.optim.precision == "fp16":  # CUDA only
-            config = override(config, "optim.precision", "fp32")
         found[name] = model.eval(), config
     return found
 

@@ -7,12 +7,15 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.interpolation import interpolation_quality
 from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import write_json
-from study.catalogue import SPLITS, input_key, load_runs
+from study.catalogue import SPLITS, input_key, some_runs
 
 
 def write_interpolation(profile: str) -> Path:
-    """Write results/<profile>/interpolation.json: PSNR and SSIM by input (`catalogue.input_key`), split and method."""
-    configs = [Config.from_dict(run.config) for run in load_runs(profile)]
+    """Write results/<profile>/interpolation.json: PSNR and SSIM by input (`catalogue.input_key`), split and method.
+
+    ValueError if there are no runs.
+    """
+    configs = [Config.from_dict(run.config) for run in some_runs(profile)]
     inputs = {input_key(config.to_dict()): config for config in configs if config.model.sisr}
     found = {
         key: {split: interpolation_quality(load_split(config.data.dataset, split), config) for split in SPLITS}

@@ -7,13 +7,15 @@ from pathlib import Path
 import torch
 
 from dsrl_lib import network, runs
+from dsrl_lib.allowed import check
 from dsrl_lib.config import Config
-from dsrl_lib.device import device_name
+from dsrl_lib.device import device_name, pick_device
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
 from dsrl_lib.paths import results_dir
 from dsrl_lib.progress import bar
+from study.latency_match import Turns
 from study.turns import write_turns
 
 
@@ -22,11 +24,13 @@ def remeasure(profile: str, device: str = "cpu", *, turns: int) -> tuple[int, in
 
     A network is measured once for all seeds: its cost does not depend on the values of its weights, so no weights are
     needed, and runs of any device can be measured on this one. All networks take turns: a slow minute slows all of them
-    alike. Nothing else should run meanwhile. The runs keep what they recorded.
+    alike. Nothing else should run meanwhile. The runs keep what they recorded. ValueError if there is no run.
     """
-    if turns < 1:
-        raise ValueError(f"turns = {turns}; allowed: 1 or more")
+    check("turns", turns, Turns)
+    where = pick_device(device)
     networks = _networks(profile)
+    if not networks:
+        raise ValueError(f"profile {profile} has no complete run in {results_dir()}: there is nothing to measure")
     times: dict[Hashable, list[dict[str, float]]] = defaultdict(list)
     threads = torch.get_num_threads()
     try:
@@ -34,14 +38,14 @@ def remeasure(profile: str, device: str = "cpu", *, turns: int) -> tuple[int, in
             *_, its_threads = key
             config = runs.read_config(networks[key][0])
             torch.set_num_threads(its_threads)
-            times[key].append(cost.latencies(_untrained(config).to(device), config))
+            times[key].append(cost.latencies(_untrained(config).to(where), config))
     finally:
         torch.set_num_threads(threads)
     shown = [
         ([path.name for path in directories], {name: [turn[name] for turn in times[key]] for name in times[key][0]})
         for key, directories in networks.items()
     ]
-    write_turns(profile, device_name(torch.device(device)), shown)
+    write_turns(profile, device_name(where), shown)
     return sum(map(len, networks.values())), len(networks)
 
 

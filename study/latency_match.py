@@ -2,12 +2,15 @@
 
 import statistics
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 
 from dsrl_lib import network
+from dsrl_lib.allowed import between, check
 from dsrl_lib.config import Config
+from dsrl_lib.device import pick_device
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
@@ -15,6 +18,7 @@ from dsrl_lib.progress import bar
 
 SCALES = tuple(np.arange(0.5, 0.8, 0.025).round(3).tolist())
 """Input side / HR side at which the host is measured."""
+Turns = Annotated[int, between(1, 1000)]
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,13 @@ def latency_matched_scale(config: Config, device: str = "cpu", *, turns: int) ->
     In each turn the scale is where a line through the latencies of the host over the area of its input (least squares)
     reaches the latency of the pruned network. Nothing else should run meanwhile. ValueError if that is outside SCALES.
     """
-    if turns < 1:
-        raise ValueError(f"turns = {turns}; allowed: 1 or more")
+    check("turns", turns, Turns)
+    where = pick_device(device)
     model = network.build(override(config, "model.pretrained", "none")).to(memory_format=torch.channels_last)
-    model = model.eval().to(device)
-    forms = [(model.prune().eval(), cost.example_input(config).to(device))]
+    model = model.eval().to(where)
+    forms = [(model.prune().eval(), cost.example_input(config).to(where))]
     host = DSRL(model.host, sssr=False).eval()
-    forms += [(host, cost.example_input(override(config, "model.input_scale", scale)).to(device)) for scale in SCALES]
+    forms += [(host, cost.example_input(override(config, "model.input_scale", scale)).to(where)) for scale in SCALES]
     areas = np.array([x.shape[2] * x.shape[3] for _, x in forms[1:]], float)
     hr = config.data.height * config.data.width
     found = []

@@ -17,7 +17,7 @@ from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.metrics import counts, iou
 from dsrl_lib.models.dsrl import DSRL
-from dsrl_lib.paths import released_dir, root
+from dsrl_lib.paths import check_folder, released_dir, root
 from study.catalogue import load_run
 from study.report.model_cards import card, read_record
 
@@ -28,7 +28,8 @@ def release(directory: Path, whole: bool = False, folder: Path | None = None) ->
     directory: a complete run with its weights. whole: keep SISR head and FTM, which the affinity explorer shows;
     otherwise the network is pruned and its batch norms are folded. The file holds the kernels in the precision in which
     the network computes, and is scored on test itself.
-    FileNotFoundError if the run has no weights here, ValueError if it must not be reported.
+    FileNotFoundError if the run has no weights here, ValueError if it must not be reported, DataError if the test split
+    is not here.
     """
     weights = directory / FILE
     if not runs.is_complete(directory) or not weights.exists():
@@ -37,6 +38,8 @@ def release(directory: Path, whole: bool = False, folder: Path | None = None) ->
     if run.stale:
         raise ValueError(f"{run.run_id} cannot be released: {run.stale}")
     target = (folder or released_dir()) / f"{run.arm}-{run.profile}.safetensors"
+    check_folder(target.parent, "out")
+    load_split(run.config["data"]["dataset"], "test")  # what it is scored on: if it is missing, nothing is replaced
     target.parent.mkdir(parents=True, exist_ok=True)
     if whole:
         runs.write_atomically(target, lambda temporary: temporary.write_bytes(weights.read_bytes()))

@@ -74,6 +74,7 @@ def write_propagated(
     check("steps", steps, Annotated[int, at_least(1)])
     check("tolerance", tolerance, Annotated[float, at_least(0)])
     check_folder(out, "out")
+    out = out.resolve()  # a link to an empty folder could not be replaced at the end
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} holds files already: choose another folder, or remove it")
     train, frames = load_split(dataset, "train"), Video(video)

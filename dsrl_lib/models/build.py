@@ -41,14 +41,24 @@ def build_host(
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict onto the CPU, plain or under the key `state_dict` of a training script's checkpoint."""
+    """Read a state dict onto the CPU, plain or under the key `state_dict` of a training script's checkpoint.
+
+    FileNotFoundError for a missing file, ValueError for one that holds something else or is not safe to read.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"weights {str(path)!r} not found")
-    with torch.serialization.safe_globals(NUMPY_SCALARS):
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(content, Mapping):
-        raise ValueError(f"weights {str(path)!r} hold a {type(content).__name__}, not a state dict")
-    return content.get("state_dict", content)
+    try:
+        with torch.serialization.safe_globals(NUMPY_SCALARS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):  # says nothing about the file
+        raise
+    except Exception as error:  # a damaged file ends in errors of many kinds
+        raise ValueError(f"{path} is not a state dict that can be read safely: {error}") from None
+    found = content.get("state_dict", content) if isinstance(content, Mapping) else content
+    if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
+        kind = type(found).__name__ if not isinstance(found, Mapping) else "table whose keys are not all names"
+        raise ValueError(f"weights {str(path)!r} hold a {kind}, not a state dict")
+    return dict(found)
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -15,7 +15,7 @@ from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
 from dsrl_lib.conflicts import conflicts
 from dsrl_lib.data.split import load_split
-from dsrl_lib.device import keep_freed_memory, pick_device
+from dsrl_lib.device import check_precision, keep_freed_memory, pick_device
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.finish import finish
 from dsrl_lib.training.launch import launch
@@ -59,6 +59,7 @@ def fit(
             print(f"{directory.name} is complete, and kept no weights of its epochs", file=sys.stderr)
         return directory
     where = pick_device(device)
+    check_precision(config.optim.precision, where)
     _check_devices(config, devices, where)
     check_workers(config, workers)
     if not checkpoint.exists(directory):

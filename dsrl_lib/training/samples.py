@@ -1,7 +1,6 @@
 """Pictures of training samples, as a run sees them: crop, scale, flip, colours and whatever else its settings say."""
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +34,7 @@ def write_samples(config: Config, out: Path, count: int = 8, epoch: int = 0) -> 
     check_folder(out, "out")
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for number, sample in enumerate(islice(_samples(config, epoch), count)):
+    for number, sample in zip(range(count), _samples(config, epoch), strict=False):
         path = out / f"epoch{epoch}_{number:04}.png"
         picture = Image.fromarray(sample_picture(sample, config))
         runs.write_atomically(path, lambda temporary, picture=picture: picture.save(temporary, "PNG"))

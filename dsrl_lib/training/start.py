@@ -204,7 +204,7 @@ def _read(
             raise ValueError(f"model.start: the batch norms of {path} are folded, so it cannot be trained further; "
                              "allowed: the file from which it was pruned")  # fmt: skip
         return stored, json.loads(found["classes"]), made.data.dataset, made.run_id
-    stored = dict(read_state_dict(path))
+    stored = {key: value for key, value in read_state_dict(path).items() if isinstance(value, Tensor)}
     if not any(key.startswith("host.") for key in stored):
         translated = getattr(model.host, "published_state", dict)(stored)
         stored = {f"host.{key}": value for key, value in translated.items()}

@@ -129,7 +129,8 @@ def _cost(study: Study, arms: Sequence[str], of: str, per: str | None = None) ->
     by_arm = []
     for arm in arms:
         costs = {run.seed: run.metrics["cost"] for run in study.select(arm)}
-        by_arm.append(np.array([costs[seed][of] / (costs[seed][per] if per else 1) for seed in seeds]))
+        of_all, per_all = ([costs[seed].get(name, np.nan) for seed in seeds] if name else 1 for name in (of, per))
+        by_arm.append(np.array(of_all) / np.array(per_all))
     return _extremes(by_arm, seeds, ())
 
 

@@ -34,16 +34,20 @@ class NotebookError(RuntimeError):
 def execute(notebook: Path | str, output: Path | str, parameters: Mapping[str, Any]) -> None:
     """Execute `notebook` with `parameters` in its own folder, write the clean result to `output`.
 
-    Raises FileNotFoundError for a missing notebook, ValueError for a parameter that the notebook lacks or of
-    another type and for an output that is the notebook itself, and NotebookError for a failing cell. The notebook
-    as far as it went is then kept beside the output as `<name>.failed.ipynb`.
+    Raises FileNotFoundError for a missing notebook, ValueError for a parameter that the notebook lacks or of another
+    type and for an output that is no notebook or would replace `notebook`, and NotebookError for a failing cell. The
+    notebook as far as it went is then kept beside the output as `<name>.failed.ipynb`.
     """
     notebook, output = Path(notebook), Path(output)
     values = check_parameters(notebook, parameters)
-    if output.exists() and output.samefile(notebook):
-        raise ValueError(f"output = {output} is the notebook itself: choose another file")
-    check_file(output, "output")
+    if output.suffix != ".ipynb":
+        raise ValueError(f"output = {output}; allowed: a name that ends in .ipynb")
     failed = output.with_suffix(".failed.ipynb")
+    for written in (output, failed):  # the second one is where a notebook goes that fails, and is removed after success
+        if written.exists() and written.samefile(notebook):
+            what = "is the notebook itself" if written == output else f"would replace the notebook by {failed.name}"
+            raise ValueError(f"output = {output} {what}: choose another file")
+    check_file(output, "output")
     partial = output.with_suffix(f".{uuid4().hex}.partial.ipynb")  # its own: two jobs may execute one notebook at once
     try:
         error = _run(notebook, partial, values)

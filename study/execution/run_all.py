@@ -28,7 +28,15 @@ TO_READ = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 a step failed, 2 a wrong option."""
+    """Exit status: 0 done, 1 a step failed or an error that a message explains, 2 a wrong option."""
+    try:
+        return _main(arguments)
+    except (OSError, ValueError) as error:  # such as results that cannot be written
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["lab"]:
         return _lab(arguments[1:])
@@ -98,9 +106,6 @@ def _study(options: argparse.Namespace) -> int:
     try:
         with FileLock(results / ".lock", timeout=0), _warm_where_useful(options):
             success = _snakemake(options)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except Timeout:
         print(f"error: another ./run_all.sh {options.profile} is at work in {results}", file=sys.stderr)
         return 1
@@ -116,6 +121,10 @@ def _study(options: argparse.Namespace) -> int:
 
 def _snakemake(options: argparse.Namespace) -> bool:
     """Whether every step succeeded."""
+    if options.device == "cuda" and not options.slurm:
+        from dsrl_lib.device import pick_device  # lazy: it loads torch
+
+        pick_device("cuda")  # says at once if there is none
     from snakemake.cli import args_to_api, parse_args
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
@@ -166,13 +175,7 @@ def _gpu_type(options: argparse.Namespace) -> str:
 def _lab(arguments: Sequence[str]) -> int:
     """JupyterLab on this machine only, in this environment; more arguments go to it."""
     first = "/lab/tree/notebooks/00_start_here.ipynb"
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.root_dir={root()}",
-    ]
+    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={root()}"]
     command += [f"--LabApp.default_url={first}", *(["--allow-root"] if os.getuid() == 0 else [])]
     os.execv(sys.executable, [*command, *arguments])
 

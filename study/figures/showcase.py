@@ -21,7 +21,6 @@ from dsrl_lib.data.transforms import frame_size, resize_image
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.evaluation.interpolation import upsample
 from dsrl_lib.models.dsrl import DSRL
-from dsrl_lib.overrides import override
 
 WEIGHTS = "final.safetensors"
 
@@ -71,8 +70,6 @@ def examples(
     if not (directory / WEIGHTS).exists():
         return []
     model, config = network.load(directory / WEIGHTS)
-    if config.optim.precision == "fp16":  # CUDA only
-        config = override(config, "optim.precision", "fp32")
     loaded = load_split(config.data.dataset, split)
     with np.load(directory / f"counts_{split}.npz") as file:
         counts = file["counts"]  # (I, K, 3)

@@ -12,7 +12,7 @@ from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import write_atomically
 from study.arms import FA_ARMS
-from study.catalogue import Run, load_runs, select
+from study.catalogue import Run, select, some_runs
 
 ENVIRONMENT = ("train_seconds", "peak_memory_mib", "device", "commit", "dirty")
 """What results.csv shows of env.json."""
@@ -45,8 +45,8 @@ def factorial_cells(runs: Sequence[Run], arms: Sequence[str] = ("dsrl", *FA_ARMS
 
 
 def write_results(profile: str) -> Path:
-    """results/<profile>/results.csv; the same runs always give the same bytes."""
-    text = results_frame(load_runs(profile)).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    """results/<profile>/results.csv; the same runs always give the same bytes. ValueError if there are none."""
+    text = results_frame(some_runs(profile)).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     path = results_dir() / profile / "results.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda temporary: temporary.write_text(text))

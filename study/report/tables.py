@@ -96,7 +96,7 @@ def cost(study: Study) -> pd.DataFrame:
     for arm in study.arms:
         found = [run.metrics["cost"] for run in study.select(arm)]
         rows[arm] = {"input": "x".join(map(str, found[0]["input"]))} | {
-            f"{heading}, {form}": float(np.median([cost[f"{name}_{form}"] for cost in found])) / unit
+            f"{heading}, {form}": float(np.median([cost.get(f"{name}_{form}", np.nan) for cost in found])) / unit
             for name, (heading, unit) in COSTS.items() for form in FORMS
         }  # fmt: skip
     return _frame(rows, "arm")

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dsrl_lib.paths import results_dir, root
+from dsrl_lib.paths import check_folder, results_dir, root
 from study.site.links import problems
 
 _PACKAGES = ("furo", "latex2mathml", "myst_nb", "sphinx")
@@ -16,6 +16,7 @@ def build(out: Path) -> Path:
     ValueError if packages are missing, or results are read from elsewhere than the repository. RuntimeError if Sphinx
     warns of anything, or if a link or picture of the site leads nowhere.
     """
+    check_folder(out, "out")
     if missing := missing_packages():
         raise ValueError(f"the site needs {', '.join(missing)}; to install: pip install -e '.[site]'")
     if results_dir() != root() / "results":

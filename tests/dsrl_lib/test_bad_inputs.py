@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import struct
 import sys
@@ -17,8 +18,10 @@ from safetensors.torch import load_file, save_file
 from dsrl_lib import network, runs
 from dsrl_lib.__main__ import main
 from dsrl_lib.data.images import read_picture
+from dsrl_lib.data.split import Split
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
+from dsrl_lib.training import fit
 from study.__main__ import main as study_main
 from study.presets import preset
 
@@ -363,3 +366,60 @@ def test_a_variable_that_names_a_file_is_said(dsrl, results, tmp_path, monkeypat
     monkeypatch.setenv(variable, str(tmp_path / "file"))
     status, _, errors = dsrl("train", "--arm", "lr", "--device", "cpu", program=study_main)
     assert status == 1 and f"{variable} = {tmp_path / 'file'} is not a folder" in errors
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["predict", "PICTURE", "--weights", "W", "--out", ""], "--out"),
+        (["evaluate", "--weights", "", "--data", "streets"], "--weights"),
+        (["speed", "W", "--trace", " "], "--trace"),
+        (["inspect", ""], "FILE|PATH"),
+    ],
+)
+def test_an_empty_word_is_no_path(dsrl, weights, tmp_path, monkeypatch, words, option):
+    """Such as an unset variable of a shell: a path of nothing is the working folder."""
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path / "a.png", "PNG")
+    places = {"W": weights, "PICTURE": tmp_path / "a.png"}
+    status, _, errors = dsrl(*(places.get(word, word) for word in words))
+    assert status == 2 and "an empty word is no path" in errors and re.search(option, errors)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_where_nothing_may_be_written_nothing_is_computed(dsrl, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(DSRL, "forward", lambda *_: pytest.fail("the error came after the work"))
+    saved(tmp_path / "a.png", "PNG")
+    (tmp_path / "closed").mkdir()
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed" and real(path, mode))
+    for command in (["predict", tmp_path / "a.png", "--weights"], ["evaluate", "--data", "streets", "--weights"]):
+        status, _, errors = dsrl(*command, weights, "--out", tmp_path / "closed" / "out", "--device", "cpu")
+        assert status == 1 and f"closed/out: nothing can be written in {tmp_path}/closed; give another" in errors
+
+
+@pytest.mark.parametrize(
+    "content", ["text", {"state_dict": 3}, {"host.a": 3, 1: torch.zeros(2)}, {"state_dict": [torch.zeros(2)]}, {"a": 3}]
+)
+def test_what_is_no_state_dict_starts_no_run(dsrl, results, tmp_path, monkeypatch, content):
+    monkeypatch.setenv("DSRL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(fit, "load_split", lambda *_: split)
+    frame = np.zeros((32, 64, 3), np.uint8)
+    split = Split(["a"] * 16, ["a"] * 16, [frame] * 16, [frame[..., 0]] * 16, "", None)
+    path = tmp_path / "w.pth"
+    path.write_text(content) if isinstance(content, str) else torch.save(content, path)
+    options = [word for change in SMALL for word in ("--set", change)]
+    status, _, errors = dsrl("train", "--arm", "lr", "--start", path, "--device", "cpu", *options, program=study_main)
+    assert status == 1 and "Traceback" not in errors
+    assert re.search(r"not a state dict|nothing in .*\.pth fits", errors), errors
+
+
+def test_a_network_of_a_gpu_is_used_on_a_cpu(dsrl, weights, tmp_path):
+    """fp16 is a precision of CUDA alone."""
+    config = preset("smoke", "sssr", overrides=[*SMALL[:-1], "optim.precision=fp16"])
+    network.save(network.load(weights)[0], config, tmp_path / "fp16.safetensors")
+    saved(tmp_path / "a.png", "PNG")
+    for name, file in (("one", weights), ("two", tmp_path / "fp16.safetensors")):
+        words = ["predict", tmp_path / "a.png", "--weights", file, "--out", tmp_path / name, "--device", "cpu"]
+        assert dsrl(*words)[0] == 0
+    np.testing.assert_array_equal(*(read_picture(tmp_path / name / "pred/a.png") for name in ("one", "two")))

@@ -68,6 +68,7 @@ def test_overrides_change_the_hash_and_reach_the_parents_that_use_them():
     [
         ("optim.learning_rate=1", "unknown setting 'optim.learning_rate'; valid settings: .*optim.lr"),
         ("optim.lr=fast", "optim.lr = 'fast'; allowed: a number above 0"),
+        (f"optim.epochs={10**400}", "optim.epochs = 10+; allowed: a whole number, 1 or more"),
         ("optim.precision=fp8", "optim.precision = 'fp8'; allowed: fp32, bf16, fp16"),
         ("model.sisr_frozen=maybe", "model.sisr_frozen = 'maybe'; allowed: true, false"),
         ("optim.lr", "expected section.key=value"),

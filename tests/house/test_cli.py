@@ -77,6 +77,13 @@ def test_train_the_run_of_a_configuration_file(command_line, results, tmp_path):
         ("study", ["collect", "--profile", "../x"], 1, "unknown profile '../x'; valid: smoke, camvid, idd, city"),
         ("study", ["claims", "--profile", "kitty"], 1, "unknown profile 'kitty'; valid: smoke, camvid, idd, city"),
         ("study", ["latency", "--profile", "kitty"], 1, "unknown profile 'kitty'; valid: smoke, camvid, idd, city"),
+        ("study", ["shares", "--arm", "fa", "--profile", "kitty"], 1, "unknown profile 'kitty'; valid: smoke, camvid"),
+        (
+            "study",
+            ["shares", "--arm", "fa", "--profile", "moving"],
+            1,
+            "profile moving has no cell of the FA factorial",
+        ),
         ("study", ["trian"], 2, "trian"),
         ("dsrl_lib", ["train", "nowhere.json"], 1, "nowhere.json"),
         ("dsrl_lib", ["trian"], 2, "trian"),

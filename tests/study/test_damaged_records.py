@@ -18,7 +18,8 @@ from study import manage
 from study.catalogue import DamagedRunError, load_run
 
 SCORES = {"miou": 0.5, "iou": [0.5, None], "psnr": None, "ssim": None}
-GOOD = {"metrics.json": {"val": SCORES, "test": SCORES, "cost": {"input": [16, 32], "macs_full": 3}},
+COST = {"cost": {"input": [16, 32], "macs_full": 3}}
+GOOD = {"metrics.json": {"val": SCORES, "test": SCORES} | COST,
         "env.json": {"device": "CPU", "dirty": False, "train_seconds": 3.5}}  # fmt: skip
 
 
@@ -40,11 +41,14 @@ def without(values: dict, *keys: str) -> dict:
 METRICS = [
     ({}, "val is missing"),
     ([1], r"the content = \[1\]; allowed: fields by their names"),
-    ({"val": None, "test": None}, "val = None; allowed: fields by their names"),
-    ({"val": {}, "test": {}}, "val.miou is missing"),
-    ({"val": SCORES | {"miou": "0.5"}, "test": SCORES}, "val.miou = '0.5'; allowed: a number or nothing"),
-    ({"val": SCORES, "test": SCORES | {"iou": ["a"]}}, r"test.iou = \['a'\]; allowed: a list, each item a number or n"),
-    (GOOD["metrics.json"] | {"cost": {"macs_full": "many"}}, "cost.macs_full = 'many'; allowed"),
+    ({"val": None, "test": None} | COST, "val = None; allowed: fields by their names"),
+    ({"val": {}, "test": {}} | COST, "val.miou is missing"),
+    ({"val": SCORES | {"miou": "0.5"}, "test": SCORES} | COST, "val.miou = '0.5'; allowed: a number or nothing"),
+    (
+        {"val": SCORES, "test": SCORES | {"iou": ["a"]}} | COST,
+        r"test.iou = \['a'\]; allowed: a list, each item a number",
+    ),
+    (GOOD["metrics.json"] | {"cost": {"input": [16], "macs_full": "many"}}, "cost.macs_full = 'many'; allowed"),
 ]
 ENVIRONMENT = [
     ([], r"the content = \[\]"),
@@ -61,6 +65,16 @@ def test_wrong_metrics_are_named(complete: Path, content: object, said: str) -> 
     for call in (lambda: manage.runs_table("smoke"), lambda: manage.compare(complete, complete)):
         with pytest.raises(ValueError, match=f"{complete.name}/metrics.json is damaged: {said}"):
             call()
+    with pytest.raises(DamagedRunError, match=f"metrics.json is damaged: {said}"):
+        load_run(complete)
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [({}, "cost is missing"), ({"cost": {}}, "cost.input is missing"), ({"cost": {"input": 3}}, "cost.i")],
+)
+def test_tables_need_costs(complete: Path, cost: dict, said: str) -> None:
+    (complete / "metrics.json").write_text(json.dumps({"val": SCORES, "test": SCORES} | cost))
     with pytest.raises(DamagedRunError, match=f"metrics.json is damaged: {said}"):
         load_run(complete)
 

@@ -1,6 +1,7 @@
 """Latencies in turns, and the input of equal time, by a clock that is known."""
 
 import itertools
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,11 +13,13 @@ from dsrl_lib.evaluation import cost
 from study.claims import table as claims_table
 from study.claims.judge import verdict
 from study.evidence import Study
+from study.interpolation import write_interpolation
 from study.latency import remeasure
 from study.latency_match import latency_matched_scale
 from study.presets import preset
 from study.report.comparison import cost_table
 from study.report.latencies import comparable_latencies, latency_table
+from study.report.results import write_results
 from study.turns import read_turns, write_turns
 
 
@@ -64,8 +67,24 @@ def test_every_turn_is_kept_whatever_device_the_runs_come_from_and_they_keep_wha
         assert read_turns("smoke")[config.run_id]["latency_ms_host"] == pytest.approx(expected, abs=1e-3)
         recorded = runs.read_json(runs.folder(config) / "metrics.json")["cost"]
         assert recorded == {"macs_full": 7, "latency_ms_host": 99.0}
-    with pytest.raises(ValueError, match="turns = 0; allowed: 1 or more"):
-        remeasure("smoke", turns=0)
+    for turns in (0, 10**30):
+        with pytest.raises(ValueError, match=f"turns = {turns}; allowed: a whole number, from 1 to 1000"):
+            remeasure("smoke", turns=turns)
+
+
+def test_without_runs_nothing_is_measured_and_no_file_is_emptied(results, monkeypatch):
+    path = write_turns("smoke", "a device", [(["run"], {"latency_ms_host": [1.0]})])
+    before = path.read_bytes()
+    (path.parent / "results.csv").write_text("mine")
+    (path.parent / "interpolation.json").write_text("mine")
+    for write in (partial(remeasure, turns=1), write_results, write_interpolation):
+        with pytest.raises(ValueError, match=f"profile smoke has no complete run in {results}"):
+            write("smoke")
+    assert path.read_bytes() == before
+    assert {(path.parent / name).read_text() for name in ("results.csv", "interpolation.json")} == {"mine"}
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match="device = 'cuda', but torch finds no CUDA device here"):
+        remeasure("smoke", "cuda", turns=1)
 
 
 def made() -> Study:

@@ -9,7 +9,7 @@ from tiny_runs import tiny
 
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.deploy.pretrained import open_weights
-from dsrl_lib.paths import released_dir
+from dsrl_lib.paths import DataError, released_dir
 from study.release import release
 from study.report import texts
 from study.report.model_cards import card, read_record, records, released_table
@@ -55,6 +55,19 @@ def test_a_run_without_weights_or_from_uncommitted_code_is_refused(run, tmp_path
     with pytest.raises(FileNotFoundError, match="weights are not kept in git"):
         release(run, folder=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_replaced_where_it_cannot_be_scored(run, tmp_path, monkeypatch):
+    def missing(*_):
+        raise DataError("the frames are not here")
+
+    monkeypatch.setattr("study.release.load_split", missing)
+    with pytest.raises(DataError, match="the frames are not here"):
+        release(run, folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError, match=r"out = .*file: Not a directory"):
+        release(run, folder=tmp_path / "file")
 
 
 def test_a_record_with_other_entries_is_refused(tmp_path):

@@ -195,6 +195,8 @@ def data(tmp_path, monkeypatch):
 def test_the_data_set_that_is_written_can_be_trained_on(data, monkeypatch, joint):
     frames, labels = street(5)
     monkeypatch.setitem(FLOWS, "exact", (lambda a, b: exact(a, b, frames), lambda: None))
+    (data / "disk").mkdir()
+    (data / "data" / "more").symlink_to(data / "disk")  # an empty folder, by a link
     counts = write_propagated("mine", data / "video", data / "data" / "more", steps=3, flow="exact", joint=joint)
     assert counts == {"train": 5, "val": 1, "test": 1}  # two frames on each side are there
     split = load_split("more", "train")

@@ -155,7 +155,13 @@ def test_a_notebook_never_overwrites_itself(make_notebook, tmp_path):
             execute(notebook, output, {})
     with pytest.raises(OSError, match="is a folder"):
         execute(notebook, tmp_path / "folder.ipynb", {})
+    with pytest.raises(ValueError, match=r"output = .*mine\.py; allowed: a name that ends in \.ipynb"):
+        execute(notebook, tmp_path / "mine.py", {})
     assert notebook.read_bytes() == before
+    failed = notebook.rename(tmp_path / "again.failed.ipynb")  # what is left of a notebook that failed, executed again
+    with pytest.raises(ValueError, match=r"again\.ipynb would replace the notebook by again\.failed\.ipynb"):
+        execute(failed, tmp_path / "again.ipynb", {})
+    assert failed.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{}", '{"cells": 3, "nbformat": 4, "nbformat_minor": 5}'])

@@ -107,3 +107,16 @@ def test_help_needs_no_environment():
     )
     assert done.returncode == 0, done.stderr
     assert "./run_all.sh" in done.stdout and "lab" in done.stdout
+
+
+def test_what_is_known_at_the_start_is_said_at_the_start(results, tmp_path, monkeypatch, capsys):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert study.main(["smoke", "--device", "cuda", "--arms", "lr"]) == 1
+    assert "error: device = 'cuda', but torch finds no CUDA device here" in capsys.readouterr().err
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "file"))
+    for more in ([], ["--dry-run"]):
+        assert study.main(["smoke", "--device", "cpu", *more]) == 1
+        assert f"error: DSRL_RESULTS = {tmp_path / 'file'} is not a folder" in capsys.readouterr().err
