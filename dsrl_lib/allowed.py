@@ -6,7 +6,7 @@ A range is written beside the thing it belongs to: `batch_size: Annotated[int, a
 import math
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import NoneType, UnionType
@@ -128,6 +128,15 @@ def check_fields(name: str, value: Any, kinds: Mapping[str, Any]) -> None:
             check_fields(f"{prefix}{field}", found, kind)
         elif kind is not None:
             check(f"{prefix}{field}", found, kind)
+
+
+def each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of an object in JSON (`object_pairs_hook`). ValueError for two of one name: Python drops the first."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} stands twice")
+    return fields
 
 
 def parse(name: str, value: Any, kind: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from dsrl_lib.allowed import check_fields
+from dsrl_lib.allowed import check_fields, each_once
 from dsrl_lib.config import Config
 from dsrl_lib.paths import results_dir
 
@@ -199,7 +199,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 def read_json(path: Path, kinds: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The inverse of `write_json`; ValueError names a damaged file. kinds: what it has to hold (`check_fields`)."""
     try:
-        values = json.loads(path.read_text("utf-8-sig"))
+        values = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=each_once)
         check_fields("", values, kinds or {})
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None

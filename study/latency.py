@@ -15,8 +15,7 @@ from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
 from dsrl_lib.paths import results_dir
 from dsrl_lib.progress import bar
-from study.latency_match import Turns
-from study.turns import write_turns
+from study.turns import NUMBER, write_turns
 
 
 def remeasure(profile: str, device: str = "cpu", *, turns: int) -> tuple[int, int]:
@@ -26,7 +25,7 @@ def remeasure(profile: str, device: str = "cpu", *, turns: int) -> tuple[int, in
     needed, and runs of any device can be measured on this one. All networks take turns: a slow minute slows all of them
     alike. Nothing else should run meanwhile. The runs keep what they recorded. ValueError if there is no run.
     """
-    check("turns", turns, Turns)
+    check("turns", turns, NUMBER)
     where = pick_device(device)
     networks = _networks(profile)
     if not networks:

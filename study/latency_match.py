@@ -2,23 +2,22 @@
 
 import statistics
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 import torch
 
 from dsrl_lib import network
-from dsrl_lib.allowed import between, check
+from dsrl_lib.allowed import check
 from dsrl_lib.config import Config
 from dsrl_lib.device import pick_device
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
 from dsrl_lib.progress import bar
+from study.turns import NUMBER
 
 SCALES = tuple(np.arange(0.5, 0.8, 0.025).round(3).tolist())
 """Input side / HR side at which the host is measured."""
-Turns = Annotated[int, between(1, 1000)]
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def latency_matched_scale(config: Config, device: str = "cpu", *, turns: int) ->
     In each turn the scale is where a line through the latencies of the host over the area of its input (least squares)
     reaches the latency of the pruned network. Nothing else should run meanwhile. ValueError if that is outside SCALES.
     """
-    check("turns", turns, Turns)
+    check("turns", turns, NUMBER)
     where = pick_device(device)
     model = network.build(override(config, "model.pretrained", "none")).to(memory_format=torch.channels_last)
     model = model.eval().to(where)

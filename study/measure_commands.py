@@ -33,6 +33,9 @@ def shares(
     if arm == "fa":
         if host is not None or changes:
             raise ValueError("--host and --set go with one arm; --arm fa measures the cells as the profile plans them")
+        from study.catalogue import known_profile
+
+        known_profile(profile)  # a mistake shows before torch is loaded
 
         from study.shares import write_shares
 

@@ -16,7 +16,6 @@ from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, gradi
 from dsrl_lib.training.loop import measure_gradients
 from dsrl_lib.training.state import RunState
 from study.arms import FA_ARMS
-from study.catalogue import known_profile
 from study.presets import preset
 from study.profiles import PROFILES
 
@@ -44,10 +43,10 @@ def shares_table(config: Config, device: str = "auto") -> pd.DataFrame:
 def write_shares(profile: str, seed: int = 0, device: str = "auto") -> Path:
     """Write results/<profile>/gradient_shares.csv: `shares_table` at the start of every cell of the FA factorial.
 
-    One row per arm and term. Raises ValueError for a profile that is unknown or has no such cells, and
-    FileNotFoundError if the weights that they start from are not here.
+    One row per arm and term. Raises ValueError for a profile without such cells, and FileNotFoundError if the weights
+    that they start from are not here.
     """
-    arms = [arm for arm in ("dsrl", *FA_ARMS) if arm in PROFILES[known_profile(profile)].arm_seeds]
+    arms = [arm for arm in ("dsrl", *FA_ARMS) if arm in PROFILES[profile].arm_seeds]
     if not set(FA_ARMS) & set(arms):
         raise ValueError(f"profile {profile} has no cell of the FA factorial; name one of its arms")
     found = []

@@ -3,11 +3,14 @@
 import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from dsrl_lib import runs
+from dsrl_lib.allowed import between
 from dsrl_lib.paths import results_dir
 
+NUMBER = Annotated[int, between(1, 1000)]
+"""How many turns there may be."""
 Turns = Mapping[str, Sequence[float]]
 """Name such as latency_ms_pruned -> milliseconds, one value per turn. All networks of a file have the same turns."""
 

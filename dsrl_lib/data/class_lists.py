@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from dsrl_lib.allowed import check, check_fields
 from dsrl_lib.metrics import VOID
 from dsrl_lib.paths import CLASSES, DataError, data_dir
 
@@ -52,6 +54,9 @@ def mapillary_classes() -> ClassList:
     text = _read(path, "of Mapillary Vistas 1.2, from https://www.mapillary.com/dataset/vistas")
     try:
         labels = json.loads(text)["labels"]
+        for number, label in enumerate(labels):
+            check_fields(f"label {number}", label, {"readable": str, "color": list[int], "evaluate": bool})
+            check(f"the number of colours of label {number}", len(label["color"]), Literal[3])
         rows = [(x["readable"], tuple(x["color"]) if x["evaluate"] else None) for x in labels]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not the list of labels of Mapillary Vistas 1.2: {error!r}") from error

@@ -53,9 +53,15 @@ class Room:
         needed = 4 * self.model.host.classes * height * width  # the logits at the size of the picture
         if self.tta.mode != "sliding":
             needed += self.activations * frame * self.config.frame_scale**2
-        free = free_bytes()
-        if needed > free:
-            raise DataError(
-                f"{path} cannot be predicted: {height} x {width} pixels need {needed / 1e9:.1f} GB of memory or more, "
-                f"and {free / 1e9:.1f} GB are free"
-            )
+        _require(needed, f"{path} cannot be predicted: {height} x {width} pixels need")
+
+    def check_input(self, name: str, pixels: int) -> None:
+        """DataError with the name if an input, or a batch, of so many pixels is too large."""
+        if pixels >= LARGE and next(self.model.parameters()).device.type == "cpu":
+            _require(self.activations * pixels, f"{name}: needs")
+
+
+def _require(needed: float, words: str) -> None:
+    free = free_bytes()
+    if needed > free:
+        raise DataError(f"{words} {needed / 1e9:.1f} GB of memory or more, and {free / 1e9:.1f} GB are free")

@@ -1,5 +1,6 @@
 """How fast one network is on this device, by input size: latency with percentiles, throughput, peak memory."""
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ from torch import Tensor
 from dsrl_lib.allowed import above, at_least, check
 from dsrl_lib.allowed import threads as allowed_threads
 from dsrl_lib.config import Config
+from dsrl_lib.deploy.memory import Room
 from dsrl_lib.device import autocast, device_name
 from dsrl_lib.evaluation import cost
+from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_file
 
@@ -68,10 +71,14 @@ def speed(
     Latency is from the normalised input to class ids at the size of the output, after a warm-up of a tenth of
     `seconds`; it and the throughput are each measured for `seconds`. Peak memory is that of the device's allocator, or
     on the CPU the largest sum of live activations. trace: also write a chrome trace of one frame of the first size.
-    ValueError for a batch below 1, and for seconds that are not above 0 and finite; OSError if `trace` is a folder.
+    ValueError for a batch below 1, and for seconds that are not above 0 and finite; DataError for a size beyond the
+    memory that is free; OSError if `trace` is a folder.
     """
     _check(batch, seconds, trace)
     device = next(model.parameters()).device
+    room = Room(model, config, TTA())
+    for size in sizes:
+        room.check_input(f"size {size[0]}x{size[1]} in batches of {batch}", batch * math.prod(size))
     rows = {}
     for size in sizes:
         frame = torch.randn(1, 3, *size, device=device).contiguous(memory_format=torch.channels_last)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, class_table
-from dsrl_lib.data.frames import DataError, image_size
+from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.readers.cityscapes import IMAGE
 from dsrl_lib.evaluation.augmentation import TTA
@@ -54,8 +54,8 @@ def submit(
         raise DataError(f"{bad[0]}{IMAGE} is not named <city>_<sequence>_<frame>{IMAGE}")
     if len(set(names)) != len(names):
         raise DataError(f"{images} holds two images of one name")
-    for picture in found:
-        _require_size(picture.path, image_size(picture.path))
+    for picture in bar(found, "check", disable=not progress):  # reading costs little beside predicting
+        _require_size(picture.path, read_picture(picture.path).shape[:2])
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
@@ -76,9 +76,7 @@ def _require_size(path: Path, found: tuple[int, int]) -> None:
 def _maps(model: DSRL, config: Config, paths: list[Path], tta: TTA | None) -> Iterator[bytes]:
     """PNG files of official label ids."""
     for path in paths:
-        image = read_picture(path)
-        _require_size(path, image.shape[:2])
-        mean, _ = image_output(model.eval(), image, config, tta or TTA())
+        mean, _ = image_output(model.eval(), read_picture(path), config, tta or TTA())
         ids = CITYSCAPES_LABEL_ID[class_ids(mean, SIZE)]
         buffer = io.BytesIO()
         Image.fromarray(ids.astype(np.uint8)).save(buffer, format="png")

@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from dsrl_lib import distributed, metrics
 from dsrl_lib.config import Config
+from dsrl_lib.data import lazy
+from dsrl_lib.data.frames import DataError, image_size
 from dsrl_lib.data.split import Split
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.details import (
@@ -20,7 +22,7 @@ from dsrl_lib.evaluation.details import (
     reconstruction_quality,
     trimap_counts,
 )
-from dsrl_lib.evaluation.forward import class_ids
+from dsrl_lib.evaluation.forward import check_size, class_ids
 from dsrl_lib.evaluation.locations import given_locations, location_errors
 from dsrl_lib.evaluation.tta import augmented_inputs, log_probabilities, mean_output
 from dsrl_lib.progress import bar
@@ -79,6 +81,15 @@ class Evaluation:
             return scores
         predicted, uniform = self.location_error.mean(0).tolist()
         return scores | {"location_error": predicted, "location_error_uniform": uniform}
+
+
+def check_frames(split: Split, config: Config) -> None:
+    """DataError that names a frame of a split that no network of `config` can take (`check_size`)."""
+    for frame in split.images.frames if isinstance(split.images, lazy.Images) else ():
+        try:
+            check_size(image_size(frame.image), config)
+        except ValueError as error:
+            raise DataError(f"{frame.image} cannot be evaluated: {error}") from None
 
 
 @torch.inference_mode()

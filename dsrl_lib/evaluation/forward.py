@@ -12,8 +12,19 @@ from dsrl_lib.device import autocast
 
 
 def network_input(image: np.ndarray, config: Config, scale: float = 1) -> Tensor:
-    """The input of an image, uint8 (H0, W0, 3), at a scale of its HR size (`frame_size`): uint8 (3, h, w)."""
+    """The input of an image, uint8 (H0, W0, 3), at a scale of its HR size (`frame_size`): uint8 (3, h, w).
+
+    ValueError as `check_size`.
+    """
+    check_size(image.shape[:2], config, scale)
     return evaluation_input(image, *frame_size(image.shape[:2], config.data, scale), config.frame_scale)
+
+
+def check_size(stored: tuple[int, int], config: Config, scale: float = 1) -> None:
+    """ValueError if the network would see no pixel of a frame stored as (H0, W0), as it is so thin or scaled down."""
+    if not all(round(side * config.frame_scale) for side in frame_size(stored, config.data, scale)):
+        raise ValueError(f"of {stored[0]} x {stored[1]} pixels (height x width), brought to {config.data.height} rows, "
+                         f"scale {scale:g} leaves no input")  # fmt: skip
 
 
 def forward(model: nn.Module, frame: Tensor, config: Config, locations: Tensor | None = None) -> dict[str, Tensor]:

@@ -16,6 +16,8 @@ from dsrl_lib.config import Config
 from dsrl_lib.conflicts import conflicts
 from dsrl_lib.data.split import load_split
 from dsrl_lib.device import check_precision, keep_freed_memory, pick_device
+from dsrl_lib.evaluation.evaluate import check_frames
+from dsrl_lib.paths import own_datasets
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.finish import finish
 from dsrl_lib.training.launch import launch
@@ -57,6 +59,7 @@ def fit(
     if runs.is_complete(directory) and not distributed.launched():
         if (keep_best and not kept(directory, BEST)) or (keep_last and not kept(directory, EPOCH)):
             print(f"{directory.name} is complete, and kept no weights of its epochs", file=sys.stderr)
+        _tell_of_other_data(config, directory)
         return directory
     where = pick_device(device)
     check_precision(config.optim.precision, where)
@@ -77,6 +80,16 @@ def fit(
     return directory
 
 
+def _tell_of_other_data(config: Config, directory: Path) -> None:
+    """A note on stderr if your own data set has changed since the run was completed."""
+    if config.data.dataset not in own_datasets():
+        return
+    known = runs.read_json(directory / "env.json", runs.ENVIRONMENT).get("data", {})
+    if known.get("train") not in (None, load_split(config.data.dataset, "train").manifest_hash):
+        print(f"note: {directory.name} is kept as it is, but files of {config.data.dataset} train have changed since; "
+              "`python -m study runs --delete` removes it, to train on those of now", file=sys.stderr)  # fmt: skip
+
+
 def _take_up(
     config: Config,
     directory: Path,
@@ -93,6 +106,8 @@ def _take_up(
             return
         environment = provenance()  # of the code as it is now, not when the run ends
         splits = {name: load_split(config.data.dataset, name) for name in ("train", "val", "test")}
+        for name in ("val", "test"):
+            check_frames(splits[name], config)
         state = RunState(config, splits["train"], device)
         if writes:
             runs.prepare(directory, config)

@@ -29,6 +29,7 @@ class RunState:
     def __init__(self, config: Config, split: Split, device: torch.device) -> None:
         """Initial weights and step 0. split: the training images. ValueError if they do not fill one batch."""
         self.config, self.device = config, device
+        self.data = split.manifest_hash
         self.epoch_steps = epoch_steps(config, split)
         TrainingSet(split, config.data, config.seed, config.frame_scale)  # says at once what does not fit
         self.total_steps = self.epoch_steps * config.optim.epochs
@@ -77,6 +78,7 @@ class RunState:
             rng["cuda"] = torch.cuda.get_rng_state()
         return {
             "config": self.config.to_dict(),
+            "data": self.data,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -85,7 +87,9 @@ class RunState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`. ValueError if the training images or labels are others."""
+        if state.get("data", self.data) != self.data:  # older checkpoints do not say
+            raise ValueError(f"files of {self.config.data.dataset} train have changed since it was written")
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])

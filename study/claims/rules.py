@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dsrl_lib.paths import root
-from study.arms import FA_ARMS, FA_NORMALISATIONS, FA_PLACEMENTS, FA_SHARE_ARMS, FTMS
+from study.arms import ARMS, FA_ARMS, FA_NORMALISATIONS, FA_PLACEMENTS, FA_SHARE_ARMS, FTMS
 from study.profiles import PROFILES
 
 YES, NO, UNCLEAR, SHOWN = "yes", "no", "unclear", "shown"
@@ -123,9 +123,15 @@ class Rules:
 
 
 def load_rules(path: Path | None = None) -> Rules:
-    """Read claims.toml; ValueError for an unknown test, variant, arm level or name in a test."""
+    """Read claims.toml; ValueError for an unknown field, test, arm, variant, profile, arm level or name in a test."""
     path = path or root() / "claims.toml"
-    document = tomllib.loads(path.read_text())
+    try:
+        return _rules(path, tomllib.loads(path.read_text()))
+    except (KeyError, TypeError, AttributeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
+
+
+def _rules(path: Path, document: Mapping[str, Any]) -> Rules:
     tests = {name: Criterion(**values) for name, values in document["tests"].items()}
     for test in tests.values():
         for expression in (test.yes, test.no):
@@ -141,7 +147,11 @@ def load_rules(path: Path | None = None) -> Rules:
             unknown = {arm.partition("@")[2] for arm in part.arms} - {"", *variants}
             if unknown:
                 raise ValueError(f"{path}: unknown variants {sorted(unknown)} in {part.name!r}")
+            if strange := {arm.partition("@")[0] for arm in part.arms} - ARMS.keys():
+                raise ValueError(f"{path}: unknown arms {sorted(strange)} in {part.name!r}")
             parts.append(part)
+        if strange := {*entry.get("profiles", ())} - PROFILES.keys():
+            raise ValueError(f"{path}: unknown profiles {sorted(strange)} of claim {entry['id']}")
         claims.append(Claim(**entry | {"parts": tuple(parts), "profiles": tuple(entry.get("profiles", ()))}))
     return Rules(document["interest"], tuple(claims))
 

@@ -4,6 +4,7 @@ import argparse
 import io
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stderr
@@ -122,9 +123,9 @@ def _study(options: argparse.Namespace) -> int:
 def _snakemake(options: argparse.Namespace) -> bool:
     """Whether every step succeeded."""
     if options.device == "cuda" and not options.slurm:
-        from dsrl_lib.device import pick_device  # lazy: it loads torch
-
-        pick_device("cuda")  # says at once if there is none
+        look = "import torch; raise SystemExit(not torch.cuda.is_available())"  # elsewhere: nothing here loads torch
+        if subprocess.run([sys.executable, "-c", look]).returncode:
+            raise ValueError("--device cuda: torch finds no CUDA device here; allowed: cpu")
     from snakemake.cli import args_to_api, parse_args
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 

@@ -244,6 +244,7 @@ def test_a_full_disk_loses_no_finished_picture(dsrl, weights, tmp_path, monkeypa
     ("options", "status", "message"),
     [
         (["--scales", "0"], 1, "scales = (0.0,); allowed: one or more numbers above 0"),
+        (["--scales", "1e-9"], 1, "brought to 32 rows, scale 1e-09 leaves no input"),
         (["--overlap", "1"], 1, "overlap = 1.0; allowed: from 0 to below 1"),
         (["--mode", "tiles"], 2, "tiles"),
         (["--split", "night"], 1, "split 'night': choose one of train, val, test"),
@@ -305,6 +306,18 @@ def test_a_complete_run_without_weights_says_how_to_get_them(dsrl, results):
 def test_a_speed_cannot_be_measured_for_such_a_time(dsrl, weights, seconds):
     status, _, errors = dsrl("speed", weights, "--seconds", seconds)
     assert status == 1 and f"seconds = {float(seconds)}; allowed: a number above 0" in errors
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--sizes", "100000x100000"], "size 100000x100000 in batches of 8: needs "),
+        (["--batch", "100000000"], "size 16x32 in batches of 100000000: needs "),
+    ],
+)
+def test_a_size_beyond_memory_is_named(dsrl, weights, option, message):
+    status, _, errors = dsrl("speed", weights, "--device", "cpu", *option)
+    assert status == 1 and message in errors and "GB of memory or more, and" in errors
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from dsrl_lib.allowed import above, at_least, between, check, did_you_mean, pars
 from dsrl_lib.config import Config, Data, Downsampling, Loss, Model, Optim
 from dsrl_lib.overrides import override
 from dsrl_lib.paths import root
+from dsrl_lib.runs import read_json
 from study.arms import ARMS
 from study.presets import parent_of, preset
 from study.profiles import PROFILES
@@ -323,3 +324,10 @@ def test_ranges_serve_options_too():
     assert parse("overlap", "0.5", Annotated[float, between(0, 1)]) == 0.5
     with pytest.raises(ValueError, match="seconds = nan; allowed: a number above 0"):
         parse("seconds", "nan", Annotated[float, above(0)])
+
+
+def test_a_setting_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"optim": {"epochs": 3}, "seed": 1, "optim": {"lr": 0.1}}')
+    with pytest.raises(ValueError, match=r"config\.json is damaged: optim stands twice"):
+        read_json(path)

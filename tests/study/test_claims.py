@@ -10,6 +10,7 @@ import pytest
 from made_up_runs import COST, MadeUpRun
 
 from dsrl_lib.evaluation.details import TRIMAP_PX
+from dsrl_lib.paths import root
 from study.arms import ARMS, FA_ARMS
 from study.claims import table as claims_table
 from study.claims.judge import judge, verdict
@@ -322,3 +323,21 @@ def test_claims_of_one_data_set_alone_are_shown_once_they_were_run():
     assert row.startswith("| **C16**") and "SISR adds: +3." in row and row.count("**C") == 1
     assert "3 other quantities: not run (dsrl_res, mac_matched)" in row
     assert own_claims(Study("idd", runs[4:])).count("\n") == 1  # the head of the table
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (('contrast = { dsrl = 1', 'contrast = { dslr = 1'), r"unknown arms \['dslr'\] in "),
+        (('interest = 0.5', ''), "KeyError: 'interest'"),
+        (('[[claims]]', '[[claims]]\nclami = 3'), "unexpected keyword argument 'clami'"),
+        (('[[claims]]', '[[claims]]\nprofiles = ["cmavid"]'), r"unknown profiles \['cmavid'\] of claim C1"),
+        (('[[claims]]', '[claims'), "cannot be read: TOMLDecodeError"),
+    ],
+)  # fmt: skip
+def test_rules_name_what_there_is(tmp_path, change, said):
+    text = (root() / "claims.toml").read_text()
+    assert change[0] in text
+    (tmp_path / "claims.toml").write_text(text.replace(*change, 1))
+    with pytest.raises(ValueError, match=rf"claims\.toml.*{said}"):
+        load_rules(tmp_path / "claims.toml")

@@ -5,15 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from dsrl_lib import network
+from dsrl_lib import network, runs
 from dsrl_lib.config import datasets
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.split import load_split
 from dsrl_lib.paths import root as repository
 from dsrl_lib.runs import read_json
+from dsrl_lib.training import checkpoint
+from dsrl_lib.training.fit import fit
+from dsrl_lib.training.state import RunState
 from study.presets import preset
 
 
@@ -126,3 +130,39 @@ def test_what_is_wrong_with_the_files_is_said(orchard: Path) -> None:
         DataError, match=r"looked for .*orchard/val/images. A data set of your own has orchard/{train,val}"
     ):
         load_split("orchard", "val")
+
+
+SIZES = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")
+
+
+def test_a_frame_that_no_network_can_take_is_named_before_training(orchard: Path, results: Path, monkeypatch) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    Image.fromarray(np.zeros((2000, 1, 3), np.uint8)).save(orchard / "val/images/2.png")
+    Image.fromarray(np.zeros((2000, 1), np.uint8)).save(orchard / "val/labels/2.png")
+    monkeypatch.setattr("dsrl_lib.training.fit.train", lambda *_, **__: pytest.fail("it was trained"))
+    config = preset("smoke", "lr", overrides=[*SIZES, "data.dataset=orchard"])
+    with pytest.raises(DataError, match=r"val/images/2.png cannot be evaluated: of 2000 x 1 pixels .* leaves no input"):
+        fit(config, device="cpu", progress=False)
+
+
+def test_files_that_change_are_noticed(orchard: Path, results: Path, capsys: pytest.CaptureFixture) -> None:
+    """In the middle of a run they are an error, and after its end a note."""
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    config = preset("smoke", "lr", overrides=[*SIZES, "data.dataset=orchard", "optim.epochs=1"])
+    directory = runs.folder(config)
+    runs.prepare(directory, config)
+    checkpoint.save(directory, RunState(config, load_split("orchard", "train"), torch.device("cpu")).state_dict())
+    label = orchard / "train/labels/0.png"
+    before = label.read_bytes()
+    Image.fromarray(np.zeros((32, 64), np.uint8)).save(label)
+    with pytest.raises(ValueError, match=r"does not fit this run \(files of orchard train have changed since it w"):
+        fit(config, device="cpu", progress=False)
+    label.write_bytes(before)
+    assert fit(config, device="cpu", progress=False) == directory
+    capsys.readouterr()
+    for changed in (False, True):
+        if changed:
+            Image.fromarray(np.zeros((32, 64), np.uint8)).save(label)
+        assert fit(config, device="cpu", progress=False) == directory
+        note = f"note: {directory.name} is kept as it is, but files of orchard train have changed since"
+        assert (note in capsys.readouterr().err) is changed

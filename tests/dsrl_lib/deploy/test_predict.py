@@ -459,10 +459,15 @@ def test_a_submission_is_checked_before_it_is_written(file, tmp_path, monkeypatc
         with Image.open(archive.open(archive.namelist()[0])) as ids:
             assert ids.size == (2048, 1024) and set(np.unique(ids)) <= set(CITYSCAPES_LABEL_ID)
     target.unlink()
-    png(images / "bonn" / "bonn_000001_000019_leftImg8bit.png", 512, 1024)
-    with monkeypatch.context() as patch, pytest.raises(DataError, match="is 512 x 1024, not 1024 x 2048"):
+    last = images / "bonn" / "bonn_000001_000019_leftImg8bit.png"
+    last.write_bytes(last.read_bytes()[:-1000])
+    with monkeypatch.context() as patch:
         patch.setattr("dsrl_lib.deploy.submit.image_output", None)  # before the first prediction
-        submit(model, config, images, target, progress=False, expected=2)
+        with pytest.raises(DataError, match=r"cannot read image .*bonn_000001_000019"):
+            submit(model, config, images, target, progress=False, expected=2)
+        png(last, 512, 1024)
+        with pytest.raises(DataError, match="is 512 x 1024, not 1024 x 2048"):
+            submit(model, config, images, target, progress=False, expected=2)
     (images / "bonn" / "bonn_000001_000019_leftImg8bit.png").rename(images / "bonn" / "bonn_1_leftImg8bit.png")
     with pytest.raises(DataError, match="is not named <city>_<sequence>_<frame>"):
         submit(model, config, images, target, progress=False, expected=2)

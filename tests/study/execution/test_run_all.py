@@ -110,11 +110,9 @@ def test_help_needs_no_environment():
 
 
 def test_what_is_known_at_the_start_is_said_at_the_start(results, tmp_path, monkeypatch, capsys):
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert study.main(["smoke", "--device", "cuda", "--arms", "lr"]) == 1
-    assert "error: device = 'cuda', but torch finds no CUDA device here" in capsys.readouterr().err
+    assert "error: --device cuda: torch finds no CUDA device here; allowed: cpu" in capsys.readouterr().err
     (tmp_path / "file").write_text("mine")
     monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "file"))
     for more in ([], ["--dry-run"]):

@@ -40,8 +40,13 @@ def test_mapillary_takes_its_classes_from_its_own_file(mapillary: Path) -> None:
     loaded = load_split("mapillary", "test")
     assert loaded.names == ["c"] and (loaded.labels[0] == cycle(0, 255, 1, 2)).all()
     (mapillary / "config.json").write_text('{"labels": [{"readable": "Bird"}]}')
-    with pytest.raises(DataError, match=r"config.json is not the list of labels of Mapillary Vistas 1.2: KeyError"):
+    with pytest.raises(DataError, match=r"config.json is not the list of labels .*1.2: .*label 0.color is missing"):
         class_table("mapillary")
+    for colour in ("red", [1, 2], [1, 2, "3"]):
+        label = {"readable": "Bird", "color": colour, "evaluate": True}
+        (mapillary / "config.json").write_text(json.dumps({"labels": [label]}))
+        with pytest.raises(DataError, match=r"config.json is not the list .*label 0"):
+            class_table("mapillary")
     (mapillary / "config.json").unlink()
     with pytest.raises(DataError, match=r"class list .*config.json cannot be read .*mapillary.com/dataset/vistas"):
         load_split("mapillary", "train")
