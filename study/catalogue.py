@@ -20,17 +20,12 @@ from study.turns import Turns, read_turns
 
 SPLITS = ("val", "test")
 """`test` is what is reported; for Cityscapes it is the official val split, whose labels are public."""
-
-
 _CONFIG = {
     "profile": str, "arm": str, "seed": int, "loss": dict, "optim": {"epochs": int},
     "data": {"dataset": str, "height": int, "width": int}, "model": {"host": str, "input_scale": float},
 }  # fmt: skip
 """What tables need of a config.json, which may be older than some settings."""
-
-
-_COSTS = METRICS | {"cost": {"input": list[int], "*": float | bool}}
-"""What they need of a metrics.json beside its scores, which come from the counts."""
+_COSTS = METRICS | {"cost": {"input": list[int], "*": float | bool}}  # of a metrics.json: scores come from the counts
 
 
 class DamagedRunError(ValueError):
@@ -159,10 +154,10 @@ def _in_turns(run: Run, turns: Turns) -> Run:
 
 
 def some_runs(profile: str) -> list[Run]:
-    """`load_runs`, for what is written of them. ValueError if there are none: a file would be emptied."""
-    if not (found := load_runs(profile)):
-        raise ValueError(f"profile {profile} has no complete run in {results_dir()}")
-    return found
+    """`load_runs`, for a file that is written of them: ValueError if there are none."""
+    if found := load_runs(profile):
+        return found
+    raise ValueError(f"profile {profile} has no complete run in {results_dir()}")
 
 
 def select(runs: Iterable[Run], arm: str, host: str | None = None, overrides: Sequence[str] = ()) -> list[Run]:
