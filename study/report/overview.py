@@ -9,7 +9,7 @@ import pandas as pd
 
 from dsrl_lib.data.class_tables import VOID, ClassTable
 from dsrl_lib.paths import results_dir, root
-from study.arms import ARMS, FA_ARMS, NEXT_ARMS
+from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS
 from study.catalogue import load_runs, select
 from study.figures.notes import Note
 from study.profiles import PROFILES
@@ -34,9 +34,10 @@ TO_READ = {
 }
 
 
-def arm_table() -> Note:
-    """One row per arm, without the cells of the FA factorial: what it isolates, changes and starts from."""
-    rows = {arm: _described(arm) for arm in ARMS if arm not in FA_ARMS + NEXT_ARMS}
+def arm_table(profile: str) -> Note:
+    """One row per arm of a profile, without the cells of the FA factorial: what it isolates, changes, starts from."""
+    planned = PROFILES[profile].arm_seeds
+    rows = {arm: _described(arm) for arm in ARMS if arm in planned and arm not in FA_ARMS + FA_SHARE_ARMS}
     return Note.table(pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm"))
 
 
