@@ -64,6 +64,7 @@ from .report.intervals import coverage_table as coverage_table
 from .report.intervals import interval_chart as interval_chart
 from .report.intervals import interval_table as interval_table
 from .report.intervals import settle_table as settle_table
+from .report.latencies import at_equal_time as at_equal_time
 from .report.latencies import latency_table as latency_table
 from .report.main_results import main_figures as main_figures
 from .report.main_results import main_table as main_table

@@ -8,7 +8,7 @@ import pandas as pd
 
 from study.arms import FA_ARMS, FA_SHARE_ARMS
 from study.evidence import Study
-from study.figures.notes import Note
+from study.figures.notes import Note, words
 from study.report.tables import FORMS
 from study.turns import measured_on
 
@@ -35,6 +35,23 @@ def comparable_latencies(study: Study, arms: Sequence[str]) -> dict[str, dict[st
         arm: {form: float(np.median([cost[f"latency_ms_{form}"] for cost in costs])) for form in FORMS}
         for arm, costs in timed.items() if costs
     }  # fmt: skip
+
+
+def at_equal_time(study: Study, arm: str, small: str = "bilinear", large: str = "mac_matched") -> Note:
+    """An arm against the host alone, at an input at which that takes as long: on a line between two inputs of the host.
+
+    small, large: arms of the host at LR and at a larger input. The interval takes latencies as known.
+    """
+    timed = comparable_latencies(study, [arm, small, large])
+    if missing := [name for name in (arm, small, large) if name not in timed]:
+        return Note(f"At equal time: not run ({', '.join(missing)}).")
+    time, start, end = (timed[name]["pruned"] for name in (arm, small, large))
+    share = (time - start) / (end - start)
+    value = study.contrast([{arm: 1, small: share - 1, large: -share}])
+    return Note(
+        f"**At equal time**, {time:.1f} ms a frame, `{arm}` minus the host alone, {100 * share:.0f} % of the way from "
+        f"`{small}` ({start:.1f} ms) to `{large}` ({end:.1f} ms): {words(value)}."
+    )
 
 
 def latency_table(study: Study) -> Note:

@@ -18,7 +18,7 @@ from study.latency import remeasure
 from study.latency_match import latency_matched_scale
 from study.presets import preset
 from study.report.comparison import cost_table
-from study.report.latencies import comparable_latencies, latency_table
+from study.report.latencies import at_equal_time, comparable_latencies, latency_table
 from study.report.results import write_results
 from study.turns import read_turns, write_turns
 
@@ -132,6 +132,23 @@ def test_latencies_of_two_machines_are_not_compared(results):
     write_turns("camvid", "C", [([run.run_id for run in study.runs if run.arm != "dsrl"], turns)])
     found = comparable_latencies(study, ["lr", "dsrl", "relaxed"])
     assert found.keys() == {"lr", "relaxed"} and found["relaxed"]["full"] == 5.0
+
+
+def test_at_equal_time_an_arm_is_compared_with_a_point_between_two_inputs_of_the_host(results):
+    points = {"bilinear": 50.0, "mac_matched": 54.0, "dsrl": 51.0}
+    runs = [MadeUpRun(arm, seed, points[arm]) for arm in points for seed in (0, 1)]
+    times = {"bilinear": 30.0, "mac_matched": 40.0, "dsrl": 35.0}
+    forms = ("latency_ms_host", "latency_ms_pruned", "latency_ms_full")
+    networks = [
+        ([run.run_id for run in runs if run.arm == arm], {form: [time] for form in forms})
+        for arm, time in times.items()
+    ]
+    write_turns("camvid", "CPU", networks)
+    assert at_equal_time(Study("camvid", runs[:4]), "dsrl") == "At equal time: not run (dsrl)."
+    text = at_equal_time(Study("camvid", runs), "dsrl")  # half the way: 52 points
+    assert "50 % of the way from `bilinear` (30.0 ms) to `mac_matched` (40.0 ms)" in text
+    found = float(text.split("ms): ")[1].split(" mIoU")[0].replace("−", "-"))
+    assert found == pytest.approx(-1.0, abs=0.1)
 
 
 def test_without_turns_the_table_says_what_to_do_and_a_damaged_file_is_named(results):
