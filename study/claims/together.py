@@ -1,14 +1,16 @@
 """Claims of one data set alone, and one verdict on several, by the rule at the top of claims.toml."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from study.claims.judge import Verdict, judge
+from study.claims.rules import Claim
 from study.claims.table import markdown, shown
 from study.evidence import Study
 
 BEDS = {"camvid": "CamVid", "idd": "IDD-lite"}
 """Profiles of the data sets that the study compares, with the names that a reader knows."""
 NOT_JUDGED = ("not run", "later")
+ON_NONE = "No claim has been run on two data sets yet."
 
 
 def together(words: Sequence[str]) -> str:
@@ -27,18 +29,29 @@ def own_claims(study: Study) -> str:
 
 def beds_table(studies: Sequence[Study]) -> str:
     """One row per claim that was run on two data sets or more: measurements and verdict on each, and on all."""
-    by_bed = [judge(study) for study in studies]
     names = [BEDS[study.profile] for study in studies]
     lines = [f"| Claim | {' | '.join(names)} | Together |", "|---" * (len(names) + 2) + "|"]
+    for claim, found, word in _on_several(studies):
+        lines.append(f"| **{claim.id}** {claim.text} | {' | '.join(map(_cell, found))} | **{word}** |")
+    return "\n".join(lines) if len(lines) > 2 else ON_NONE
+
+
+def beds_verdicts(studies: Sequence[Study]) -> str:
+    """The claims that were run on two data sets or more by their verdict on all, as a sentence."""
+    ids: dict[str, list[str]] = {}
+    for claim, _, word in _on_several(studies):
+        ids.setdefault(word, []).append(claim.id)
+    return "; ".join(f"**{word}**: {', '.join(claims)}" for word, claims in ids.items()) + "." if ids else ON_NONE
+
+
+def _on_several(studies: Sequence[Study]) -> Iterator[tuple[Claim, list[Verdict | None], str]]:
+    """Each claim that was run on two data sets or more, its verdict on each, and the word for all."""
+    by_bed = [judge(study) for study in studies]
     for claim_id in dict.fromkeys(name for verdicts in by_bed for name in verdicts):
         found = [verdicts.get(claim_id) for verdicts in by_bed]
         words = [verdict.verdict if verdict else "not run" for verdict in found]
-        if sum(word not in NOT_JUDGED for word in words) < 2:
-            continue
-        cells = " | ".join(map(_cell, found))
-        claim = next(verdict.claim for verdict in found if verdict)
-        lines.append(f"| **{claim.id}** {claim.text} | {cells} | **{together(words)}** |")
-    return "\n".join(lines) if len(lines) > 2 else "No claim has been run on two data sets yet."
+        if sum(word not in NOT_JUDGED for word in words) > 1:
+            yield next(verdict.claim for verdict in found if verdict), found, together(words)
 
 
 def _cell(verdict: Verdict | None) -> str:

@@ -15,7 +15,7 @@ from study.arms import ARMS, FA_ARMS
 from study.claims import table as claims_table
 from study.claims.judge import judge, verdict
 from study.claims.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
-from study.claims.together import beds_table, own_claims, together
+from study.claims.together import beds_table, beds_verdicts, own_claims, together
 from study.evidence import Study
 from study.profiles import PROFILES, SEARCH_SEEDS
 from study.report import texts
@@ -314,6 +314,8 @@ def test_both_data_sets_stand_beside_each_other():
     assert "+3." in camvid and camvid.endswith("<br>reproduced ")
     assert "not reproduced" in idd and both == " **partly** "
     assert "**C2**" not in table  # not run on the second
+    sentence = beds_verdicts([Study("camvid", study(seeds=2, dsrl=53.0, lr=50.0)), Study("idd", other)])
+    assert "**partly**: C1" in sentence and "C2" not in sentence
 
 
 def test_claims_of_one_data_set_alone_are_shown_once_they_were_run():
