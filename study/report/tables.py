@@ -108,8 +108,7 @@ def quality(study: Study) -> pd.DataFrame:
     Arms without an image are left out. Runs that did not record the interpolations take them from interpolation.json
     (`study.interpolation`), and are blank without that.
     """
-    path = results_dir() / study.profile / "interpolation.json"
-    known = read_json(path, {"*": {"*": {"*": float | None}}}) if path.exists() else {}
+    known = _interpolations(study)
     names = ["psnr", "ssim", *(f"{name}_{method}" for name in ("psnr", "ssim") for method in INTERPOLATIONS)]
     rows = []
     for run in itertools.chain.from_iterable(map(study.select, study.arms)):
@@ -117,6 +116,11 @@ def quality(study: Study) -> pd.DataFrame:
         rows.append({"arm": run.arm, "seed": run.seed} | {name: found.get(name) for name in names})
     table = pd.DataFrame(rows, columns=["arm", "seed", *names])
     return table.dropna(subset=["psnr", "ssim"]).reset_index(drop=True)
+
+
+def _interpolations(study: Study) -> dict[str, dict[str, dict[str, float | None]]]:
+    path = results_dir() / study.profile / "interpolation.json"
+    return read_json(path, {"*": {"*": {"*": float | None}}}) if path.exists() else {}
 
 
 def quality_by_arm(study: Study) -> pd.DataFrame:
@@ -149,17 +153,27 @@ def frame_table(study: Study, a: str, b: str) -> pd.DataFrame:
 
 
 def search(study: Study) -> pd.DataFrame:
-    """The runs that chose the recipe, one row each: arm, what was changed, epochs in total, val mIoU in points."""
+    """The runs that chose the recipe, one row each: arm, what was changed, epochs in total, val mIoU in points.
+
+    Also, if any has a SISR branch, what that restores on val, beside interpolations of the same input; blank for those
+    without.
+    """
+    known = _interpolations(study)
     rows = {}
     for run in sorted(study.runs, key=lambda run: (list(ARMS).index(run.arm), total_epochs(run), run.run_id)):
         if run.seed in SEARCH_SEEDS:
+            found = known.get(input_key(run.config), {}).get("val", {}) | run.metrics["val"]
+            restores = found.get("psnr") is not None
             rows[run.run_id] = {
                 "arm": run.arm,
                 "changed": ", ".join(run.overrides or ("?",)) if run.overrides != () else "nothing",
                 "epochs in total": total_epochs(run),
                 "val mIoU": 100 * miou(run.counts("val").counts),
+                "val PSNR (dB)": found["psnr"] if restores else None,
+                "PSNR (dB), nearest": found.get("psnr_nearest") if restores else None,
+                "PSNR (dB), bicubic": found.get("psnr_bicubic") if restores else None,
             }  # fmt: skip
-    return _frame(rows, "run")
+    return _frame(rows, "run").dropna(axis="columns", how="all")
 
 
 def compute(study: Study) -> pd.DataFrame:
