@@ -104,7 +104,7 @@ PROFILES: dict[str, Profile] = {
         hosts=("espnetv2_s1.0",),
         arm_seeds=_seeds(main=5, long=5, control=3, factorial=3)
         | dict.fromkeys(("relaxed", "border_void"), (0, 1, 2, 3, 4))
-        | {"dsrl_joint": (0, 1), "hr": (0,), "adaptive_oracle": (0, 1)},
+        | dict.fromkeys(START_ARMS, (0, 1, 2)) | {"dsrl_joint": (0, 1), "hr": (0,), "adaptive_oracle": (0, 1)},
         expect="CamVid at LR 180x240.",
         variants={
             "small_input": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(180, 240, 180, 240)),
