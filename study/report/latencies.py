@@ -40,13 +40,14 @@ def comparable_latencies(study: Study, arms: Sequence[str]) -> dict[str, dict[st
 def at_equal_time(study: Study, arm: str, small: str = "bilinear", large: str = "mac_matched") -> Note:
     """An arm against the host alone, at an input at which that takes as long: on a line between two inputs of the host.
 
-    small, large: arms of the host at LR and at a larger input. The interval takes latencies as known.
+    small, large: arms of the host at LR and at a larger input; what takes longer than `large` is compared with that. The
+    interval takes latencies as known.
     """
     timed = comparable_latencies(study, [arm, small, large])
     if missing := [name for name in (arm, small, large) if name not in timed]:
         return Note(f"At equal time: not run ({', '.join(missing)}).")
     time, start, end = (timed[name]["pruned"] for name in (arm, small, large))
-    share = (time - start) / (end - start)
+    share = float(np.clip((time - start) / (end - start), 0, 1)) if end > start else 1.0
     value = study.contrast([{arm: 1, small: share - 1, large: -share}])
     return Note(
         f"**At equal time**, {time:.1f} ms a frame, `{arm}` minus the host alone, {100 * share:.0f} % of the way from "

@@ -149,6 +149,9 @@ def test_at_equal_time_an_arm_is_compared_with_a_point_between_two_inputs_of_the
     assert "50 % of the way from `bilinear` (30.0 ms) to `mac_matched` (40.0 ms)" in text
     found = float(text.split("ms): ")[1].split(" mIoU")[0].replace("−", "-"))
     assert found == pytest.approx(-1.0, abs=0.1)
+    networks[-1] = (networks[-1][0], {form: [47.0] for form in forms})
+    write_turns("camvid", "CPU", networks)
+    assert "100 % of the way" in at_equal_time(Study("camvid", runs), "dsrl")  # slower than the largest input
 
 
 def test_without_turns_the_table_says_what_to_do_and_a_damaged_file_is_named(results):
