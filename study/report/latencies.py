@@ -40,8 +40,8 @@ def comparable_latencies(study: Study, arms: Sequence[str]) -> dict[str, dict[st
 def at_equal_time(study: Study, arm: str, small: str = "bilinear", large: str = "mac_matched") -> Note:
     """An arm against the host alone, at an input at which that takes as long: on a line between two inputs of the host.
 
-    small, large: arms of the host at LR and at a larger input; what takes longer than `large` is compared with that. The
-    interval takes latencies as known.
+    small, large: arms of the host at LR and at a larger input; what takes longer than `large` is compared with that.
+    The interval takes latencies as known.
     """
     timed = comparable_latencies(study, [arm, small, large])
     if missing := [name for name in (arm, small, large) if name not in timed]:
