@@ -1,6 +1,6 @@
 """What a trained run makes of single frames: plain arrays for the pictures in the notebooks.
 
-Weights are not in git: if a run directory came without them there is nothing to show, which is no error.
+Weights of runs are not in git unless they are released: without them there is nothing to show, which is no error.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dsrl_lib import metrics, network
+from dsrl_lib import metrics, runs
 from dsrl_lib.config import Config
 from dsrl_lib.data.normalise import denormalise, normalise
 from dsrl_lib.data.split import Split, load_split
 from dsrl_lib.data.transforms import frame_size, resize_image
+from dsrl_lib.deploy.pretrained import open_weights, weights_of
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.evaluation.interpolation import upsample
 from dsrl_lib.models.dsrl import DSRL
-
-WEIGHTS = "final.safetensors"
 
 
 @dataclass(frozen=True)
@@ -64,12 +63,13 @@ def examples(
 ) -> list[Example]:
     """Frames of `split` at these fractions of its length, through the network of a run, on the CPU.
 
-    pixel: (y, x) as fractions of height and width, the reference of the affinity maps. Returns [] if the
-    run has no final.safetensors.
+    pixel: (y, x) as fractions of height and width, the reference of the affinity maps. Returns [] if the weights of the
+    run are neither there nor released.
     """
-    if not (directory / WEIGHTS).exists():
+    weights = weights_of(runs.read_config(directory))
+    if weights is None:
         return []
-    model, config = network.load(directory / WEIGHTS)
+    model, config = open_weights(weights)
     loaded = load_split(config.data.dataset, split)
     with np.load(directory / f"counts_{split}.npz") as file:
         counts = file["counts"]  # (I, K, 3)

@@ -162,7 +162,7 @@ def search(study: Study) -> pd.DataFrame:
     rows = {}
     for run in sorted(study.runs, key=lambda run: (list(ARMS).index(run.arm), total_epochs(run), run.run_id)):
         if run.seed in SEARCH_SEEDS:
-            found = known.get(input_key(run.config), {}).get("val", {}) | run.metrics["val"]
+            found = known.get(input_key(run.config), {}).get("val", {}) | run.metrics.get("val", {})
             restores = found.get("psnr") is not None
             rows[run.run_id] = {
                 "arm": run.arm,

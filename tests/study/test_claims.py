@@ -262,7 +262,7 @@ def test_tables_and_numbers_of_a_text(results, tmp_path):
 
 def test_an_unknown_table_is_an_error():
     text = "<!-- clams:begin -->\n<!-- clams:end -->"
-    with pytest.raises(ValueError, match="table 'clams' is unknown; allowed: claims, own_claims, beds, main"):
+    with pytest.raises(ValueError, match="table 'clams' is unknown; allowed: claims, own_claims, beds, beds_verdicts"):
         texts.refreshed(text, Study("camvid", []))
 
 
