@@ -30,6 +30,7 @@ from .figures.prediction_files import report_table as report_table
 from .figures.prediction_files import written_predictions as written_predictions
 from .figures.showcase import examples as examples
 from .figures.showcase import settings as settings
+from .figures.showcase import trained_run as trained_run
 from .presets import MAC_MATCHED_SCALE as MAC_MATCHED_SCALE
 from .presets import override_list as override_list
 from .presets import preset as preset
@@ -89,7 +90,6 @@ from .report.search import search_sides as search_sides
 from .report.stages import iou_by_class as iou_by_class
 from .report.stages import stage_table as stage_table
 from .report.stages import stages_of as stages_of
-from .report.stages import trained_run as trained_run
 from .report.variants import flattening_table as flattening_table
 from .report.variants import variant_table as variant_table
 from .report.where import extreme_frames as extreme_frames

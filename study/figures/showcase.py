@@ -57,6 +57,12 @@ def settings(config: Config) -> str:
     return "\n".join(lines)
 
 
+def trained_run(config: Config) -> Path | None:
+    """The run directory of a configuration if its weights are there, or released."""
+    directory = runs.folder(config)
+    return directory if directory.is_dir() and weights_of(config) else None
+
+
 @torch.inference_mode()
 def examples(
     directory: Path, split: str, at: Sequence[float], pixel: tuple[float, float] = (0.5, 0.5)

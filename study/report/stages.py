@@ -7,9 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dsrl_lib import runs
-from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
-from dsrl_lib.deploy.pretrained import weights_of
 from dsrl_lib.metrics import iou
 from study.catalogue import SPLITS, Run, load_run
 from study.report.results import results_frame
@@ -35,9 +33,3 @@ def iou_by_class(stages: Sequence[Run]) -> pd.DataFrame:
         for stage in stages for split in SPLITS
     }  # fmt: skip
     return pd.DataFrame(points, index=class_table(stages[-1].config["data"]["dataset"]).classes).round(1)
-
-
-def trained_run(config: Config) -> Path | None:
-    """The run directory of a configuration if its weights are there, or released."""
-    directory = runs.folder(config)
-    return directory if directory.is_dir() and weights_of(config) else None
