@@ -19,7 +19,7 @@ def comparable_latencies(study: Study, arms: Sequence[str]) -> dict[str, dict[st
     Medians of turns, of the arms that were measured in turns if any was; else medians of the runs on the device that
     made most of them.
     """
-    if taken := {arm: study.turns([arm])[arm] for arm in arms if study.turns([arm])}:
+    if taken := {arm: found[arm] for arm in arms if (found := study.turns([arm]))}:
         return {
             arm: {form: float(np.median(turns[f"latency_ms_{form}"])) for form in FORMS} for arm, turns in taken.items()
         }
