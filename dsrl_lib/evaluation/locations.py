@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dsrl_lib.config import Config
+from dsrl_lib.config import Config, Downsampling
 from dsrl_lib.data.normalise import normalise
-from dsrl_lib.data.split import Split
+from dsrl_lib.data.split import Split, load_split
 from dsrl_lib.evaluation.forward import network_input
 from dsrl_lib.models.downsampling.downsampler import GIVEN
-from dsrl_lib.models.downsampling.from_labels import label_locations, solved_locations
+from dsrl_lib.models.downsampling.from_labels import label_locations, mean_locations, solved_locations
 from dsrl_lib.models.downsampling.locations import unfolded, uniform_locations
 
 
@@ -46,7 +46,24 @@ def location_errors(model: nn.Module, frame: Tensor, label: np.ndarray, config: 
     solved = solved_locations(label, config.downsampling)  # (n, m, 2)
     predicted = _predicted(model, frame)[0].cpu()
     both = predicted, uniform_locations(tuple(solved.shape[:2]))
-    return tuple((locations - solved).square().mean().sqrt().item() for locations in both)
+    return tuple(_distance(locations, solved) for locations in both)
+
+
+def mean_grid_errors(dataset: str, settings: Downsampling) -> dict[str, float]:
+    """How far the mean grid of the training frames lies from the solved ones, on `val` and `test`.
+
+    The mean over frames of what `location_errors` measures: a network that predicts more than this mean is better.
+    """
+    mean = mean_locations(load_split(dataset, "train").labels, settings)  # (n, m, 2)
+    errors = {}
+    for name in ("val", "test"):
+        grids = (solved_locations(label, settings) for label in load_split(dataset, name).labels)
+        errors[name] = float(np.mean([_distance(mean, solved) for solved in grids]))
+    return errors
+
+
+def _distance(locations: Tensor, solved: Tensor) -> float:
+    return (locations - solved).square().mean().sqrt().item()
 
 
 def _predicted(model: nn.Module, frame: Tensor) -> Tensor:

@@ -1,19 +1,25 @@
 """What the auxiliary network of adaptive downsampling has learned, from the runs that trained it."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from study.evidence import Study
 from study.figures.notes import Note
 
 
-def location_error_table(study: Study) -> Note:
-    """Root mean square error of predicted and of uniform locations by run and split, in percent of a frame's sides."""
+def location_error_table(study: Study, mean: Mapping[str, float]) -> Note:
+    """Root mean square error of locations by run and split, in percent of a frame's sides: predicted, mean and uniform.
+
+    mean: by split, the error of the mean grid of the training frames (`dsrl_lib.mean_grid_errors`), as a share.
+    """
     rows = {}
     for run in study.select("locations"):
         for split in ("val", "test"):
             scores = run.metrics[split]
             rows[f"seed {run.seed}, {split}"] = {
                 "predicted": f"{100 * scores['location_error']:.2f}",
+                "mean of train": f"{100 * mean[split]:.2f}",
                 "uniform": f"{100 * scores['location_error_uniform']:.2f}",
             }
     if not rows:

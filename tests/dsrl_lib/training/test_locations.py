@@ -12,6 +12,7 @@ from dsrl_lib import network, runs
 from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import load_split
+from dsrl_lib.evaluation.locations import mean_grid_errors
 from dsrl_lib.models.downsampling.from_labels import mean_locations, solved_locations
 from dsrl_lib.training.batches import batch_keys, batches
 from dsrl_lib.training.gradient_shares import gradient_norms
@@ -62,7 +63,16 @@ def test_both_stages_train_their_part_alone(results):
     assert total_epochs(run) == 3
     (first_run,) = (run for run in load_runs("smoke") if run.run_id == first.run_id)
     study = SimpleNamespace(profile="smoke", select=lambda arm: [first_run])
-    assert f"{100 * errors['location_error']:.2f}" in location_error_table(study)._repr_markdown_()
+    shown = location_error_table(study, {"val": 0.0123, "test": 0.0234})._repr_markdown_()
+    assert f"{100 * errors['location_error']:.2f}" in shown and "1.23" in shown and "2.34" in shown
+
+
+def test_the_mean_grid_has_the_error_of_a_naive_loop():
+    settings = tiny("adaptive").downsampling
+    train, val = (load_split("streets", name).labels for name in ("train", "val"))
+    mean = sum(solved_locations(label, settings).double() for label in train) / len(train)
+    errors = [float(((solved_locations(label, settings) - mean) ** 2).mean() ** 0.5) for label in val]
+    assert mean_grid_errors("streets", settings)["val"] == pytest.approx(sum(errors) / len(val), rel=1e-4)
 
 
 @pytest.mark.parametrize("arm", ["adaptive_oracle", "uniform_jitter", "locations"])
