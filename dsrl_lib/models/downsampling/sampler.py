@@ -1,12 +1,14 @@
 """The frame at the sampling locations: J_ij = I(phi_ij) (Marin et al., ICCV 2019, Sec. 3)."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dsrl_lib.models.downsampling.inverse import grid_coordinates
 from dsrl_lib.models.downsampling.locations import resize_locations
-from dsrl_lib.models.sizes import last_places
+from dsrl_lib.models.sizes import exporting, last_places
 
 FILTERS = ("footprint", "bilinear", "nearest")
 
@@ -59,9 +61,26 @@ def _check(right: bool, frames: Tensor, locations: Tensor) -> None:
 
 def _footprints(image: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     """Sum of the image over the footprint of each sample, (B, C, h, w), and the pixels in it, (B, 1, h, w)."""
-    (B, C, H, W), (h, w) = image.shape, grid.shape[1:3]
-    index = grid_coordinates(grid, (H, W)).flatten(1, 2)  # (B, HW, 2)
-    low = torch.minimum(index.floor(), last_places((h, w), index.device) - 1.0)
+    index = grid_coordinates(grid, tuple(image.shape[2:]))  # (B, H, W, 2)
+    sums = _implementation(image)(image, index, tuple(grid.shape[1:3]))
+    return sums.split((image.shape[1], 1), 1)
+
+
+def _implementation(image: Tensor) -> Callable[[Tensor, Tensor, tuple[int, int]], Tensor]:
+    """Who adds up: a compiled loop on the CPU, else all pixels of a corner at once, which has gradients too."""
+    if image.device.type == "cpu" and not image.requires_grad and not exporting():
+        from dsrl_lib.models.downsampling.sampler_numba import loop_over_pixels
+
+        return loop_over_pixels
+    return _corner_by_corner
+
+
+def _corner_by_corner(image: Tensor, index: Tensor, size: tuple[int, int]) -> Tensor:
+    """Sums over footprints, of the image and of ones, (B, C + 1, *size). index: see `grid_coordinates`."""
+    B, C = image.shape[:2]
+    h, w = size
+    index = index.flatten(1, 2)  # (B, HW, 2)
+    low = torch.minimum(index.floor(), last_places(size, index.device) - 1.0)
     share = (index - low).to(image.dtype)
     low = low.long()
     pixels = torch.cat((image, torch.ones_like(image[:, :1])), 1).flatten(2)  # (B, C + 1, HW)
@@ -71,4 +90,4 @@ def _footprints(image: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
             weight = (share[..., 0] if down else 1 - share[..., 0]) * (share[..., 1] if right else 1 - share[..., 1])
             node = (low[..., 0] + down) * w + low[..., 1] + right  # (B, HW)
             sums.scatter_add_(2, node[:, None].expand_as(pixels), pixels * weight[:, None])
-    return sums.view(B, C + 1, h, w).split((C, 1), 1)
+    return sums.view(B, C + 1, h, w)

@@ -5,14 +5,15 @@ import torch
 import torch.nn.functional as F
 from downsampling_cases import golden, grids, near_targets, random
 
-from dsrl_lib.models.downsampling.inverse import interpolate_back
+from dsrl_lib.models.downsampling.inverse import grid_coordinates, interpolate_back
 from dsrl_lib.models.downsampling.locations import (
     resize_locations,
     solve_locations,
     unfolded,
     uniform_locations,
 )
-from dsrl_lib.models.downsampling.sampler import _footprints, sample, sample_labels
+from dsrl_lib.models.downsampling.sampler import _corner_by_corner, _footprints, sample, sample_labels
+from dsrl_lib.models.downsampling.sampler_numba import loop_over_pixels
 
 
 # Sampling
@@ -58,6 +59,19 @@ def test_a_footprint_is_the_normalised_adjoint_of_interpolating_back():
     assert area.sum().item() == pytest.approx(2 * 13 * 17)  # each pixel gives all of its weight
     large = area > 1
     assert torch.allclose(sample(image, locations)[large.expand(-1, 3, -1, -1)], (sums / area)[large.expand_as(sums)])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [(4, 5), (9, 12), (30, 41)])
+def test_the_compiled_loop_gives_the_bits_of_plain_pytorch(size, dtype):
+    frames = random(2, 3, 13, 17).to(dtype).contiguous(memory_format=torch.channels_last)
+    index = grid_coordinates(resize_locations(grids(), size), (13, 17))
+    assert torch.equal(loop_over_pixels(frames, index, size), _corner_by_corner(frames, index, size))
+
+
+def test_samples_have_the_gradient_of_finite_differences():
+    image = random(1, 2, 6, 7).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: sample(x, grids()[:1]), image)
 
 
 def test_footprints_do_not_alias_and_keep_a_constant():
