@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from dsrl_lib.losses.segmentation import cross_entropy
+from dsrl_lib.losses.segmentation import check_shapes, cross_entropy
 from dsrl_lib.metrics import VOID
 
 MOST_CLASSES = 63
@@ -44,7 +44,7 @@ def relaxed_cross_entropy(
     # DEVIATION: label relaxation is a mean over the pixels of the batch, finite for any gap between logits. The
     # released code (Zhu et al.) adds up sum / (pixels + 1) of the samples, divides pixels of one sample by set sizes of
     # another, and gives NaN if the softmax of a set underflows.
-    _check(logits, labels)
+    check_shapes(logits, labels)
     _check_bound(upper_bound)
     sets = allowed_sets(labels, logits.shape[1], border=border, strict=strict, void_joins=void_joins)
     if border == 0 and upper_bound == 0:
@@ -58,7 +58,7 @@ def cross_entropy_over_sets(logits: Tensor, labels: Tensor, sets: Tensor) -> Ten
 
     A labelled pixel with one class in its set has its own label there.
     """
-    _check(logits, labels)
+    check_shapes(logits, labels)
     return _mean(logits, labels, sets, sets != 0)
 
 
@@ -74,7 +74,7 @@ def boundary_weighted_cross_entropy(logits: Tensor, labels: Tensor, *, upper_bou
     The sum of the weighted pixels over the number of labelled pixels (`mass` of the cross entropy), so the loss grows
     with the boundaries, as in the released code. Shapes, upper_bound, void and errors as in `relaxed_cross_entropy`.
     """
-    _check(logits, labels)
+    check_shapes(logits, labels)
     _check_bound(upper_bound)
     sets = allowed_sets(labels, logits.shape[1], border=0)
     # DEVIATION: after the switch-off epoch of label relaxation each pixel counts once in the shares of the classes. The
@@ -118,6 +118,11 @@ def allowed_sets(
     for c in strict:
         sets = torch.where(labels == c, own, sets)
     return sets
+
+
+def several(sets: Tensor) -> Tensor:
+    """Whether a set holds two classes or more: bool, of the shape of `sets`."""
+    return sets & (sets - 1) != 0
 
 
 def _bits(labels: Tensor, classes: int) -> Tensor:
@@ -218,8 +223,8 @@ def _one_sample(z: Tensor, labels: Tensor, sets: Tensor, factors: Tensor, slope:
     torch.exp(log_p, out=slope)
     label = labels.flatten().long().clamp_max(len(z) - 1)[None]  # (1, P)
     loss = -log_p.gather(0, label)[0]  # (P,)
-    several, joining = sets & (sets - 1) != 0, (labels == VOID) & (sets != 0)
-    soft = (several | joining).flatten().nonzero()[:, 0]  # (S,)
+    joining = (labels == VOID) & (sets != 0)
+    soft = (several(sets) | joining).flatten().nonzero()[:, 0]  # (S,)
     outside = (sets.flatten()[soft] >> torch.arange(len(z), dtype=sets.dtype)[:, None] & 1) == 0  # (K, S)
     inside = log_p[:, soft].masked_fill_(outside, -torch.inf)
     log_set = inside.logsumexp(0)  # (S,)
@@ -229,12 +234,6 @@ def _one_sample(z: Tensor, labels: Tensor, sets: Tensor, factors: Tensor, slope:
     slope[:, soft] = soft_slope
     slope.mul_(factors.flatten())
     return loss.mul_(factors.flatten()).sum(dtype=torch.float64)
-
-
-def _check(logits: Tensor, labels: Tensor) -> None:
-    if logits.dim() != 4 or labels.dim() != 3 or logits.shape[0] != labels.shape[0]:
-        shapes = f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}"
-        raise ValueError(f"logits must be (B, K, h, w) and labels (B, H, W); got {shapes}")
 
 
 def _check_bound(upper_bound: float) -> None:

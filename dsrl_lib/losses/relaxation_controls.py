@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dsrl_lib.losses.label_relaxation import allowed_sets
+from dsrl_lib.losses.label_relaxation import allowed_sets, several
 from dsrl_lib.metrics import VOID
 
 
@@ -61,8 +61,3 @@ def moved_borders(
     result = torch.where(border, own, sets)
     result.view(-1)[at] = torch.where(moved & mine != 0, moved, moved & ~dropped | mine)
     return result
-
-
-def several(sets: Tensor) -> Tensor:
-    """Whether a set holds two classes or more: bool, of the shape of `sets`."""
-    return sets & (sets - 1) != 0

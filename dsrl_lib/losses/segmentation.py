@@ -20,7 +20,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, class_weights: Tensor | Non
 
     Raises ValueError for other shapes, IndexError (on the CPU) for other labels.
     """
-    _check(logits, labels)
+    check_shapes(logits, labels)
     with torch.autocast(logits.device.type, enabled=False):
         weights = None if class_weights is None else class_weights.to(logits.device, torch.float32)
         sum_of = _BySample.apply if logits.is_cpu and torch.is_grad_enabled() else _sum
@@ -76,7 +76,7 @@ def hard_examples(
 
 def _by_pixel(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross entropy of every pixel, float32 (B, H, W); 0 at void."""
-    _check(logits, labels)
+    check_shapes(logits, labels)
     with torch.autocast(logits.device.type, enabled=False):
         logits = logits.contiguous().float()
         if logits.shape[2:] != labels.shape[1:]:
@@ -84,7 +84,8 @@ def _by_pixel(logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels.long(), ignore_index=VOID, reduction="none")
 
 
-def _check(logits: Tensor, labels: Tensor) -> None:
+def check_shapes(logits: Tensor, labels: Tensor) -> None:
+    """ValueError unless they are (B, K, h, w) and (B, H, W)."""
     if logits.dim() != 4 or labels.dim() != 3 or logits.shape[0] != labels.shape[0]:
         shapes = f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}"
         raise ValueError(f"logits must be (B, K, h, w) and labels (B, H, W); got {shapes}")

@@ -7,10 +7,16 @@ import pytest
 import torch
 
 from dsrl_lib.config import Loss
-from dsrl_lib.losses import boundary_weighted_cross_entropy, criterion, relaxed_cross_entropy
+from dsrl_lib.losses import criterion
 from dsrl_lib.losses.criterion import Targets, segmentation_loss, strict_classes
-from dsrl_lib.losses.label_relaxation import allowed_sets, cross_entropy_over_sets
-from dsrl_lib.losses.relaxation_controls import moved_borders, several, void_borders
+from dsrl_lib.losses.label_relaxation import (
+    allowed_sets,
+    boundary_weighted_cross_entropy,
+    cross_entropy_over_sets,
+    relaxed_cross_entropy,
+    several,
+)
+from dsrl_lib.losses.relaxation_controls import moved_borders, void_borders
 
 CLASSES, VOID = 5, 255
 RELAXED = Loss(segmentation="relaxed")
