@@ -114,12 +114,12 @@ def download_camvid(root: Path, base_url: str = CAMVID_URL, *, pause: float = 1.
     return root
 
 
-def published_file(url: str, path: Path, sha256: str, *, pause: float = 1.0) -> Path:
+def published_file(url: str, path: Path, sha256: str) -> Path:
     """`path`, downloaded if it is missing. DataError if it is not the published file: its sum is checked each time."""
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
-            fetch(url, path, sha256, pause=pause, bar=True)
+            fetch(url, path, sha256, bar=True)
     if (found := sha256_of(path)) != sha256:
         raise DataError(
             f"{path} is not the published file: its SHA-256 is {found}, expected {sha256}. Delete it to download it "

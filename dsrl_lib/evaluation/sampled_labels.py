@@ -21,7 +21,7 @@ Size = tuple[int, int]
 
 
 def sampled_label_table(
-    labels: Sequence[np.ndarray], classes: int, sizes: Sequence[Size], grids: Mapping[str, Size | None], lam: float = 1
+    labels: Sequence[np.ndarray], classes: int, sizes: Sequence[Size], grids: Mapping[str, Size | None]
 ) -> pd.DataFrame:
     """mIoU in percent, one row per number of samples (h, w) and one column per grid of `grids`, after "uniform".
 
@@ -34,7 +34,7 @@ def sampled_label_table(
     for label in map(np.asarray, labels):
         ids = torch.from_numpy(np.where(label == VOID, classes, label).astype(np.int64))
         shares = F.one_hot(ids, classes + 1)[..., :classes].permute(2, 0, 1)[None].float()  # (1, K, H, W)
-        solved = cache(partial(_solved, label, lam))
+        solved = cache(partial(_solved, label))
         for size, counts in found.items():
             for name in counts:
                 locations = (uniform_locations(size) if name == "uniform" else solved(grids[name] or size))[None]
@@ -47,5 +47,5 @@ def sampled_label_table(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("samples")
 
 
-def _solved(label: np.ndarray, lam: float, grid: Size) -> Tensor:
-    return solved_locations(label, Downsampling("oracle", *grid, lam))  # (n, m, 2)
+def _solved(label: np.ndarray, grid: Size) -> Tensor:
+    return solved_locations(label, Downsampling("oracle", *grid))  # (n, m, 2)

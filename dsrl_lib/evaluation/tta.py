@@ -76,16 +76,6 @@ def image_output(
     return mean_output(model, inputs, config, image.shape[:2], tta, locations)
 
 
-def class_probabilities(model: nn.Module, image: np.ndarray, config: Config, tta: TTA | None = None) -> Tensor:
-    """Class probabilities of an image, uint8 (H, W, 3) RGB, at its own size: float32 (K, H, W).
-
-    They are the softmax of the mean logits if logits are averaged.
-    """
-    tta = tta or TTA()
-    mean, _ = image_output(model, image, config, tta)
-    return (mean.softmax(1) if tta.gives_logits else mean)[0]  # (K, H, W)
-
-
 def windows(length: int, window: int, overlap: float) -> list[int]:
     """Starts of the fewest windows that cover `length` with at least this overlap; the last one ends at the edge."""
     if window >= length:

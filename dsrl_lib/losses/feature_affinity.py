@@ -106,8 +106,8 @@ class _Absolute(torch.autograd.Function):
 def _implementation(x: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     """Who computes g of the stacked tokens x (B, C, N).
 
-    CUDA: the Triton kernel up to 128 channels, where Triton is installed. CPU: the fused loop up to 6 channels,
-    where it scales better with the threads. All else: tiles of matrix products.
+    CUDA: the Triton kernel up to 128 channels, since more do not fit in registers, where Triton is installed. CPU: the
+    fused loop up to 6 channels, where it scales better with the threads. All else: tiles of matrix products.
     """
     channels = x.shape[1]
     if x.device.type == "cuda" and channels <= 128 and find_spec("triton"):

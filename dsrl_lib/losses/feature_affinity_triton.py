@@ -5,8 +5,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-MAX_CHANNELS = 128  # more would not fit beside each other in registers
-
 
 def signed_sums(x: Tensor, y: Tensor) -> Tensor:
     """sum_j sign(x_i . y_j) y_j for every token i. x, y: contiguous float32 (B, C <= 128, N); returns (B, C, N).

@@ -7,7 +7,7 @@ interpolated back to the pixels of the frame.
     targets.py     b(u), the nearest boundary pixel of each point of a uniform grid
     locations.py   phi, the minimiser of the energy (Eq. 2) that covers the frame (Eq. 3); folds and their repair
     auxiliary.py   the small network that predicts phi from the image
-    sampler.py     image and labels at phi
+    sampler.py     the image at phi
     inverse.py     from scores at phi to scores of all pixels
     from_labels.py phi by the labels of a frame, as the settings of a run ask for it
     downsampler.py the part of a network that does all this
@@ -16,29 +16,3 @@ Locations are (row, column) in [0, 1]: 0 is the centre of the first pixel and 1 
 PyTorch calls align_corners=True. The rest of this project uses align_corners=False; `sample` and `interpolate_back`
 convert, so no caller has to.
 """
-
-from importlib import import_module
-from typing import Any
-
-_MODULES = {
-    "sampling_targets": "targets",
-    "resize_locations": "locations",
-    "solve_locations": "locations",
-    "unfolded": "locations",
-    "uniform_locations": "locations",
-    "sample": "sampler",
-    "sample_labels": "sampler",
-    "interpolate_back": "inverse",
-    "LocationNetwork": "auxiliary",
-    "Downsampler": "downsampler",
-    "label_locations": "from_labels",
-    "mean_locations": "from_labels",
-    "solved_locations": "from_labels",
-}
-__all__ = list(_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

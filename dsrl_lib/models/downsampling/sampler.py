@@ -28,7 +28,11 @@ def sample(image: Tensor, locations: Tensor, size: tuple[int, int] | None = None
     """
     if filter not in FILTERS:
         raise ValueError(f"sample: filter={filter!r}; allowed: {', '.join(FILTERS)}")
-    _check(image.dim() == 4, image, locations)
+    if image.dim() != 4 or locations.dim() != 4 or locations.shape[3] != 2 or locations.shape[0] != image.shape[0]:
+        raise ValueError(
+            f"sample: image {tuple(image.shape)} and locations {tuple(locations.shape)}; allowed: (B, C, H, W) and "
+            "(B, n, m, 2)"
+        )
     grid = locations if size is None else resize_locations(locations, size)  # (B, h, w, 2)
     at = (2 * grid - 1).flip(-1).to(image.dtype)
     # DEVIATION: adaptive downsampling averages over footprints. The released code (Marin et al.) picks the nearest
@@ -40,23 +44,6 @@ def sample(image: Tensor, locations: Tensor, size: tuple[int, int] | None = None
     sums, area = _footprints(image, grid)
     rest = (1 - area).clamp_min(0)
     return (sums + rest * points) / (area + rest)
-
-
-def sample_labels(labels: Tensor, locations: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-    """The class ids of the nearest pixels, (B, h, w). labels: (B, H, W); the rest as in `sample`."""
-    _check(labels.dim() == 3, labels, locations)
-    grid = locations if size is None else resize_locations(locations, size)  # (B, h, w, 2)
-    last = grid.new_tensor(labels.shape[1:]) - 1
-    row, column = (grid.clamp(0, 1) * last).round().long().unbind(-1)  # (B, h, w) each
-    return labels[torch.arange(len(labels), device=labels.device)[:, None, None], row, column]
-
-
-def _check(right: bool, frames: Tensor, locations: Tensor) -> None:
-    if not right or locations.dim() != 4 or locations.shape[3] != 2 or locations.shape[0] != frames.shape[0]:
-        raise ValueError(
-            f"sample: frames {tuple(frames.shape)} and locations {tuple(locations.shape)}; allowed: images "
-            "(B, C, H, W) or labels (B, H, W), and locations (B, n, m, 2)"
-        )
 
 
 def _footprints(image: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:

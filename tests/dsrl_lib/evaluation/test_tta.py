@@ -19,7 +19,7 @@ from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.evaluation.forward import class_ids
 from dsrl_lib.evaluation.report import Report, split_report, write_report
-from dsrl_lib.evaluation.tta import class_probabilities, image_output, windows
+from dsrl_lib.evaluation.tta import image_output, log_probabilities, windows
 from study.presets import preset
 
 SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")
@@ -40,6 +40,11 @@ class Pointwise(torch.nn.Module):
 
     def forward(self, x):
         return {"logits": self.conv(x)}
+
+
+def probabilities(model, image: np.ndarray, config, tta: TTA = TTA()) -> torch.Tensor:  # noqa: B008
+    """Of the classes, (K, H, W)."""
+    return log_probabilities(image_output(model, image, config, tta)[0], tta).exp()[0]
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -85,7 +90,7 @@ def test_scales_and_flips_are_averaged_as_by_hand():
         logits = model.conv(normalise(frame.to(torch.uint8)))
         logits = F.interpolate(logits, (32, 64), mode="bilinear", align_corners=False)
         expected = expected + 2 * logits.softmax(1) / 4  # the mirrored input of a pointwise network adds the same
-    got = class_probabilities(model, image, config, TTA(scales=(0.5, 1.0), flip=True))
+    got = probabilities(model, image, config, TTA(scales=(0.5, 1.0), flip=True))
     torch.testing.assert_close(got, expected[0].detach(), rtol=0.02, atol=0.01)
 
 
@@ -104,15 +109,15 @@ def test_pooling_averages_over_areas():
 def test_a_mirrored_image_gives_the_mirrored_answer(mode):
     model, config = small("sssr")
     image, tta = picture(40, 80), TTA(mode=mode, flip=True, scales=(1.0, 1.5))
-    mirrored = class_probabilities(model, image[:, ::-1], config, tta)
-    torch.testing.assert_close(mirrored.flip(-1), class_probabilities(model, image, config, tta), rtol=1e-3, atol=1e-4)
+    mirrored = probabilities(model, image[:, ::-1], config, tta)
+    torch.testing.assert_close(mirrored.flip(-1), probabilities(model, image, config, tta), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("arm", ["lr", "dsrl"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (50, 50), (71, 73), (33, 17)])
 def test_any_size_works(arm, size):
     model, config = small(arm)
-    got = class_probabilities(model, picture(*size), config)
+    got = probabilities(model, picture(*size), config)
     assert got.shape == (19, *size) and torch.allclose(got.sum(0), torch.ones(size), atol=1e-4)
 
 
@@ -120,7 +125,7 @@ def test_any_size_works(arm, size):
 def test_probabilities_are_probabilities_whatever_is_averaged(average):
     model, config = small("sssr")
     tta = TTA(flip=True, average=average)
-    got = class_probabilities(model, picture(40, 80), config, tta)
+    got = probabilities(model, picture(40, 80), config, tta)
     mean, _ = image_output(model, picture(40, 80), config, tta)
     torch.testing.assert_close(got.sum(0), torch.ones(40, 80))
     torch.testing.assert_close(got, mean[0].softmax(0) if average == "logits" else mean[0])
@@ -155,7 +160,7 @@ def test_evaluation_counts_what_is_predicted(tta, size):
     counts = evaluate(model, split, config, tta=tta).counts[0]
     mean, _ = image_output(model, split.images[0], config, tta or TTA())
     np.testing.assert_array_equal(counts, metrics.counts(class_ids(mean, size), label, 19))
-    found = class_probabilities(model, split.images[0], config, tta)
+    found = probabilities(model, split.images[0], config, tta or TTA())
     assert (found.argmax(0).numpy() == class_ids(mean, size)).mean() > 0.999  # softmax can make two classes equal
 
 

@@ -1,4 +1,4 @@
-"""Bad input to adaptive downsampling, and what the package offers."""
+"""Bad input to adaptive downsampling."""
 
 import math
 
@@ -6,16 +6,12 @@ import numpy as np
 import pytest
 from downsampling_cases import grids, random
 
-from dsrl_lib.models import downsampling
 from dsrl_lib.models.downsampling.inverse import interpolate_back
-from dsrl_lib.models.downsampling.locations import (
-    solve_locations,
-)
-from dsrl_lib.models.downsampling.sampler import sample, sample_labels
+from dsrl_lib.models.downsampling.locations import solve_locations
+from dsrl_lib.models.downsampling.sampler import sample
 from dsrl_lib.models.downsampling.targets import sampling_targets
 
 
-# Bad input, the door and the benchmark
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -24,8 +20,7 @@ from dsrl_lib.models.downsampling.targets import sampling_targets
         (lambda: solve_locations(random(4, 4, 2), -1), "lam=-1; allowed: 0 or larger"),
         (lambda: solve_locations(random(4, 4, 2), math.nan), "lam=nan; allowed: 0 or larger"),
         (lambda: solve_locations(random(4, 4, 3), 1), r"targets \(4, 4, 3\)"),
-        (lambda: sample(random(1, 8, 8), grids(1)), r"frames \(1, 8, 8\)"),
-        (lambda: sample_labels(random(1, 3, 8, 8), grids(1)), r"labels \(B, H, W\)"),
+        (lambda: sample(random(1, 8, 8), grids(1)), r"image \(1, 8, 8\)"),
         (lambda: interpolate_back(random(2, 3, 4, 5), grids(1), (8, 8)), r"scores \(2, 3, 4, 5\) and locations \(1"),
         (lambda: interpolate_back(random(1, 3, 4, 5), grids(1) / 2, (8, 8)), "in no cell.*see `unfolded`"),
         (lambda: interpolate_back(random(1, 3, 4, 5), grids(1) * math.nan, (8, 8)), "not finite"),
@@ -35,10 +30,3 @@ from dsrl_lib.models.downsampling.targets import sampling_targets
 def test_errors_name_the_setting(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-def test_the_package_offers_its_parts():
-    assert downsampling.sampling_targets is sampling_targets and downsampling.sample is sample
-    assert all(callable(getattr(downsampling, name)) for name in downsampling.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        downsampling.nothing  # noqa: B018

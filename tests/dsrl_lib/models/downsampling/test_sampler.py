@@ -1,4 +1,4 @@
-"""Sampled images and labels: against stored numbers, plain resizing, and the adjoint of interpolating back."""
+"""Sampled images: against stored numbers, plain resizing, and the adjoint of interpolating back."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from dsrl_lib.models.downsampling.locations import (
     unfolded,
     uniform_locations,
 )
-from dsrl_lib.models.downsampling.sampler import _corner_by_corner, _footprints, sample, sample_labels
+from dsrl_lib.models.downsampling.sampler import _corner_by_corner, _footprints, sample
 from dsrl_lib.models.downsampling.sampler_numba import loop_over_pixels
 
 
@@ -26,9 +26,8 @@ def test_samples_are_the_golden_ones(name):
     assert torch.allclose(resize_locations(z["small"][None], size), z["resized"][None], atol=1e-6)
     points = sample(image, locations, filter="bilinear")
     assert torch.allclose(points[0].movedim(0, -1), z["bilinear"], atol=1e-5)
-    for channel in (0, 1):
-        picked = sample_labels(z["image"][None, ..., channel], locations)
-        assert torch.equal(picked[0], z["nearest"][..., channel])
+    picked = sample(image, locations, filter="nearest")
+    assert torch.equal(picked[0].movedim(0, -1), z["nearest"])
     back = interpolate_back(z["linear_values"].movedim(-1, 0)[None], locations, tuple(image.shape[2:]))
     assert torch.allclose(back[0].movedim(0, -1), z["linear_interpolated"], atol=1e-5)
 
@@ -87,8 +86,3 @@ def test_magnified_footprints_are_bilinear_samples():
     free = _footprints(image, fine)[1].expand(-1, 2, -1, -1) == 0  # far from all pixels
     assert free.any()
     assert torch.allclose(sample(image, fine)[free], sample(image, fine, filter="bilinear")[free])
-
-
-def test_labels_of_a_uniform_grid_are_every_other_pixel():
-    labels = torch.arange(5 * 7).view(1, 5, 7)
-    assert torch.equal(sample_labels(labels, uniform_locations((3, 4))[None]), labels[:, ::2, ::2])
