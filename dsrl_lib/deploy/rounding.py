@@ -1,6 +1,7 @@
 """Kernels in bfloat16: half the file of a network that computes in bfloat16, and the same bits come out of it.
 
-Autocast rounds kernels to bfloat16 at each step; here they are rounded once. All else stays in float32.
+Autocast rounds kernels to bfloat16 at each step; here they are rounded once. All else stays in float32, such as the
+auxiliary network of adaptive downsampling, which computes in it.
 """
 
 from pathlib import Path
@@ -30,7 +31,8 @@ def round_kernels(path: Path) -> None:
     if config.optim.precision != "bf16":
         return
     before = _outputs(model.eval(), config)
-    kernels = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    precise = set() if model.downsampling is None else set(model.downsampling.parameters())
+    kernels = [parameter for parameter in model.parameters() if parameter.dim() > 1 and parameter not in precise]
     for kernel in kernels:
         kernel.data = kernel.data.bfloat16().float()
     if changed := [name for name, value in _outputs(model, config).items() if not torch.equal(value, before[name])]:

@@ -17,8 +17,8 @@ from dsrl_lib.evaluation.forward import forward
 FRAME = torch.randint(256, (3, 32, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def written(path: Path, precision: str) -> Path:
-    config = tiny("dsrl", f"optim.precision={precision}")
+def written(path: Path, precision: str, arm: str = "dsrl") -> Path:
+    config = tiny(arm, f"optim.precision={precision}")
     network.save(network.build(config), config, path)
     return path
 
@@ -46,6 +46,15 @@ def test_the_same_bits_come_out_of_half_the_file(fold, tmp_path):
     round_kernels(path)
     assert types(path) == ROUNDED and path.stat().st_size < 0.7 * size
     assert outputs(path) == before
+
+
+def test_the_auxiliary_network_of_adaptive_downsampling_keeps_its_kernels(tmp_path):
+    path = written(tmp_path / "whole.safetensors", "bf16", "adaptive")
+    before = outputs(path)
+    round_kernels(path)
+    kernels = {key: tensor.dtype for key, tensor in load_file(path).items() if tensor.dim() > 1}
+    assert all((kind == torch.float32) == key.startswith("downsampling.") for key, kind in kernels.items())
+    assert torch.float32 in kernels.values() and outputs(path) == before
 
 
 def test_a_network_that_computes_in_float32_keeps_its_kernels(tmp_path):
