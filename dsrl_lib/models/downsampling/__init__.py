@@ -16,3 +16,16 @@ Locations are (row, column) in [0, 1]: 0 is the centre of the first pixel and 1 
 PyTorch calls align_corners=True. The rest of this project uses align_corners=False; `sample` and `interpolate_back`
 convert, so no caller has to.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "downsampler": ["Downsampler"],
+        "inverse": ["interpolate_back"],
+        "locations": ["solve_locations", "unfolded", "uniform_locations"],
+        "sampler": ["sample"],
+        "targets": ["sampling_targets"],
+    },
+)
