@@ -3,13 +3,12 @@
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
-from statistics import median
 
 import torch
 from torch import Tensor
 
+from benchmarks.timing import milliseconds
 from dsrl_lib.losses.feature_affinity import feature_affinity
 
 # (batch, channels of a, channels of b, h, w): three channels a side, and the affinity of a CamVid training step.
@@ -39,12 +38,12 @@ def affinity_bench(cases: tuple[Case, ...] = CASES, repeats: int = 3) -> list[di
         for case in cases:
             batch, a, b, h, w = case
             times = {form: _milliseconds(form, case, device, repeats) for form in FORMS}
-            for form, milliseconds in times.items():
+            for form, taken in times.items():
                 rows.append({
                     "device": device, "tokens": f"{h}x{w}", "channels": f"{a}+{b}", "batch": batch, "form": form,
-                    "milliseconds": milliseconds,
+                    "milliseconds": taken,
                     "extra_mib": extra_memory(form, case) if device == "cpu" else _cuda_memory(form, case),
-                    "ratio": times["direct"] / milliseconds,
+                    "ratio": times["direct"] / taken,
                 })  # fmt: skip
     return rows
 
@@ -71,13 +70,8 @@ def _step(form: str, maps: tuple[Tensor, Tensor]) -> None:
 
 
 def _milliseconds(form: str, case: Case, device: str, repeats: int) -> float:
-    maps, seconds = _maps(case, device), []
-    _step(form, maps)
-    for _ in range(repeats):
-        start = time.perf_counter()
-        _step(form, maps)
-        seconds.append(time.perf_counter() - start)
-    return 1000 * median(seconds)
+    maps = _maps(case, device)
+    return milliseconds(lambda: _step(form, maps), repeats)
 
 
 def _cuda_memory(form: str, case: Case) -> float:

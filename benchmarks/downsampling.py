@@ -1,8 +1,6 @@
 """Adaptive downsampling: solving for locations and interpolating back, against what SciPy has for such problems."""
 
-import time
 from collections.abc import Callable
-from statistics import median
 
 import numpy as np
 import torch
@@ -12,6 +10,7 @@ from scipy.optimize import lsq_linear
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
+from benchmarks.timing import milliseconds
 from dsrl_lib.models.downsampling.inverse import interpolate_back
 from dsrl_lib.models.downsampling.locations import resize_locations, solve_locations
 
@@ -81,19 +80,9 @@ def _targets(grid: Size) -> Tensor:
 
 def _rows(what: str, size: Size, repeats: int, forms: dict[str, Callable[[], object]]) -> Rows:
     """The first form is the rival of the others."""
-    times = {form: _milliseconds(run, repeats) for form, run in forms.items()}
+    times = {form: milliseconds(run, repeats) for form, run in forms.items()}
     rival = next(iter(times.values()))
     return [
         {"what": what, "size": f"{size[0]}x{size[1]}", "form": form, "milliseconds": ms, "ratio": rival / ms}
         for form, ms in times.items()
     ]
-
-
-def _milliseconds(run: Callable[[], object], repeats: int) -> float:
-    run()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return 1000 * median(seconds)

@@ -4,14 +4,12 @@ import time
 
 import torch
 
-from benchmarks.batches import random_batch
+from benchmarks.stages import training_step
 from dsrl_lib import network
 from dsrl_lib.config import Config, Data, Model
 from dsrl_lib.device import pick_device
 from dsrl_lib.evaluation import cost
 from dsrl_lib.registry import HOSTS
-from dsrl_lib.training.loss import loss_terms
-from dsrl_lib.training.schedule import make_optimizer
 
 RIVAL = "espnetv2_s1.0"
 BENCHED = tuple(host for host in HOSTS if host != "deepwv3plus")  # which is too large for a CPU
@@ -40,17 +38,13 @@ def _config(host: str) -> Config:
 
 
 def _training_speed(config: Config, seconds: float) -> float:
-    device, size = pick_device("auto"), config.optim.batch_size
-    model = network.build(config).to(device, memory_format=torch.channels_last).train()
-    optimizer, batch = make_optimizer(model, config), random_batch(config, model.host.classes, device)
-    steps, start = -2, 0.0  # two steps to warm up
-    while steps < 1 or time.perf_counter() - start < seconds:
-        optimizer.zero_grad()
-        sum(loss_terms(model, batch, config).values()).backward()
-        optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+    step = training_step(config)
+    for _ in range(2):
+        step()  # to warm up
+    steps, start = 0, time.perf_counter()
+    while not steps or time.perf_counter() - start < seconds:
+        step()
         steps += 1
-        if steps == 0:
-            start = time.perf_counter()
-    return steps * size / (time.perf_counter() - start)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+    return steps * config.optim.batch_size / (time.perf_counter() - start)

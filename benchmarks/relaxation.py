@@ -1,12 +1,10 @@
 """Label relaxation against cross entropy and against the published form: time of forward and backward."""
 
-import time
-from statistics import median
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.timing import milliseconds
 from dsrl_lib.losses.label_relaxation import relaxed_cross_entropy
 
 # (batch, classes, h, w): a CamVid training step.
@@ -44,11 +42,11 @@ def relaxation_bench(cases: tuple[Case, ...] = CASES, repeats: int = 3) -> list[
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         for case in cases:
             times = {form: _milliseconds(form, case, device, repeats) for form in FORMS}
-            for form, milliseconds in times.items():
+            for form, taken in times.items():
                 rows.append({
-                    "device": device, "shape": "x".join(map(str, case)), "form": form, "milliseconds": milliseconds,
-                    "to_cross_entropy": milliseconds / times["cross_entropy"],
-                    "to_published": times["published"] / milliseconds,
+                    "device": device, "shape": "x".join(map(str, case)), "form": form, "milliseconds": taken,
+                    "to_cross_entropy": taken / times["cross_entropy"],
+                    "to_published": times["published"] / taken,
                 })  # fmt: skip
     return rows
 
@@ -59,11 +57,10 @@ def _milliseconds(form: str, case: Case, device: str, repeats: int) -> float:
     logits = torch.randn(case, generator=generator).to(device).requires_grad_()
     blocks = torch.randint(classes, (batch, -(-h // 60), -(-w // 60)), generator=generator, dtype=torch.uint8)
     labels = blocks.repeat_interleave(60, 1).repeat_interleave(60, 2)[:, :h, :w].contiguous().to(device)
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
+
+    def step() -> None:
         torch.autograd.grad(FORMS[form](logits, labels), logits)
         if device == "cuda":
             torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return 1000 * median(seconds[1:])  # the first warms up
+
+    return milliseconds(step, repeats)

@@ -6,11 +6,12 @@ Matrix products of so few channels spend their time storing and reloading D; her
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from dsrl_lib.compiled import SUMS, compiled
 
 CHANNELS = 6  # of the two maps together; fewer are filled up with zeros, which change nothing
 ROWS = 256  # in one piece of work
@@ -37,7 +38,8 @@ def signed_sums(x: Tensor, y: Tensor) -> Tensor:
     return result[:, :channels]
 
 
-def _rows_in_python(x: Any, y: Any, start: int, stop: int, out: Any) -> None:
+@compiled(fastmath=SUMS)
+def _rows(x: Any, y: Any, start: int, stop: int, out: Any) -> None:
     x0, x1, x2, x3, x4, x5 = x[0], x[1], x[2], x[3], x[4], x[5]
     y0, y1, y2, y3, y4, y5 = y[0], y[1], y[2], y[3], y[4], y[5]
     zero, one = np.float32(0), np.float32(1)
@@ -54,15 +56,3 @@ def _rows_in_python(x: Any, y: Any, start: int, stop: int, out: Any) -> None:
             g4 += sign * y4[j]
             g5 += sign * y5[j]
         out[0, i], out[1, i], out[2, i], out[3, i], out[4, i], out[5, i] = g0, g1, g2, g3, g4, g5
-
-
-def _compiled() -> Any:
-    # These let the sums over j become vector instructions; NaN and infinity keep their meaning.
-    options = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}}
-    try:
-        return numba.njit(cache=True, **options)(_rows_in_python)
-    except RuntimeError:  # no writable folder for the compiled code
-        return numba.njit(**options)(_rows_in_python)
-
-
-_rows = _compiled()

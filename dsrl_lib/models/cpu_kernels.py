@@ -7,15 +7,15 @@ vector instructions. bfloat16, which numba does not know, is read and written as
 are float32 within a block of rows and float64 across blocks, in one order: a repeated call gives the same bits.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numba import types
 from numba.extending import overload
 from torch import Tensor
+
+from dsrl_lib.compiled import SUMS, compiled
 
 BLOCK = 256  # pixels or so that are summed in float32
 LANES = 16  # float32 numbers in the widest vector
@@ -61,16 +61,7 @@ def _(value, like):
     return lambda value, like: value
 
 
-def _compiled(function: Callable) -> Callable:
-    # These let sums become vector instructions; NaN and infinity keep their meaning.
-    options = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no writable folder for the compiled code
-        return numba.njit(**options)(function)
-
-
-@_compiled
+@compiled(fastmath=SUMS)
 def prelu(x: Any, slopes: Any, y: Any) -> None:
     """y = x where x is positive, slope * x elsewhere. x, y: (P * C,), channels innermost. slopes: (n * C,), repeats."""
     period = len(slopes)
@@ -81,7 +72,7 @@ def prelu(x: Any, slopes: Any, y: Any) -> None:
             out[k] = _narrow(value if value > 0 else value * slopes[k], source[k])
 
 
-@_compiled
+@compiled(fastmath=SUMS)
 def prelu_backward(x: Any, grad: Any, slope: Any, grad_x: Any, grad_slope: Any) -> None:
     """x, grad, grad_x: (P, C). slope: (C,) floats. grad_slope: (C,) float64, is added to."""
     count, channels = x.shape
@@ -98,7 +89,7 @@ def prelu_backward(x: Any, grad: Any, slope: Any, grad_x: Any, grad_slope: Any) 
             grad_slope[c] += part[c]
 
 
-@_compiled
+@compiled(fastmath=SUMS)
 def prelu_backward_few(x: Any, grad: Any, slopes: Any, channels: int, grad_x: Any, grad_slope: Any) -> None:
     """`prelu_backward` for at most LANES channels, in vector instructions although a pixel does not fill one.
 
@@ -123,7 +114,7 @@ def prelu_backward_few(x: Any, grad: Any, slopes: Any, channels: int, grad_x: An
             grad_slope[c] += part[c]
 
 
-@_compiled
+@compiled(fastmath=SUMS)
 def depthwise_backward(
     x: Any, grad: Any, weight: Any, stride: int, dilation: int, grad_x: Any, grad_weight: Any
 ) -> None:
@@ -162,7 +153,7 @@ def depthwise_backward(
                         grad_weight[i, j, c] += part[i, j, c]
 
 
-@_compiled
+@compiled(fastmath=SUMS)
 def moments(x: Any, near: Any, mean: Any, square: Any) -> None:
     """Adds the sums over pixels of x - near and of its square. x: (P, C). near: (C,). mean, square: (C,) float64."""
     count, channels = x.shape
@@ -180,7 +171,7 @@ def moments(x: Any, near: Any, mean: Any, square: Any) -> None:
             square[c] += second[c]
 
 
-@_compiled
+@compiled(fastmath=SUMS)
 def scaled_prelu(x: Any, scale: Any, shift: Any, slope: Any, y: Any) -> None:
     """y = prelu(scale * x + shift). x, y: (P, C). scale, shift, slope: (C,)."""
     count, channels = x.shape
@@ -190,7 +181,7 @@ def scaled_prelu(x: Any, scale: Any, shift: Any, slope: Any, y: Any) -> None:
             y[p, c] = _narrow(z if z > 0 else z * slope[c], x[p, c])
 
 
-@_compiled
+@compiled(fastmath=SUMS)
 def scaled_prelu_sums(x: Any, grad: Any, scale: Any, shift: Any, slope: Any, mean: Any, sums: Any) -> None:
     """Adds to sums (3, C), float64, over pixels: the gradient dz, dz * (x - mean), and the slope's gradient."""
     count, channels = x.shape
@@ -210,7 +201,7 @@ def scaled_prelu_sums(x: Any, grad: Any, scale: Any, shift: Any, slope: Any, mea
                 sums[i, c] += part[i, c]
 
 
-@_compiled
+@compiled(fastmath=SUMS)
 def scaled_prelu_backward(
     x: Any, grad: Any, scale: Any, shift: Any, slope: Any, mean: Any, constant: Any, linear: Any, grad_x: Any
 ) -> None:

@@ -5,12 +5,12 @@ compiled at first use.
 """
 
 import math
-from collections.abc import Callable
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
+
+from dsrl_lib.compiled import compiled
 
 
 def loop_over_cells(nodes: Tensor, size: tuple[int, int], tolerance: float) -> Tensor:
@@ -21,7 +21,8 @@ def loop_over_cells(nodes: Tensor, size: tuple[int, int], tolerance: float) -> T
     return index
 
 
-def _fill_in_python(nodes: np.ndarray, index: np.ndarray, tolerance: float) -> None:
+@compiled(error_model="numpy")  # a division by zero gives infinity or NaN, as in PyTorch
+def _fill(nodes: np.ndarray, index: np.ndarray, tolerance: float) -> None:
     for i in range(nodes.shape[0] - 1):
         for j in range(nodes.shape[1] - 1):
             (p0, p1), (q0, q1) = nodes[i, j], nodes[i + 1, j + 1]
@@ -45,14 +46,3 @@ def _fill_in_python(nodes: np.ndarray, index: np.ndarray, tolerance: float) -> N
                     if -tolerance <= s <= 1 + tolerance and -tolerance <= t <= 1 + tolerance:  # not if NaN
                         index[row, column, 0] = i + min(max(s, 0.0), 1.0)
                         index[row, column, 1] = j + min(max(t, 0.0), 1.0)
-
-
-def _compiled() -> Callable:
-    options = {"nogil": True, "error_model": "numpy"}  # a division by zero gives infinity or NaN, as in PyTorch
-    try:
-        return numba.njit(cache=True, **options)(_fill_in_python)
-    except RuntimeError:  # no writable folder for the compiled code
-        return numba.njit(**options)(_fill_in_python)
-
-
-_fill = _compiled()

@@ -5,11 +5,11 @@ places. The loop is compiled at first use.
 """
 
 import math
-from collections.abc import Callable
 
-import numba
 import numpy as np
 from torch import Tensor
+
+from dsrl_lib.compiled import compiled
 
 
 def loop_over_pixels(image: Tensor, index: Tensor, size: tuple[int, int]) -> Tensor:
@@ -20,7 +20,8 @@ def loop_over_pixels(image: Tensor, index: Tensor, size: tuple[int, int]) -> Ten
     return sums
 
 
-def _add_in_python(image: np.ndarray, index: np.ndarray, sums: np.ndarray) -> None:
+@compiled()
+def _add(image: np.ndarray, index: np.ndarray, sums: np.ndarray) -> None:
     channels, height, width = image.shape
     number = sums.dtype.type  # products and sums are rounded to the type of the image
     one = number(1)
@@ -35,13 +36,3 @@ def _add_in_python(image: np.ndarray, index: np.ndarray, sums: np.ndarray) -> No
                     for channel in range(channels):
                         sums[channel, i + down, j + right] += image[channel, row, column] * weight
                     sums[channels, i + down, j + right] += weight
-
-
-def _compiled() -> Callable:
-    try:
-        return numba.njit(cache=True, nogil=True)(_add_in_python)
-    except RuntimeError:  # no writable folder for the compiled code
-        return numba.njit(nogil=True)(_add_in_python)
-
-
-_add = _compiled()
