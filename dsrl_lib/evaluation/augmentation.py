@@ -3,30 +3,31 @@
 from dataclasses import dataclass
 from typing import Literal
 
-MODES = ("whole", "sliding", "pooling")
-AVERAGES = ("probabilities", "logits")
+from dsrl_lib.allowed import check
+
+Mode = Literal["whole", "sliding", "pooling"]
+Average = Literal["probabilities", "logits"]
 
 
 @dataclass(frozen=True)
 class TTA:
     """Test-time augmentation. The default is none: the whole image once, at its HR size, as the study evaluates."""
 
-    mode: Literal["whole", "sliding", "pooling"] = "whole"
+    mode: Mode = "whole"
     """whole: the image in one pass. sliding: in overlapping windows of the training crop. pooling: in one pass, and
     the output of a larger scale is averaged over areas instead of interpolated bilinearly."""
     scales: tuple[float, ...] = (1.0,)
     """Scales of the HR size; the network sees the image at each of them."""
     flip: bool = False
     """The network also sees the mirrored image."""
-    average: Literal["probabilities", "logits"] = "probabilities"
+    average: Average = "probabilities"
     """What is averaged over windows, scales and flips."""
     overlap: float = 1 / 3
     """Overlap of neighbouring windows, as a share of the window."""
 
     def __post_init__(self) -> None:
-        for name, allowed in (("mode", MODES), ("average", AVERAGES)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} = {getattr(self, name)!r}; allowed: {', '.join(allowed)}")
+        check("mode", self.mode, Mode)
+        check("average", self.average, Average)
         if not self.scales or not all(0 < scale <= 8 for scale in self.scales):
             raise ValueError(f"scales = {self.scales}; allowed: one or more numbers above 0, at most 8")
         if not 0 <= self.overlap < 1:

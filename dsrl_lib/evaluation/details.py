@@ -8,6 +8,7 @@ from torch import Tensor
 from dsrl_lib import metrics
 from dsrl_lib.data.normalise import denormalise
 from dsrl_lib.data.transforms import resize_image
+from dsrl_lib.models.downsampling.targets import boundary_pixels
 
 TRIMAP_PX = (1, 2, 4, 8, 16)
 """Trimap bands: pixels at most this far from a boundary between two classes (Kohli et al., 2009)."""
@@ -21,11 +22,7 @@ def boundary_distance(label: np.ndarray) -> np.ndarray:
 
     label: (H, W) ids, 255 is void: an edge of void is no boundary. Returns float64 (H, W).
     """
-    edge = np.zeros(label.shape, bool)
-    for ahead, behind in ((np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1])):
-        change = (label[ahead] != label[behind]) & (label[ahead] != metrics.VOID) & (label[behind] != metrics.VOID)
-        edge[ahead] |= change
-        edge[behind] |= change
+    edge = boundary_pixels(label)
     return distance_transform_edt(~edge) + 1 if edge.any() else np.full(label.shape, np.inf)
 
 

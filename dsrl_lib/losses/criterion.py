@@ -68,8 +68,14 @@ def affinity_loss(seg_map: Tensor, sr_map: Tensor, size: tuple[int, int], loss: 
     if loss.fa_form != "paper":
         value = RELEASED[loss.fa_form](seg_map, sr_map, pool=loss.fa_stride)
         return value * distributed.size() if loss.fa_form == "dootmaan" else value  # that one sums over the batch
-    tokens = tuple(max(1, side // loss.fa_stride) for side in size)
+    tokens = token_grid(size, loss)
     return feature_affinity(seg_map, sr_map, normalise=loss.fa_normalise, q=loss.fa_q, tokens=tokens)
+
+
+def token_grid(size: tuple[int, int], loss: Loss) -> tuple[int, int]:
+    """Rows and columns of the tokens of FA, for a crop or frame of HR height and width `size`."""
+    height, width = (max(1, side // loss.fa_stride) for side in size)
+    return height, width
 
 
 def segmentation_loss(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:

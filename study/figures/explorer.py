@@ -23,6 +23,7 @@ from dsrl_lib.data.class_tables import class_table, colourise
 from dsrl_lib.data.split import Split
 from dsrl_lib.device import autocast
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
+from dsrl_lib.losses.criterion import token_grid
 from dsrl_lib.models.dsrl import DSRL
 
 LEVELS = 32767
@@ -75,8 +76,7 @@ def explored(networks: Mapping[str, tuple[DSRL, Config]], split: Split, index: i
     for name, (model, config) in networks.items():
         frame = network_input(stored, config)
         table = class_table(config.data.dataset)
-        height, width = (2 * side for side in frame.shape[1:])
-        grid = (max(1, height // config.loss.fa_stride), max(1, width // config.loss.fa_stride))
+        grid = token_grid((2 * frame.shape[1], 2 * frame.shape[2]), config.loss)
         raw = forward(_with_taps(model), frame, config)
         with autocast(frame.device, config.optim.precision):
             after = model.ftm(raw["seg_map"]) if model.ftm else None

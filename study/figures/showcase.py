@@ -21,6 +21,7 @@ from dsrl_lib.data.transforms import frame_size, resize_image
 from dsrl_lib.deploy.pretrained import open_weights, weights_of
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.evaluation.interpolation import upsample
+from dsrl_lib.losses.criterion import token_grid
 from dsrl_lib.models.dsrl import DSRL
 
 
@@ -49,7 +50,7 @@ class Example:
 
 
 def settings(config: Config) -> str:
-    """The whole configuration as text, one paragraph a section."""
+    """The whole configuration as text, one paragraph per section."""
     lines = [f"run_id: {config.run_id}"]
     for name, value in config.to_dict().items():
         text = ", ".join(f"{k} = {v}" for k, v in value.items()) if isinstance(value, dict) else value
@@ -102,7 +103,7 @@ def example(
     out = forward(model, image, config)
     made = _pixels(255 * denormalise(out["image"])[0]) if "image" in out else None
     bicubic = None if made is None else _pixels(255 * denormalise(upsample(normalise(image[None]), "bicubic"))[0])
-    tokens = (max(1, height // config.loss.fa_stride), max(1, width // config.loss.fa_stride))
+    tokens = token_grid((height, width), config.loss)
     maps = {"segmentation branch": "seg_map", "super-resolution branch": "sr_map"}
     affinity = {
         name: affinity_to(out[key], pixel, tokens, config.loss.fa_normalise) for name, key in maps.items() if key in out
