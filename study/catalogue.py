@@ -176,17 +176,15 @@ def select(runs: Iterable[Run], arm: str, host: str | None = None, overrides: Se
     return sorted(found, key=lambda run: run.seed)
 
 
-def counts_by_seed(
-    runs: Sequence[Run], what: str = "counts", split: str = "test"
-) -> tuple[dict[int, np.ndarray], tuple[str, ...]]:
-    """Counts of runs that differ in their seed, ready for `statistics.scores.score`, and the sequence of each image.
+def counts_by_seed(runs: Sequence[Run], what: str = "counts") -> tuple[dict[int, np.ndarray], tuple[str, ...]]:
+    """Counts on test of runs that differ in their seed, for `statistics.scores.score`, and the sequence of each image.
 
     what: "counts" for (I, K, 3), "trimap" for (I, bands, K, 3), "rings" for (I, bands + 1, K, 3).
     Raises ValueError if two runs share a seed or were evaluated on different images.
     """
     if len({run.seed for run in runs}) != len(runs):
         raise ValueError(f"runs with equal seeds: {', '.join(run.run_id for run in runs)}")
-    loaded = {run.seed: run.counts(split) for run in runs}
+    loaded = {run.seed: run.counts("test") for run in runs}
     if len({counts.images for counts in loaded.values()}) > 1:
         raise ValueError(f"runs evaluated on different images: {', '.join(run.run_id for run in runs)}")
     sequences = next((counts.sequences for counts in loaded.values()), ())

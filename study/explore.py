@@ -14,13 +14,17 @@ STATES = {"sssr_sisr": "before FA: sssr_sisr", "dsrl": "after FA: dsrl"}
 """Arm -> what the explorer calls it: stage 2, and stage 3, which starts from its weights."""
 
 
-def affinity_explorer(profile: str, seed: int = 0, at: Sequence[float] = (0.05, 0.65)) -> Explorer | None:
-    """Validation frames at these fractions of the split, through the trained networks; None without weights."""
+AT = (0.05, 0.65)
+"""Validation frames that the explorer shows, as fractions of the split."""
+
+
+def affinity_explorer(profile: str, seed: int = 0) -> Explorer | None:
+    """The validation frames at AT, through the trained networks; None without weights."""
     networks = trained_networks(profile, seed)
     if not networks:
         return None
     split = load_split(_dataset(profile), "val")
-    return Explorer([explored(networks, split, round(part * (len(split) - 1))) for part in at])
+    return Explorer([explored(networks, split, round(part * (len(split) - 1))) for part in AT])
 
 
 def live_explorer(profile: str, seed: int = 0) -> Any:

@@ -6,7 +6,7 @@ Nothing here starts anything or needs torch.
 import shlex
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 from dsrl_lib.allowed import did_you_mean
@@ -80,28 +80,20 @@ def planned_runs(
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}{did_you_mean(profile, PROFILES)}")
-    study = PROFILES[profile]
-    planned: dict[str, PlannedRun] = {}
-    for config, overrides in _configs(profile, study, arms, seeds, hosts):
-        for member in _with_parents(config):
-            planned.setdefault(member.run_id, _planned(member, overrides_for(member.arm, overrides), device))
-    return list(planned.values())
+    return _after_their_parents(_configs(profile, PROFILES[profile], arms, seeds, hosts), device)
 
 
-def scanned_runs(profile: str, device: str = "cpu") -> list[PlannedRun]:
+def scanned_runs(profile: str) -> list[PlannedRun]:
     """The runs of the share scan, each after the run that it starts from: SCANNED x SHARES x SEARCH_SEEDS.
 
     Seed by seed, as for `planned_runs`, which has none of them. ValueError for an unknown profile.
     """
-    planned: dict[str, PlannedRun] = {}
-    for seed in SEARCH_SEEDS:
-        for arm, setting in SCANNED.items():
-            for share in SHARES:
-                config = preset(profile, arm, seed=seed, overrides=[f"{setting}={share}"])
-                overrides = () if config == preset(profile, arm, seed=seed) else (f"{setting}={share}",)
-                for member in _with_parents(config):
-                    planned.setdefault(member.run_id, _planned(member, overrides_for(member.arm, overrides), device))
-    return list(planned.values())
+    scanned = []
+    for seed, (arm, setting), share in product(SEARCH_SEEDS, SCANNED.items(), SHARES):
+        config = preset(profile, arm, seed=seed, overrides=[f"{setting}={share}"])
+        overrides = () if config == preset(profile, arm, seed=seed) else (f"{setting}={share}",)
+        scanned.append((config, overrides))
+    return _after_their_parents(scanned, "cpu")
 
 
 def command(run: PlannedRun) -> str:
@@ -148,6 +140,15 @@ def _chosen(kind: str, chosen: Collection[Any] | None, valid: Collection[Any], p
         names = ", ".join(map(str, valid)) + did_you_mean(unknown[0], valid)
         raise ValueError(f"profile {profile!r} has no {kind} {unknown[0]!r}; valid: {names}")
     return [item for item in valid if chosen is None or item in chosen]
+
+
+def _after_their_parents(wanted: Iterable[tuple[Config, tuple[str, ...]]], device: str) -> list[PlannedRun]:
+    """Configurations with their overrides, as planned runs: each after those that it starts from, each once."""
+    planned: dict[str, PlannedRun] = {}
+    for config, overrides in wanted:
+        for member in _with_parents(config):
+            planned.setdefault(member.run_id, _planned(member, overrides_for(member.arm, overrides), device))
+    return list(planned.values())
 
 
 def _with_parents(config: Config) -> list[Config]:

@@ -20,16 +20,20 @@ INTERPOLATIONS = {"nearest": "#E69F00", "bilinear": "#56B4E9", "bicubic": "#D55E
 """The colour of each interpolation of the input that a reconstruction is compared with."""
 
 
+HEADINGS = ("MACs (M)", "latency (ms)")
+"""Of `tables.cost`, one panel each."""
+
+
 @styled
-def cost_shares(cost: pd.DataFrame, headings: tuple[str, ...] = ("MACs (M)", "latency (ms)")) -> Figure:
+def cost_shares(cost: pd.DataFrame) -> Figure:
     """Stacked bars: host, what the SSSR head adds and keeps, what pruning removes. cost: `tables.cost`.
 
     What pruning removes is shown where it is counted; the clock of a small machine does not resolve it.
     """
     figure = chart(9.6, 1.1 + 0.3 * len(cost))
-    panels = figure.subplots(1, len(headings), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(HEADINGS), sharey=True)
     y = np.arange(len(cost))
-    for axes, heading in zip(panels, headings, strict=True):
+    for axes, heading in zip(panels, HEADINGS, strict=True):
         before, macs_before = np.zeros(len(cost)), np.zeros(len(cost))
         for form, hue, name in PARTS if heading.startswith("MACs") else PARTS[:2]:
             macs = cost[f"MACs (M), {form}"].to_numpy(float)

@@ -14,6 +14,7 @@ from study.statistics.bootstrap import Difference
 from study.statistics.random_effects import Interval
 
 BOOTSTRAP, EFFECTS = "#999999", "#0072B2"
+XLABEL = "difference in mIoU (points)"
 
 LARGE = 6.0
 """Differences above this many points have an axis of their own."""
@@ -22,13 +23,7 @@ Pairs = Mapping[str, tuple[Difference, Interval]]
 
 
 @styled
-def forest(
-    rows: Mapping[str, Difference],
-    *,
-    threshold: float | None = None,
-    interest: float | None = None,
-    xlabel: str = "difference in mIoU (points)",
-) -> Figure:
+def forest(rows: Mapping[str, Difference], *, threshold: float | None = None, interest: float | None = None) -> Figure:
     """Differences with their intervals, one row each, every seed as a point.
 
     Two seeds are shown as points alone: their interval, of several points, would set the scale. Differences above LARGE
@@ -45,7 +40,7 @@ def forest(
             axes.axvspan(-interest, interest, color="#f0f0f0", zorder=0, linewidth=0)
     if threshold is not None:
         grid[0].axvline(threshold, color="#D55E00", linewidth=1, linestyle="--", zorder=1)
-    grid[-1].set_xlabel(xlabel)
+    grid[-1].set_xlabel(XLABEL)
     _seed_legend(grid[0])
     return figure
 
@@ -60,7 +55,7 @@ def interval_pairs(rows: Pairs) -> Figure:
     for axes, found in zip(grid, panels, strict=True):
         _draw(axes, found)
     grid[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
-    grid[-1].set_xlabel("difference in mIoU (points)")
+    grid[-1].set_xlabel(XLABEL)
     return figure
 
 

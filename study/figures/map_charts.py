@@ -7,13 +7,16 @@ from matplotlib.figure import Figure
 
 from study.figures.style import chart, styled
 
+LIMIT = 2.5
+"""The colours of a map go from -LIMIT (red) to LIMIT (blue)."""
+
 
 @styled
-def map_row(maps: Mapping[str, np.ndarray], limit: float = 2.5) -> Figure:
-    """Maps (h, w) of any size by title, from -limit (red) to limit (blue)."""
+def map_row(maps: Mapping[str, np.ndarray]) -> Figure:
+    """Maps (h, w) of any size by title."""
     figure = chart(9, 2)
     for axes, (title, values) in zip(figure.subplots(1, len(maps)), maps.items(), strict=True):
-        axes.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit)
+        axes.imshow(values, cmap="RdBu", vmin=-LIMIT, vmax=LIMIT)
         axes.set_title(title, fontsize=8.5)
         axes.set_axis_off()
     return figure

@@ -14,6 +14,8 @@ from study.figures.style import chart, styled
 
 WRONG = (213, 94, 0)
 UNKNOWN = (140, 140, 140)
+GAIN = 4.0
+"""The factor by which the absolute difference of a reconstruction is shown, mean over channels."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,10 @@ def predictions(rows: Sequence[Prediction], table: ClassTable) -> Figure:
 
 
 @styled
-def reconstructions(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]], gain: float = 4.0) -> Figure:
-    """Target, bicubic upsampling of the input, reconstruction and its difference from the target.
+def reconstructions(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
+    """Target, bicubic upsampling of the input, reconstruction and its difference from the target, white for none.
 
     rows: title, then target, upsampled input and reconstruction, uint8 (H, W, 3) each.
-
-    gain: the absolute difference, mean over channels, is shown times this factor, from white (none) to
-    dark.
     """
     height, width = rows[0][1].shape[:2]
     figure = chart(12.8, 3.2 * height / width * len(rows) + 0.3)
@@ -77,8 +76,8 @@ def reconstructions(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray
             gap = target.astype(float) - picture.astype(float)  # (H, W, 3)
             psnr = 10 * np.log10(255**2 / max(np.mean(gap**2), 1e-12))
             _show(axes[place], picture, f"{name}, PSNR {psnr:.1f} dB")
-        strength = gain * np.abs(gap).mean(-1)  # (H, W)
-        _show(axes[3], strength, f"|difference| × {gain:g}", cmap="magma_r", vmin=0, vmax=255)
+        strength = GAIN * np.abs(gap).mean(-1)  # (H, W)
+        _show(axes[3], strength, f"|difference| × {GAIN:g}", cmap="magma_r", vmin=0, vmax=255)
     return figure
 
 

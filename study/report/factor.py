@@ -39,9 +39,9 @@ def cell_chart(study: Study, share: bool = False) -> Figure | Note:
     return plots.factorial(found) if len(found) else Note("No cell was run.")
 
 
-def gain_chart(study: Study, share: bool = False) -> Figure | Note:
+def gain_chart(study: Study) -> Figure | Note:
     """Each cell minus training without FA, at equal updates."""
-    return difference_chart(study, {arm: (arm, without_fa(share)) for arm in cells(share)})
+    return difference_chart(study, {arm: (arm, without_fa()) for arm in cells()})
 
 
 def cell_table(study: Study, share: bool = False) -> Note:

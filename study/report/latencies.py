@@ -12,6 +12,9 @@ from study.figures.notes import Note, words
 from study.report.tables import FORMS
 from study.turns import measured_on
 
+SMALL, LARGE = "bilinear", "mac_matched"
+"""Arms of the host alone, at LR and at a larger input."""
+
 
 def comparable_latencies(study: Study, arms: Sequence[str]) -> dict[str, dict[str, float]]:
     """Milliseconds per frame by arm and form (`tables.FORMS`), of arms that were timed alike: the others are left out.
@@ -37,21 +40,20 @@ def comparable_latencies(study: Study, arms: Sequence[str]) -> dict[str, dict[st
     }  # fmt: skip
 
 
-def at_equal_time(study: Study, arm: str, small: str = "bilinear", large: str = "mac_matched") -> Note:
-    """An arm against the host alone, at an input at which that takes as long: on a line between two inputs of the host.
+def at_equal_time(study: Study, arm: str) -> Note:
+    """An arm against the host alone at an input at which it takes as long: on the line between SMALL and LARGE.
 
-    small, large: arms of the host at LR and at a larger input; what takes longer than `large` is compared with that.
-    The interval takes latencies as known.
+    An arm that takes longer than LARGE is compared with that. The interval takes latencies as known.
     """
-    timed = comparable_latencies(study, [arm, small, large])
-    if missing := [name for name in (arm, small, large) if name not in timed]:
+    timed = comparable_latencies(study, [arm, SMALL, LARGE])
+    if missing := [name for name in (arm, SMALL, LARGE) if name not in timed]:
         return Note(f"At equal time: not run ({', '.join(missing)}).")
-    time, start, end = (timed[name]["pruned"] for name in (arm, small, large))
+    time, start, end = (timed[name]["pruned"] for name in (arm, SMALL, LARGE))
     share = float(np.clip((time - start) / (end - start), 0, 1)) if end > start else 1.0
-    value = study.contrast([{arm: 1, small: share - 1, large: -share}])
+    value = study.contrast([{arm: 1, SMALL: share - 1, LARGE: -share}])
     return Note(
         f"**At equal time**, {time:.1f} ms a frame, `{arm}` minus the host alone, {100 * share:.0f} % of the way from "
-        f"`{small}` ({start:.1f} ms) to `{large}` ({end:.1f} ms): {words(value)}."
+        f"`{SMALL}` ({start:.1f} ms) to `{LARGE}` ({end:.1f} ms): {words(value)}."
     )
 
 

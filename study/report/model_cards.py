@@ -87,15 +87,15 @@ def read_record(path: Path) -> Record:
     return Record(**found)
 
 
-def records(folder: Path | None = None) -> dict[str, Record]:
+def records() -> dict[str, Record]:
     """The record of every released file by its name."""
-    return {path.stem: read_record(path) for path in sorted((folder or released_dir()).glob("*.json"))}
+    return {path.stem: read_record(path) for path in sorted(released_dir().glob("*.json"))}
 
 
-def released_table(folder: Path | None = None) -> str:
+def released_table() -> str:
     """One row per released file, for weights/README.md."""
     lines = ["| name | network | data | test mIoU of the file | of the arm, all seeds | size |", "|---" * 6 + "|"]
-    for name, record in records(folder).items():
+    for name, record in records().items():
         lines.append(
             f"| [`{name}`]({name}.md) | {_network(record)} | {record.data[0]}, input {_input(record)} | "
             f"{record.miou:.2f} (seed {record.config['seed']}) | {_of_arm(record)} | {record.megabytes:.1f} MB |"

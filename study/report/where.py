@@ -80,10 +80,10 @@ def reconstruction_chart(study: Study) -> Figure | Note:
     return arm_plots.reconstruction(quality) if len(quality) else Note("No run with a SISR branch.")
 
 
-def frame_differences(study: Study, arm: str = "dsrl") -> pd.DataFrame | None:
-    """`tables.frame_table` of an arm and its best rival that was run, worst frame first; None without a rival."""
-    rival = next((rival for rival in RIVALS if study.seeds([rival, arm])), None)
-    return tables.frame_table(study, arm, rival) if rival else None
+def frame_differences(study: Study) -> pd.DataFrame | None:
+    """`tables.frame_table` of `dsrl` and its best rival that was run, worst frame first; None without a rival."""
+    rival = next((rival for rival in RIVALS if study.seeds([rival, "dsrl"])), None)
+    return tables.frame_table(study, "dsrl", rival) if rival else None
 
 
 def extreme_frames(frames: pd.DataFrame | None) -> Note:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from dsrl_lib import load_split, open_weights, weights_of
 from dsrl_lib.data.class_tables import class_table, colourise
+from dsrl_lib.data.split import load_split
+from dsrl_lib.deploy.pretrained import open_weights, weights_of
 from dsrl_lib.paths import root
 from study.evidence import Study
 from study.figures import panels, showcase
@@ -11,29 +12,27 @@ from study.figures.method_picture import method_picture
 from study.figures.photo import Photo
 from study.figures.style import save
 from study.presets import preset
+from study.profiles import PROFILES
 from study.report.tables import frame_table
 
 PROFILE, SEED = "camvid", 0
 ARMS = ("lr", "dsrl", "mac_matched")
 
 
-def draw_pictures(folder: Path | None = None) -> list[Path]:
-    """Write method.svg and result.jpg into docs/pictures (or `folder`).
+def draw_pictures() -> list[Path]:
+    """Write method.svg and result.jpg into docs/pictures.
 
     The frame is the median one of the test split by the gain of `dsrl` over `lr`. Shown are the arms whose runs of
     seed 0 have weights here, or released ones.
     """
-    folder = folder or root() / "docs" / "pictures"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, dataset = root() / "docs" / "pictures", PROFILES[PROFILE].base.data.dataset
     frames = frame_table(Study(PROFILE), "dsrl", "lr")
     index = int(frames["index"].iloc[len(frames) // 2])
-    shown = {}
+    split, table, shown = load_split(dataset, "test"), class_table(dataset), {}
     for arm in ARMS:
         if weights := weights_of(preset(PROFILE, arm, seed=SEED)):
             model, config = open_weights(weights)
-            split = load_split(config.data.dataset, "test")
             shown[arm] = showcase.example(model.eval(), config, split, index)
-    table = class_table(config.data.dataset)
     dsrl = shown["dsrl"]
     method = method_picture(dsrl.image, colourise(dsrl.prediction, table), dsrl.reconstruction)
     rows = [panels.Prediction(f"{arm}: input", made.image, made.truth, made.prediction) for arm, made in shown.items()]

@@ -21,6 +21,8 @@ from study.statistics.bootstrap import POWER80, Difference
 from study.statistics.scores import mean_iou
 
 LEVEL, POWER = 0.95, 0.80
+MOST_SEEDS = 1000
+"""More are never asked for: `Variances.seeds_for`."""
 
 
 def pseudo_values(
@@ -56,12 +58,12 @@ class Variances:
         by_seed = (self.seed + self.both / blocks) / (seeds * self.strata)
         return np.sqrt(by_seed + self.block / blocks)
 
-    def seeds_for(self, effect: float, blocks: float | None = None, most: int = 1000) -> float:
+    def seeds_for(self, effect: float, blocks: float | None = None) -> float:
         """Fewest seeds with which a true effect of this size is found in 80 % of studies (two-sided test at 5 %).
 
-        inf if no number of seeds up to `most` is enough on so many blocks of images.
+        inf if no number of seeds up to MOST_SEEDS is enough on so many blocks of images.
         """
-        seeds = np.arange(2, most + 1)
+        seeds = np.arange(2, MOST_SEEDS + 1)
         freedom = self.strata * (seeds - 1)
         width = student.ppf((1 + LEVEL) / 2, freedom) + student.ppf(POWER, freedom)
         enough = seeds[width * self.error(seeds, blocks) <= effect]
