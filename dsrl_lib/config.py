@@ -1,7 +1,7 @@
 """One typed configuration. Its hash names the run's directory.
 
 The hash covers what differs from the defaults in `settings`, so a new setting does not rename old runs; and so a
-default, once runs exist, never changes: profiles and arms (see `presets`) are the place for other values.
+default, once runs exist, never changes: profiles and arms (`study.presets`) are the place for other values.
 """
 
 import hashlib

@@ -144,16 +144,16 @@ def load(path: Path) -> tuple[DSRL, Config]:
     return network, config
 
 
-def _check_classes(dataset: str, stored: list[str] | None, path: Path) -> None:
+def _check_classes(dataset: str, names: list[str] | None, path: Path) -> None:
     """The classes of your own data set come with it: those of the file have to be the ones that are here."""
     if dataset not in datasets():
         raise ValueError(
             f"{path} is of the data set {dataset!r}, which is not here. Its classes suffice to use the weights: write "
-            f"{data_dir() / dataset / CLASSES} with a line for each of {', '.join(stored or ())}"
+            f"{data_dir() / dataset / CLASSES} with a line for each of {', '.join(names or ())}"
         )
     here = class_table(dataset).classes
-    if stored is not None and tuple(stored) != here:
-        raise ValueError(f"{path} has the classes {', '.join(stored)}; here {dataset} has {', '.join(here)}")
+    if names is not None and tuple(names) != here:
+        raise ValueError(f"{path} has the classes {', '.join(names)}; here {dataset} has {', '.join(here)}")
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], Config]:

@@ -3,7 +3,8 @@
 config.json  the whole configuration          history.csv     one row per epoch
 env.json     where and with what it ran       counts_*.npz    per-image counts of a split
 last.pt      everything needed to resume      metrics.json    written last: it exists exactly when the run is complete
-start.json   what a file of weights gave, of a run that starts from one (`training.start`)
+start.json   what a run that starts from a file of weights took from it (`training.start`)
+final.safetensors   the weights
 """
 
 import csv

@@ -226,9 +226,9 @@ class Optim(Section):
     epochs: Annotated[int, at_least(1)] = 30
     schedule_epochs: Annotated[int, at_least(0)] = 0
     """Epochs over which lr falls to 0, counted from the first of the runs that this one continues; 0: its own epochs.
-    `preset` makes it the epochs of all three stages, for every arm."""
+    The study makes it the epochs of all three stages, for every arm."""
     stage_epochs: Annotated[int, at_least(0)] = 0
-    """The optimiser starts afresh after so many epochs, as it does where a stage ends; 0: never. `preset` sets it."""
+    """The optimiser starts afresh after so many epochs, as it does where a stage ends; 0: never."""
     sisr_warmup: Annotated[int, at_least(0)] = 0
     """Epochs at the start in which the SISR head trains on features that its loss does not change."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"

@@ -166,7 +166,7 @@ def _matched_scale(config: Config) -> float:
         how = {
             "mac_matched": "dsrl_lib.evaluation.cost.mac_matched_scale finds it",
             "uniform_macs": "dsrl_lib.evaluation.cost.mac_matched_scale finds it from the network of arm 'locations'",
-            "latency_matched": "measure the host at several scales (dsrl_lib.evaluation.cost.latencies) and enter it",
+            "latency_matched": f"`python -m study latency --match {config.model.host}` measures it",
         }
         raise ValueError(
             f"{config.arm}: no input scale for {'/'.join(pair)}; known: {', '.join('/'.join(p) for p in scales)}. "

@@ -14,7 +14,7 @@ from dsrl_lib.data.transforms import FILL, Geometry, crop_image, crop_label, dra
 
 
 class TrainingSet(Dataset):
-    """Indexed by (epoch, number): of the frame, or with class-uniform sampling of the place in the epoch's composition.
+    """Indexed by (epoch, number): the number of the frame, or with class-uniform sampling of the place in the epoch.
 
     No state: a resumed run sees the same samples with any number of workers. A sample is a dict of `input` uint8
     (3, h, w), `hr` uint8 (3, H, W) and `labels` uint8 (H, W), where (H, W) is the crop size and (h, w) is that times

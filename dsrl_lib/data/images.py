@@ -1,4 +1,4 @@
-"""Pictures of any kind, as people have them: found in folders and patterns, read as 8-bit RGB.
+"""Pictures of any kind: found in folders and by patterns, read as 8-bit RGB.
 
 Training, evaluation and prediction all read by `read_picture`.
 """
@@ -17,7 +17,7 @@ from dsrl_lib.paths import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 OTHERS = (".gif", ".jp2", ".jpe", ".jfif", ".avif", ".heic", ".heif", ".tga", ".pbm", ".pnm")
-"""Of pictures too: in a folder they are not passed over, but read, or named as what cannot be read."""
+"""Of pictures too: in a folder they are not skipped, but read, or reported as what cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _pictures(source: str, leave_out: Callable[[Path], bool]) -> Iterator[Pictur
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is one that programs keep for themselves, such as `._a.jpg` of macOS."""
+    """Whether a file or folder is hidden, such as `._a.jpg` of macOS."""
     return name.startswith(".")
 
 

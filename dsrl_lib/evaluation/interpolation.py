@@ -1,4 +1,4 @@
-"""What interpolation alone restores of the HR image: a SISR branch that does not pass it has learned no detail."""
+"""What interpolation alone restores of the HR image: a SISR branch that is no better has learned no detail."""
 
 from contextlib import suppress
 from pathlib import Path

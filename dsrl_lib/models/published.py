@@ -1,4 +1,4 @@
-"""Public weights of host networks: which there are, says the registry."""
+"""Public weights of host networks, as the registry lists them."""
 
 from importlib.util import find_spec
 from pathlib import Path

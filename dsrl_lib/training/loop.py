@@ -37,10 +37,10 @@ class NonFiniteLossError(RuntimeError):
 def train_step(
     state: RunState, batch: dict[str, Tensor], requests: Callable[[], Sequence[bool]] = tuple
 ) -> tuple[dict[str, float], list[bool]]:
-    """One step of the optimiser, which reads and writes no file; the weighted terms of the loss, and their sum `loss`.
+    """One step of the optimiser, without reading or writing a file.
 
-    requests: gives what this process asks of all, such as to stop, as late as the step can tell the others; returned is
-    what any of them asked.
+    requests: what this process asks of all processes, such as to stop; called as late as possible. Returns the weighted
+    terms of the loss with their sum `loss`, and what any process asked.
     NonFiniteLossError, before the weights change, if a term is NaN or infinite in any process.
     """
     config = state.config

@@ -39,9 +39,9 @@ class RunState:
         self.model = self.network if distributed.size() == 1 else DistributedDataParallel(self.network)
         self.optimizer = make_optimizer(self.network, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.optim.precision == "fp16")
-        weighted = config.loss.class_weights == "frequency"
         if config.downsampling.locations == "mean":
             self.network.downsampling.fixed.copy_(mean_locations(split.labels, config.downsampling))
+        weighted = config.loss.class_weights == "frequency"
         self.class_weights = frequency_weights(split.labels, self.network.host.classes) if weighted else None
         self.epochs_before = 0
         """Epochs of training behind the weights that the run started from."""

@@ -1,4 +1,4 @@
-"""Slurm, as Snakemake's executor for it has to be told of it: what the cluster offers, and what states of jobs mean."""
+"""What Snakemake's executor for Slurm has to be told: what the cluster offers, and what the states of jobs mean."""
 
 import re
 import subprocess

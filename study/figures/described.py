@@ -28,7 +28,7 @@ def _panel(axes: Axes) -> str:
 
 
 def _axis(direction: str, label: str, ticks: Iterable) -> str:
-    """Such as "x axis: epoch" or "y axis: lr, dsrl": names in place of numbers are told."""
+    """Such as "x axis: epoch" or "y axis: lr, dsrl": names are listed, numbers are not."""
     names = [tick.get_text() for tick in ticks]
     told = ", ".join(_once(names)) if any(name[:1].isalpha() for name in names) else ""
     found = ": ".join(part for part in (label, told) if part)

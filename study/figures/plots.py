@@ -1,7 +1,6 @@
 """Charts of runs and comparisons. Each function returns a figure and changes nothing global.
 
-mIoU and IoU are in points (percent). Each seed is one point; an interval is the 95 % one of
-`stats`.
+mIoU and IoU are in points (percent). Each seed is one point; intervals are the 95 % ones of `Study.contrast`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -115,7 +114,7 @@ def class_heat(values: pd.DataFrame) -> Figure:
 def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, unit: float = 1.0) -> Figure:
     """Test mIoU against cost; small points are seeds, and each arm's name stands beside its mean.
 
-    table: one row per run (`results.table`); arms of another host than the first are named with it. x: a cost column,
+    table: one row per run (`results_frame`); arms of another host than the first are named with it. x: a cost column,
     shown divided by `unit` (1e9 for GMACs).
     """
     figure = chart(7.6, 4.6)
@@ -157,7 +156,7 @@ def _name(axes: Axes, means: Sequence[tuple[float, float, str]]) -> None:
 
 @styled
 def factorial(cells: pd.DataFrame) -> Figure:
-    """The FA factorial. cells: one row a run with placement, ftm, normalisation, seed, test_miou.
+    """The FA factorial. cells: one row per run with placement, ftm, normalisation, seed, test_miou.
 
     One panel per placement, one line per normalisation through the means, every seed a point: parallel lines
     mean that the factors do not interact.

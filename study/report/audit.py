@@ -60,10 +60,10 @@ def mixed(study: Study) -> list[tuple[str, str, bool]]:
     """Comparisons that mix devices or data: (claim and part, problem, fatal).
 
     Runs of one seed are subtracted from each other, and seeds are averaged: neither from a CPU and a GPU, nor from two
-    models of GPU. Two models of CPU are said and let through: runs of one seed start from the same weights and see the
-    same samples in the same order, and what the CPUs round differently stands in the spread of the seeds. REPORT.md has
-    a run that was repeated on another model. Latencies must come from one machine, as those of latency.json do; MACs
-    are the same on all.
+    models of GPU. Two models of CPU are reported and let through: runs of one seed start from the same weights and see
+    the same samples in the same order, and what the CPUs round differently stands in the spread of the seeds. REPORT.md
+    has a run that was repeated on another model. Latencies must come from one machine, as those of latency.json do;
+    MACs are the same on all.
     """
     by_id = {run.run_id: run for run in study.runs}
     found = []

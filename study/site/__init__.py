@@ -1,0 +1,1 @@
+"""The study as pages that need no network."""

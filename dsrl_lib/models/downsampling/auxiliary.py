@@ -25,7 +25,7 @@ class LocationNetwork(nn.Module):
     """Image -> locations near the boundaries that it expects, as shifts of a trainable mean grid.
 
     grid: (n, m), the locations that are predicted; the network sees the image at 8 times this size. Its last layer
-    speaks of shifts in cells of the grid, which are of the size of its features, and not of shares of the frame.
+    gives shifts in cells of the grid: they are about as large as its features, which shares of the frame are not.
     """
 
     # DEVIATION: the auxiliary network of adaptive downsampling (Marin et al.) is two stacked U-Nets of 256 channels in

@@ -36,7 +36,7 @@ def sampling_targets(
     if not len(boundary):
         return uniform
     extent = np.array(ids.shape) - 1
-    # Few points ask, so a tree of the boundary is faster than the distance transform of the frame.
+    # For so few points a tree of the boundary pixels is faster than the distance transform of the frame.
     tree = cKDTree(boundary, balanced_tree=False, compact_nodes=False)
     _, nearest = tree.query(uniform_locations(size, torch.float64).numpy() * extent)  # (n, m)
     return torch.from_numpy((boundary[nearest] / extent).astype(np.float32))  # (n, m, 2)
