@@ -28,7 +28,7 @@ def read(path: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def test_scenes() -> tuple[np.ndarray, np.ndarray]:
+def default_scenes() -> tuple[np.ndarray, np.ndarray]:
     """The default test split: RGB (24, 128, 256, 3) and train ids (24, 128, 256)."""
     images, labels = zip(*(streets.scene(0, "test", i) for i in range(24)), strict=True)
     return np.stack(images), streets.train_ids(np.stack(labels))
@@ -120,8 +120,8 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_class_is_there_and_classes_are_imbalanced(test_scenes: tuple[np.ndarray, np.ndarray]) -> None:
-    _, labels = test_scenes
+def test_every_class_is_there_and_classes_are_imbalanced(default_scenes: tuple[np.ndarray, np.ndarray]) -> None:
+    _, labels = default_scenes
     pixels = np.bincount(labels.ravel(), minlength=256)
     shares = pixels / pixels.sum()
     classes = len(CITYSCAPES.classes)
@@ -133,8 +133,8 @@ def test_every_class_is_there_and_classes_are_imbalanced(test_scenes: tuple[np.n
     assert set(range(classes)) <= set(streets.train_ids(train).tolist())
 
 
-def test_poles_and_far_people_are_small(test_scenes: tuple[np.ndarray, np.ndarray]) -> None:
-    _, labels = test_scenes
+def test_poles_and_far_people_are_small(default_scenes: tuple[np.ndarray, np.ndarray]) -> None:
+    _, labels = default_scenes
     pole, person = CITYSCAPES.classes.index("pole"), CITYSCAPES.classes.index("person")
     thin = far = 0
     for label in labels:
@@ -146,9 +146,9 @@ def test_poles_and_far_people_are_small(test_scenes: tuple[np.ndarray, np.ndarra
     assert far >= 24
 
 
-def test_image_and_labels_are_in_step(test_scenes: tuple[np.ndarray, np.ndarray]) -> None:
+def test_image_and_labels_are_in_step(default_scenes: tuple[np.ndarray, np.ndarray]) -> None:
     """Edges of the image lie on edges of the labels: two pixels of shift in any direction lose contrast."""
-    images, labels = test_scenes
+    images, labels = default_scenes
     grey = images.astype(np.float64).mean(-1)
 
     def contrast(dy: int, dx: int) -> float:
