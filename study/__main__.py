@@ -12,6 +12,7 @@ import tyro
 from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start, finish
 from study import measure_commands
 from study.measure_commands import Profile
+from study.profiles import known_profile
 
 app = tyro.extras.SubcommandApp()
 
@@ -122,7 +123,6 @@ def runs(
     """
     from dsrl_lib.runs import find_run
     from study import manage
-    from study.catalogue import known_profile
 
     if compare is not None:
         print(manage.compare(*map(find_run, compare)))

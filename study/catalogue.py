@@ -15,7 +15,7 @@ from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import ENVIRONMENT, METRICS, is_complete, read_json
 from study.arms import ARMS
 from study.presets import preset
-from study.profiles import PROFILES, SEARCH_SEEDS
+from study.profiles import PROFILES, SEARCH_SEEDS, known_profile
 from study.turns import Turns, read_turns
 
 SPLITS = ("val", "test")
@@ -128,21 +128,13 @@ def input_key(config: Mapping[str, Any]) -> str:
     return f"{data['dataset']} {data['height']}x{data['width']} x {config['model']['input_scale']:g}"
 
 
-def known_profile(profile: str) -> str:
-    """`profile` itself; ValueError, with the valid names, if there is no such profile."""
-    if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
-    return profile
-
-
 def load_runs(profile: str) -> list[Run]:
     """Complete runs of a profile by run id, without unfinished ones.
 
     Latencies of networks that were measured in turns are the medians of these, instead of what the run recorded.
     ValueError for an unknown profile; DamagedRunError names a bad file.
     """
-    known_profile(profile)
-    turns = read_turns(profile)
+    turns = read_turns(known_profile(profile))
     folders = sorted((results_dir() / profile / "runs").glob("*/"))
     found = [load_run(folder) for folder in folders if is_complete(folder)]
     return [_in_turns(run, turns[run.run_id]) if run.run_id in turns else run for run in found]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from dsrl_lib.commands import Changes, Device
-from study.profiles import PROFILES
+from study.profiles import PROFILES, known_profile
 
 Profile = Annotated[str, tyro.conf.arg(metavar="|".join(PROFILES), help="The profile.")]
 
@@ -33,8 +33,6 @@ def shares(
     if arm == "fa":
         if host is not None or changes:
             raise ValueError("--host and --set go with one arm; --arm fa measures the cells as the profile plans them")
-        from study.catalogue import known_profile
-
         known_profile(profile)  # a mistake shows before torch is loaded
 
         from study.shares import write_shares
@@ -50,8 +48,6 @@ def shares(
 
 def interpolation(profile: Profile = "camvid") -> None:
     """Write what interpolation restores at the inputs of a profile, for runs that did not record it."""
-    from study.catalogue import known_profile
-
     known_profile(profile)  # a mistake shows before torch is loaded
 
     from study.interpolation import write_interpolation
@@ -83,8 +79,6 @@ def latency(
         print(f"{found.scale:.3f} ({found.low:.3f} to {found.high:.3f} in {found.turns} turns): enter it for "
               f"({match!r}, {config.data.dataset!r}) in LATENCY_MATCHED_SCALE of study/presets.py")  # fmt: skip
         return
-    from study.catalogue import known_profile
-
     known_profile(profile)  # a mistake shows before torch is loaded
 
     from study.latency import remeasure

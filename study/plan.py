@@ -13,7 +13,7 @@ from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import Config
 from dsrl_lib.registry import HOSTS, dataset
 from study.presets import overrides_for, parent_of, preset
-from study.profiles import PROFILES, SEARCH_SEEDS, Profile
+from study.profiles import PROFILES, SEARCH_SEEDS, Profile, known_profile
 
 # The stages have notebooks of their own; every other arm is trained by 19_train_arm.
 NOTEBOOK_OF_ARM = {"sssr": "11_stage1_sssr", "sssr_sisr": "12_stage2_sisr", "dsrl": "13_stage3_fa"}
@@ -78,9 +78,7 @@ def planned_runs(
     a run that a chosen one starts from is always included.
     device ("cpu" or "cuda") only matters for the estimates. Raises ValueError for a name the profile lacks.
     """
-    if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}{did_you_mean(profile, PROFILES)}")
-    return _after_their_parents(_configs(profile, PROFILES[profile], arms, seeds, hosts), device)
+    return _after_their_parents(_configs(profile, PROFILES[known_profile(profile)], arms, seeds, hosts), device)
 
 
 def scanned_runs(profile: str) -> list[PlannedRun]:

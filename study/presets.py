@@ -1,15 +1,14 @@
 """From a profile and an arm to the configuration of a run, and of the run that it warm-starts from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import Config, get
 from dsrl_lib.overrides import key_and_value, override, override_all, override_each
 from dsrl_lib.registry import HOSTS
 from study.arms import ARMS, STAGES, Arm
-from study.profiles import PROFILES
+from study.profiles import PROFILES, known_profile
 
 # Input side / HR side at which the host alone costs the MACs of host + SSSR head at LR; a test recomputes them.
 MAC_MATCHED_SCALE = {
@@ -53,9 +52,8 @@ def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overr
     Raises ValueError for an unknown profile, arm or key, for a key that defines the arm, for one that the arm does not
     use, and for values that are not allowed or do not fit each other (`Config.checked`).
     """
-    defaults = _lookup("profile", PROFILES, profile)
-    definition = _lookup("arm", ARMS, arm)
-    config = replace(defaults.base, arm=arm, seed=seed)
+    base, definition = PROFILES[known_profile(profile)].base, _arm(arm)
+    config = replace(base, arm=arm, seed=seed)
     if host is not None:
         config = override(config, "model.host", host)
         if config.model.pretrained not in HOSTS[host].weights:
@@ -154,10 +152,10 @@ def _uses(arm: Arm, key: str) -> bool:
     return not any(key in keys and not arm.changes.get(switch) for switch, keys in _ONLY_WITH.items())
 
 
-def _lookup(kind: str, table: Mapping[str, Any], name: str) -> Any:
-    if name not in table:
-        raise ValueError(f"unknown {kind} {name!r}; valid: {', '.join(table)}{did_you_mean(name, table)}")
-    return table[name]
+def _arm(name: str) -> Arm:
+    if name not in ARMS:
+        raise ValueError(f"unknown arm {name!r}; valid: {', '.join(ARMS)}{did_you_mean(name, ARMS)}")
+    return ARMS[name]
 
 
 def _matched_scale(config: Config) -> float:

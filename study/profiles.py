@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import Config, Data, Loss, Model, Optim
 from study.arms import (
     ACTING_ARMS,
@@ -202,3 +203,10 @@ PROFILES: dict[str, Profile] = {
         interval="random effects",
     ),
 }  # fmt: skip
+
+
+def known_profile(name: str) -> str:
+    """`name` itself; ValueError, with the valid names, if no profile has it."""
+    if name not in PROFILES:
+        raise ValueError(f"unknown profile {name!r}; valid: {', '.join(PROFILES)}{did_you_mean(name, PROFILES)}")
+    return name

@@ -17,7 +17,7 @@ PARTS = (
 
 
 INTERPOLATIONS = {"nearest": "#E69F00", "bilinear": "#56B4E9", "bicubic": "#D55E00"}
-"""The colour of each interpolation of the input that a reconstruction is compared with."""
+"""By the interpolation of the input, to the size of the reconstruction, that a SISR branch has to beat: its colour."""
 
 
 HEADINGS = ("MACs (M)", "latency (ms)")

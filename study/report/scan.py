@@ -12,7 +12,7 @@ from study.evidence import Study
 from study.plan import SCANNED, SHARES
 from study.profiles import SEARCH_SEEDS
 
-BEDS = ("idd", "camvid_gpu")
+SCANNED_ON = ("idd", "camvid_gpu")
 """The profiles on which shares are chosen."""
 
 
@@ -64,10 +64,10 @@ def chosen_share(setting: str, studies: Sequence[Study]) -> float | None:
 
 
 def choices() -> str:
-    """What the rule chooses on BEDS, one line per setting."""
-    studies = [Study(bed) for bed in BEDS]
+    """What the rule chooses on SCANNED_ON, one line per setting."""
+    studies = [Study(bed) for bed in SCANNED_ON]
     found = {setting: chosen_share(setting, studies) for setting in SCANNED.values()}
-    missing = f"not chosen yet, runs of {' and '.join(BEDS)} are missing"
+    missing = f"not chosen yet, runs of {' and '.join(SCANNED_ON)} are missing"
     return "\n".join(f"{name}: {missing if share is None else f'{100 * share:g} %'}" for name, share in found.items())
 
 

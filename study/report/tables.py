@@ -14,6 +14,7 @@ from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS, STAGE_ARMS
 from study.catalogue import input_key
 from study.claims.rules import cells, without_fa
 from study.evidence import Pair, Study, total_epochs
+from study.figures.arm_plots import INTERPOLATIONS
 from study.profiles import SEARCH_SEEDS
 from study.report.readable import readable
 from study.statistics.bootstrap import Difference
@@ -43,8 +44,6 @@ BASELINES = ("lr", "bilinear")
 COSTS = {"params": ("params (k)", 1e3), "macs": ("MACs (M)", 1e6), "latency_ms": ("latency (ms)", 1.0),
          "peak_mib": ("peak memory (MiB)", 1.0)}  # fmt: skip
 """Column of metrics.json -> heading and unit."""
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
-"""Of the input, to the size of the reconstruction: what a SISR branch has to pass."""
 FORMS = ("host", "pruned", "full")
 
 
