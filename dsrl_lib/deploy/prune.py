@@ -29,18 +29,21 @@ class Size:
     """Of one frame of the run's input size."""
 
 
-def prune(source: Path, target: Path, fold: bool = False) -> tuple[Size, Size]:
+def prune(source: str | Path, target: str | Path, fold: bool = False) -> tuple[Size, Size]:
     """Write what inference needs of `source` to `target`: no SISR head, no feature transform. Returns both sizes.
 
     source: a run directory or a file of this library. fold: also fold batch norms into convolutions. The logits are
     compared: they must be bit-equal, or equal up to rounding if folded; else RuntimeError, and no file. ValueError if
-    target does not end in .safetensors, or is the source.
+    source or target is no .safetensors file, or if they are one file.
     """
+    source, target = Path(source), Path(target)
     if target.suffix != SUFFIX:
         raise ValueError(f"target = {target}; allowed: a name that ends in {SUFFIX}")
     check_file(target, "target")
-    model, config = open_weights(source)
     file = source / FILE if source.is_dir() else source
+    if file.suffix != SUFFIX:
+        raise ValueError(f"source = {source}; allowed: a run, or a file of this library, which ends in {SUFFIX}")
+    model, config = open_weights(file)
     if target.exists() and target.samefile(file):
         raise ValueError(f"{target} is the file to be pruned: choose another name")
     x = cost.example_input(config)
@@ -52,8 +55,8 @@ def prune(source: Path, target: Path, fold: bool = False) -> tuple[Size, Size]:
     difference = (_logits(after, x) - before).abs().max().item()
     if difference > (1e-3 * before.abs().max().item() if fold else 0):
         raise RuntimeError(f"pruning {source} changed the logits by up to {difference:g}; {target} was not written")
-    network.save(after, config, target, folded=fold)
-    if file.suffix == SUFFIX and has_rounded_kernels(file):
+    network.save(after, config, target, folded=fold or "folded" in network.metadata(file))
+    if has_rounded_kernels(file):
         round_kernels(target)
     return size, _size(target, after, x)
 

@@ -35,3 +35,22 @@ def test_every_arm_can_be_pruned():
     for arm in ARMS:
         small = without_branches(preset("camvid", arm))
         assert not (small.model.sisr or small.model.fa)
+
+
+def test_a_pruned_file_can_be_pruned_again(tmp_path):
+    """Its batch norms stay folded, and the file says so."""
+    config, files = tiny("sssr"), [tmp_path / f"{name}.safetensors" for name in ("whole", "folded", "again")]
+    network.save(network.build(config), config, files[0])
+    prune(files[0], files[1], fold=True)
+    prune(str(files[1]), str(files[2]))
+    folded, again = (open_weights(str(file))[0].eval() for file in files[1:])
+    x = cost.example_input(config)
+    with torch.inference_mode():
+        assert torch.equal(again(x)["logits"], folded(x)["logits"])
+
+
+def test_a_published_file_is_refused_by_name(tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"source = .*w.pth; allowed: a run, or a file of this library"):
+        prune(tmp_path / "w.pth", tmp_path / "small.safetensors")
+    assert not (tmp_path / "small.safetensors").exists()
