@@ -62,13 +62,14 @@ class ForExport(nn.Module):
 
 
 @torch.no_grad()
-def export(network: DSRL, config: Config, target: Path, format: Format, normalised: bool = False) -> Exported:
+def export(network: DSRL, config: Config, target: str | Path, format: Format, normalised: bool = False) -> Exported:
     """Write a copy of `network` to `target`, with open batch, height and width; compare their logits.
 
     normalised: the file takes float32 images that are normalised already; else uint8 RGB, and it normalises them.
     ValueError for an unknown format or a suffix that does not say it; RuntimeError, and no file, if its logits
     differ.
     """
+    target = Path(target)
     if format not in SUFFIXES:
         raise ValueError(f"format = {format!r}; allowed: {', '.join(SUFFIXES)}")
     if target.suffix != SUFFIXES[format]:

@@ -78,16 +78,24 @@ class Summary:
 
 
 def predict(
-    model: DSRL, config: Config, sources: Sequence[str], out: Path, tta: TTA | None = None, progress: bool = True
+    model: DSRL,
+    config: Config,
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
+    tta: TTA | None = None,
+    progress: bool = True,
 ) -> Summary:
     """Predict pictures into the folders KINDS of `out`; a bad picture is reported at the end and stops nothing.
 
     sources: images, folders, patterns, or `dataset:split` (with truth). What an earlier call wrote is no source,
-    unless it is named itself. Every file is written by rename, so a call that is cut off leaves only whole
-    files. DataError for a source without pictures and, before anything is written, for two pictures of one name, and
-    for a source or a file of yours that would be overwritten; OSError if `out` cannot be written.
+    unless it is named itself; of the same picture it is replaced or removed. Every file is written by rename, so a call
+    that is cut off leaves only whole files. DataError for a source without pictures and, before anything is written,
+    for two pictures of one name, and for a source or a file of yours that would be overwritten; OSError if `out` cannot
+    be written.
     """
     table, begin = class_table(config.data.dataset), time.perf_counter()
+    sources = list(map(str, [sources] if isinstance(sources, (str, Path)) else sources))  # one word has letters
+    out = Path(out)
     check_folder(out, "out")
     tta = tta or TTA()
     jobs, written, failed = list(_jobs(sources, table)), 0, []
@@ -101,15 +109,18 @@ def predict(
         )
     _refuse_equal_names(jobs)
     _keep_files(jobs, out)
-    for made in ALWAYS:
-        (out / made).mkdir(parents=True, exist_ok=True)
+    for kind in ALWAYS:
+        (out / kind).mkdir(parents=True, exist_ok=True)
     room = Room(model.eval(), config, tta)
     for job in bar(jobs, "predict", unit=" images", disable=not progress, mininterval=0.5):
         try:
             if job.path is not None:
                 room.check(job.path, *image_size(job.path))
-            for kind, pixels in results(model, config, job, tta, table).items():
+            made = results(model, config, job, tta, table)
+            for kind, pixels in made.items():
                 _write(out / kind / f"{job.name}.png", pixels)
+            for kind in KINDS.keys() - made:  # what an earlier call made, of another network or with the truth
+                (out / kind / f"{job.name}.png").unlink(missing_ok=True)
             written += 1
         except DataError as error:
             failed.append(str(error))

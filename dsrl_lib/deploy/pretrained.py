@@ -53,12 +53,13 @@ def weights_of(config: Config) -> Path | None:
     return of_run.get(config.run_id)
 
 
-def open_weights(path: Path, host: str | None = None) -> tuple[DSRL, Config]:
+def open_weights(path: str | Path, host: str | None = None) -> tuple[DSRL, Config]:
     """The network and configuration of a run directory, a file that this library wrote, or a published state dict.
 
     host: needed for a `.pth` state dict, which does not say what it is; nothing in it is executed. ValueError with the
     keys that differ if a file does not fit, FileNotFoundError if there is none.
     """
+    path = Path(path)
     if path.is_dir():
         path = path / FILE
     if not path.exists():
