@@ -36,6 +36,14 @@ def label_table(mapping: dict[int, int]) -> bytes:
     return bytes(table)
 
 
+def read_list(path: Path) -> str:
+    """A text that people write, with or without a byte-order mark. DataError that names it if it cannot be read."""
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read ({error}); allowed: text in UTF-8") from error
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width from the head of an image file. DataError where it cannot be read."""
     with opened(path) as image:

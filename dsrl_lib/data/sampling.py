@@ -115,15 +115,19 @@ def class_uniform(split: Split, data: Data, boost: Split | None) -> ClassUniform
     boosted, known = tuple(map(int, data.boost_classes.split())), len(classes.classes)
     if boosted and max(boosted) >= known:
         raise ValueError(f"data.boost_classes = {data.boost_classes!r}; allowed: numbers from 0 to {known - 1}")
-    return ClassUniform(
-        class_points(split, data.class_tile),
-        frames=len(split),
-        classes=known,
-        share=data.class_uniform,
-        boost=None if boost is None else class_points(boost, data.class_tile),
-        boosted=boosted,
-        last_epoch=data.boost_epochs - 1 if data.boost_epochs else None,
-    )
+    try:
+        return ClassUniform(
+            class_points(split, data.class_tile),
+            frames=len(split),
+            classes=known,
+            share=data.class_uniform,
+            boost=None if boost is None else class_points(boost, data.class_tile),
+            boosted=boosted,
+            last_epoch=data.boost_epochs - 1 if data.boost_epochs else None,
+        )
+    except ValueError as error:
+        settings = f"data.class_uniform = {data.class_uniform}, data.class_tile = {data.class_tile}"
+        raise ValueError(f"{settings}: {error}") from None
 
 
 def class_points(split: Split, tile: int) -> np.ndarray:

@@ -6,6 +6,7 @@ Frames of one video look alike, so intervals resample sequences or parts of them
 from collections.abc import Callable
 from pathlib import Path
 
+from dsrl_lib.data.frames import read_list
 from dsrl_lib.paths import DataError
 
 LIST = "sequences.txt"
@@ -26,7 +27,7 @@ def own_sequences(root: Path) -> Callable[[str], str]:
     if not path.is_file():
         return by_name
     listed: dict[str, str] = {}
-    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_list(path).splitlines(), start=1):
         name, _, sequence = (part.strip() for part in line.partition("\t"))
         if not (name and sequence):
             raise DataError(f"{path}, line {number}: {line!r} is not the name of a frame, a tab and its sequence")

@@ -69,6 +69,9 @@ def load_split(dataset: str, split: str) -> Split:
     name, count = Counter(frame.name for frame in frames).most_common(1)[0]
     if count > 1:
         raise DataError(f"{frames[0].image.parent}: frame {name} stands {count} times in the list of {dataset} {split}")
+    for frame in frames:
+        if not _is_text(str(frame.image)):
+            raise DataError(f"the name of the file {str(frame.image)!r} is no text in UTF-8: rename it")
     listed = hashlib.sha256(str(frames[0].image.parent).encode()).hexdigest()[:8]
     digest = manifest_hash(frames, cache_dir() / "manifests" / f"{dataset}-{split}-{listed}.json")
     names, sequences = [frame.name for frame in frames], [frame.sequence for frame in frames]
@@ -98,6 +101,15 @@ def _require_labels(dataset: str, split: str, found: Sequence[int]) -> None:
     if split == "train" and (missing := [name for k, name in enumerate(classes) if k not in found]):
         print(f"warning: no label of {dataset} train holds {', '.join(missing)}; a pixel stored as {VOID} is void, "
               "and belongs to no class", file=sys.stderr)  # fmt: skip
+
+
+def _is_text(name: str) -> bool:
+    """Whether the bytes of a file's name are UTF-8; others become lone surrogates, which no record can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _open(names: list[str], sequences: list[str], digest: str, folder: Path) -> Split:

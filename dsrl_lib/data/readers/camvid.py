@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from dsrl_lib.data.class_tables import CAMVID, VOID
-from dsrl_lib.data.frames import DataError, Frame, label_table
+from dsrl_lib.data.frames import DataError, Frame, label_table, read_list
 
 SUFFIXES = (".png", ".jpg")
 TABLE = label_table({k: k for k in range(len(CAMVID.classes))} | {len(CAMVID.classes): VOID})
@@ -67,7 +67,7 @@ def _stems(root: Path, split: str) -> list[str]:
     listing = root / f"{split}.txt"
     if not listing.is_file():
         return sorted({path.stem for path in (root / split).iterdir() if path.suffix in SUFFIXES})
-    paths = [Path(entry) for entry in listing.read_text("utf-8-sig").split()]
+    paths = [Path(entry) for entry in read_list(listing).split()]
     images = [path for path in paths if path.parent.name != f"{split}annot"]
     return [path.stem if path.suffix in SUFFIXES else path.name for path in images]
 

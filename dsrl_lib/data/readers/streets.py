@@ -7,7 +7,7 @@ from filelock import FileLock
 
 from dsrl_lib.data.frames import Frame
 from dsrl_lib.data.readers import cityscapes
-from dsrl_lib.paths import SHIPPED, cache_dir
+from dsrl_lib.paths import CLASSES, SHIPPED, DataError, cache_dir
 
 if SHIPPED.is_dir():
     from dsrl_lib import _streets as streets
@@ -16,8 +16,16 @@ else:
 
 
 def frames(root: Path, split: str) -> list[Frame]:
-    """The frames of a split. root: not used, the scenes lie in the cache."""
+    """The frames of a split. root: not read, the scenes lie in the cache; DataError for your own data set there."""
+    refuse_own(root)
     return [replace(frame, drawn=("image", "label")) for frame in cityscapes.frames(drawn(), split)]
+
+
+def refuse_own(root: Path) -> None:
+    """DataError if `root` is your own data set, which nobody would read."""
+    if (root / CLASSES).exists():
+        raise DataError(f"{root} is your own data set, but the frames of {root.name} are drawn by this library: give "
+                        "that folder another name")  # fmt: skip
 
 
 def drawn() -> Path:

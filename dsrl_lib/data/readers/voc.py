@@ -56,7 +56,7 @@ def _checked(found: list[Frame]) -> list[Frame]:
 def _listed(reader: Any, root: Path, source: str, **choice: str) -> list[Frame]:
     try:
         listed = reader(root, **choice)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
         raise DataError(f"the data set is not complete: looked for the list {choice['image_set']}.txt in {root} "
                         f"({error}). Get {source} and unpack it in {root}, or set DSRL_DATA to the folder that "
                         f"contains {root.name}/ (layout in data/README.md)") from error  # fmt: skip
