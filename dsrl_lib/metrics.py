@@ -38,5 +38,6 @@ def iou(totals: np.ndarray) -> np.ndarray:
 
 
 def miou(per_image: np.ndarray) -> float:
-    """Mean IoU in [0, 1] of a whole split. per_image: (images, K, 3) counts."""
-    return float(np.nanmean(iou(per_image.sum(0, dtype=np.int64))))
+    """Mean IoU in [0, 1] of a whole split; NaN if no pixel is labelled. per_image: (images, K, 3) counts."""
+    each = iou(per_image.sum(0, dtype=np.int64))  # (K,)
+    return float("nan") if np.isnan(each).all() else float(np.nanmean(each))

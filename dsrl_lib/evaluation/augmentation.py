@@ -28,8 +28,9 @@ class TTA:
     def __post_init__(self) -> None:
         check("mode", self.mode, Mode)
         check("average", self.average, Average)
-        if not self.scales or not all(0 < scale <= 8 for scale in self.scales):
+        if not isinstance(self.scales, (tuple, list)) or not self.scales or not all(map(_is_scale, self.scales)):
             raise ValueError(f"scales = {self.scales}; allowed: one or more numbers above 0, at most 8")
+        object.__setattr__(self, "scales", tuple(self.scales))  # a list has the same scales, and is not equal
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap = {self.overlap}; allowed: from 0 to below 1")
 
@@ -42,3 +43,7 @@ class TTA:
     def gives_logits(self) -> bool:
         """Whether `mean_output` gives logits; else it gives probabilities."""
         return self.none or self.average == "logits"
+
+
+def _is_scale(value: object) -> bool:
+    return isinstance(value, (int, float)) and 0 < value <= 8

@@ -16,6 +16,9 @@ TRIMAP_PX = (1, 2, 4, 8, 16)
 OBJECT_PX = (64, 256, 1024, 4096)
 """Upper bounds of the object size bins, in label pixels; the last bin is open."""
 
+SSIM_SIDE = 6
+"""Pixels: the window of SSIM, 11 x 11, is mirrored at the edges, and does not fit into less."""
+
 
 def boundary_distance(label: np.ndarray) -> np.ndarray:
     """Distance in pixels to the nearest boundary between two classes, 1 beside it; infinite without boundaries.
@@ -54,7 +57,7 @@ def object_recall(prediction: np.ndarray, label: np.ndarray, classes: int) -> np
 
 
 def reconstruction_quality(reconstruction: Tensor, image: np.ndarray) -> tuple[float, float]:
-    """PSNR in dB and SSIM of a reconstruction against the image at its size.
+    """PSNR in dB and SSIM of a reconstruction against the image at its size; SSIM is NaN below SSIM_SIDE.
 
     reconstruction: (1, 3, H, W), normalised. image: uint8 (H0, W0, 3).
     """
@@ -63,5 +66,7 @@ def reconstruction_quality(reconstruction: Tensor, image: np.ndarray) -> tuple[f
 
     target = resize_image(image, *reconstruction.shape[2:])[None].to(reconstruction.device) / 255
     restored = denormalise(reconstruction).clamp(0, 1)  # (1, 3, H, W)
-    psnr = peak_signal_noise_ratio(restored, target, data_range=1.0)
-    return float(psnr), float(structural_similarity_index_measure(restored, target, data_range=1.0))
+    psnr = float(peak_signal_noise_ratio(restored, target, data_range=1.0))
+    if min(restored.shape[2:]) < SSIM_SIDE:
+        return psnr, float("nan")
+    return psnr, float(structural_similarity_index_measure(restored, target, data_range=1.0))

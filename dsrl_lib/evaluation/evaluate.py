@@ -83,11 +83,11 @@ class Evaluation:
         return scores | {"location_error": predicted, "location_error_uniform": uniform}
 
 
-def check_frames(split: Split, config: Config) -> None:
-    """DataError that names a frame of a split that no network of `config` can take (`check_size`)."""
+def check_frames(split: Split, config: Config, scale: float = 1) -> None:
+    """DataError that names a frame of a split that no network of `config` can take at this scale (`check_size`)."""
     for frame in split.images.frames if isinstance(split.images, lazy.Images) else ():
         try:
-            check_size(image_size(frame.image), config)
+            check_size(image_size(frame.image), config, scale)
         except ValueError as error:
             raise DataError(f"{frame.image} cannot be evaluated: {error}") from None
 

@@ -35,7 +35,8 @@ def interpolation_quality(split: Split, config: Config) -> dict[str, float]:
     with suppress(OSError, ValueError):  # missing or damaged
         return read_json(path, {f"{name}_{method}": float | None for name in ("psnr", "ssim") for method in METHODS})
     found = [_qualities(image, config) for image in split.images]
-    means = {name: float(np.mean([quality[name] for quality in found])) for name in found[0]}
+    columns = {name: [quality[name] for quality in found if not np.isnan(quality[name])] for name in found[0]}
+    means = {name: float(np.mean(values)) if values else float("nan") for name, values in columns.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, means)
     return read_json(path)

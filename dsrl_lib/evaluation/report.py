@@ -15,7 +15,7 @@ from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.details import TRIMAP_PX
-from dsrl_lib.evaluation.evaluate import Evaluation, evaluate
+from dsrl_lib.evaluation.evaluate import Evaluation, check_frames, evaluate
 from dsrl_lib.runs import write_atomically, write_counts, write_json
 
 
@@ -48,7 +48,7 @@ class Report:
             "fwIoU": float((share * table["IoU"]).sum()),
             "pixel accuracy": float(table["TP"].sum() / (table["TP"] + table["FN"]).sum()),
             "cross entropy": self.evaluation.cross_entropy,
-            **{f"mIoU within {px} px": float(np.nanmean(metrics.iou(band)))
+            **{f"mIoU within {px} px": metrics.miou(band[None])
                for px, band in zip(TRIMAP_PX, bands, strict=True)},
         }  # fmt: skip
 
@@ -56,11 +56,14 @@ class Report:
 def split_report(
     model: nn.Module, config: Config, dataset: str, split: str, tta: TTA | None = None, progress: bool = True
 ) -> Report:
-    """Evaluate a network on `split` of `dataset`. DataError if their classes differ from those of the network."""
+    """Evaluate a network on `split` of `dataset`. DataError if their classes differ from those of the network,
+    and for a frame that it cannot take."""
     own, theirs = class_table(config.data.dataset), class_table(dataset)
     if own.classes != theirs.classes:
         raise DataError(f"the network has the {len(own.classes)} classes of {own.name}, not those of {dataset}")
-    return Report(evaluate(model, load_split(dataset, split), config, tta=tta, progress=progress), own.classes)
+    loaded = load_split(dataset, split)
+    check_frames(loaded, config, min((tta or TTA()).scales))  # before the first is scored
+    return Report(evaluate(model, loaded, config, tta=tta, progress=progress), own.classes)
 
 
 def write_report(report: Report, out: Path, source: dict[str, object], tta: TTA) -> str:
@@ -73,8 +76,8 @@ def write_report(report: Report, out: Path, source: dict[str, object], tta: TTA)
     write_json(out / "scores.json", {"source": source, "view": asdict(tta), "overall": report.overall,
                                      "classes": json.loads(report.by_class.to_json(orient="index"))})  # fmt: skip
     table = report.by_class.to_csv(float_format="%.6f", lineterminator="\n")
-    write_atomically(out / "scores.csv", lambda temporary: temporary.write_text(table))
-    write_atomically(out / "scores.txt", lambda temporary: temporary.write_text(text))
+    write_atomically(out / "scores.csv", lambda temporary: temporary.write_text(table, "utf-8"))
+    write_atomically(out / "scores.txt", lambda temporary: temporary.write_text(text, "utf-8"))
     write_counts(out / "counts.npz", report.evaluation.arrays())
     return text
 

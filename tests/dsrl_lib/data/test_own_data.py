@@ -13,6 +13,8 @@ from dsrl_lib.config import datasets
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.split import load_split
+from dsrl_lib.evaluation.augmentation import TTA
+from dsrl_lib.evaluation.report import split_report
 from dsrl_lib.paths import root as repository
 from dsrl_lib.runs import read_json
 from dsrl_lib.training import checkpoint
@@ -166,3 +168,48 @@ def test_files_that_change_are_noticed(orchard: Path, results: Path, capsys: pyt
         assert fit(config, device="cpu", progress=False) == directory
         note = f"note: {directory.name} is kept as it is, but files of orchard train have changed since"
         assert (note in capsys.readouterr().err) is changed
+
+
+@pytest.mark.parametrize("name", ["streets", "moving_one"])
+def test_a_set_of_the_name_of_a_drawn_one_is_refused(orchard: Path, name: str) -> None:
+    """Nobody would read it: the frames of these are drawn by the library."""
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    orchard.rename(orchard.with_name(name))
+    with pytest.raises(DataError, match=f"data/{name} is your own data set, but the frames of {name} are drawn"):
+        load_split(name, "val")
+
+
+def test_a_list_in_another_encoding_is_named(orchard: Path) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    (orchard / "sequences.txt").write_bytes("0\ta\n1\ta\n".encode("utf-16"))
+    with pytest.raises(DataError, match=r"orchard/sequences.txt cannot be read .*; allowed: text in UTF-8"):
+        load_split("orchard", "val")
+
+
+def test_a_name_that_is_no_text_is_refused(orchard: Path) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    for kind, end in (("images", "png"), ("labels", "png")):
+        (orchard / "val" / kind / f"1.{end}").rename(orchard / "val" / kind / f"caf\udce9.{end}")
+    with pytest.raises(DataError, match=r"name of the file '.*caf\\udce9.png' is no text in UTF-8"):
+        load_split("orchard", "val")
+
+
+def test_sampling_for_classes_names_its_settings(orchard: Path) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    config = preset("smoke", "lr", overrides=[*SIZES, "data.dataset=orchard", "data.class_uniform=0.5"])
+    with pytest.raises(ValueError, match=r"data.class_uniform = 0.5, data.class_tile = 1024: .* allowed are 1 to 32"):
+        RunState(config, load_split("orchard", "train"), torch.device("cpu"))
+
+
+def test_a_frame_that_no_network_can_take_is_named_before_scoring(orchard: Path, monkeypatch) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    Image.fromarray(np.zeros((2000, 1, 3), np.uint8)).save(orchard / "val/images/2.png")
+    Image.fromarray(np.zeros((2000, 1), np.uint8)).save(orchard / "val/labels/2.png")
+    config = preset("smoke", "lr", overrides=[*SIZES, "data.dataset=orchard"])
+    monkeypatch.setattr("dsrl_lib.evaluation.report.evaluate", lambda *_, **__: pytest.fail("it was scored"))
+    with pytest.raises(DataError, match=r"val/images/2.png cannot be evaluated: of 2000 x 1 pixels .* leaves no input"):
+        split_report(None, config, "orchard", "val")
+    (orchard / "val/images/2.png").unlink()
+    (orchard / "val/labels/2.png").unlink()
+    with pytest.raises(DataError, match=r"cannot be evaluated: .*scale 0.01 leaves no input"):
+        split_report(None, config, "orchard", "val", TTA(scales=(1.0, 0.01)))

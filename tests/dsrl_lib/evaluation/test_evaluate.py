@@ -12,7 +12,14 @@ from dsrl_lib import metrics, network
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import load_split
 from dsrl_lib.data.transforms import resize_image
-from dsrl_lib.evaluation.details import OBJECT_PX, TRIMAP_PX, boundary_distance, object_recall, trimap_counts
+from dsrl_lib.evaluation.details import (
+    OBJECT_PX,
+    TRIMAP_PX,
+    boundary_distance,
+    object_recall,
+    reconstruction_quality,
+    trimap_counts,
+)
 from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.evaluation.forward import class_ids
 from study.presets import preset
@@ -193,3 +200,16 @@ def test_psnr_by_hand():
     mean = np.array([0.485, 0.456, 0.406])
     expected = [-10 * np.log10(((frame / 255 - mean) ** 2).mean()) for frame in split.images]
     np.testing.assert_allclose(result.psnr, expected, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_score_of_nothing_is_no_number():
+    assert np.isnan(metrics.miou(np.zeros((2, 3, 3), np.int32)))
+
+
+@pytest.mark.parametrize(("side", "known"), [(5, False), (6, True)])
+def test_a_window_of_ssim_has_to_fit(side, known):
+    image = RNG.integers(0, 256, (40, side, 3)).astype(np.uint8)
+    restored = normalise(torch.from_numpy(image).permute(2, 0, 1)[None])
+    psnr, ssim = reconstruction_quality(restored, image)
+    assert psnr > 40 and (ssim == pytest.approx(1, abs=1e-3)) is known

@@ -92,3 +92,12 @@ def test_the_table_and_the_chart_show_interpolation_for_old_runs_too(results):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["nearest upsampling", "bicubic upsampling"]
     low, high = figure.axes[0].get_xlim()
     assert low < 21 and high > 27
+
+
+def test_a_frame_too_thin_for_ssim_does_not_spoil_the_mean(tmp_path, monkeypatch):
+    monkeypatch.setattr(interpolation, "cache_dir", lambda: tmp_path)
+    qualities = iter([(20.0, float("nan"))] * 3 + [(40.0, 0.5)] * 3)
+    monkeypatch.setattr(interpolation, "reconstruction_quality", lambda *_: next(qualities))
+    split = SimpleNamespace(images=[np.zeros((32, 64, 3), np.uint8)] * 2, manifest_hash="a" * 64)
+    found = interpolation_quality(split, preset("smoke", "sssr_sisr", overrides=TINY))
+    assert found["psnr_bicubic"] == 30 and found["ssim_bicubic"] == 0.5

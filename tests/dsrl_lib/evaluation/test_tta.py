@@ -233,3 +233,10 @@ def test_cross_entropy_by_hand(monkeypatch, tta):
 
     made = split_report(Sure(), small("lr")[1], "streets", "val", tta, progress=False)
     assert made.evaluation.cross_entropy == pytest.approx(-(np.log(0.5) + np.log(0.25)) / 2, rel=1e-5)
+
+
+def test_a_list_of_scales_is_like_a_tuple():
+    assert TTA(scales=[1.0]).none and TTA(scales=[1.0, 0.5]) == TTA(scales=(1.0, 0.5))
+    for scales in (1.0, "1", ["1"]):
+        with pytest.raises(ValueError, match=r"scales = .*; allowed: one or more numbers above 0, at most 8"):
+            TTA(scales=scales)
