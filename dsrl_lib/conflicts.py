@@ -1,6 +1,7 @@
 """Which settings do not fit each other: each is in its own range, and together they make no sense."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from dsrl_lib.registry import HOSTS, dataset
@@ -12,6 +13,8 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
     host = HOSTS[model.host]
     if data.scale_min > data.scale_max:
         yield "data.scale_min", f"at most data.scale_max = {data.scale_max}"
+    if not round(min(data.height, data.width) * data.scale_min):
+        yield "data.scale_min", f"scales that leave a pixel of data.height x data.width = {data.height} x {data.width}"
     yield from _sampling(data)
     if model.pretrained not in ("none", *host.weights):
         yield "model.pretrained", f"{', '.join(('none', *host.weights))} with model.host = {model.host}"
@@ -70,6 +73,21 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
         if optim.batch_size == 1 and max(sides) <= host.strides[1]:  # one value per channel has no variance
             allowed = f"2 or more where the encoder leaves one pixel of a crop (stride {host.strides[1]})"
             yield "optim.batch_size", allowed
+
+
+def check_shared_batch(config: Any, devices: int) -> None:
+    """ValueError if so many processes, each with its own device, cannot share the batches of a run."""
+    size = config.optim.batch_size
+    if size % devices:
+        raise ValueError(f"optim.batch_size = {size} cannot be shared by {devices} processes")
+    if config.downsampling.swapped and size // devices < 2:
+        raise ValueError(f"optim.batch_size = {size} with devices = {devices}; allowed: 2 or more for each device with "
+                         "downsampling.swapped, which swaps within a process")  # fmt: skip
+    shared = replace(config, optim=replace(config.optim, batch_size=size // devices))
+    for setting, allowed in () if config.model.sync_bn else conflicts(shared):
+        if setting == "optim.batch_size":
+            raise ValueError(f"{setting} = {size} with devices = {devices}; allowed: model.sync_bn = true, or for each "
+                             f"device {allowed}")  # fmt: skip
 
 
 def _sampling(data: Any) -> Iterator[tuple[str, str]]:

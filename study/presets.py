@@ -74,7 +74,10 @@ def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overr
     config = override(config, "optim.epochs", config.optim.epochs * definition.updates)
     if arm == "relaxed_off" and config.loss.relax_epochs == 0:
         config = override(config, "loss.relax_epochs", round(RELAXED_SHARE * config.optim.schedule_epochs))
-    return _after(config).checked()
+    config = _after(config).checked()
+    if (epochs := config.optim.schedule_epochs) < (end := epochs_until(config)):
+        raise ValueError(f"optim.schedule_epochs = {epochs}, but arm {arm!r} ends after {end} epochs")
+    return config
 
 
 def override_list(text: str) -> list[str]:
@@ -95,6 +98,11 @@ def parent_of(config: Config) -> Config | None:
     own = (*child.changes, *(child.tuned.keys() - parent.tuned.keys()))
     result = _of_arm(override_each(result, ((key, get(base, key)) for key in own)), parent)
     return _after(override(result, "optim.epochs", config.optim.epochs // child.updates * parent.updates))
+
+
+def epochs_until(config: Config | None) -> int:
+    """Epochs of the host's training in a run and in those that it starts from."""
+    return config.host_epochs + epochs_until(parent_of(config)) if config else 0
 
 
 def overrides_for(arm: str, overrides: Sequence[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.schedule import schedule_epochs
-from study.presets import parent_of, preset
+from study.presets import epochs_until, parent_of, preset
 
 
 def train_arm(
@@ -31,7 +31,7 @@ def train_with_parents(config: Config, **how: Any) -> Path:
     directory = runs.folder(config)
     if config.warm_start and not runs.is_complete(directory) and not checkpoint.exists(directory):
         parent = _planned_parent(config)
-        schedule_epochs(config, _epochs_until(parent))  # a mistake shows before the parents are trained
+        schedule_epochs(config, epochs_until(parent))  # a mistake shows before the parents are trained
         train_with_parents(parent, **how)
     made = runs.read_config(fit(config, **how)).run_id
     if made != config.run_id:
@@ -40,11 +40,6 @@ def train_with_parents(config: Config, **how: Any) -> Path:
             "move that directory away and train the run again"
         )
     return directory
-
-
-def _epochs_until(config: Config | None) -> int:
-    """Epochs of the host's training in a planned run and in those that it starts from."""
-    return config.host_epochs + _epochs_until(parent_of(config)) if config else 0
 
 
 def _planned_parent(config: Config) -> Config:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from dsrl_lib import distributed, network, runs
@@ -15,6 +16,7 @@ from dsrl_lib.evaluation.evaluate import Evaluation
 from dsrl_lib.evaluation.interpolation import interpolation_quality
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.training import checkpoint
+from dsrl_lib.training.loop import NonFiniteLossError
 
 
 def finish(
@@ -26,7 +28,14 @@ def finish(
     splits: Mapping[str, Split],
 ) -> None:
     """Complete a run directory. evaluations: by split. environment: what env.json says beside the device.
-    splits: the evaluated ones, for what interpolation restores of them."""
+    splits: the evaluated ones, for what interpolation restores of them. NonFiniteLossError if the outputs are no
+    numbers: such a run is not completed."""
+    for split, evaluation in evaluations.items():
+        if not np.isfinite(evaluation.nll).all():  # the loss of a step is that before it: the last one has none
+            raise NonFiniteLossError(
+                f"{config.run_id}: after its last step the network gives no finite cross entropy on {split}; the run "
+                "has diverged: train it with a lower optim.lr"
+            )
     network.save(model, config, directory / "final.safetensors")
     for split, evaluation in evaluations.items():
         runs.write_counts(directory / f"counts_{split}.npz", evaluation.arrays())

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
@@ -13,11 +13,11 @@ import torch
 from dsrl_lib import distributed, network, runs
 from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
-from dsrl_lib.conflicts import conflicts
+from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.data.split import load_split
 from dsrl_lib.device import check_precision, keep_freed_memory, pick_device
 from dsrl_lib.evaluation.evaluate import check_frames
-from dsrl_lib.paths import own_datasets
+from dsrl_lib.paths import check_folder, own_datasets
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.finish import finish
 from dsrl_lib.training.launch import launch
@@ -61,11 +61,18 @@ def fit(
             print(f"{directory.name} is complete, and kept no weights of its epochs", file=sys.stderr)
         _tell_of_other_data(config, directory)
         return directory
+    check_folder(directory, "DSRL_RESULTS")
     where = pick_device(device)
     check_precision(config.optim.precision, where)
     _check_devices(config, devices, where)
     check_workers(config, workers)
     if not checkpoint.exists(directory):
+        if config.continues is not None:
+            before = config.continues.partition("@")[0]
+            raise FileNotFoundError(
+                f"{config.run_id} continues {config.continues}, and its checkpoint is not in {directory}: make it "
+                f"again with `python -m dsrl_lib resume {before} --set ...`"
+            )
         runs.start_weights(config)  # says at once what is missing
         kept_weights(config)  # the same
     if devices > 1:
@@ -86,8 +93,9 @@ def _tell_of_other_data(config: Config, directory: Path) -> None:
         return
     known = runs.read_json(directory / "env.json", runs.ENVIRONMENT).get("data", {})
     if known.get("train") not in (None, load_split(config.data.dataset, "train").manifest_hash):
+        delete = f"`python -m study runs --delete {directory.name}`"
         print(f"note: {directory.name} is kept as it is, but files of {config.data.dataset} train have changed since; "
-              "`python -m study runs --delete` removes it, to train on those of now", file=sys.stderr)  # fmt: skip
+              f"{delete} removes it, to train on those of now", file=sys.stderr)  # fmt: skip
 
 
 def _take_up(
@@ -173,14 +181,4 @@ def start(state: RunState) -> Started | None:
 def _check_devices(config: Config, devices: int, device: torch.device) -> None:
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise ValueError(f"devices = {devices}, but torch finds {torch.cuda.device_count()} CUDA devices here")
-    size = config.optim.batch_size
-    if size % devices:
-        raise ValueError(f"optim.batch_size = {size} cannot be shared by {devices} processes")
-    if config.downsampling.swapped and size // devices < 2:
-        raise ValueError(f"optim.batch_size = {size} with devices = {devices}; allowed: 2 or more for each device with "
-                         "downsampling.swapped, which swaps within a process")  # fmt: skip
-    shared = replace(config, optim=replace(config.optim, batch_size=size // devices))
-    for setting, allowed in () if config.model.sync_bn else conflicts(shared):
-        if setting == "optim.batch_size":
-            raise ValueError(f"{setting} = {size} with devices = {devices}; allowed: model.sync_bn = true, or for each "
-                             f"device {allowed}")  # fmt: skip
+    check_shared_batch(config, devices)

@@ -4,7 +4,6 @@ The configuration names the file by its SHA-256 (`model.start`), and a copy is k
 repeated whatever happens to the file. Classes are matched by their names, also for another data set.
 """
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from dsrl_lib import network, runs
@@ -71,11 +71,12 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"{part} ({count})" for part, count in parts.items()) + "; start.json names them"
 
 
-def keep_weights(path: Path) -> str:
+def keep_weights(path: str | Path) -> str:
     """Copy a file of weights, or that of a run directory, to where runs look for it; its SHA-256, for `model.start`.
 
     FileNotFoundError if there is none, ValueError for another kind of file.
     """
+    path = Path(path)
     if path.is_dir():
         path = path / "final.safetensors"
     if not path.is_file():
@@ -84,9 +85,10 @@ def keep_weights(path: Path) -> str:
         raise ValueError(f"cannot start from {path}; allowed: files that end in {', '.join(SUFFIXES)}")
     digest = sha256_of(path)
     target = _folder() / f"{digest}{path.suffix}"
-    if not (target.exists() and sha256_of(target) == digest):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        runs.write_atomically(target, lambda temporary: shutil.copyfile(path, temporary))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):  # runs of several seeds often start at once from one file
+        if not (target.exists() and sha256_of(target) == digest):
+            runs.write_atomically(target, lambda temporary: shutil.copyfile(path, temporary))
     return digest
 
 
@@ -98,7 +100,7 @@ def kept_weights(config: Config) -> Path | None:
     digest = config.model.start
     if digest == "none" or config.warm_start is not None:
         return None
-    for path in _folder().glob(f"{digest}.*"):
+    for path in (path for path in _folder().glob(f"{digest}.*") if path.suffix in SUFFIXES):
         if (found := sha256_of(path)) != digest:
             raise ValueError(f"{path} is damaged: its SHA-256 is {found}; delete it, and give its source with --start")
         return path
@@ -203,7 +205,7 @@ def _read(
         if "folded" in found:
             raise ValueError(f"model.start: the batch norms of {path} are folded, so it cannot be trained further; "
                              "allowed: the file from which it was pruned")  # fmt: skip
-        return stored, json.loads(found["classes"]), made.data.dataset, made.run_id
+        return stored, network.stored(path, "classes", list[str]), made.data.dataset, made.run_id
     stored = {key: value for key, value in read_state_dict(path).items() if isinstance(value, Tensor)}
     if not any(key.startswith("host.") for key in stored):
         translated = getattr(model.host, "published_state", dict)(stored)

@@ -2,7 +2,9 @@
 
 import json
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -11,7 +13,9 @@ from tiny_runs import assert_same, tiny
 from dsrl_lib import runs
 from dsrl_lib.device import pick_device
 from dsrl_lib.losses.terms import TERMS
+from dsrl_lib.training.finish import finish
 from dsrl_lib.training.fit import fit
+from dsrl_lib.training.loop import NonFiniteLossError
 
 
 def test_a_run_has_every_file_and_a_complete_one_is_returned_at_once(trained, monkeypatch):
@@ -69,3 +73,11 @@ def test_a_new_term_has_a_column_in_the_history(tmp_path):
     assert (tmp_path / "today.csv").read_text() == head + "1,4,0.001,1.5,1,,0.5,,2,,\n"
     runs.write_history(tmp_path / "new.csv", [row | {"edge": 0.25}], [*TERMS, "edge"])
     assert pd.read_csv(tmp_path / "new.csv")["edge"].item() == 0.25
+
+
+def test_a_run_that_diverges_in_its_last_step_is_not_complete(tmp_path):
+    """The loss of a step is that before it: what the last step has broken shows in the evaluation alone."""
+    broken = SimpleNamespace(nll=np.array([1.0, float("nan")]))
+    with pytest.raises(NonFiniteLossError, match=r"no finite cross entropy on val; .* a lower optim.lr"):
+        finish(tmp_path, None, tiny("lr"), {"val": broken}, {}, {})
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,7 @@
 """What cannot be resumed is refused, with nothing lost and no other run begun."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_runs import tiny
@@ -7,6 +9,7 @@ from tiny_runs import tiny
 from dsrl_lib import runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.training import checkpoint
+from dsrl_lib.training.fit import fit
 from dsrl_lib.training.resume import resume
 from dsrl_lib.training.state import RunState
 
@@ -55,3 +58,11 @@ def test_a_run_in_another_results_folder_is_left_alone(cut_off, results, tmp_pat
     with pytest.raises(ValueError, match="is not in the results folder: set DSRL_RESULTS"):
         resume(cut_off, device="cpu")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_changed_run_does_not_begin_anew(cut_off, results):
+    """Its configuration says from which step of which run it continues: without that checkpoint it would be untrue."""
+    config = replace(runs.read_config(cut_off), continues=f"{cut_off.name}@7")
+    with pytest.raises(FileNotFoundError, match=f"its checkpoint is not in .*resume {cut_off.name} --set"):
+        fit(config, device="cpu", progress=False)
+    assert not runs.folder(config).exists()

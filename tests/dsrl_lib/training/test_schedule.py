@@ -89,3 +89,9 @@ def test_stages_are_one_long_run_cut_in_pieces(trained):
     directories = [trained(config) for config in (chain, alone)]
     pair = [network.read(directory / "final.safetensors")[0] for directory in directories]
     assert all(torch.equal(pair[0][name], pair[1][name]) for name in pair[1])
+
+
+def test_a_schedule_that_ends_too_early_is_no_plan():
+    """So a sweep says it before its first value is trained."""
+    with pytest.raises(ValueError, match=r"optim\.schedule_epochs = 2, but arm 'dsrl' ends after 3 epochs"):
+        tiny("dsrl", "optim.schedule_epochs=2")

@@ -1,10 +1,14 @@
 """Fine-tuning: what a run takes from a file of weights, class by class, and what it says about the rest."""
 
 import json
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_runs import tiny
 
 from dsrl_lib import network, runs
@@ -162,3 +166,28 @@ def test_an_encoder_alone_starts_a_network_with_sisr(tmp_path):
     config = tiny("sssr")
     done = start.start_from(network.build(config), tmp_path / "all.pth", config)
     assert not (done.missing or done.misfits) and {key.split(".")[0] for key in done.unused} == {"sisr"}
+
+
+def test_a_file_that_names_no_classes_is_refused(tmp_path):
+    path, config = tmp_path / "w.safetensors", tiny("lr")
+    model = written(config, path)
+    about = {name: text for name, text in network.metadata(path).items() if name != "classes"}
+    save_file(load_file(path), path, about)
+    with pytest.raises(ValueError, match=r"w.safetensors cannot be read: classes = None; allowed: a list"):
+        start.start_from(model, path, config)
+
+
+def test_several_runs_keep_one_file_at_once(tmp_path, monkeypatch):
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    real, inside = shutil.copyfile, []
+
+    def slow(source, target):
+        inside.append(target)
+        time.sleep(0.05)
+        assert len(inside) == 1, "two copies were written at once"
+        real(source, target)
+        inside.pop()
+
+    monkeypatch.setattr(shutil, "copyfile", slow)
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(lambda _: start.keep_weights(str(tmp_path / "w.pth")), range(4)))) == 1
