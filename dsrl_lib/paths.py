@@ -61,6 +61,12 @@ def results_dir() -> Path:
     return _folder("DSRL_RESULTS", root() / "results")
 
 
+def moved_folders() -> dict[str, str]:
+    """The variables that move folders, as they are set, with whole paths: for a process in another working folder."""
+    names = ("DSRL_DATA", "DSRL_WEIGHTS", "DSRL_CACHE", "DSRL_RESULTS")
+    return {name: str(_folder(name, Path())) for name in names if os.environ.get(name)}
+
+
 def check_folder(path: Path, option: str) -> None:
     """OSError that names the option, unless `path` is a folder to write or can be made one. Nothing is made."""
     first = next(part for part in (path, *path.absolute().parents) if part.exists() or part.is_symlink())
@@ -82,7 +88,8 @@ def check_file(path: Path, option: str) -> None:
 
 def _folder(variable: str, default: Path) -> Path:
     value = os.environ.get(variable)
-    path = Path(value).expanduser().resolve() if value else default
-    if path.exists() and not path.is_dir():
-        raise NotADirectoryError(f"{variable} = {path} is not a folder")
+    path = Path(os.path.expanduser(value)).resolve() if value else default
+    first = next(part for part in (path, *path.parents) if part.exists())
+    if not first.is_dir():
+        raise NotADirectoryError(f"{variable} = {path} is not a folder" + f": {first} is a file" * (first != path))
     return path

@@ -20,6 +20,7 @@ from filelock import FileLock
 from PIL import Image
 
 from dsrl_lib.data.frames import DataError, Frame, read_pair
+from dsrl_lib.paths import check_folder
 from dsrl_lib.progress import bar
 
 READERS = 2
@@ -29,7 +30,8 @@ READERS = 2
 def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
     """SHA-256 over names, file contents (pixels of what was drawn) and label tables, in the order of the frames.
 
-    index: file that remembers the last listing and hash, for a quick answer when no file has changed.
+    index: file that remembers the last listing and hash, for a quick answer when no file has changed. OSError that
+    names DSRL_CACHE if it cannot be written.
     """
     listing = [_stat(path) for frame in frames for path in (frame.image, frame.label)]
     listing += [[frame.name, hashlib.sha256(frame.table).hexdigest(), *frame.drawn] for frame in frames]
@@ -37,6 +39,7 @@ def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
         known = json.loads(index.read_text())
         if known["listing"] == listing:
             return known["hash"]
+    check_folder(index.parent, "DSRL_CACHE")  # before hours of reading
     with ThreadPoolExecutor(READERS) as pool:
         lines = list(bar(pool.map(_line, frames), f"hash {index.stem}", len(frames), leave=False))
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -67,7 +70,9 @@ def build_cache(folder: Path, frames: Sequence[Frame]) -> None:
         with suppress(DataError):  # another process may have built it while this one waited
             open_cache(folder)
             return
-        shutil.rmtree(folder, ignore_errors=True)
+        # What lies there is damaged, or of a process that was killed: under the lock nobody else writes.
+        for left in (folder, *folder.parent.glob(f".{folder.name}-*")):
+            shutil.rmtree(left, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             _decode(temporary, frames, folder.name)

@@ -91,3 +91,20 @@ def test_two_processes_build_one_cache(camvid: Path, tmp_path: Path) -> None:
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0] and count.value == 1
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["x", "x.lock"]
+
+
+def test_what_a_killed_process_left_goes_with_the_next_build(camvid: Path) -> None:
+    folder = load_split("camvid", "val").folder
+    left = folder.parent / f".{folder.name}-abcdefgh"
+    shutil.copytree(folder, left)
+    shutil.rmtree(folder)
+    load_split("camvid", "val")
+    assert folder.is_dir() and not left.exists()
+
+
+def test_a_cache_that_cannot_be_written_is_named_before_the_files_are_read(camvid: Path, tmp_path, monkeypatch) -> None:
+    frames = split.list_frames("camvid", "val")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setattr(cache, "_line", None)  # it would fail if called
+    with pytest.raises(PermissionError, match=r"DSRL_CACHE = .*: nothing can be written in"):
+        cache.manifest_hash(frames, tmp_path / "closed" / "index.json")
