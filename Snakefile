@@ -118,10 +118,10 @@ rule train:
         runtime=lambda wildcards: RUNS[wildcards.run_id].limits(GPUS, HOURS)["runtime"],
         **GPU_TYPE,
     shell:
-        "OMP_NUM_THREADS={threads} {EXECUTE} notebooks/{params.run.notebook}.ipynb {output}"
+        "OMP_NUM_THREADS={threads} {EXECUTE} notebooks/{params.run.notebook}.ipynb {output:q}"
         " -p profile {PROFILE} -p arm {params.run.config.arm} -p host {params.run.config.model.host}"
         " -p seed {params.run.config.seed} -p device {DEVICE} -p devices {params.devices} -p workers {params.workers}"
-        " -p overrides '{params.overrides}' > {log} 2>&1"
+        " -p overrides '{params.overrides}' > {log:q} 2>&1"
 
 
 rule table:
@@ -134,7 +134,7 @@ rule table:
     message:
         "results.csv"
     shell:
-        "{PYTHON_M} study collect --profile {PROFILE} > {log} 2>&1"
+        "{PYTHON_M} study collect --profile {PROFILE} > {log:q} 2>&1"
 
 
 rule verdicts:
@@ -148,7 +148,7 @@ rule verdicts:
     message:
         "claims.csv"
     shell:
-        "{PYTHON_M} study claims --profile {PROFILE} > {log} 2>&1"
+        "{PYTHON_M} study claims --profile {PROFILE} > {log:q} 2>&1"
 
 
 def before_notebook(wildcards):
@@ -170,4 +170,4 @@ rule notebook:
     message:
         "{wildcards.name}"
     shell:
-        "OMP_NUM_THREADS={threads} {EXECUTE} {input[0]} {output} -p profile {PROFILE} > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} {EXECUTE} {input[0]:q} {output:q} -p profile {PROFILE} > {log:q} 2>&1"

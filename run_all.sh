@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # The whole study with one command; ./run_all.sh --help says what it can do.
 set -euo pipefail
+for folder in DSRL_DATA DSRL_WEIGHTS DSRL_CACHE DSRL_RESULTS; do  # a relative one is meant from where the caller is
+    case ${!folder:-/} in /* | '~'*) ;; *) export "$folder=$PWD/${!folder}" ;; esac
+done
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 for argument in "$@"; do

@@ -50,7 +50,8 @@ class PlannedRun:
     def limits(self, devices: int = 1, hours: float | None = None) -> dict[str, int]:
         """What to ask a scheduler for: minutes, and MB of memory. hours: the time limit; else from the estimate."""
         minutes = 60 * hours if hours else 3 * self.seconds / 60 + 10
-        return {"runtime": round(minutes), "mem_mb": round(1.5 * 1024 * self.memory_gib) + 2000 * max(1, devices)}
+        memory = round(1.5 * 1024 * self.memory_gib) + 2000 * max(1, devices)
+        return {"runtime": max(1, round(minutes)), "mem_mb": memory}
 
     @property
     def label(self) -> str:
@@ -78,7 +79,12 @@ def planned_runs(
     a run that a chosen one starts from is always included.
     device ("cpu" or "cuda") only matters for the estimates. Raises ValueError for a name the profile lacks.
     """
-    return _after_their_parents(_configs(profile, PROFILES[known_profile(profile)], arms, seeds, hosts), device)
+    planned = _after_their_parents(_configs(profile, PROFILES[known_profile(profile)], arms, seeds, hosts), device)
+    if not planned:
+        chosen = {"arms": arms, "seeds": seeds, "hosts": hosts}
+        asked = " and ".join(f"{name} = {', '.join(map(str, value))}" for name, value in chosen.items() if value)
+        raise ValueError(f"profile {profile!r} has no run with {asked}: it has each of them, but not together")
+    return planned
 
 
 def scanned_runs(profile: str) -> list[PlannedRun]:

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import nbformat
 
-from dsrl_lib.paths import check_file
+from dsrl_lib.paths import check_file, moved_folders
 from dsrl_lib.training.signals import passed_on_to_children
 from study.execution import warm
 from study.execution.answers import answer_first
@@ -160,7 +160,14 @@ def _with_its_loop_closed(call: Callable[..., Any], *arguments: Any, **options: 
 @contextmanager
 def _neutral_jupyter() -> Iterator[str]:
     """The name of a kernel of this environment, free of the user's settings and without a history to share."""
-    with tempfile.TemporaryDirectory() as folder, _environment(IPYTHONDIR=folder, JUPYTER_PATH=folder):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _environment(
+            IPYTHONDIR=folder,
+            JUPYTER_PATH=folder,
+            **moved_folders(),  # a kernel works in the notebook's folder
+        ),
+    ):
         settings = Path(folder, "profile_default", "ipython_kernel_config.py")
         settings.parent.mkdir()
         settings.write_text("c.IPKernelApp.log_level = 'ERROR'  # its warnings are not about the notebook\n")

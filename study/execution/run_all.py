@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, nullcontext, redirect_stderr
 from itertools import chain
 from pathlib import Path
 
-from dsrl_lib.paths import results_dir, root
+from dsrl_lib.conflicts import check_shared_batch
+from dsrl_lib.paths import moved_folders, results_dir, root
 from dsrl_lib.registry import HOSTS
 from study import plan
 from study.execution import slurm, warm
@@ -19,13 +20,7 @@ from study.profiles import PROFILES
 
 CORES_PER_GPU = 4  # to load samples
 SLURM_ONLY = ("partition", "account", "gpus_per_run", "gpu_type", "time")
-TO_READ = (
-    "notebooks/00_start_here.ipynb",
-    "notebooks/41_main_results.ipynb",
-    "results.csv",
-    "tables",
-    "figures",
-)
+TO_READ = ("notebooks/00_start_here.ipynb", "notebooks/41_main_results.ipynb", "results.csv", "tables", "figures")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,6 +57,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         parser.error("--runs-per-gpu goes with a GPU; on a CPU --cores says how many runs go at once")
     try:
         runs = plan.planned_runs(options.profile, options.arms, options.seeds, options.hosts, options.device)
+        for run in (run for run in runs if not run.is_complete):
+            check_shared_batch(run.config, max(1, options.gpus))
     except ValueError as error:
         parser.error(str(error))
     if options.dry_run:
@@ -141,6 +138,7 @@ def _snakemake(options: argparse.Namespace) -> bool:
     for name in ("arms", "seeds", "hosts"):
         chosen = getattr(options, name)
         config += [f"{name}={','.join(map(str, chosen))}"] if chosen else []
+    os.environ.update(moved_folders())
     os.chdir(root())
     if options.slurm:
         where = slurm.executor_options(options.partition, options.account)

@@ -204,3 +204,14 @@ def test_output_is_plain_json_with_only_tags_as_cell_metadata(make_notebook, tmp
         {"tags": ["injected-parameters"]},
         {},
     ]
+
+
+def test_a_relative_folder_is_that_of_the_caller(make_notebook, tmp_path, monkeypatch):
+    """A notebook is executed in its own folder."""
+    notebook = make_notebook("where", "", "from dsrl_lib.paths import results_dir\nprint(results_dir().name)",
+                             "import os\nprint(os.path.relpath(os.environ['DSRL_RESULTS'], os.getcwd()))")  # fmt: skip
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("DSRL_RESULTS", "mine")
+    execute(notebook, tmp_path / "done.ipynb", {})
+    assert text_of(tmp_path / "done.ipynb").split() == ["mine", "here/mine"]

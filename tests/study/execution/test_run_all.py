@@ -1,7 +1,9 @@
 """The graph of notebooks, in a copy of the repository whose notebooks only leave a line in a journal."""
 
+import os
 import re
 import subprocess
+import sys
 
 import pytest
 from study_copy import Copy
@@ -62,6 +64,8 @@ def test_a_run_is_not_trained_again_where_its_notebook_fails_afterwards(tmp_path
         (["smoke", "--cores", "0"], "--cores 0: allowed: 1 or more"),
         (["smoke", "--runs-per-gpu", "0"], "--runs-per-gpu 0: allowed: 1 or more, and 1 with --slurm"),
         (["smoke", "--slurm", "--time", "nan"], "--time more than 0 hours"),
+        (["smoke", "--slurm", "--gpus-per-run", "3"], "optim.batch_size = 16 cannot be shared by 3 processes"),
+        (["camvid_gpu", "--arms", "dsrl", "--hosts", "espnetv2_s1.0"], "no run with arms = dsrl and hosts = esp"),
     ],
 )
 def test_wrong_option_is_named_with_the_valid_ones(arguments, message, capsys):
@@ -118,3 +122,22 @@ def test_what_is_known_at_the_start_is_said_at_the_start(results, tmp_path, monk
     for more in ([], ["--dry-run"]):
         assert study.main(["smoke", "--device", "cpu", *more]) == 1
         assert f"error: DSRL_RESULTS = {tmp_path / 'file'} is not a folder" in capsys.readouterr().err
+
+
+def test_a_folder_may_have_any_name():
+    """What the shell gets is quoted: DSRL_RESULTS may hold a space."""
+    shell = re.findall(r"^    shell:\n((?:        .*\n)+)", (root() / "Snakefile").read_text(), re.M)
+    names = [name for text in shell for name in re.findall(r"\{((?:input|output|log)[^}]*)\}", text)]
+    assert len(shell) == 4 and len(names) == 7 and all(name.endswith(":q") for name in names)
+
+
+def test_a_relative_folder_is_meant_from_where_the_caller_is(tmp_path):
+    (tmp_path / "mine").write_text("a file")
+    environment = os.environ | {"DSRL_RESULTS": "mine", "VIRTUAL_ENV": sys.prefix}
+    command = ["bash", str(root() / "run_all.sh"), "smoke", "--dry-run", "--device", "cpu"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and f"DSRL_RESULTS = {tmp_path / 'mine'} is not a folder" in done.stderr
+
+
+def test_a_scheduler_is_asked_for_a_minute_at_least():
+    assert planned_runs("smoke", ["lr"])[0].limits(hours=0.001)["runtime"] == 1
