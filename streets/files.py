@@ -68,9 +68,7 @@ def _complete(root: Path, asked: dict[str, object]) -> bool:
     marker = root / MARKER
     found = json.loads(marker.read_text()) if marker.is_file() else "files of another kind"
     if found != asked:
-        raise ValueError(
-            f"{root} holds {found}, not the streets asked for ({asked}): choose another folder or remove it"
-        )
+        raise ValueError(f"{root} holds {found}, not the streets asked for ({asked}): choose another folder")
     return True
 
 

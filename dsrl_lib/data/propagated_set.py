@@ -76,7 +76,7 @@ def write_propagated(
     check_folder(out, "out")
     out = out.resolve()  # a link to an empty folder could not be replaced at the end
     if out.exists() and any(out.iterdir()):
-        raise DataError(f"{out} holds files already: choose another folder, or remove it")
+        raise DataError(f"{out} holds files already: choose another folder")
     train, frames = load_split(dataset, "train"), Video(video)
     known = [name for name in train.names if name in frames.place]
     if not known:
@@ -105,7 +105,7 @@ def _write_split(split: Split, folder: Path) -> list[tuple[str, str]]:
 def _write_pairs(
     split: Split, video: Video, folder: Path, steps: int, flow: FlowEstimator, joint: bool, tolerance: float
 ) -> list[tuple[str, str]]:
-    written = []
+    written, known = [], set(split.names)
     for i, name in enumerate(bar(split.names, "propagate", leave=False)):
         for sign in (1, -1) if name in video.place else ():
             frames = [split.images[i], *video.after(name, sign * steps)]
@@ -115,6 +115,8 @@ def _write_pairs(
             pairs = propagate(frames, split.labels[i], flow, joint=joint, tolerance=tolerance)
             for k, (image, labels) in enumerate(pairs, start=1):
                 pair = f"{name}_step{sign * k:+d}"
+                if pair in known:
+                    raise DataError(f"train has a frame {pair}, which a pair would replace: is it propagated already?")
                 save_pair(folder, pair, image, labels)
                 written.append((pair, split.sequences[i]))
     return written

@@ -9,6 +9,7 @@ A flow is backward: float32 (H, W, 2), for each pixel of a later frame the rows 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
+from textwrap import shorten
 from types import ModuleType
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from dsrl_lib.metrics import VOID
-from dsrl_lib.paths import weights_dir
+from dsrl_lib.paths import DataError, weights_dir
 
 Flow = np.ndarray
 FlowEstimator = Callable[[np.ndarray, np.ndarray], Flow]
@@ -40,7 +41,8 @@ def dis_flow(frame: np.ndarray, source: np.ndarray) -> Flow:
 
 @torch.inference_mode()
 def raft_flow(frame: np.ndarray, source: np.ndarray) -> Flow:
-    """torchvision's RAFT, at sides that are multiples of 8, from 128 on. FileNotFoundError without its weights."""
+    """torchvision's RAFT, at sides that are multiples of 8, from 128 on. FileNotFoundError without its weights,
+    DataError if the file holds others."""
     height, width = frame.shape[:2]
     sides = tuple(max(128, -(-side // 8) * 8) for side in (height, width))  # it refuses smaller ones
     pair = [torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 127.5 - 1 for picture in (frame, source)]
@@ -66,7 +68,10 @@ def _raft() -> torch.nn.Module:
     if not path.exists():
         raise FileNotFoundError(f"flow = raft needs the weights {path}, from https://download.pytorch.org/models/")
     network = raft_large()
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # a damaged file ends in errors of many kinds
+        raise DataError(f"{path} holds no weights of RAFT: {shorten(str(error), 200)}") from error
     return network.eval()
 
 

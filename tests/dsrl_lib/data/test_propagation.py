@@ -15,6 +15,7 @@ from dsrl_lib.data import propagation
 from dsrl_lib.data.propagated_set import Video, write_propagated
 from dsrl_lib.data.propagation import (
     FLOWS,
+    RAFT,
     composed,
     consistent,
     dis_flow,
@@ -218,6 +219,10 @@ def test_wrong_requests_are_explained(data, monkeypatch):
     monkeypatch.setenv("DSRL_WEIGHTS", str(data / "no-weights"))
     with pytest.raises(FileNotFoundError, match="flow = raft needs the weights"):
         write(data / "video", data / "out", flow="raft")
+    (data / "no-weights/raft").mkdir(parents=True)
+    (data / "no-weights" / RAFT).write_bytes(b"PK of an archive that was cut off")
+    with pytest.raises(RuntimeError, match=r"raft_large.*pth holds no weights of RAFT"):
+        write(data / "video", data / "out", flow="raft")
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(RuntimeError, match="flow = dis needs OpenCV: pip install"):
         write(data / "video", data / "out", flow="dis")
@@ -231,7 +236,7 @@ def test_wrong_requests_are_explained(data, monkeypatch):
     Image.new("RGB", (8, 8)).save(data / "video" / "drive_11.png")
     with pytest.raises(RuntimeError, match="not of the size of drive_10"):
         write(data / "video", data / "out")
-    assert {path.name for path in data.iterdir()} == {"cache", "data", "elsewhere", "video"}  # nothing half done
+    assert {path.name for path in data.iterdir()} == {"cache", "data", "elsewhere", "no-weights", "video"}
 
 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path):
@@ -241,3 +246,11 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path):
     assert [frame[0, 0, 0] for frame in video.after("a_9", -2)] == [2]
     assert [frame[0, 0, 0] for frame in video.after("a_2", 5)] == [9, 10]
     assert video.after("b_11", 1) == [] and "city_000001_000019" in video.place
+
+
+def test_a_propagated_set_is_not_propagated_over(data, monkeypatch):
+    monkeypatch.setitem(FLOWS, "none", (lambda a, b: np.zeros((*SIZE, 2), np.float32), lambda: None))
+    write_propagated("mine", data / "video", data / "data" / "more", flow="none")
+    with pytest.raises(RuntimeError, match=r"train has a frame drive_10_step\+1, which a pair would replace"):
+        write_propagated("more", data / "video", data / "data" / "again", flow="none")
+    assert not (data / "data" / "again").exists()
