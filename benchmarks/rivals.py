@@ -99,7 +99,7 @@ def _imported(name: str, checkout: Path) -> Iterator[Sequence[ModuleType]]:
     importlib.invalidate_caches()
     try:
         yield [importlib.import_module(module) for module in RIVALS[name].modules]
-    except ImportError as error:
+    except (ImportError, SyntaxError) as error:
         raise ValueError(f"--{name} {checkout}: cannot be imported: {error}") from error
     finally:
         sys.path.remove(str(checkout))

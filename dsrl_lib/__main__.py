@@ -23,11 +23,10 @@ def train(
     Args:
         config: A JSON file like config.json of a run; a setting that it lacks has its default.
     """
-    from dsrl_lib.config import Config
     from dsrl_lib.overrides import override, override_all
-    from dsrl_lib.runs import print_run, read_json
+    from dsrl_lib.runs import print_run, read_config
 
-    settings = override_all(Config.from_dict(read_json(config)), changes)  # a mistake shows before torch is loaded
+    settings = override_all(read_config(config), changes)  # a mistake shows before torch is loaded
 
     if start is not None and settings.warm_start is not None:
         raise ValueError(f"--start {start}, but {config} starts from the run {settings.warm_start}; allowed: one "

@@ -55,14 +55,14 @@ PATHS = tyro.constructors.ConstructorRegistry()
 
 @PATHS.primitive_rule
 def _path(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec | None:
-    """An empty word, such as an unset variable of a shell, is no path: as one, it would be the working folder."""
+    """~ is the home folder. An empty word, such as an unset variable, is no path: it would be the working folder."""
     if info.type is not Path:
         return None
 
     def parse(words: list[str]) -> Path:
         if not words[0].strip():
             raise ValueError("an empty word is no path; '.' is the present folder")
-        return Path(words[0])
+        return Path(os.path.expanduser(words[0]))  # a shell leaves the ~ of --out=~/made as it is
 
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1, metavar="PATH", instance_from_str=parse, is_instance=lambda value: isinstance(value, Path),

@@ -25,11 +25,10 @@ def samples(
         count: How many samples, in the order of training.
         epoch: Their epoch, from 0.
     """
-    from dsrl_lib.config import Config
     from dsrl_lib.overrides import override_all
-    from dsrl_lib.runs import read_json
+    from dsrl_lib.runs import read_config
 
-    settings = override_all(Config.from_dict(read_json(config)), changes)  # a mistake shows before torch is loaded
+    settings = override_all(read_config(config), changes)  # a mistake shows before torch is loaded
 
     from dsrl_lib.training.samples import write_samples
 

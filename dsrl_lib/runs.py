@@ -29,7 +29,6 @@ GRADIENT_COLUMNS = ("gradient", "share")
 OLD_TERMS = ("ce", "aux", "mse", "fa")
 """Terms of the loss that have a column in every history.csv."""
 
-
 _SCORES = {"miou": float | None, "iou?": list[float | None], "*": float | None}
 METRICS = {"val": _SCORES, "test": _SCORES, "cost?": {"input?": list[int], "*": float | bool | None}}
 """What metrics.json holds (`allowed.check_fields`). A score is null if no pixel is labelled."""
@@ -49,13 +48,14 @@ def folder(config: Config) -> Path:
     return results_dir() / config.profile / "runs" / config.run_id
 
 
-def read_config(directory: Path) -> Config:
-    """The configuration of a run directory. ValueError that names the file, if it holds no configuration."""
-    values = read_json(directory / "config.json")
+def read_config(path: Path) -> Config:
+    """The configuration of a run directory, or in a JSON file. ValueError that names the file, if it holds none."""
+    file = path / "config.json" if path.is_dir() else path
+    values = read_json(file)
     try:
         return Config.from_dict(values)
     except ValueError as error:
-        raise ValueError(f"{directory / 'config.json'}: {error}") from None
+        raise ValueError(f"{file}: {error}") from None
 
 
 def chain(run: Config | Path) -> list[Config]:
@@ -106,7 +106,7 @@ def missing_weights(path: Path) -> str:
             "as it is"
         )
     if (path.parent / "config.json").exists():
-        return f"weights {path} do not exist: the run is not complete (`python -m dsrl_lib resume` continues it)"
+        return f"weights {path} do not exist: to complete the run, `python -m dsrl_lib resume {path.parent.name}`"
     return f"weights {path} do not exist"
 
 

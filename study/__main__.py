@@ -124,10 +124,14 @@ def runs(
     from dsrl_lib.runs import find_run
     from study import manage
 
+    if compare is not None and delete is not None:
+        raise ValueError("--compare and --delete: give one of the two")
     if compare is not None:
         print(manage.compare(*map(find_run, compare)))
     elif delete is not None:
         directory = find_run(delete)
+        if directory.name != Path(delete).name:
+            raise ValueError(f"--delete {delete}: give the whole id, {directory.name}")
         if not (yes or _agreed(f"delete {directory}? [y/N] ")):
             raise ValueError(f"{directory.name} was not deleted; --yes deletes it without asking")
         manage.delete(directory)

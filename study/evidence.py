@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
@@ -67,8 +68,10 @@ class Study:
         return class_table(PROFILES[self.profile].base.data.dataset).classes
 
     def select(self, name: str) -> list[Run]:
-        """Runs of an arm by seed; none if the profile does not have the variant."""
+        """Runs of an arm by seed; none if the profile does not have the variant. ValueError for an unknown arm."""
         arm, _, variant = name.partition("@")
+        if arm not in ARMS:
+            raise ValueError(f"unknown arm {arm!r}; valid: {', '.join(ARMS)}{did_you_mean(arm, ARMS)}")
         if not variant:
             return select(self.runs, arm)
         how = PROFILES[self.profile].variants.get(variant)
@@ -106,8 +109,12 @@ class Study:
     def _counts(self, arm: str, kind: str) -> tuple[dict[int, np.ndarray], tuple[str, ...], Statistic]:
         """Counts by seed, the sequence of each image, and the statistic of a kind of score."""
         name, _, px = kind.partition(" ")
+        if name not in KINDS:
+            raise ValueError(f"kind = {kind!r}; allowed: {', '.join(KINDS)}, or trimap with a number of pixels")
         what, statistic = KINDS[name]
         runs = self.select(arm)
+        if not runs:
+            raise ValueError(f"profile {self.profile} has no run of {arm} here; `not_run` says which arms have runs")
         counts, sequences = counts_by_seed(runs, what)
         if px:
             bands = runs[0].counts("test").trimap_px.tolist()

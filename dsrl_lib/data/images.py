@@ -58,6 +58,7 @@ def find_pictures(sources: Sequence[str], leave_out: Callable[[Path], bool] = la
 def _pictures(source: str, leave_out: Callable[[Path], bool]) -> Iterator[Picture]:
     if not source.strip():
         raise DataError("an empty name is no source; '.' is the present folder")
+    source = os.path.expanduser(source)  # no shell has done so in a quoted pattern
     path = Path(source)
     if path.is_dir():
         for folder, files in _folders(path):

@@ -170,8 +170,11 @@ def reduce_image(image: Tensor, input_scale: float) -> Tensor:
 def evaluation_input(image: np.ndarray, height: int, width: int, input_scale: float) -> Tensor:
     """The input of a whole frame, reduced in the same two steps as in training: frame -> HR -> LR.
 
-    image: uint8 (H0, W0, 3). Returns uint8 (3, round(height * s), round(width * s)).
+    image: uint8 (H0, W0, 3). Returns uint8 (3, round(height * s), round(width * s)). ValueError for another image, such
+    as floats in [0, 1].
     """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image is {image.dtype} {image.shape}; allowed: uint8 (H, W, 3), RGB")
     return reduce_image(resize_image(image, height, width), input_scale)
 
 

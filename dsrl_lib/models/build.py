@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dsrl_lib.allowed import did_you_mean
+from dsrl_lib.allowed import at_least, check, did_you_mean
 from dsrl_lib.registry import HOSTS, named
 
 # What a number of numpy is made with, under its present and its old name. Training scripts save one beside the weights,
@@ -25,11 +26,12 @@ def build_host(
     the prediction layer is replaced: by the published `rows`, one row index (or None: fresh) per class, if `weights`
     and `rows` are both given, otherwise by a fresh layer.
 
-    Raises ValueError for an unknown name, rows that do not fit, or a state dict that does not fit strictly,
+    Raises ValueError for an unknown name, no classes, rows that do not fit, or a state dict that does not fit strictly,
     and FileNotFoundError for missing weights.
     """
     if name not in HOSTS:
         raise ValueError(f"host {name!r} is unknown; allowed: {', '.join(HOSTS)}{did_you_mean(name, HOSTS)}")
+    check("classes", classes, Annotated[int, at_least(1)])
     entry = HOSTS[name]
     host = named(entry.constructor)(*entry.arguments, classes if weights is None else entry.outputs)
     if weights is not None:

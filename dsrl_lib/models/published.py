@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.download import published_file
 from dsrl_lib.paths import DataError, weights_dir
 from dsrl_lib.registry import HOSTS
@@ -11,9 +12,11 @@ from dsrl_lib.registry import HOSTS
 def published_weights(host: str, name: str) -> Path:
     """The file of `model.pretrained` = name for a host, downloaded if it is missing, verified each time.
 
-    ValueError if the host has no such weights, DataError if the file is not the published one, or if the package that
-    carries it is not installed.
+    ValueError if there is no such host, or if it has no such weights, DataError if the file is not the published one,
+    or if the package that carries it is not installed.
     """
+    if host not in HOSTS:
+        raise ValueError(f"host {host!r} is unknown; allowed: {', '.join(HOSTS)}{did_you_mean(host, HOSTS)}")
     weights = HOSTS[host].weights
     if name not in weights:
         raise ValueError(

@@ -32,7 +32,9 @@ def claims_frame(verdicts: Iterable[Verdict]) -> pd.DataFrame:
 
 
 def write_claims(study: Study) -> Path:
-    """Write claims.csv of the study's profile; the same runs always give the same bytes."""
+    """Write claims.csv of the study's profile; the same runs always give the same bytes. ValueError without runs."""
+    if not study.runs:
+        raise ValueError(f"profile {study.profile} has no complete run in {results_dir()}")
     path = results_dir() / study.profile / "claims.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     frame = claims_frame(judge(study).values())

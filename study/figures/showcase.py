@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dsrl_lib import metrics, runs
+from dsrl_lib.allowed import between, check
 from dsrl_lib.config import Config
 from dsrl_lib.data.normalise import denormalise, normalise
 from dsrl_lib.data.split import Split, load_split
@@ -118,8 +120,10 @@ def affinity_to(features: Tensor, pixel: tuple[float, float], tokens: tuple[int,
     """One row of S = F^T F (paper, Eq. 2): the affinity of every token to the one at `pixel`.
 
     features: (1, C, h, w). pixel: (y, x) as fractions. tokens: (th, tw), the grid they are averaged to.
-    normalise: cosines instead of inner products. Returns float32 (th, tw).
+    normalise: cosines instead of inner products. Returns float32 (th, tw). ValueError for fractions beyond 0 to 1.
     """
+    for part in pixel:
+        check("pixel", part, Annotated[float, between(0, 1)])
     pooled = F.adaptive_avg_pool2d(features.float(), tokens)[0]  # (C, th, tw)
     if normalise:
         pooled = F.normalize(pooled, dim=0)

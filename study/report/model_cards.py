@@ -4,7 +4,6 @@ Both are made from `weights/<name>.json`, which `study.release` writes, and hold
 that `claims` refreshes them and an audit finds a wrong number (`study.report.texts`).
 """
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.paths import released_dir
+from dsrl_lib.runs import read_json
 from study.arms import ARMS
 from study.profiles import PROFILES
 
@@ -81,7 +81,7 @@ class Record:
 
 def read_record(path: Path) -> Record:
     """The record in weights/<name>.json. ValueError that names the file, if it has other entries."""
-    found = json.loads(path.read_text())
+    found = read_json(path)
     if missing := {field.name for field in fields(Record)} ^ set(found):
         raise ValueError(f"{path}: {', '.join(sorted(missing))} should not be missing, or should not be there")
     return Record(**found)

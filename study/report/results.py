@@ -49,7 +49,7 @@ def write_results(profile: str) -> Path:
     text = results_frame(some_runs(profile)).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     path = results_dir() / profile / "results.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda temporary: temporary.write_text(text))
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
     return path
 
 

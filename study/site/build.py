@@ -13,10 +13,13 @@ _PACKAGES = ("furo", "latex2mathml", "myst_nb", "sphinx")
 def build(out: Path) -> Path:
     """Write the site into `out` and return its first page; works without a network.
 
-    ValueError if packages are missing, or results are read from elsewhere than the repository. RuntimeError if Sphinx
-    warns of anything, or if a link or picture of the site leads nowhere.
+    FileExistsError if `out` holds other files. ValueError if packages are missing, or results are read from elsewhere
+    than the repository. RuntimeError if Sphinx warns of anything, or if a link or picture of the site leads nowhere.
     """
     check_folder(out, "out")
+    mark = out / ".nojekyll"  # folders that begin with an underscore are published too
+    if out.is_dir() and any(out.iterdir()) and not mark.exists():
+        raise FileExistsError(f"out = {out} holds files that no earlier call wrote; give a new folder")
     if missing := missing_packages():
         raise ValueError(f"the site needs {', '.join(missing)}; to install: pip install -e '.[site]'")
     if results_dir() != root() / "results":
@@ -28,11 +31,12 @@ def build(out: Path) -> Path:
 
     with TemporaryDirectory() as folder:
         write_sources(Path(folder))
+        out.mkdir(parents=True, exist_ok=True)
+        mark.touch()
         doctrees = Path(folder, ".doctrees")
         arguments = ["-b", "html", "-W", "--keep-going", "-q", "-E", "-d", str(doctrees), folder, str(out)]
         if build_main(arguments) != 0:
             raise RuntimeError("Sphinx warned; the messages are above")
-    (out / ".nojekyll").touch()  # folders that begin with an underscore are published too
     found = problems(out)
     if found:
         raise RuntimeError("broken pages:\n" + "\n".join(found))

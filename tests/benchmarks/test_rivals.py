@@ -129,4 +129,7 @@ def test_what_the_checkout_lacks_is_named(checkouts):
     (checkouts["sanje2v"] / "utils.py").write_text("import a_package_that_is_nowhere\n")
     with pytest.raises(ValueError, match="cannot be imported: No module named 'a_package_that_is_nowhere'"):
         rival_step("sanje2v", checkouts["sanje2v"], TINY)
+    (checkouts["sanje2v"] / "utils.py").write_text("print 'of Python 2'\n")
+    with pytest.raises(ValueError, match="cannot be imported: Missing parentheses"):
+        rival_step("sanje2v", checkouts["sanje2v"], TINY)
     assert not {"utils", "models"} & set(sys.modules)

@@ -19,10 +19,14 @@ from dsrl_lib import network, runs
 from dsrl_lib.__main__ import main
 from dsrl_lib.data.images import read_picture
 from dsrl_lib.data.split import Split
+from dsrl_lib.data.transforms import evaluation_input
+from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.models.published import published_weights
 from dsrl_lib.overrides import override
 from dsrl_lib.training import fit
 from study.__main__ import main as study_main
+from study.evidence import Study
 from study.presets import preset
 
 SMALL = ("data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.precision=fp32")
@@ -436,3 +440,89 @@ def test_a_network_of_a_gpu_is_used_on_a_cpu(dsrl, weights, tmp_path):
         words = ["predict", tmp_path / "a.png", "--weights", file, "--out", tmp_path / name, "--device", "cpu"]
         assert dsrl(*words)[0] == 0
     np.testing.assert_array_equal(*(read_picture(tmp_path / name / "pred/a.png") for name in ("one", "two")))
+
+
+def test_no_picture_of_an_earlier_network_stays(dsrl, weights, tmp_path):
+    """A network without a SISR branch makes no reconstruction: that of an earlier one would look like its own."""
+    config = preset("smoke", "sssr_sisr", overrides=SMALL)
+    network.save(network.build(config), config, tmp_path / "sisr.safetensors")
+    saved(tmp_path / "a.png", "PNG")
+    saved(tmp_path / "b.png", "PNG")
+    for files, file in (("ab", tmp_path / "sisr.safetensors"), ("a", weights)):
+        pictures = [tmp_path / f"{name}.png" for name in files]
+        assert dsrl("predict", *pictures, "--weights", file, "--out", tmp_path / "out", "--device", "cpu")[0] == 0
+    assert [path.name for path in (tmp_path / "out/sr").iterdir()] == ["b.png"]
+    assert len(list((tmp_path / "out/pred").iterdir())) == 2
+
+
+def test_the_home_folder_is_meant_by_its_sign(dsrl, weights, tmp_path, monkeypatch):
+    """A shell leaves the ~ of --out=~/made and of a quoted pattern as it is."""
+    home = tmp_path / "home"
+    home.mkdir()
+    saved(home / "a.png", "PNG")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    assert dsrl("predict", "~/*.png", "--weights", weights, "--out=~/made", "--device", "cpu")[0] == 0
+    assert (home / "made/pred/a.png").exists() and not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("variable", ["DSRL_CACHE", "DSRL_RESULTS", "DSRL_DATA"])
+def test_a_folder_below_a_file_is_named_by_its_variable(dsrl, results, tmp_path, monkeypatch, variable):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv(variable, str(tmp_path / "file" / "below"))
+    status, _, errors = dsrl("train", "--arm", "lr", "--device", "cpu", program=study_main)
+    assert status == 1 and f"{variable} = {tmp_path / 'file/below'} is not a folder: {tmp_path / 'file'} is" in errors
+
+
+def test_a_file_that_is_no_configuration_is_named(dsrl, tmp_path):
+    (tmp_path / "metrics.json").write_text('{"cost": 1}')
+    for command in (["train", tmp_path / "metrics.json"], ["samples", tmp_path / "metrics.json", tmp_path / "out"]):
+        status, _, errors = dsrl(*command)
+        assert status == 1 and f"{tmp_path / 'metrics.json'}: configuration has unknown settings: cost" in errors
+
+
+def test_a_run_is_deleted_by_its_whole_id_alone(dsrl, results):
+    config = preset("smoke", "lr", overrides=SMALL)
+    runs.prepare(runs.folder(config), config)
+    status, _, errors = dsrl("runs", "--delete", config.run_id[:-1], "--yes", program=study_main)
+    assert status == 1 and f"give the whole id, {config.run_id}" in errors and runs.folder(config).exists()
+    words = ["--compare", config.run_id, config.run_id, "--delete", config.run_id]
+    status, _, errors = dsrl("runs", *words, program=study_main)
+    assert status == 1 and "--compare and --delete: give one of the two" in errors
+
+
+def test_what_is_made_of_runs_is_not_made_of_none(dsrl, results):
+    """An empty file would replace the one of before."""
+    (results / "camvid").mkdir(parents=True)
+    (results / "camvid/claims.csv").write_text("of before")
+    for command in ("claims", "pictures"):
+        status, _, errors = dsrl(command, program=study_main)
+        assert status == 1 and f"profile camvid has no complete run in {results}" in errors
+    assert (results / "camvid/claims.csv").read_text() == "of before"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: published_weights("espnet", "imagenet"), "host 'espnet' is unknown; allowed: espnetv2_s0.5"),
+        (lambda: build_host("espnetv2_s0.5", 0), "classes = 0; allowed: a whole number, 1 or more"),
+        (lambda: evaluation_input(pixels(8, 8, 3) / 255, 8, 8, 0.5), r"image is float64 \(8, 8, 3\); allowed: uint8"),
+        (lambda: evaluation_input(pixels(8, 8), 8, 8, 0.5), r"image is uint8 \(8, 8\); allowed: uint8"),
+        (lambda: Study("smoke", []).select("dslr"), r"unknown arm 'dslr'; .*did you mean dsrl"),
+        (lambda: Study("smoke", []).scores("dsrl", "mIoU"), "kind = 'mIoU'; allowed: miou, classes, trimap, rings"),
+        (lambda: Study("smoke", []).scores("dsrl"), "profile smoke has no run of dsrl"),
+        (lambda: preset("smoke", "lr", overrides=["data.scale_min=1e-9"]), "data.scale_min = 1e-09; allowed: scales"),
+    ],
+)
+def test_a_script_is_told_what_is_allowed(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+def test_results_that_cannot_be_written_are_named_at_the_start(dsrl, results, monkeypatch):
+    monkeypatch.setattr(fit, "load_split", lambda *_: pytest.fail("the error came after the work"))
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != results.parent and real(path, mode))
+    status, _, errors = dsrl("train", "--arm", "lr", "--device", "cpu", program=study_main)
+    assert status == 1 and f"nothing can be written in {results.parent}; give another" in errors
+    assert f"DSRL_RESULTS = {results}" in errors

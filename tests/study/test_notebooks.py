@@ -146,6 +146,8 @@ def test_affinity_row_is_that_of_the_written_out_matrix():
         for x in range(4):
             a, b = tokens[:, 1, 3], tokens[:, y, x]
             assert row[y, x] == pytest.approx(a @ b / np.sqrt((a @ a) * (b @ b)), abs=1e-5)
+    with pytest.raises(ValueError, match=r"pixel = 1.5; allowed: a number from 0 to 1"):
+        showcase.affinity_to(features, (0.5, 1.5), (3, 4), normalise=True)
     raw = showcase.affinity_to(features, (0.0, 0.0), (3, 4), normalise=False)
     assert raw[2, 1] == pytest.approx(tokens[:, 0, 0] @ tokens[:, 2, 1], abs=1e-5)
 

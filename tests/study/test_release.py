@@ -76,6 +76,9 @@ def test_a_record_with_other_entries_is_refused(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"a\.json: run should not be missing"):
         read_record(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text(json.dumps(content)[:-9])
+    with pytest.raises(ValueError, match=r"a\.json is damaged"):
+        read_record(tmp_path / "a.json")
 
 
 def test_cards_are_those_of_the_records_but_for_what_the_study_measured():

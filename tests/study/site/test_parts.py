@@ -43,3 +43,10 @@ def test_results_of_another_folder_are_refused(results, tmp_path):
         pytest.skip(f"needs {', '.join(build.missing_packages())}")
     with pytest.raises(ValueError, match="unset it"):
         build.build(tmp_path / "site")
+
+
+def test_files_that_are_no_site_are_kept(tmp_path):
+    (tmp_path / "index.html").write_text("mine")
+    with pytest.raises(FileExistsError, match="holds files that no earlier call wrote"):
+        build.build(tmp_path)
+    assert (tmp_path / "index.html").read_text() == "mine"
