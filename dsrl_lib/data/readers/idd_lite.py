@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dsrl_lib.data.class_tables import IDD_LITE, VOID
 from dsrl_lib.data.frames import DataError, Frame, label_table
+from dsrl_lib.data.images import is_hidden
 from dsrl_lib.data.readers.folders import paired
 from dsrl_lib.paths import manifests_dir
 
@@ -30,7 +31,7 @@ def frames(root: Path, split: str) -> list[Frame]:
                  f"unpack it in {root}, or set DSRL_DATA to the folder that contains {root.name}/")  # fmt: skip
         return paired(root / split / "images", root / split / "labels", TABLE, where, sequence=_drive)
     official = root / ARCHIVE / "leftImg8bit" / ("val" if split == "test" else "train")
-    paths: Iterable[Path] = official.glob(f"[0-9]*/*{IMAGE}")
+    paths: Iterable[Path] = (path for path in official.glob(f"[0-9]*/*{IMAGE}") if not is_hidden(path.name))
     if split != "test":
         held_out = val_drives()
         paths = (path for path in paths if (int(path.parent.name) in held_out) == (split == "val"))

