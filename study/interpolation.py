@@ -5,7 +5,7 @@ from pathlib import Path
 from dsrl_lib.config import Config
 from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.interpolation import interpolation_quality
-from dsrl_lib.paths import results_dir
+from dsrl_lib.paths import check_folder, results_dir
 from dsrl_lib.runs import write_json
 from study.catalogue import SPLITS, input_key, some_runs
 
@@ -15,6 +15,7 @@ def write_interpolation(profile: str) -> Path:
 
     ValueError if there are no runs.
     """
+    check_folder(results_dir() / profile, "DSRL_RESULTS")  # before all is measured
     configs = [Config.from_dict(run.config) for run in some_runs(profile)]
     inputs = {input_key(config.to_dict()): config for config in configs if config.model.sisr}
     found = {

@@ -13,7 +13,7 @@ from dsrl_lib.device import device_name, pick_device
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
-from dsrl_lib.paths import results_dir
+from dsrl_lib.paths import check_folder, results_dir
 from dsrl_lib.progress import bar
 from study.turns import NUMBER, write_turns
 
@@ -27,6 +27,7 @@ def remeasure(profile: str, device: str = "cpu", *, turns: int) -> tuple[int, in
     """
     check("turns", turns, NUMBER)
     where = pick_device(device)
+    check_folder(results_dir() / profile, "DSRL_RESULTS")  # before all is measured
     networks = _networks(profile)
     if not networks:
         raise ValueError(f"profile {profile} has no complete run in {results_dir()}: there is nothing to measure")

@@ -10,7 +10,7 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.device import pick_device
 from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.models.build import load_strictly
-from dsrl_lib.paths import results_dir
+from dsrl_lib.paths import check_folder, results_dir
 from dsrl_lib.training.fit import start
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, gradient_shares
 from dsrl_lib.training.loop import measure_gradients
@@ -49,6 +49,7 @@ def write_shares(profile: str, seed: int = 0, device: str = "auto") -> Path:
     arms = [arm for arm in ("dsrl", *FA_ARMS) if arm in PROFILES[profile].arm_seeds]
     if not set(FA_ARMS) & set(arms):
         raise ValueError(f"profile {profile} has no cell of the FA factorial; name one of its arms")
+    check_folder(results_dir() / profile, "DSRL_RESULTS")  # before all is measured
     found = []
     for arm in arms:
         table = shares_table(preset(profile, arm, seed=seed), device)

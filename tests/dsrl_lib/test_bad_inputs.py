@@ -526,3 +526,11 @@ def test_results_that_cannot_be_written_are_named_at_the_start(dsrl, results, mo
     status, _, errors = dsrl("train", "--arm", "lr", "--device", "cpu", program=study_main)
     assert status == 1 and f"nothing can be written in {results.parent}; give another" in errors
     assert f"DSRL_RESULTS = {results}" in errors
+
+
+@pytest.mark.parametrize("command", ["latency", "interpolation", "shares --arm fa"])
+def test_what_cannot_be_written_is_not_measured(dsrl, results, monkeypatch, command):
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != results.parent and real(path, mode))
+    status, _, errors = dsrl(*command.split(), "--profile", "camvid", program=study_main)
+    assert status == 1 and f"DSRL_RESULTS = {results / 'camvid'}: nothing can be written in" in errors
