@@ -202,7 +202,7 @@ def read_json(path: Path, kinds: Mapping[str, Any] | None = None) -> dict[str, A
     try:
         values = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=each_once)
         check_fields("", values, kinds or {})
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     return values
 

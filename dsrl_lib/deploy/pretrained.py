@@ -48,8 +48,8 @@ def weights_of(config: Config) -> Path | None:
     directory = runs.folder(config)
     if (directory / FILE).exists():
         return directory
-    files = [released_dir() / f"{name}.safetensors" for name in released()]
-    of_run = {runs.read_json(file.with_suffix(".json"), {"run": str})["run"]: file for file in files}
+    records = {released_dir() / f"{name}.json": released_dir() / f"{name}.safetensors" for name in released()}
+    of_run = {runs.read_json(path, {"run": str})["run"]: file for path, file in records.items() if path.exists()}
     return of_run.get(config.run_id)
 
 

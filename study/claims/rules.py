@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from dsrl_lib.allowed import at_least, check
 from dsrl_lib.paths import root
 from study.arms import ARMS, FA_ARMS, FA_NORMALISATIONS, FA_PLACEMENTS, FA_SHARE_ARMS, FTMS
 from study.profiles import PROFILES
@@ -127,7 +128,7 @@ def load_rules(path: Path | None = None) -> Rules:
     path = path or root() / "claims.toml"
     try:
         return _rules(path, tomllib.loads(path.read_text()))
-    except (KeyError, TypeError, AttributeError, tomllib.TOMLDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
 
 
@@ -153,6 +154,7 @@ def _rules(path: Path, document: Mapping[str, Any]) -> Rules:
         if strange := {*entry.get("profiles", ())} - PROFILES.keys():
             raise ValueError(f"{path}: unknown profiles {sorted(strange)} of claim {entry['id']}")
         claims.append(Claim(**entry | {"parts": tuple(parts), "profiles": tuple(entry.get("profiles", ()))}))
+    check(f"interest in {path}", document["interest"], Annotated[float, at_least(0)])
     return Rules(document["interest"], tuple(claims))
 
 

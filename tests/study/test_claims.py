@@ -332,6 +332,7 @@ def test_claims_of_one_data_set_alone_are_shown_once_they_were_run():
     [
         (('contrast = { dsrl = 1', 'contrast = { dslr = 1'), r"unknown arms \['dslr'\] in "),
         (('interest = 0.5', ''), "KeyError: 'interest'"),
+        (('interest = 0.5', 'interest = "0.5"'), r" = '0\.5'; allowed: a number 0 or more"),
         (('[[claims]]', '[[claims]]\nclami = 3'), "unexpected keyword argument 'clami'"),
         (('[[claims]]', '[[claims]]\nprofiles = ["cmavid"]'), r"unknown profiles \['cmavid'\] of claim C1"),
         (('[[claims]]', '[claims'), "cannot be read: TOMLDecodeError"),

@@ -188,3 +188,9 @@ def test_wrong_metadata_of_weights_are_named(tmp_path: Path, metadata: dict, sai
     with pytest.raises(ValueError, match=said) as raised:
         network.load(path)
     assert "w.safetensors" in str(raised.value)
+
+
+def test_a_record_nested_without_end_is_named(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": ' + "[" * 100_000)
+    with pytest.raises(ValueError, match=r"a\.json is damaged"):
+        runs.read_json(tmp_path / "a.json")

@@ -11,6 +11,7 @@ from dsrl_lib import runs
 from dsrl_lib.config import Config
 from dsrl_lib.data.frames import read_pair
 from dsrl_lib.data.readers import camvid
+from dsrl_lib.deploy import pretrained
 from dsrl_lib.deploy.pretrained import FILE, from_pretrained, released, weights_of
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.metrics import counts, miou
@@ -71,3 +72,9 @@ def test_weights_of_a_run_are_its_own_or_else_the_released_ones(name, results):
 def test_an_unknown_name_lists_the_released_ones(results):
     with pytest.raises(ValueError, match=r"no run 'dsrl-camvit'.*released weights: .*dsrl-camvid"):
         from_pretrained("dsrl-camvit")
+
+
+def test_a_file_of_yours_beside_the_released_ones_has_no_record(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "released_dir", lambda: tmp_path)
+    (tmp_path / "mine.safetensors").write_bytes(b"")
+    assert weights_of(Config()) is None
