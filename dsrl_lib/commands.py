@@ -90,6 +90,9 @@ def finish(command: Callable[[], object]) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:  # of an optional group
+        print(f"error: {error}; for all commands of a checkout: pip install -e '.[study]'", file=sys.stderr)
+        return 1
     except MemoryError as error:
         print(f"error: not enough memory {error}".rstrip(), file=sys.stderr)
         return 1

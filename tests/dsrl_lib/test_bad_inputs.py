@@ -1,5 +1,6 @@
 """What people give by mistake, through the command line: a clear error each, no traceback, and no lost output."""
 
+import importlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from dsrl_lib import network, runs
 from dsrl_lib.__main__ import main
+from dsrl_lib.commands import finish
 from dsrl_lib.data.images import read_picture
 from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import evaluation_input
@@ -534,3 +536,11 @@ def test_what_cannot_be_written_is_not_measured(dsrl, results, monkeypatch, comm
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != results.parent and real(path, mode))
     status, _, errors = dsrl(*command.split(), "--profile", "camvid", program=study_main)
     assert status == 1 and f"DSRL_RESULTS = {results / 'camvid'}: nothing can be written in" in errors
+
+
+def test_a_package_that_is_not_installed_is_named(capsys):
+    assert finish(lambda: importlib.import_module("a_package_that_is_nowhere")) == 1
+    said = capsys.readouterr().err
+    assert (
+        said.startswith("error: No module named 'a_package_that_is_nowhere'; ") and "pip install -e '.[study]'" in said
+    )
