@@ -5,6 +5,7 @@ which is the same on every machine and names the cache. A listing (path, size, t
 files again.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -88,6 +89,8 @@ def _decode(folder: Path, frames: Sequence[Frame], name: str) -> None:
     _require_space(folder, 4 * len(frames) * height * width)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (*shape, 3))
     labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.uint8, shape)
+    for name in ("images.npy", "labels.npy"):
+        _reserve(folder / name)
 
     def decode(i: int) -> None:
         images[i], labels[i] = read_pair(frames[i], (height, width))
@@ -111,6 +114,20 @@ def _require_space(folder: Path, wanted: int) -> None:
             f"not enough disk space in {folder.parent}: the decoded frames need {wanted / 1e9:.2f} GB, "
             f"{free / 1e9:.2f} GB are free. Free some, or set DSRL_CACHE to a folder with room"
         )
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a file that is written through memory: there, a full disk or a quota would kill the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                return  # this file system cannot
+            raise DataError(f"not enough disk space in {path.parent.parent}: {error.strerror}. Free some, or set "
+                            "DSRL_CACHE to a folder with room") from error  # fmt: skip
 
 
 def _stat(path: Path) -> list[str | int]:

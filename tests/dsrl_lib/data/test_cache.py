@@ -1,5 +1,6 @@
 """The cache: reused, rebuilt if the contents change or it is damaged, built by one process at a time."""
 
+import errno
 import multiprocessing
 import pickle
 import shutil
@@ -108,3 +109,15 @@ def test_a_cache_that_cannot_be_written_is_named_before_the_files_are_read(camvi
     monkeypatch.setattr(cache, "_line", None)  # it would fail if called
     with pytest.raises(PermissionError, match=r"DSRL_CACHE = .*: nothing can be written in"):
         cache.manifest_hash(frames, tmp_path / "closed" / "index.json")
+
+
+def test_a_quota_is_met_before_frames_are_decoded(camvid: Path, monkeypatch) -> None:
+    """A page of a file in memory that finds no room kills the process."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(DataError, match=r"not enough disk space in .*: Disk quota exceeded.*set DSRL_CACHE"):
+        load_split("camvid", "val")
+    assert not list(camvid.parents[1].glob("cache/*/images.npy"))
