@@ -98,11 +98,11 @@ class DSRL(nn.Module):
     def _sampled(self, frame: Tensor, locations: Tensor | None) -> dict[str, Tensor]:
         if self.downsampling.alone:
             return {"locations": self.downsampling.predicted(frame)}
-        x, locations = self.downsampling(frame, locations)  # (B, 3, h, w), (B, n, m, 2)
+        x, places = self.downsampling(frame, locations)  # (B, 3, h, w), (B, H, W, 2)
         out = self._outputs(x)
         # FA compares two maps of the same samples; all else is compared with what is known of the frame.
         there = {name for name in out if name not in ("seg_map", "sr_map")}
-        return out | {name: self.downsampling.back(out[name], locations, frame) for name in there}  # (B, C, H, W)
+        return out | {name: self.downsampling.back(out[name], places, frame) for name in there}  # (B, C, H, W)
 
     def _outputs(self, x: Tensor) -> dict[str, Tensor]:
         features = self.host.features(x)

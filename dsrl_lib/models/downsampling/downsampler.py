@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from dsrl_lib.config import Downsampling
 from dsrl_lib.models.downsampling.auxiliary import LocationNetwork
-from dsrl_lib.models.downsampling.inverse import interpolate_back
-from dsrl_lib.models.downsampling.locations import unfolded, uniform_locations
+from dsrl_lib.models.downsampling.inverse import at_places, grid_coordinates
+from dsrl_lib.models.downsampling.locations import resize_locations, unfolded, uniform_locations
 from dsrl_lib.models.downsampling.sampler import sample
 from dsrl_lib.models.sizes import scaled
 
@@ -49,7 +49,7 @@ class Downsampler(nn.Module):
         return tuple(scaled(side, self.scale) for side in frame.shape[2:])
 
     def forward(self, frame: Tensor, locations: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The samples, (B, 3, h, w), and where they lie, (B, n, m, 2).
+        """The samples, (B, 3, h, w), and where each pixel of the frame lies among them, (B, H, W, 2), for `back`.
 
         frame: (B, 3, H, W), normalised. locations: (B, n, m, 2), or (1, n, m, 2) for all; None: those of this part.
         ValueError if it needs them and there are none.
@@ -60,13 +60,15 @@ class Downsampler(nn.Module):
         if self.settings.swapped and self.training:
             locations = locations.roll(1, 0)  # those of another sample of the batch
         with torch.autocast(frame.device.type, enabled=False):
-            samples = sample(frame.float(), locations, self.size(frame), filter=self.settings.filter)
-        return samples.contiguous(memory_format=torch.channels_last), locations  # (B, 3, h, w), (B, n, m, 2)
+            frame, grid = frame.float(), resize_locations(locations, self.size(frame))  # (B, h, w, 2)
+            places = grid_coordinates(grid, tuple(frame.shape[2:]))  # (B, H, W, 2)
+            samples = sample(frame, grid, filter=self.settings.filter, places=places)
+        return samples.contiguous(memory_format=torch.channels_last), places  # (B, 3, h, w), (B, H, W, 2)
 
-    def back(self, scores: Tensor, locations: Tensor, frame: Tensor) -> Tensor:
+    def back(self, scores: Tensor, places: Tensor, frame: Tensor) -> Tensor:
         """A map of the samples at any size, (B, C, a, b) -> (B, C, H, W), float32."""
         with torch.autocast(scores.device.type, enabled=False):
-            return interpolate_back(scores, locations, tuple(frame.shape[2:]), sampled=self.size(frame))
+            return at_places(scores, places, sampled=self.size(frame))
 
     def evenly(self, frame: Tensor) -> Tensor:
         """The frame at the size of its samples, evenly reduced: what the host alone would see."""

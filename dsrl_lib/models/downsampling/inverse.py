@@ -34,10 +34,15 @@ def interpolate_back(
             "(B, K, h, w) and (B, n, m, 2)"
         )
     sampled = tuple(sampled or scores.shape[2:])
+    places = grid_coordinates(resize_locations(locations.detach(), sampled), size)  # (B, H, W, 2)
+    return at_places(scores, places, sampled)
+
+
+def at_places(scores: Tensor, places: Tensor, sampled: tuple[int, int]) -> Tensor:
+    """Scores at places of the grid that `grid_coordinates` found, (B, K, H, W). The rest as in `interpolate_back`."""
     scores = scores if scores.dtype == torch.float64 else scores.float()
-    index = grid_coordinates(resize_locations(locations.detach(), sampled), size)  # (B, H, W, 2)
     # Sample i of h has its centre at (2 i + 1) / h - 1 in the coordinates of align_corners=False.
-    at = (2 * index + 1) / (last_places(sampled, index.device) + 1) - 1
+    at = (2 * places + 1) / (last_places(sampled, places.device) + 1) - 1
     return F.grid_sample(scores, at.flip(-1).to(scores.dtype), padding_mode="border", align_corners=False)
 
 

@@ -13,7 +13,13 @@ from dsrl_lib.models.sizes import exporting, last_places
 FILTERS = ("footprint", "bilinear", "nearest")
 
 
-def sample(image: Tensor, locations: Tensor, size: tuple[int, int] | None = None, filter: str = "footprint") -> Tensor:
+def sample(
+    image: Tensor,
+    locations: Tensor,
+    size: tuple[int, int] | None = None,
+    filter: str = "footprint",
+    places: Tensor | None = None,
+) -> Tensor:
     """The image at the locations, (B, C, h, w).
 
     image: (B, C, H, W), float. locations: (B, n, m, 2), row and column in [0, 1].
@@ -23,6 +29,7 @@ def sample(image: Tensor, locations: Tensor, size: tuple[int, int] | None = None
         on a uniform grid it is the triangle filter of anti-aliased resizing. A sample whose footprint holds less than
         one pixel takes the rest of its weight from bilinear sampling. "bilinear" is bilinear sampling alone, and
         "nearest" takes the nearest pixel.
+    places: `grid_coordinates` of the resized locations, (B, H, W, 2), where they are known already.
 
     Raises ValueError for another filter, if the shapes do not fit, or if footprints do not cover the frame.
     """
@@ -41,16 +48,15 @@ def sample(image: Tensor, locations: Tensor, size: tuple[int, int] | None = None
     points = F.grid_sample(image, at, mode=mode, padding_mode="border", align_corners=True)  # (B, C, h, w)
     if filter != "footprint":
         return points
-    sums, area = _footprints(image, grid)
+    places = grid_coordinates(grid, tuple(image.shape[2:])) if places is None else places  # (B, H, W, 2)
+    sums, area = _footprints(image, places, tuple(grid.shape[1:3]))
     rest = (1 - area).clamp_min(0)
     return (sums + rest * points) / (area + rest)
 
 
-def _footprints(image: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of the image over the footprint of each sample, (B, C, h, w), and the pixels in it, (B, 1, h, w)."""
-    index = grid_coordinates(grid, tuple(image.shape[2:]))  # (B, H, W, 2)
-    sums = _implementation(image)(image, index, tuple(grid.shape[1:3]))
-    return sums.split((image.shape[1], 1), 1)
+def _footprints(image: Tensor, places: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Sum of the image over the footprint of each sample, (B, C, *size), and the pixels in it, (B, 1, *size)."""
+    return _implementation(image)(image, places, size).split((image.shape[1], 1), 1)
 
 
 def _implementation(image: Tensor) -> Callable[[Tensor, Tensor, tuple[int, int]], Tensor]:
@@ -62,13 +68,13 @@ def _implementation(image: Tensor) -> Callable[[Tensor, Tensor, tuple[int, int]]
     return _corner_by_corner
 
 
-def _corner_by_corner(image: Tensor, index: Tensor, size: tuple[int, int]) -> Tensor:
-    """Sums over footprints, of the image and of ones, (B, C + 1, *size). index: see `grid_coordinates`."""
+def _corner_by_corner(image: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:
+    """Sums over footprints, of the image and of ones, (B, C + 1, *size). places: see `grid_coordinates`."""
     B, C = image.shape[:2]
     h, w = size
-    index = index.flatten(1, 2)  # (B, HW, 2)
-    low = torch.minimum(index.floor(), last_places(size, index.device) - 1.0)
-    share = (index - low).to(image.dtype)
+    places = places.flatten(1, 2)  # (B, HW, 2)
+    low = torch.minimum(places.floor(), last_places(size, places.device) - 1.0)
+    share = (places - low).to(image.dtype)
     low = low.long()
     pixels = torch.cat((image, torch.ones_like(image[:, :1])), 1).flatten(2)  # (B, C + 1, HW)
     sums = image.new_zeros(B, C + 1, h * w)

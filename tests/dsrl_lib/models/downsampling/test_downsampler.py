@@ -21,7 +21,8 @@ from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.metrics import VOID
 from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.downsampling.from_labels import jittered_locations, mean_locations, solved_locations
-from dsrl_lib.models.downsampling.locations import cell_areas, uniform_locations
+from dsrl_lib.models.downsampling.inverse import grid_coordinates
+from dsrl_lib.models.downsampling.locations import cell_areas, resize_locations, uniform_locations
 from dsrl_lib.models.downsampling.sampler import sample
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.host import Features
@@ -116,8 +117,11 @@ def test_sampling_moves_no_other_start():
 def test_swapped_locations_are_those_of_another_sample():
     part = Downsampler(Downsampling("oracle", swapped=True), 0.5)
     locations, frame = grids(3, (8, 8)).float(), torch.randn(3, 3, 16, 16)
-    assert torch.equal(part.train()(frame, locations)[1], locations[[2, 0, 1]])
-    assert torch.equal(part.eval()(frame, locations)[1], locations)  # evaluation gives those of another frame
+    of_each, of_others = (
+        grid_coordinates(resize_locations(x, (8, 8)), (16, 16)) for x in (locations, locations[[2, 0, 1]])
+    )
+    assert torch.equal(part.train()(frame, locations)[1], of_others)
+    assert torch.equal(part.eval()(frame, locations)[1], of_each)  # evaluation gives those of another frame
     split = Memory()
     own, swapped = (given_locations(None, split, 0, settings("oracle", swapped=s)) for s in (False, True))
     assert torch.equal(swapped, given_locations(None, split, 1, settings("oracle"))) and not torch.equal(own, swapped)

@@ -53,7 +53,7 @@ def test_footprints_of_a_uniform_grid_are_anti_aliased_resizing(factor):
 
 def test_a_footprint_is_the_normalised_adjoint_of_interpolating_back():
     image, scores, locations = random(2, 3, 13, 17), random(2, 3, 4, 5, seed=1), grids()
-    sums, area = _footprints(image, locations)
+    sums, area = _footprints(image, grid_coordinates(locations, (13, 17)), (4, 5))
     assert (sums * scores).sum() == pytest.approx((interpolate_back(scores, locations, (13, 17)) * image).sum().item())
     assert area.sum().item() == pytest.approx(2 * 13 * 17)  # each pixel gives all of its weight
     large = area > 1
@@ -83,6 +83,7 @@ def test_footprints_do_not_alias_and_keep_a_constant():
 
 def test_magnified_footprints_are_bilinear_samples():
     image, fine = random(1, 2, 4, 5), uniform_locations((61, 81), torch.float64)[None]
-    free = _footprints(image, fine)[1].expand(-1, 2, -1, -1) == 0  # far from all pixels
+    area = _footprints(image, grid_coordinates(fine, (4, 5)), (61, 81))[1]
+    free = area.expand(-1, 2, -1, -1) == 0  # far from all pixels
     assert free.any()
     assert torch.allclose(sample(image, fine)[free], sample(image, fine, filter="bilinear")[free])
