@@ -17,7 +17,7 @@ from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.data.split import load_split
 from dsrl_lib.device import check_precision, keep_freed_memory, pick_device
 from dsrl_lib.evaluation.evaluate import check_frames
-from dsrl_lib.paths import check_folder, own_datasets
+from dsrl_lib.paths import DataError, check_folder, own_datasets
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.finish import finish
 from dsrl_lib.training.launch import launch
@@ -92,10 +92,15 @@ def _tell_of_other_data(config: Config, directory: Path) -> None:
     if config.data.dataset not in own_datasets():
         return
     known = runs.read_json(directory / "env.json", runs.ENVIRONMENT).get("data", {})
-    if known.get("train") not in (None, load_split(config.data.dataset, "train").manifest_hash):
-        delete = f"`python -m study runs --delete {directory.name}`"
-        print(f"note: {directory.name} is kept as it is, but files of {config.data.dataset} train have changed since; "
-              f"{delete} removes it, to train on those of now", file=sys.stderr)  # fmt: skip
+    kept, delete = f"note: {directory.name} is kept as it is", f"`python -m study runs --delete {directory.name}`"
+    try:
+        now = load_split(config.data.dataset, "train").manifest_hash
+    except DataError as error:
+        print(f"{kept}, but its data cannot be read now: {error}", file=sys.stderr)
+        return
+    if known.get("train") not in (None, now):
+        print(f"{kept}, but files of {config.data.dataset} train have changed since; {delete} removes it, to train on "
+              "those of now", file=sys.stderr)  # fmt: skip
 
 
 def _take_up(

@@ -1,5 +1,6 @@
 """Pictures of training samples, as a run sees them: crop, scale, flip, colours and whatever else its settings say."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,8 @@ GAP = 4
 def write_samples(config: Config, out: Path, count: int = 8, epoch: int = 0) -> list[Path]:
     """The first `count` training samples of an epoch, in their order, as PNG files: input, HR image and labels.
 
+    Those of an earlier call for this epoch are replaced or removed.
+
     epoch: from 0, counted from the first of the runs that this one starts from. The input is enlarged to HR without
     interpolation; void is black. ValueError for settings that are not allowed, DataError for missing or bad data.
     """
@@ -39,6 +42,9 @@ def write_samples(config: Config, out: Path, count: int = 8, epoch: int = 0) -> 
         picture = Image.fromarray(sample_picture(sample, config))
         runs.write_atomically(path, lambda temporary, picture=picture: picture.save(temporary, "PNG"))
         written.append(path)
+    for path in out.glob(f"epoch{epoch}_*.png"):  # of an earlier call with more samples, perhaps of other settings
+        if path not in written and re.fullmatch(r"epoch\d+_\d{4,}\.png", path.name):
+            path.unlink()
     return written
 
 

@@ -168,6 +168,9 @@ def test_files_that_change_are_noticed(orchard: Path, results: Path, capsys: pyt
         assert fit(config, device="cpu", progress=False) == directory
         note = f"note: {directory.name} is kept as it is, but files of orchard train have changed since"
         assert (note in capsys.readouterr().err) is changed
+    label.unlink()
+    assert fit(config, device="cpu", progress=False) == directory
+    assert "is kept as it is, but its data cannot be read now: image " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["streets", "moving_one"])
