@@ -122,8 +122,8 @@ def published_file(url: str, path: Path, sha256: str) -> Path:
             fetch(url, path, sha256, bar=True)
     if (found := sha256_of(path)) != sha256:
         raise DataError(
-            f"{path} is not the published file: its SHA-256 is {found}, expected {sha256}. Delete it to download it "
-            f"again from {url}"
+            f"{path} is not the published file: its SHA-256 is {found}, expected {sha256}. Move it away, and it "
+            f"is downloaded from {url}"
         )
     return path
 

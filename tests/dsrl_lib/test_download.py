@@ -186,7 +186,7 @@ def test_weights_are_fetched_once_and_verified_each_time(
     published_weights("tiny", "cityscapes")
     assert len(server.requests) == 1
     path.write_bytes(b"damaged")
-    with pytest.raises(DataError, match=f"{name} is not the published file.*Delete it"):
+    with pytest.raises(DataError, match=f"{name} is not the published file.*Move it away"):
         published_weights("tiny", "cityscapes")
     with pytest.raises(ValueError, match=r"model.pretrained = coco: host tiny has no .*allowed: none, cityscapes$"):
         published_weights("tiny", "coco")

@@ -65,7 +65,7 @@ def paired(
     first: dict[str, Path] = {}
     for path in paths:
         if (other := first.setdefault(path.stem, path)) != path:
-            raise DataError(f"{other} and {path} share one label map: remove one of the two images")
+            raise DataError(f"{other} and {path} share one label map: move one of the two images elsewhere")
     return [_pair(path, labels / f"{path.stem}.png", table, sequence(path.stem)) for path in paths]
 
 
