@@ -25,6 +25,8 @@ from typing import NoReturn
 
 VARIABLE = "DSRL_WARM"
 """Environment variable: the socket of the running server."""
+LONGEST = 70
+"""Letters of a temporary folder: with its name in it, that of a socket has at most 107."""
 CLIENT = Path(__file__).with_name("warm_client.py")
 PRELOADED = (
     "dsrl_lib",
@@ -49,7 +51,9 @@ def python_m() -> list[str]:
 @contextmanager
 def server(preloaded: Sequence[str] = PRELOADED) -> Iterator[None]:
     """A server for the processes that are started meanwhile, with one thread for each of them."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+    usual = tempfile.gettempdir()
+    short = usual if len(usual) <= LONGEST else "/tmp"
+    with tempfile.TemporaryDirectory(dir=short) as folder, socket.socket(socket.AF_UNIX) as listener:
         path = str(Path(folder, "socket"))
         listener.bind(path)
         listener.listen(64)

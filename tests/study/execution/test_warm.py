@@ -97,3 +97,13 @@ def test_a_dead_server_only_makes_it_slower(tmp_path, monkeypatch):
     monkeypatch.setenv(warm.VARIABLE, str(tmp_path / "no_socket"))
     done = subprocess.run([*warm.python_m(), "timeit", "-n1", "-r1", "1"], capture_output=True, text=True)
     assert done.returncode == 0 and "1 loop" in done.stdout
+
+
+def test_the_name_of_a_socket_is_short(tmp_path, monkeypatch):
+    """A job of a cluster may have a temporary folder with a very long name."""
+    (tmp_path / ("x" * 120)).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("x" * 120)))
+    monkeypatch.delenv(warm.VARIABLE, raising=False)  # of the server of the other tests
+    with warm.server(("json",)):
+        done = subprocess.run([*warm.python_m(), "platform"], capture_output=True, text=True)
+    assert done.returncode == 0 and "Linux" in done.stdout
