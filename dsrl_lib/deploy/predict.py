@@ -139,6 +139,8 @@ def results(model: DSRL, config: Config, job: Job, tta: TTA, table: ClassTable) 
     image, truth = job.image(), job.truth()
     given = None if job.split is None else given_locations(model, job.split, job.index, config)
     mean, restored = image_output(model, image, config, tta, given)
+    if not mean.isfinite().all():
+        raise ValueError("the network gives no finite numbers for it")
     classes = class_ids(mean, image.shape[:2])  # (H, W)
     colours = colourise(classes, table)
     made = {

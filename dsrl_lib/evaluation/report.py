@@ -57,13 +57,17 @@ def split_report(
     model: nn.Module, config: Config, dataset: str, split: str, tta: TTA | None = None, progress: bool = True
 ) -> Report:
     """Evaluate a network on `split` of `dataset`. DataError if their classes differ from those of the network,
-    and for a frame that it cannot take."""
+    and for a frame that it cannot take; RuntimeError if it gives no finite numbers."""
     own, theirs = class_table(config.data.dataset), class_table(dataset)
     if own.classes != theirs.classes:
         raise DataError(f"the network has the {len(own.classes)} classes of {own.name}, not those of {dataset}")
     loaded = load_split(dataset, split)
     check_frames(loaded, config, min((tta or TTA()).scales))  # before the first is scored
-    return Report(evaluate(model, loaded, config, tta=tta, progress=progress), own.classes)
+    found = evaluate(model, loaded, config, tta=tta, progress=progress)
+    if not np.isfinite(found.nll).all():
+        name = found.names[int(np.flatnonzero(~np.isfinite(found.nll))[0])]
+        raise RuntimeError(f"the network gives no finite numbers for frame {name} of {dataset} {split}")
+    return Report(found, own.classes)
 
 
 def write_report(report: Report, out: Path, source: dict[str, object], tta: TTA) -> str:

@@ -544,3 +544,18 @@ def test_a_package_that_is_not_installed_is_named(capsys):
     assert (
         said.startswith("error: No module named 'a_package_that_is_nowhere'; ") and "pip install -e '.[study]'" in said
     )
+
+
+def test_what_is_no_number_is_no_prediction(dsrl, weights, tmp_path):
+    """Weights that are finite can still give infinite outputs: the class with number 0 everywhere."""
+
+    def large(tensors):
+        for name in (name for name in tensors if name.startswith("sssr") and name.endswith("weight")):
+            tensors[name].mul_(1e30)
+
+    changed(tmp_path / "large.safetensors", weights, large)
+    saved(tmp_path / "a.png", "PNG")
+    words = ["predict", tmp_path / "a.png", "--weights", tmp_path / "large.safetensors", "--out", tmp_path / "out"]
+    status, _, errors = dsrl(*words, "--device", "cpu")
+    assert status == 1 and f"{tmp_path / 'a.png'} cannot be predicted: the network gives no finite numbers" in errors
+    assert not list((tmp_path / "out").rglob("*.png"))

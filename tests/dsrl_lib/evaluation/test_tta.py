@@ -240,3 +240,11 @@ def test_a_list_of_scales_is_like_a_tuple():
     for scales in (1.0, "1", ["1"]):
         with pytest.raises(ValueError, match=r"scales = .*; allowed: one or more numbers above 0, at most 8"):
             TTA(scales=scales)
+
+
+def test_what_is_no_number_is_no_score(monkeypatch):
+    found = SimpleNamespace(nll=np.array([1.0, np.nan]), names=["a", "b"])
+    monkeypatch.setattr(report, "load_split", lambda *_: SimpleNamespace(images=()))
+    monkeypatch.setattr(report, "evaluate", lambda *_, **__: found)
+    with pytest.raises(RuntimeError, match="no finite numbers for frame b of streets val"):
+        split_report(None, small("lr")[1], "streets", "val")
