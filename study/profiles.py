@@ -105,7 +105,9 @@ PROFILES: dict[str, Profile] = {
         hosts=("espnetv2_s1.0",),
         arm_seeds=_seeds(main=5, long=5, control=3, factorial=3)
         | dict.fromkeys(("relaxed", "border_void"), (0, 1, 2, 3, 4))
-        | dict.fromkeys(START_ARMS, (0, 1, 2)) | {"dsrl_joint": (0, 1), "hr": (0,), "adaptive_oracle": (0, 1)},
+        | dict.fromkeys(START_ARMS, (0, 1, 2)) | {"dsrl_joint": (0, 1), "hr": (0,)}
+        | dict.fromkeys(("adaptive_oracle", "adaptive_mean", "adaptive_swap", "uniform_point"), (0, 1, 2))
+        | dict.fromkeys(("adaptive", "uniform_macs"), (0, 1, 2, 3, 4)),
         expect=(
             "CamVid at LR 180x240: about six minutes per run on one core (hr: twenty), up to 2.7 GiB; lr reaches 56 "
             "points of mIoU on test."
