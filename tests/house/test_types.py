@@ -19,7 +19,7 @@ TAKES = "from pathlib import Path\nfrom dsrl_lib import Config, evaluate, from_p
 WRONG = {
     "from dsrl_lib import feature_afinity": r'has no attribute "feature_afinity"; maybe "feature_affinity"',
     f'{TAKES}from_pretrained("a", hosts="b")': 'Unexpected keyword argument "hosts"',
-    f'{TAKES}model, config = from_pretrained("a")\npredict(model, config, "camvid:val", 3)': r'expected "Path"',
+    f'{TAKES}model, config = from_pretrained("a")\npredict(model, config, "camvid:val", 3)': 'expected "str . Path"',
     f"{TAKES}Config().optim.epoch": r'"Optim" has no attribute "epoch"; maybe "epochs"',
     'from study import train_arm\ntrain_arm("smoke", "dsrl", seed="0").nothing': r'expected "int"',
 }
