@@ -109,8 +109,8 @@ PROFILES: dict[str, Profile] = {
         | dict.fromkeys(("adaptive_oracle", "adaptive_mean", "adaptive_swap", "uniform_point"), (0, 1, 2))
         | dict.fromkeys(("adaptive", "uniform_macs"), (0, 1, 2, 3, 4)),
         expect=(
-            "CamVid at LR 180x240: about six minutes per run on one core (hr: twenty), up to 2.7 GiB; lr reaches 56 "
-            "points of mIoU on test."
+            "CamVid at LR 180x240: two to fifteen minutes per run on one core (hr: twenty), up to 2.7 GiB; lr reaches "
+            "56 points of mIoU on test."
         ),
         variants={
             "small_input": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(180, 240, 180, 240)),

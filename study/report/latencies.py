@@ -52,8 +52,8 @@ def at_equal_time(study: Study, arm: str) -> Note:
     share = float(np.clip((time - start) / (end - start), 0, 1)) if end > start else 1.0
     value = study.contrast([{arm: 1, SMALL: share - 1, LARGE: -share}])
     return Note(
-        f"**At equal time**, {time:.1f} ms a frame, `{arm}` minus the host alone, {100 * share:.0f} % of the way from "
-        f"`{SMALL}` ({start:.1f} ms) to `{LARGE}` ({end:.1f} ms): {words(value)}."
+        f"**At equal time**, {time:.1f} ms per frame, `{arm}` minus the host alone, {100 * share:.0f} % of the way "
+        f"from `{SMALL}` ({start:.1f} ms) to `{LARGE}` ({end:.1f} ms): {words(value)}."
     )
 
 
