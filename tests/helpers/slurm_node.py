@@ -44,8 +44,9 @@ class Node:
         self.folder = folder
         self.started: dict[str, subprocess.Popen] = {}
 
-    def start(self, *command: str) -> None:
-        name = "munged" if "munged" in command else command[0]
+    def start(self, name: str, *options: str, user: tuple[str, ...] = ()) -> None:
+        """Start a daemon, which ends with this process, also if that is killed. user: what setpriv is told."""
+        command = ["setpriv", *user, "--pdeathsig=KILL", name, *options]
         place = os.environ | {"MYSQL_UNIX_PORT": str(self.folder / "socket")}  # where slurmdbd finds its database
         with (self.folder / f"{name}.log").open("a") as log:
             self.started[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=place)
@@ -156,7 +157,7 @@ def running(folder: Path, cpus: int = 2, accounting: bool = False) -> Iterator[N
     shutil.chown("/run/munge", "munge", "munge")
     node = Node(folder)
     try:
-        node.start("setpriv", "--reuid=munge", "--regid=munge", "--clear-groups", "munged", "--foreground")
+        node.start("munged", "--foreground", user=("--reuid=munge", "--regid=munge", "--clear-groups"))
         if accounting:
             node.start_accounting()
         node.start("slurmctld", "-D", "-i")
