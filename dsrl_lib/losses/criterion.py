@@ -44,8 +44,11 @@ def criterion(outputs: Mapping[str, Tensor], targets: Targets, loss: Loss) -> di
     """The weighted terms for one batch, by their keys in `TERMS`; their sum is the loss.
 
     outputs: those of `models.DSRL`: `logits` (B, K, h, w), and `aux`, `image`, `seg_map` and `sr_map` if the network
-    has these parts; or `locations` alone. With `image` or `locations`, the targets need these too.
+    has these parts; or `locations` alone. With `image` or `locations`, the targets need these too (ValueError).
     """
+    for name in ("image", "locations"):
+        if name in outputs and getattr(targets, name) is None:
+            raise ValueError(f"the network gives {name!r}: Targets need the {name} that it is compared with")
     values = {}
     if "logits" in outputs:
         values["ce"] = segmentation_loss(outputs["logits"], targets, loss)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from dsrl_lib.losses.segmentation import check_shapes, cross_entropy
+from dsrl_lib.losses.segmentation import check_shapes, cross_entropy, unknown_labels
 from dsrl_lib.metrics import VOID
 
 MOST_CLASSES = 63
@@ -110,7 +110,7 @@ def allowed_sets(
         if c not in range(classes):
             raise ValueError(f"strict = {tuple(strict)}: allowed are the classes 0 to {classes - 1}")
     if labels.is_cpu and not ((labels == VOID) | (labels >= 0) & (labels < classes)).all():
-        raise IndexError(f"labels: allowed are 0 to {classes - 1}, and {VOID} for void")
+        raise IndexError(unknown_labels(labels, classes))
     own = _bits(labels, classes)
     sets = _or_over_window(own, border)
     if not void_joins:

@@ -18,7 +18,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, class_weights: Tensor | Non
     where it differs. labels: (B, H, W), integers in 0..K-1 or 255. class_weights: (K,), makes it the mean weighted
     by each label's weight. Where every pixel is void the loss is 0, with a graph, not NaN.
 
-    Raises ValueError for other shapes, IndexError (on the CPU) for other labels.
+    Raises ValueError for other shapes and types, IndexError (on the CPU) for other labels.
     """
     check_shapes(logits, labels)
     with torch.autocast(logits.device.type, enabled=False):
@@ -81,11 +81,27 @@ def _by_pixel(logits: Tensor, labels: Tensor) -> Tensor:
         logits = logits.contiguous().float()
         if logits.shape[2:] != labels.shape[1:]:
             logits = F.interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
-        return F.cross_entropy(logits, labels.long(), ignore_index=VOID, reduction="none")
+        return _cross_entropy(logits, labels, None, "none")
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
+    try:
+        return F.cross_entropy(logits, labels.long(), weights, ignore_index=VOID, reduction=reduction)
+    except IndexError:  # on the CPU alone: it says neither the class nor what is allowed
+        raise IndexError(unknown_labels(labels, logits.shape[1])) from None
+
+
+def unknown_labels(labels: Tensor, classes: int) -> str:
+    """Says which labels (B, H, W) are no classes."""
+    unknown = [k for k in labels.unique().tolist() if k != VOID and not 0 <= k < classes]
+    shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+    return f"labels hold {shown}; allowed: 0 to {classes - 1}, and {VOID} for void"
 
 
 def check_shapes(logits: Tensor, labels: Tensor) -> None:
-    """ValueError unless they are (B, K, h, w) and (B, H, W)."""
+    """ValueError unless they are (B, K, h, w) and integers (B, H, W)."""
+    if labels.is_floating_point():  # a map that was resized like an image holds classes that are none
+        raise ValueError(f"labels are {str(labels.dtype).removeprefix('torch.')}; allowed: integers")
     if logits.dim() != 4 or labels.dim() != 3 or logits.shape[0] != labels.shape[0]:
         shapes = f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}"
         raise ValueError(f"logits must be (B, K, h, w) and labels (B, H, W); got {shapes}")
@@ -96,7 +112,7 @@ def _sum(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
     logits = logits.contiguous().float()
     if logits.shape[2:] != labels.shape[1:]:
         logits = F.interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
-    return F.cross_entropy(logits, labels.long(), weights, ignore_index=VOID, reduction="sum")
+    return _cross_entropy(logits, labels, weights, "sum")
 
 
 class _BySample(torch.autograd.Function):

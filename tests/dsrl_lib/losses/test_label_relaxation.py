@@ -271,5 +271,5 @@ def test_bad_shapes_and_labels_are_refused():
         relaxed_cross_entropy(logits, labels[:1])
     with pytest.raises(ValueError, match="classes = 64: label relaxation allows 1 to 63"):
         relaxed_cross_entropy(torch.zeros(2, 64, 6, 7), labels)
-    with pytest.raises(IndexError, match="allowed are 0 to 4, and 255 for void"):
+    with pytest.raises(IndexError, match="labels hold 5; allowed: 0 to 4, and 255 for void"):
         relaxed_cross_entropy(logits, torch.full_like(labels, 5))

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dsrl_lib import Config, Targets, criterion
 from dsrl_lib.losses.segmentation import cross_entropy, focal, hard_examples, image_mse
 
 
@@ -79,9 +80,24 @@ def test_half_precision_channels_last_under_autocast(size):
 
 def test_impossible_labels_are_refused():
     logits, labels = example()
-    labels[0, 0, 0] = 5
-    with pytest.raises(IndexError, match="out of bounds"):
-        cross_entropy(logits, labels)
+    labels = labels.long()
+    labels[0, 0, :2] = torch.tensor([5, -1])
+    for loss in (cross_entropy, focal, hard_examples):
+        with pytest.raises(IndexError, match="labels hold -1, 5; allowed: 0 to 4, and 255 for void"):
+            loss(logits, labels)
+
+
+def test_labels_that_were_resized_like_an_image_are_refused():
+    logits, labels = example()
+    with pytest.raises(ValueError, match="labels are float32; allowed: integers"):
+        cross_entropy(logits, labels.float())
+
+
+def test_a_target_that_is_missing_is_named():
+    logits, labels = example()
+    outputs = {"logits": logits, "image": torch.zeros(2, 3, 6, 7)}
+    with pytest.raises(ValueError, match="the network gives 'image': Targets need the image"):
+        criterion(outputs, Targets(labels), Config().loss)
 
 
 def test_shapes_are_checked():

@@ -82,3 +82,67 @@ def test_a_copy_computes_with_its_own_weights():
 def test_what_cannot_be_taken_is_named(names, message):
     with pytest.raises(ValueError, match=message):
         NamedLayers(Foreign(), **NAMES | names)
+
+
+class Turned(nn.Module):
+    """Maps (B, h, w, C), as Swin has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.turn = nn.Conv2d(3, 96, 4, 4), nn.Identity()
+        self.predict = nn.Conv2d(96, 5, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.predict(self.turn(self.stem(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+
+
+class Finer(nn.Module):
+    """Without a map at stride 4 but the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1)
+        self.predict = nn.Conv2d(8, 5, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.predict(self.second(self.first(x)))
+
+
+@pytest.mark.parametrize(
+    ("network", "names", "message"),
+    [
+        (
+            Finer,
+            {"low": "first", "deep": "second"},
+            r"low = 'first' gives \(1, 8, 32, 32\) .* at stride 4, .* of second",
+        ),
+        (
+            Finer,
+            {"low": "second", "deep": "first"},
+            r"deep = 'first' gives .* at stride 4 to 64, .* of second, predict",
+        ),
+        (Turned, {"low": "turn", "deep": "stem"}, r"low = 'turn' gives \(1, 16, 16, 96\) .*, such as those of stem"),
+    ],
+)
+def test_maps_at_another_stride_are_refused_with_layers_that_fit(network, names, message):
+    with pytest.raises(ValueError, match=message):
+        NamedLayers(network(), **names, classifier="predict")
+
+
+def test_strides_are_right_where_borders_are_lost():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.Conv2d(8, 8, 3, 2), nn.Conv2d(8, 16, 3, 2), nn.Conv2d(16, 5, 1))
+    assert NamedLayers(network, low="1", deep="2", classifier="3", size=(75, 101)).low_channels == 8
+
+
+def test_one_logit_is_refused():
+    network = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 1, 1))
+    with pytest.raises(ValueError, match="classifier = '1' has one output channel; allowed: one per class, from 2 on"):
+        NamedLayers(network, low="0", deep="0", classifier="1")
+
+
+def test_an_image_that_the_network_refuses_is_named_and_the_network_is_left_as_it_was():
+    network = nn.Sequential(nn.Conv2d(1, 8, 4, 4), nn.Conv2d(8, 2, 1))
+    with pytest.raises(RuntimeError) as caught:
+        NamedLayers(network, low="0", deep="0", classifier="1")
+    assert caught.value.__notes__ == ["NamedLayers gave the network a black RGB image of 64x64; `size` sets another"]
+    assert network.training and not any(layer._forward_hooks for layer in network.modules())
