@@ -1,0 +1,38 @@
+"""The examples on the method pages of docs/ run as they are printed."""
+
+import re
+
+import pytest
+import torch
+
+from dsrl_lib.paths import root
+
+
+def run(page: str) -> dict:
+    """What the one Python block of a page leaves behind."""
+    (block,) = re.findall(r"```python\n(.*?)```", (root() / "docs" / "methods" / page).read_text(), re.DOTALL)
+    names: dict = {}
+    torch.manual_seed(0)
+    exec(compile(block, page, "exec"), names)
+    return names
+
+
+def test_adaptive_downsampling():
+    names = run("adaptive_downsampling.md")
+    assert names["samples"].shape == (2, 3, 64, 128) and names["scores"].shape == (2, 3, 128, 256)
+    parts = (names["network"], names["part"])
+    assert all(parameter.grad is not None for part in parts for parameter in part.parameters())
+
+
+@pytest.mark.parametrize("page", ["feature_affinity.md", "label_relaxation.md"])
+def test_losses(page):
+    names = run(page)
+    names["loss"].backward()
+    start = names["first"] if "first" in names else names["logits"]
+    assert names["loss"] > 0 and start.grad.abs().sum() > 0
+
+
+def test_propagation():
+    pytest.importorskip("cv2", reason="OpenCV is optional")
+    names = run("propagation.md")
+    assert [(image.shape, labels.shape) for image, labels in names["pairs"]] == [((64, 128, 3), (64, 128))] * 2
