@@ -9,7 +9,7 @@ from study.figures.notes import words
 
 
 def verdict_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
-    """One row per part of a claim: quantity, estimate with interval, resolution, outcome, verdict."""
+    """One row per part of a claim: estimate with interval, minimum detectable effect, rule, outcome, verdict."""
     rows = []
     for verdict in verdicts:
         for finding in verdict.findings:
@@ -19,7 +19,7 @@ def verdict_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
                 "part": finding.part.name,
                 "measured": "not run: " + ", ".join(finding.missing) if value is None
                 else f"{value.estimate:.3f}" if cost else words(value),
-                "smallest effect visible": "" if value is None or cost else f"{value.smallest_effect:.2f}",
+                "minimum detectable effect": "" if value is None or cost else f"{value.smallest_effect:.2f}",
                 "rule": finding.part.test.words if finding.part.test else "shown, decides nothing",
                 "outcome": finding.outcome,
                 "verdict": verdict.verdict,

@@ -3,9 +3,12 @@
 import numpy as np
 import pandas as pd
 
+HEADINGS = {"smallest effect visible": "minimum detectable effect"}
+"""Column -> its heading for people. Columns of stored files keep their names."""
+
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text for people: `x`, `x low`, `x high` become one column, blanks are empty."""
+    """The table as text for people: `x`, `x low`, `x high` become one column, blanks are empty; see `HEADINGS`."""
     shown = {}
     for name in table.columns:
         if name.endswith((" low", " high")):
@@ -16,7 +19,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
             shown[name] = [_interval(*triple, sign) for triple in triples]
         else:
             shown[name] = [_text(value) for value in table[name]]
-    return pd.DataFrame(shown, index=table.index)
+    return pd.DataFrame(shown, index=table.index).rename(columns=HEADINGS)
 
 
 def _interval(value: float, low: float, high: float, sign: str) -> str:
