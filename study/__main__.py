@@ -66,6 +66,9 @@ def sweep(
     Args:
         setting: The setting, such as loss.w2.
         values: Its values, such as 0 0.05 0.1 0.5.
+        arm: The arm, as in study/arms.py: lr, bilinear, sssr, sssr_sisr, dsrl, ...
+        host: The host network; that of the profile unless given.
+        seeds: The seeds to train with each value.
         out: The chart to write: .png, .pdf or .svg.
     """
     from study.sweep import sweep

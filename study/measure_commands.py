@@ -61,7 +61,7 @@ def latency(
     turns: int = 9,
     match: str | None = None,
 ) -> None:
-    """Measure the latencies of all complete runs of a profile again, in turn, on a machine that does nothing else.
+    """Measure the latencies of all complete runs of a profile again, in turn, on an otherwise idle machine.
 
     Args:
         device: The device to measure on; the runs may come from another.

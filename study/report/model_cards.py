@@ -135,7 +135,8 @@ model, config = from_pretrained("{name}")
 ## Scores
 
 Test mIoU of this file: **{record.miou:.2f}** points on {record.images} frames, at the original label size. It is the
-last epoch, and `test` chose nothing. The arm in the study, all seeds, with its 95 % interval: {_of_arm(record)}.
+last epoch; the test split was not used for selection.
+The arm in the study, all seeds, with its 95 % interval: {_of_arm(record)}.
 
 | class | IoU on test |
 |---|---|
@@ -145,8 +146,8 @@ last epoch, and `test` chose nothing. The arm in the study, all seeds, with its 
 
 - {shows}. Other places, weather or cameras were not tested.
 - {f"Mostly missed (IoU below {100 * MISSED:.0f}): {', '.join(missed)}." if missed else "No class is mostly missed."}
-- These weights show the method, and let others repeat its scores. They are no product, and nothing that steers a
-  vehicle may rest on them.
+- These weights show the method, and let others repeat its scores. They are not a product: do not use them to control
+  a vehicle.
 
 ## Licence
 
