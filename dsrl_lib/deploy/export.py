@@ -22,6 +22,7 @@ from dsrl_lib import runs
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import MEAN, STD, normalise
+from dsrl_lib.evaluation.forward import check_classes
 from dsrl_lib.evaluation.locations import needs_split
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.sizes import SMALLEST
@@ -66,7 +67,8 @@ def export(network: DSRL, config: Config, target: str | Path, format: Format, no
     """Write a copy of `network` to `target`, with open batch, height and width; compare their logits.
 
     normalised: the file takes float32 images that are normalised already; else uint8 RGB, and it normalises them.
-    ValueError for an unknown format or a suffix that does not say it; RuntimeError, and no file, if its logits
+    ValueError for an unknown format, a suffix that does not say it, or another number of classes than the data set of
+    `config`, whose names go into the file; RuntimeError, and no file, if its logits
     differ.
     """
     target = Path(target)
@@ -81,6 +83,7 @@ def export(network: DSRL, config: Config, target: str | Path, format: Format, no
             "from the labels of a frame or from another frame, and a file sees images alone; allowed: none, uniform, "
             "mean, predicted, not swapped"
         )
+    check_classes(network, config)
     check_file(target, "out")
     wrapped = ForExport(copy.deepcopy(network).cpu().float(), normalised)
     shapes = tuple((*shape[:2], *(_side(network, length) for length in shape[2:])) for shape in SHAPES)

@@ -24,7 +24,7 @@ from dsrl_lib.data.normalise import to_pixels
 from dsrl_lib.data.split import SPLITS, Split, load_split
 from dsrl_lib.deploy.memory import Room
 from dsrl_lib.evaluation.augmentation import TTA
-from dsrl_lib.evaluation.forward import class_ids, forward, network_input
+from dsrl_lib.evaluation.forward import check_classes, class_ids, forward, network_input
 from dsrl_lib.evaluation.locations import given_locations, needs_split
 from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
@@ -89,14 +89,15 @@ def predict(
 
     sources: images, folders, patterns, or `dataset:split` (with truth). What an earlier call wrote is no source,
     unless it is named itself; of the same picture it is replaced or removed. Every file is written by rename, so a call
-    that is cut off leaves only whole files. DataError for a source without pictures and, before anything is written,
-    for two pictures of one name, and for a source or a file of yours that would be overwritten; OSError if `out` cannot
-    be written.
+    that is cut off leaves only whole files. ValueError for a network with another number of classes than the data set
+    of `config`; DataError for a source without pictures and, before anything is written, for two pictures of one name,
+    and for a source or a file of yours that would be overwritten; OSError if `out` cannot be written.
     """
     table, begin = class_table(config.data.dataset), time.perf_counter()
     sources = list(map(str, [sources] if isinstance(sources, (str, Path)) else sources))  # one word has letters
     out = Path(out)
     check_folder(out, "out")
+    check_classes(model, config)
     tta = tta or TTA()
     jobs, written, failed = list(_jobs(sources, table)), 0, []
     if needs_split(config) and not tta.none:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrl_lib.config import Config
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.transforms import evaluation_input, frame_size
 from dsrl_lib.device import autocast
@@ -25,6 +26,14 @@ def check_size(stored: tuple[int, int], config: Config, scale: float = 1) -> Non
     if not all(round(side * config.frame_scale) for side in frame_size(stored, config.data, scale)):
         raise ValueError(f"of {stored[0]} x {stored[1]} pixels (height x width), brought to {config.data.height} rows, "
                          f"scale {scale:g} leaves no input")  # fmt: skip
+
+
+def check_classes(model: nn.Module, config: Config) -> None:
+    """ValueError unless a network has as many classes as the data set of `config`, which names and colours them."""
+    table = class_table(config.data.dataset)
+    if model.host.classes != len(table.classes):
+        raise ValueError(f"data.dataset = {config.data.dataset!r} has {len(table.classes)} classes, the network "
+                         f"{model.host.classes}; allowed: a data set with the network's classes")  # fmt: skip
 
 
 def forward(model: nn.Module, frame: Tensor, config: Config, locations: Tensor | None = None) -> dict[str, Tensor]:

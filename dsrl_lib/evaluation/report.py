@@ -16,6 +16,7 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.details import TRIMAP_PX
 from dsrl_lib.evaluation.evaluate import Evaluation, check_frames, evaluate
+from dsrl_lib.evaluation.forward import check_classes
 from dsrl_lib.runs import write_atomically, write_counts, write_json
 
 
@@ -56,13 +57,15 @@ class Report:
 def split_report(
     model: nn.Module, config: Config, dataset: str, split: str, tta: TTA | None = None, progress: bool = True
 ) -> Report:
-    """Evaluate a network on `split` of `dataset`. DataError if their classes differ from those of the network,
-    and for a frame that it cannot take; RuntimeError if it gives no finite numbers."""
+    """Evaluate a network on `split` of `dataset`. DataError if its classes differ from those of `config`, and for a
+    frame that the network cannot take; ValueError if it has another number of classes; RuntimeError if it gives no
+    finite numbers."""
     own, theirs = class_table(config.data.dataset), class_table(dataset)
     if own.classes != theirs.classes:
         raise DataError(f"the network has the {len(own.classes)} classes of {own.name}, not those of {dataset}")
     loaded = load_split(dataset, split)
     check_frames(loaded, config, min((tta or TTA()).scales))  # before the first is scored
+    check_classes(model, config)
     found = evaluate(model, loaded, config, tta=tta, progress=progress)
     if not np.isfinite(found.nll).all():
         name = found.names[int(np.flatnonzero(~np.isfinite(found.nll))[0])]

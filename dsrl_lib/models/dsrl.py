@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrl_lib.models.downsampling.downsampler import Downsampler
+from dsrl_lib.models.host import NEEDED
 from dsrl_lib.models.sisr import SISRHead
 from dsrl_lib.models.sizes import ceil_div, fit
 from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
@@ -62,6 +63,11 @@ class DSRL(nn.Module):
         _check("ftm", ftm, ("keep", "to3", "none"))
         if fa and not (sisr and sssr):
             raise ValueError("fa=True compares the SSSR and SISR branches: it needs sssr=True and sisr=True")
+        if missing := [name for name in NEEDED if not hasattr(host, name)]:
+            raise ValueError(
+                f"host = a {type(host).__name__}, which has no {missing[0]}; allowed: a host (models/host.py), or "
+                "NamedLayers(network, ...) around any other network"
+            )
         early = getattr(host, "early_channels", None)
         if sisr and taps == "stride2" and early is None:
             raise ValueError("model.sisr_taps = 'stride2', but this host has no map at stride 2; allowed: deep, input")

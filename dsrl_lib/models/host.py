@@ -19,6 +19,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+NEEDED = ("classes", "low_channels", "deep_channels", "last_channels", "align_corners", "features", "classify")
+"""What DSRL reads of a host."""
+
 
 class Features(NamedTuple):
     """The maps of a host that DSRL uses."""

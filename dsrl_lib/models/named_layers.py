@@ -1,6 +1,7 @@
 """A segmentation network that knows nothing of DSRL, as a host: three of its layers are named."""
 
 import math
+import threading
 from difflib import get_close_matches
 
 import torch
@@ -12,6 +13,14 @@ from dsrl_lib.models.host import Features
 STRIDE = (4, 4)
 """Of `low`, from which the SISR head makes 8 x 8 pixels each."""
 DEEP_STRIDES = (4, 64)
+_here = threading.local()
+"""`calls`, only while the maps of this thread's images are computed: what the noted layers were given and gave."""
+
+
+def _note(layer: nn.Module, inputs: tuple, named: dict, output: object) -> None:
+    """The forward hook of every named layer. It holds nothing, so copies and replicas of a network may share it."""
+    if (calls := getattr(_here, "calls", None)) is not None:
+        calls.setdefault(layer, []).append(((*inputs, *named.values()), output))
 
 
 class NamedLayers(nn.Module):
@@ -23,8 +32,10 @@ class NamedLayers(nn.Module):
     that finds the channels.
 
     The logits are those of the prediction layer alone. What the network computes beside or behind it, such as the
-    logits of an auxiliary head, runs in every step, but is neither used nor trained. A host of the registry
-    (CONTRIBUTING.md) does not pay for that, and can be trained by its name.
+    logits of an auxiliary head or those that LR-ASPP adds, runs in every step, but is neither used nor trained
+    (DistributedDataParallel then needs `find_unused_parameters=True`). A host of the registry (CONTRIBUTING.md) does
+    not pay for that, and can be trained by its name. A class map finer than half of the input, such as that of a U-Net,
+    is interpolated to that size for the SSSR head.
 
     ValueError for a name, a prediction layer or a map that cannot be used: the message lists layers that can.
     """
@@ -47,7 +58,14 @@ class NamedLayers(nn.Module):
         if last.out_channels < 2:
             raise ValueError(f"classifier = {classifier!r} has one output channel; allowed: one per class, from 2 on")
         self.classes, self.last_channels = last.out_channels, last.in_channels
-        maps = self._maps_of_black(size)
+        unnoted = {layers[name] for name in self.names.values()} - {x for x in layers.values() if _is_noted(x)}
+        hooks = [layer.register_forward_hook(_note, with_kwargs=True) for layer in unnoted]
+        try:
+            maps = self._maps_of_black(size)
+        except Exception:
+            for hook in hooks:
+                hook.remove()
+            raise
         self.low_channels, self.deep_channels = maps.low.shape[1], maps.deep.shape[1]
 
     def _maps_of_black(self, size: tuple[int, int]) -> Features:
@@ -63,10 +81,10 @@ class NamedLayers(nn.Module):
             layer.register_forward_hook(lambda _, inputs, output, name=name: note(name, output))
             for name, layer in self.network.named_modules()
         ]
-        device, training = next(self.network.parameters()).device, self.network.training
+        weight, training = next(self.network.parameters()), self.network.training
         try:
             with torch.no_grad():
-                maps = self.eval().features(torch.zeros(1, 3, *size, device=device))
+                maps = self.eval().features(weight.new_zeros(1, 3, *size))
         except Exception as error:
             error.add_note(
                 f"NamedLayers gave the network a black RGB image of {size[0]}x{size[1]}; `size` sets another"
@@ -88,21 +106,22 @@ class NamedLayers(nn.Module):
         return maps
 
     def features(self, x: Tensor) -> Features:
-        """x: (B, 3, H, W). ValueError if the network does not pass the named layers."""
-        maps: dict[str, Tensor] = {}
-        layers = {role: self.network.get_submodule(name) for role, name in self.names.items()}
-        hooks = [
-            layers["low"].register_forward_hook(lambda _, inputs, output: maps.update(low=output)),
-            layers["deep"].register_forward_hook(lambda _, inputs, output: maps.update(deep=output)),
-            layers["classifier"].register_forward_hook(lambda _, inputs, output: maps.update(classifier=inputs[0])),
-        ]
+        """x: (B, 3, H, W). ValueError unless the network passes each named layer once."""
+        _here.calls = calls = {}
         try:
             self.network(x)
         finally:
-            for hook in hooks:
-                hook.remove()
+            _here.calls = None
+        maps = {}
         for role, name in self.names.items():
-            if not isinstance(maps.get(role), Tensor) or maps[role].ndim != 4:
+            made = calls.get(self.network.get_submodule(name), [])
+            if len(made) > 1:
+                raise ValueError(
+                    f"{role} = {name!r}, which the network calls {len(made)} times; allowed: a layer that it calls once"
+                )
+            given, output = made[0] if made else ((None,), None)
+            maps[role] = given[0] if role == "classifier" else output
+            if not isinstance(maps[role], Tensor) or maps[role].ndim != 4:
                 raise ValueError(f"{role} = {name!r}; allowed: a layer that the network calls with (B, C, h, w) maps")
         return Features(maps["low"], maps["deep"], maps["classifier"])
 
@@ -113,6 +132,10 @@ class NamedLayers(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, K, H, W) logits."""
         return F.interpolate(self.classify(self.features(x).last), x.shape[2:], mode="bilinear", align_corners=False)
+
+
+def _is_noted(layer: nn.Module) -> bool:
+    return _note in layer._forward_hooks.values()
 
 
 def _at_stride(shape: tuple[int, ...], size: tuple[int, int], allowed: tuple[int, int]) -> bool:

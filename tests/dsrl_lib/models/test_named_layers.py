@@ -1,6 +1,7 @@
 """Networks that know nothing of DSRL, wrapped by the names of three of their layers."""
 
 import copy
+import threading
 
 import pytest
 import torch
@@ -22,12 +23,13 @@ class Foreign(nn.Module):
         self.late = nn.Conv2d(8, 16, 3, 2, 1)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.spare = nn.Conv2d(3, 3, 1)
+        self.act = nn.ReLU()
         self.head = nn.ModuleDict({"predict": nn.Conv2d(24, 5, 1)})
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         low = self.early(x)
-        deep = self.late(low.relu())
-        last = torch.cat((low, F.interpolate(deep * self.pool(deep), low.shape[2:])), dim=1)
+        deep = self.late(self.act(low))
+        last = torch.cat((low, F.interpolate(self.act(deep) * self.pool(deep), low.shape[2:])), dim=1)
         return {"out": F.interpolate(self.head["predict"](last), x.shape[2:], mode="bilinear")}
 
 
@@ -77,6 +79,7 @@ def test_a_copy_computes_with_its_own_weights():
         ({"classifier": "head"}, "classifier = 'head' is of type ModuleDict; allowed: an nn.Conv2d"),
         ({"low": "spare"}, r"low = 'spare'; allowed: a layer that the network calls with \(B, C, h, w\) maps"),
         ({"low": ""}, r"low = ''; allowed: a layer that the network calls with"),
+        ({"low": "act"}, "low = 'act', which the network calls 2 times; allowed: a layer that it calls once"),
     ],
 )
 def test_what_cannot_be_taken_is_named(names, message):
@@ -132,6 +135,69 @@ def test_maps_at_another_stride_are_refused_with_layers_that_fit(network, names,
 def test_strides_are_right_where_borders_are_lost():
     network = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.Conv2d(8, 8, 3, 2), nn.Conv2d(8, 16, 3, 2), nn.Conv2d(16, 5, 1))
     assert NamedLayers(network, low="1", deep="2", classifier="3", size=(75, 101)).low_channels == 8
+
+
+class Waiting(Foreign):
+    """It ends when each of two threads has passed its last layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.barrier: threading.Barrier | None = None
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        out = super().forward(x)
+        if self.barrier is not None:
+            self.barrier.wait(timeout=60)
+        return out
+
+
+def test_threads_that_share_a_network_get_the_logits_of_their_own_images():
+    host = NamedLayers(Waiting().eval(), **NAMES)
+    images = [torch.randn(1, 3, 32, 32) for _ in range(2)]
+    expected, found = [host(x) for x in images], {}
+    host.network.barrier = threading.Barrier(2)
+    threads = [threading.Thread(target=lambda k=k: found.update({k: host(images[k])})) for k in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not torch.equal(*expected)
+    assert all(torch.equal(found[k], expected[k]) for k in range(2))
+
+
+def test_two_wrappers_of_one_network_see_their_own_layers():
+    network, x = Foreign().eval(), torch.randn(1, 3, 32, 32)
+    first = NamedLayers(network, **NAMES)
+    second = NamedLayers(network, **NAMES | {"deep": "early"})
+    assert torch.equal(first.features(x).deep, network.late(network.early(x).relu()))
+    assert torch.equal(second.features(x).deep, network.early(x))
+
+
+class Named(nn.Module):
+    """It gives its prediction layer the map by the name of the argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early, self.predict = nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 5, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.predict(input=self.early(x))
+
+
+def test_a_map_given_by_name_is_found():
+    network, x = Named(), torch.randn(1, 3, 32, 32)
+    host = NamedLayers(network, low="early", deep="early", classifier="predict")
+    assert torch.equal(host.features(x).last, network.early(x))
+
+
+def test_a_network_in_bfloat16_is_taken():
+    host = NamedLayers(Named().bfloat16(), low="early", deep="early", classifier="predict")
+    assert host.features(torch.randn(1, 3, 32, 32, dtype=torch.bfloat16)).low.dtype == torch.bfloat16
+
+
+def test_a_network_that_is_no_host_is_told_how_to_become_one():
+    with pytest.raises(ValueError, match=r"host = a Foreign, which has no classes; allowed: .* NamedLayers\(network"):
+        DSRL(Foreign())
 
 
 def test_one_logit_is_refused():
