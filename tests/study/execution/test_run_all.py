@@ -68,7 +68,7 @@ def test_a_run_is_not_trained_again_where_its_notebook_fails_afterwards(tmp_path
         (["camvid_gpu", "--arms", "dsrl", "--hosts", "espnetv2_s1.0"], "no run with arms = dsrl and hosts = esp"),
     ],
 )
-def test_wrong_option_is_named_with_the_valid_ones(arguments, message, capsys):
+def test_wrong_option_is_named_with_the_valid_ones(results, arguments, message, capsys):
     with pytest.raises(SystemExit) as end:
         study.main(arguments)
     assert end.value.code == 2
