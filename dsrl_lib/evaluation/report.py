@@ -63,9 +63,9 @@ def split_report(
     own, theirs = class_table(config.data.dataset), class_table(dataset)
     if own.classes != theirs.classes:
         raise DataError(f"the network has the {len(own.classes)} classes of {own.name}, not those of {dataset}")
+    check_classes(model, config)
     loaded = load_split(dataset, split)
     check_frames(loaded, config, min((tta or TTA()).scales))  # before the first is scored
-    check_classes(model, config)
     found = evaluate(model, loaded, config, tta=tta, progress=progress)
     if not np.isfinite(found.nll).all():
         name = found.names[int(np.flatnonzero(~np.isfinite(found.nll))[0])]

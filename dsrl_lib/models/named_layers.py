@@ -58,33 +58,24 @@ class NamedLayers(nn.Module):
         if last.out_channels < 2:
             raise ValueError(f"classifier = {classifier!r} has one output channel; allowed: one per class, from 2 on")
         self.classes, self.last_channels = last.out_channels, last.in_channels
-        unnoted = {layers[name] for name in self.names.values()} - {x for x in layers.values() if _is_noted(x)}
-        hooks = [layer.register_forward_hook(_note, with_kwargs=True) for layer in unnoted]
+        unnoted = [layer for layer in layers.values() if _note not in layer._forward_hooks.values()]
+        hooks = {layer: layer.register_forward_hook(_note, with_kwargs=True) for layer in unnoted}
+        kept: set[nn.Module] = set()
         try:
             maps = self._maps_of_black(size)
-        except Exception:
-            for hook in hooks:
-                hook.remove()
-            raise
+            kept = {layers[name] for name in self.names.values()}
+        finally:
+            for layer in hooks.keys() - kept:
+                hooks[layer].remove()
         self.low_channels, self.deep_channels = maps.low.shape[1], maps.deep.shape[1]
 
     def _maps_of_black(self, size: tuple[int, int]) -> Features:
         """The maps of a black image. ValueError, with layers that can be named, unless `low` is at stride 4 and `deep`
-        nowhere finer."""
-        shapes: dict[str, torch.Size] = {}
-
-        def note(name: str, output: object) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4:
-                shapes[name] = output.shape
-
-        hooks = [
-            layer.register_forward_hook(lambda _, inputs, output, name=name: note(name, output))
-            for name, layer in self.network.named_modules()
-        ]
+        nowhere finer. All layers are noted."""
         weight, training = next(self.network.parameters()), self.network.training
         try:
             with torch.no_grad():
-                maps = self.eval().features(weight.new_zeros(1, 3, *size))
+                calls = self.eval()._calls(weight.new_zeros(1, 3, *size))
         except Exception as error:
             error.add_note(
                 f"NamedLayers gave the network a black RGB image of {size[0]}x{size[1]}; `size` sets another"
@@ -92,26 +83,35 @@ class NamedLayers(nn.Module):
             raise
         finally:
             self.train(training)
-            for hook in hooks:
-                hook.remove()
+        maps = self._named(calls)
+        outputs = {name: calls[x][0][1] for name, x in self.network.named_modules() if len(calls.get(x, ())) == 1}
+        outputs.pop("", None)  # the network itself
         for role, allowed in (("low", STRIDE), ("deep", DEEP_STRIDES)):
-            name = self.names[role]
-            if not _at_stride(shapes[name], size, allowed):
-                able = sorted((n for n in shapes if _at_stride(shapes[n], size, allowed)), key=lambda n: n.count("."))
+            given = getattr(maps, role)
+            if not _at_stride(given, size, allowed):
+                able = [name for name, output in outputs.items() if _at_stride(output, size, allowed)]
+                able.sort(key=lambda name: name.count("."))
                 raise ValueError(
-                    f"{role} = {name!r} gives {tuple(shapes[name])} for an image of {size[0]}x{size[1]}; allowed: maps "
-                    f"(B, C, h, w) at stride {' to '.join(map(str, sorted({*allowed})))}, such as those of "
-                    f"{', '.join(able[:5]) or '(this network has none)'}"
+                    f"{role} = {self.names[role]!r} gives {tuple(given.shape)} for an image of {size[0]}x{size[1]}; "
+                    f"allowed: maps (B, C, h, w) at stride {' to '.join(map(str, sorted({*allowed})))}, such as those "
+                    f"of {', '.join(able[:5]) or '(this network has none)'}"
                 )
         return maps
 
     def features(self, x: Tensor) -> Features:
         """x: (B, 3, H, W). ValueError unless the network passes each named layer once."""
+        return self._named(self._calls(x))
+
+    def _calls(self, x: Tensor) -> dict[nn.Module, list]:
+        """What each noted layer is given and gives, call by call."""
         _here.calls = calls = {}
         try:
             self.network(x)
         finally:
             _here.calls = None
+        return calls
+
+    def _named(self, calls: dict[nn.Module, list]) -> Features:
         maps = {}
         for role, name in self.names.items():
             made = calls.get(self.network.get_submodule(name), [])
@@ -134,12 +134,10 @@ class NamedLayers(nn.Module):
         return F.interpolate(self.classify(self.features(x).last), x.shape[2:], mode="bilinear", align_corners=False)
 
 
-def _is_noted(layer: nn.Module) -> bool:
-    return _note in layer._forward_hooks.values()
-
-
-def _at_stride(shape: tuple[int, ...], size: tuple[int, int], allowed: tuple[int, int]) -> bool:
-    """Whether maps of this shape, for an image of `size`, are at a stride of this range: to the next power of two,
-    since some networks lose pixels at the border. Maps (B, h, w, C), as some transformers have, are not."""
-    strides = [2 ** round(math.log2(side / length)) for side, length in zip(size, shape[2:], strict=True)]
+def _at_stride(output: object, size: tuple[int, int], allowed: tuple[int, int]) -> bool:
+    """Whether a layer gives maps at a stride of this range for an image of `size`: to the next power of two, since some
+    networks lose pixels at the border. Maps (B, h, w, C), as some transformers have, are not."""
+    if not isinstance(output, Tensor) or output.ndim != 4:
+        return False
+    strides = [2 ** round(math.log2(side / length)) for side, length in zip(size, output.shape[2:], strict=True)]
     return all(allowed[0] <= stride <= allowed[1] for stride in strides)

@@ -122,7 +122,7 @@ class Finer(nn.Module):
         (
             Finer,
             {"low": "second", "deep": "first"},
-            r"deep = 'first' gives .* at stride 4 to 64, .* of second, predict",
+            r"deep = 'first' gives .* at stride 4 to 64, .* of second, predict$",
         ),
         (Turned, {"low": "turn", "deep": "stem"}, r"low = 'turn' gives \(1, 16, 16, 96\) .*, such as those of stem"),
     ],
