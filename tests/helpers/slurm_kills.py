@@ -173,6 +173,7 @@ def compare(
         print(text, end="", flush=True)
     killer.stop.set()
     killer.join()
+    subprocess.run(["pkill", "-KILL", "-f", str(killed.folder)])  # what waits for ever for a killed part of its job
     assert status == 0, text
     first, second = undisturbed.scores(), killed.scores()
     different = sorted(name for name in {*first, *second} if first.get(name) != second.get(name))

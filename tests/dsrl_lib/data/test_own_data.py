@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -208,11 +209,12 @@ def test_a_frame_that_no_network_can_take_is_named_before_scoring(orchard: Path,
     (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
     Image.fromarray(np.zeros((2000, 1, 3), np.uint8)).save(orchard / "val/images/2.png")
     Image.fromarray(np.zeros((2000, 1), np.uint8)).save(orchard / "val/labels/2.png")
+    network = SimpleNamespace(host=SimpleNamespace(classes=3))
     config = preset("smoke", "lr", overrides=[*SIZES, "data.dataset=orchard"])
     monkeypatch.setattr("dsrl_lib.evaluation.report.evaluate", lambda *_, **__: pytest.fail("it was scored"))
     with pytest.raises(DataError, match=r"val/images/2.png cannot be evaluated: of 2000 x 1 pixels .* leaves no input"):
-        split_report(None, config, "orchard", "val")
+        split_report(network, config, "orchard", "val")
     (orchard / "val/images/2.png").unlink()
     (orchard / "val/labels/2.png").unlink()
     with pytest.raises(DataError, match=r"cannot be evaluated: .*scale 0.01 leaves no input"):
-        split_report(None, config, "orchard", "val", TTA(scales=(1.0, 0.01)))
+        split_report(network, config, "orchard", "val", TTA(scales=(1.0, 0.01)))
