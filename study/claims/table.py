@@ -9,7 +9,7 @@ import pandas as pd
 from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import write_atomically
 from study.claims.judge import MORE_IMAGES, Finding, Verdict, judge
-from study.claims.rules import UNCLEAR
+from study.claims.rules import UNCLEAR, Claim
 from study.evidence import Study
 from study.figures.notes import some
 
@@ -51,14 +51,13 @@ def markdown(verdicts: Iterable[Verdict], profile: str) -> str:
     ]
     for verdict in verdicts:
         claim = verdict.claim
-        where = f"results/{profile}/notebooks/{claim.notebook}.ipynb"
-        evidence = f"<br>[evidence]({where}), [runs](results/{profile}/claims.csv)"
+        links = f"<br>[evidence]({evidence(claim, profile)}), [runs](results/{profile}/claims.csv)"
         measured = [finding for finding in _quantities(verdict) if finding.measured is not None]
         detectable = "<br>".join(map(_detectable, measured))
         settle = _settle(verdict) if verdict.verdict == "inconclusive" else ""
         lines.append(
             f"| **{claim.id}** {claim.text} ({claim.source}) | {shown(verdict)} | {detectable} "
-            f"| **{verdict.verdict}**{settle}{evidence if claim.notebook and _findings(verdict) else ''} |"
+            f"| **{verdict.verdict}**{settle}{links if claim.notebook and _findings(verdict) else ''} |"
         )
     return "\n".join(lines)
 
@@ -67,12 +66,38 @@ def shown(verdict: Verdict) -> str:
     """What was measured for each quantity of a claim, as a cell of a table."""
     found = _quantities(verdict)
     absent = [finding for finding in found if finding.measured is None]
-    lines = [_sentence(finding) for finding in found if finding.measured is not None]
+    lines = [sentence(finding) for finding in found if finding.measured is not None]
     if absent:
         missing = some(list(dict.fromkeys(arm for finding in absent for arm in finding.missing)))
         what = absent[0].part.name if len(absent) == 1 else f"{len(absent)} {'other ' if lines else ''}quantities"
         lines.append(f"{what}: not run ({missing})")
     return "<br>".join(lines)
+
+
+def sentence(finding: Finding) -> str:
+    """What was measured for one quantity."""
+    measured = finding.measured
+    seeds = f"{len(measured.seeds)} seed{'s' * (len(measured.seeds) > 1)}"
+    if "turns" in measured.levels:
+        spread = f"[{measured.low:.2f}, {measured.high:.2f}]"
+        return f"{finding.part.name}: {measured.estimate:.2f} {spread} ({len(measured.per_seed)} turns)"
+    if finding.part.cost:
+        return f"{finding.part.name}: {measured.estimate:.2f} ({seeds})"
+    only = "" if "seeds" in measured.levels else ", images only"
+    numbers = f"{measured.estimate:+.2f} [{measured.low:+.2f}, {measured.high:+.2f}]".replace("-", "−")
+    return f"{finding.part.name}: {numbers} ({seeds}{only})"
+
+
+def deciding(verdict: Verdict) -> Finding:
+    """The first quantity that decides a verdict: of those with its outcome, a gate last."""
+    wanted = {"reproduced": "yes", "inconclusive": UNCLEAR}.get(verdict.verdict, "no")
+    measured = [finding for finding in verdict.findings if finding.measured is not None]
+    return min(measured, key=lambda finding: (finding.outcome != wanted, finding.part.gate, finding.part.weaker))
+
+
+def evidence(claim: Claim, profile: str) -> str:
+    """The executed notebook that shows a claim, from the repository's root."""
+    return f"results/{profile}/notebooks/{claim.notebook}.ipynb"
 
 
 def _findings(verdict: Verdict) -> tuple[Finding, ...]:
@@ -98,19 +123,6 @@ def _row(finding: Finding) -> dict[str, object]:
     row |= {"seeds_to_settle": finding.settle, "seeds_with_4x_images": finding.settle_more_images}
     row["rule"] = part.test.words if part.test else ""
     return row | {"missing": "; ".join(finding.missing), "runs": " ".join(finding.runs)}
-
-
-def _sentence(finding: Finding) -> str:
-    measured = finding.measured
-    seeds = f"{len(measured.seeds)} seed{'s' * (len(measured.seeds) > 1)}"
-    if "turns" in measured.levels:
-        spread = f"[{measured.low:.2f}, {measured.high:.2f}]"
-        return f"{finding.part.name}: {measured.estimate:.2f} {spread} ({len(measured.per_seed)} turns)"
-    if finding.part.cost:
-        return f"{finding.part.name}: {measured.estimate:.2f} ({seeds})"
-    only = "" if "seeds" in measured.levels else ", images only"
-    numbers = f"{measured.estimate:+.2f} [{measured.low:+.2f}, {measured.high:+.2f}]".replace("-", "−")
-    return f"{finding.part.name}: {numbers} ({seeds}{only})"
 
 
 def _detectable(finding: Finding) -> str:

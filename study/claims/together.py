@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from study.claims.judge import Verdict, judge
 from study.claims.rules import Claim
-from study.claims.table import markdown, shown
+from study.claims.table import deciding, evidence, markdown, sentence, shown
 from study.evidence import Study
 
 BEDS = {"camvid": "CamVid", "idd": "IDD-lite"}
@@ -36,12 +36,18 @@ def beds_table(studies: Sequence[Study]) -> str:
     return "\n".join(lines) if len(lines) > 2 else ON_NONE
 
 
-def beds_verdicts(studies: Sequence[Study]) -> str:
-    """The claims that were run on two data sets or more by their verdict on all, as a sentence."""
-    ids: dict[str, list[str]] = {}
-    for claim, _, word in _on_several(studies):
-        ids.setdefault(word, []).append(claim.id)
-    return "; ".join(f"**{word}**: {', '.join(claims)}" for word, claims in ids.items()) + "." if ids else ON_NONE
+def verdicts_table(studies: Sequence[Study]) -> str:
+    """One row per claim that was run: its verdict on each data set, what decides it first, and the verdict on all."""
+    by_bed = [judge(study) for study in studies]
+    lines = [f"| Claim, from | {' | '.join(BEDS[study.profile] for study in studies)} | Verdict |"]
+    lines.append("|---" * (len(studies) + 2) + "|")
+    for claim_id in sorted({name for found in by_bed for name in found}, key=lambda name: int(name[1:])):
+        found = [verdicts.get(claim_id) for verdicts in by_bed]
+        word, claim = together(_words(found)), next(verdict.claim for verdict in found if verdict)
+        if word not in NOT_JUDGED:
+            cells = " | ".join(_short(verdict, study.profile) for verdict, study in zip(found, studies, strict=True))
+            lines.append(f"| **{claim.id}** {claim.text} ({claim.source}) | {cells} | **{word}** |")
+    return "\n".join(lines)
 
 
 def _on_several(studies: Sequence[Study]) -> Iterator[tuple[Claim, list[Verdict | None], str]]:
@@ -49,12 +55,22 @@ def _on_several(studies: Sequence[Study]) -> Iterator[tuple[Claim, list[Verdict 
     by_bed = [judge(study) for study in studies]
     for claim_id in dict.fromkeys(name for verdicts in by_bed for name in verdicts):
         found = [verdicts.get(claim_id) for verdicts in by_bed]
-        words = [verdict.verdict if verdict else "not run" for verdict in found]
+        words = _words(found)
         if sum(word not in NOT_JUDGED for word in words) > 1:
             yield next(verdict.claim for verdict in found if verdict), found, together(words)
+
+
+def _words(found: Sequence[Verdict | None]) -> list[str]:
+    return [verdict.verdict if verdict else "not run" for verdict in found]
 
 
 def _cell(verdict: Verdict | None) -> str:
     if verdict is None or verdict.verdict in NOT_JUDGED:
         return "not run"
     return f"{shown(verdict)}<br>{verdict.verdict}"
+
+
+def _short(verdict: Verdict | None, profile: str) -> str:
+    if verdict is None or verdict.verdict in NOT_JUDGED:
+        return "–"
+    return f"[{verdict.verdict}]({evidence(verdict.claim, profile)})<br>{sentence(deciding(verdict))}"

@@ -17,7 +17,7 @@ from dsrl_lib.paths import released_dir, results_dir, root
 from dsrl_lib.runs import write_atomically
 from study.claims.judge import judge
 from study.claims.table import markdown
-from study.claims.together import BEDS, beds_table, beds_verdicts, own_claims
+from study.claims.together import BEDS, beds_table, own_claims, verdicts_table
 from study.evidence import Study
 from study.report import tables
 from study.report.departures import departures
@@ -47,7 +47,7 @@ TABLES: dict[str, Callable[[Study], str]] = {
     "claims": lambda study: markdown(judge(study).values(), study.profile),
     "own_claims": lambda study: own_claims(Study("idd")),
     "beds": lambda study: beds_table(_beds(study)),
-    "beds_verdicts": lambda study: beds_verdicts(_beds(study)),
+    "verdicts": lambda study: verdicts_table(_beds(study)),
     "main": _readable(tables.main),
     "differences": _readable(tables.differences),
     "factorial": _readable(tables.factorial),

@@ -15,7 +15,7 @@ from study.arms import ARMS, FA_ARMS
 from study.claims import table as claims_table
 from study.claims.judge import judge, verdict
 from study.claims.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
-from study.claims.together import beds_table, beds_verdicts, own_claims, together
+from study.claims.together import beds_table, own_claims, together, verdicts_table
 from study.evidence import Study
 from study.profiles import PROFILES, SEARCH_SEEDS
 from study.report import texts
@@ -262,7 +262,7 @@ def test_tables_and_numbers_of_a_text(results, tmp_path):
 
 def test_an_unknown_table_is_an_error():
     text = "<!-- clams:begin -->\n<!-- clams:end -->"
-    with pytest.raises(ValueError, match="table 'clams' is unknown; allowed: claims, own_claims, beds, beds_verdicts"):
+    with pytest.raises(ValueError, match="table 'clams' is unknown; allowed: claims, own_claims, beds, verdicts"):
         texts.refreshed(text, Study("camvid", []))
 
 
@@ -314,8 +314,19 @@ def test_both_data_sets_stand_beside_each_other():
     assert "+3." in camvid and camvid.endswith("<br>reproduced ")
     assert "not reproduced" in idd and both == " **partly** "
     assert "**C2**" not in table  # not run on the second
-    sentence = beds_verdicts([Study("camvid", study(seeds=2, dsrl=53.0, lr=50.0)), Study("idd", other)])
-    assert "**partly**: C1" in sentence and "C2" not in sentence
+
+
+def test_one_row_per_claim_shows_what_decides_each_verdict():
+    points = {"sssr_long": 50.0, "sssr_sisr_res_long": 53.0, "dsrl_res": 53.0, "dsrl": 49.0, "lr": 50.0}
+    other = [MadeUpRun(arm, seed, points[arm], profile="idd") for arm in points for seed in (0, 1)]
+    table = verdicts_table([Study("camvid", study(seeds=2, dsrl=53.0, lr=50.0)), Study("idd", other)])
+    rows = {line.split("**")[1]: line.split("|")[1:-1] for line in table.splitlines()[2:]}
+    _, camvid, idd, both = rows["C1"]
+    assert camvid.startswith(" [reproduced](results/camvid/notebooks/41_main_results.ipynb)<br>gain of at least 2: +3.")
+    assert idd.startswith(" [not reproduced](results/idd/") and both == " **partly** "
+    _, camvid, idd, both = rows["C16"]  # SISR adds, but FA does not: that decides
+    assert camvid == " – " and "<br>FA adds: " in idd and both == " **partly** "
+    assert "**C7**" not in verdicts_table([Study("camvid", []), Study("idd", other)])  # not run
 
 
 def test_claims_of_one_data_set_alone_are_shown_once_they_were_run():
