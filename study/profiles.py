@@ -107,6 +107,7 @@ PROFILES: dict[str, Profile] = {
         | dict.fromkeys(("relaxed", "border_void"), (0, 1, 2, 3, 4))
         | dict.fromkeys(START_ARMS, (0, 1, 2)) | {"dsrl_joint": (0, 1), "hr": (0,)}
         | dict.fromkeys(("adaptive_oracle", "adaptive_mean", "adaptive_swap", "uniform_point"), (0, 1, 2))
+        | dict.fromkeys(("adaptive_oracle_fine", "uniform_jitter"), (0, 1, 2))
         | dict.fromkeys(("adaptive", "uniform_macs"), (0, 1, 2, 3, 4))
         | {"relaxed_moved": (0, 1, 2, 3, 4)} | dict.fromkeys(("relaxed_2", "relaxed_off"), (0, 1, 2)),
         expect=(
@@ -133,7 +134,8 @@ PROFILES: dict[str, Profile] = {
         arm_seeds=_seeds(main=5, long=5, control=5, factorial=0, without=OLD_CONTROLS)
         | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4))
         | dict.fromkeys(FA_SHARE_ARMS + SHARE_CONTROLS, (0, 1, 2))
-        | dict.fromkeys(("released_sanje2v", "released_dootmaan"), (0,)),
+        | dict.fromkeys(("released_sanje2v", "released_dootmaan"), (0,))
+        | dict.fromkeys(("relaxed", "relaxed_moved", "border_void"), (0, 1, 2, 3, 4)),
         expect=(
             "IDD-lite at LR 112x160: about seven minutes per run on one core, up to 2.3 GiB (hr: 4.4, an estimate); lr "
             "reaches 54 points of mIoU on test. By estimate, the second pretrained host takes 16 hours in all and the "
