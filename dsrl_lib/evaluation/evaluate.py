@@ -22,7 +22,7 @@ from dsrl_lib.evaluation.details import (
     reconstruction_quality,
     trimap_counts,
 )
-from dsrl_lib.evaluation.forward import check_size, class_ids
+from dsrl_lib.evaluation.forward import check_classes, check_size, class_ids
 from dsrl_lib.evaluation.locations import given_locations, location_errors
 from dsrl_lib.evaluation.tta import augmented_inputs, log_probabilities, mean_output
 from dsrl_lib.progress import bar
@@ -112,8 +112,9 @@ def evaluate(
 
     tta: test-time augmentation; PSNR and SSIM are those of the plain input, so NaN with it. details: also fill trimap,
     object_recall and nll (they cost time). workers: processes that prepare the inputs. worker_init_fn: called in
-    each of them, with its number.
+    each of them, with its number. Errors as `check_classes`.
     """
+    check_classes(model, config)
     model.eval()
     tta, device, classes = tta or TTA(), next(model.parameters()).device, model.host.classes
     mine = range(distributed.rank(), len(split), distributed.size())

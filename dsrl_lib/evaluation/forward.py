@@ -29,8 +29,14 @@ def check_size(stored: tuple[int, int], config: Config, scale: float = 1) -> Non
 
 
 def check_classes(model: nn.Module, config: Config) -> None:
-    """ValueError unless a network has as many classes as the data set of `config`, which names and colours them."""
+    """ValueError unless a network has as many classes as the data set of `config`, which names and colours them.
+
+    TypeError for a network that is no `DSRL`.
+    """
     table = class_table(config.data.dataset)
+    if not hasattr(getattr(model, "host", None), "classes"):
+        raise TypeError(f"a {type(model).__name__} is no DSRL; put it into one: "
+                        "DSRL(NamedLayers(network, low=..., deep=..., classifier=...), sssr=False)")  # fmt: skip
     if model.host.classes != len(table.classes):
         raise ValueError(f"data.dataset = {config.data.dataset!r} has {len(table.classes)} classes, the network "
                          f"{model.host.classes}; allowed: a data set with the network's classes")  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from dsrl_lib import DSRL, Config, NamedLayers, class_table, export, predict, split_report
+from dsrl_lib import DSRL, Config, NamedLayers, class_table, evaluate, export, predict, split_report
 
 CONFIG = Config()
 CLASSES = len(class_table(CONFIG.data.dataset).classes)
@@ -56,3 +56,16 @@ def test_it_is_not_scored_by_other_classes(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("dsrl_lib.evaluation.report.load_split", None)  # it is refused before a frame is read
     with pytest.raises(ValueError, match=r"the network 5; allowed: a data set with the network's classes"):
         split_report(own(5), CONFIG, "streets", "val")
+
+
+def test_a_network_that_was_not_put_into_dsrl_is_named(picture: Path, tmp_path: Path) -> None:
+    bare = nn.Sequential(nn.Conv2d(3, CLASSES, 1))
+    calls = (
+        lambda: predict(bare, CONFIG, picture, tmp_path / "out", progress=False),
+        lambda: export(bare, CONFIG, tmp_path / "own.pt", "torchscript"),
+        lambda: split_report(bare, CONFIG, "streets", "val"),
+        lambda: evaluate(bare, None, CONFIG),
+    )
+    for call in calls:
+        with pytest.raises(TypeError, match=r"a Sequential is no DSRL; put it into one: DSRL\(NamedLayers"):
+            call()
