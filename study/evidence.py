@@ -196,8 +196,8 @@ class Study:
             f"Profile `{self.profile}` ({profile.expect}) {len(self.runs)} complete runs, host "
             f"{profile.hosts[0]}, {', '.join(sorted({run.env.get('device', '?') for run in self.runs}))}. "
             f"mIoU in points on the test split ({len(counts.images)} frames, {len(self.classes)} classes), at "
-            f"the original label size {data.height}x{data.width}. The test split was not used for selection; the last "
-            "epoch is reported. "
+            f"the original label size; HR is {data.height}x{data.width}. The test split was not used for selection; "
+            "the last epoch is reported. "
             f"Differences are paired by seed; brackets are 95 % intervals {INTERVALS[profile.interval]}. With one "
             "seed they cover the sampling of images only."
         )
