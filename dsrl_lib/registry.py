@@ -151,6 +151,8 @@ class Dataset:
     """Whether the labels of the test split are public; without them `test` is `val`."""
     download: str | None = None
     """Called with the folder if that is missing and DSRL_DATA is not set."""
+    withheld: bool = False
+    """Whether its terms forbid that pictures or label maps of it are published."""
 
 
 _TABLES = "dsrl_lib.data.class_tables"
@@ -195,7 +197,7 @@ DATASETS: dict[str, Dataset] = {
     "cityscapes_coarse": _cityscapes("coarse_frames", 19997, 500),
     "idd_lite": Dataset(
         "dsrl_lib.data.readers.idd_lite:frames", f"{_TABLES}:IDD_LITE", (1201, 406), one_size=(227, 320),
-        test_labels=True,
+        test_labels=True, withheld=True,
     ),
     "kitti": _kitti(0),
     "kitti_cv1": _kitti(1),

@@ -25,6 +25,7 @@ from .figures.location_charts import location_grids as location_grids
 from .figures.location_charts import sampled_pictures as sampled_pictures
 from .figures.map_charts import affinity_matrices as affinity_matrices
 from .figures.map_charts import map_row as map_row
+from .figures.photo import withheld as withheld
 from .figures.plots import training_curves as training_curves
 from .figures.prediction_files import report_table as report_table
 from .figures.prediction_files import written_predictions as written_predictions
@@ -84,7 +85,7 @@ from .report.relaxation import crop_shares as crop_shares
 from .report.relaxation import crops_with_class as crops_with_class
 from .report.relaxation import relaxation_runs as relaxation_runs
 from .report.relaxation import relaxed_shares as relaxed_shares
-from .report.scan import scan_table as scan_table
+from .report.scan import scan_note as scan_note
 from .report.search import search_answers as search_answers
 from .report.search import search_sides as search_sides
 from .report.stages import iou_by_class as iou_by_class
@@ -95,7 +96,6 @@ from .report.variants import variant_table as variant_table
 from .report.where import extreme_frames as extreme_frames
 from .report.where import frame_differences as frame_differences
 from .report.where import object_gain_chart as object_gain_chart
-from .report.where import object_recall_chart as object_recall_chart
 from .report.where import places as places
 from .report.where import reconstruction_chart as reconstruction_chart
 from .report.where import ring_chart as ring_chart

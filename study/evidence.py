@@ -193,13 +193,12 @@ class Study:
             return Note(f"**No runs of profile `{self.profile}` yet:** `./run_all.sh {self.profile}` makes them.")
         data, counts = profile.base.data, self.runs[0].counts("test")
         return Note(
-            f"Profile `{self.profile}` ({profile.expect}) {len(self.runs)} complete runs, host "
-            f"{profile.hosts[0]}, {', '.join(sorted({run.env.get('device', '?') for run in self.runs}))}. "
-            f"mIoU in points on the test split ({len(counts.images)} frames, {len(self.classes)} classes), at "
-            f"the original label size; HR is {data.height}x{data.width}. The test split was not used for selection; "
-            "the last epoch is reported. "
+            f"**How it was measured.** mIoU in points on the test split of {data.dataset} ({len(counts.images)} "
+            f"frames, {len(self.classes)} classes), at the original label size {data.height}x{data.width}. The test "
+            "split was not used for selection; the last epoch is reported. "
             f"Differences are paired by seed; brackets are 95 % intervals {INTERVALS[profile.interval]}. With one "
-            "seed they cover the sampling of images only."
+            f"seed they cover the sampling of images only. Host {profile.hosts[0]}; {len(self.runs)} complete runs of "
+            f"profile `{self.profile}`, on {_devices(self.runs)}."
         )
 
     def not_run(self, arms: Sequence[str]) -> Note:
@@ -216,6 +215,14 @@ class Study:
         if value is None:
             return Answer(f"**{label}: not run** (missing: {', '.join(missing) or 'every run'}).")
         return Answer(f"**{label}: {words(value)}, host {PROFILES[self.profile].hosts[0]}: {verdict}.**")
+
+
+def _devices(runs: Sequence[Run]) -> str:
+    """Such as "CPU (AMD EPYC; Intel(R) Xeon(R) Processor)": what the runs ran on, each kind and each name once."""
+    kinds: dict[str, set[str]] = {}
+    for kind, _, name in (run.env.get("device", "?").partition(", ") for run in runs):
+        kinds.setdefault(kind, set()).update({name} - {""})
+    return ", ".join(f"{kind} ({'; '.join(sorted(names))})" if names else kind for kind, names in sorted(kinds.items()))
 
 
 def total_epochs(run: Run) -> int:

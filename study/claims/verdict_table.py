@@ -1,27 +1,50 @@
-"""Verdicts for a notebook: each part of a claim with its numbers, its rule and its outcome."""
+"""Verdicts for a notebook: each part of a claim with its numbers and its outcome, and the rules below."""
 
 from collections.abc import Iterable
 
 import pandas as pd
 
-from study.claims.judge import Verdict
-from study.figures.notes import words
+from study.claims.judge import Finding, Verdict
+from study.figures.notes import Note, some, words
+
+SHOWN = "–"
+"""Instead of a rule, for a part that decides nothing."""
 
 
-def verdict_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
-    """One row per part of a claim: estimate with interval, minimum detectable effect, rule, outcome, verdict."""
-    rows = []
+def verdict_table(verdicts: Iterable[Verdict]) -> Note:
+    """One row per part of a claim: estimate with interval, minimum detectable effect, letter of its rule, outcome.
+
+    The claim and its verdict stand in its first row. Below the table, each rule once by its letter.
+    """
+    rows, letters = [], {}
     for verdict in verdicts:
-        for finding in verdict.findings:
-            value, cost = finding.measured, bool(finding.part.cost)
+        for place, finding in enumerate(verdict.findings):
+            test = finding.part.test
             rows.append({
-                "claim": verdict.claim.id,
+                "claim": "" if place else verdict.claim.id,
+                "verdict": "" if place else f"**{verdict.verdict}**",
                 "part": finding.part.name,
-                "measured": "not run: " + ", ".join(finding.missing) if value is None
-                else f"{value.estimate:.3f}" if cost else words(value),
-                "minimum detectable effect": "" if value is None or cost else f"{value.smallest_effect:.2f}",
-                "rule": finding.part.test.words if finding.part.test else "shown, decides nothing",
+                "measured": _measured(finding),
+                "minimum detectable effect": _detectable(finding),
+                "rule": letters.setdefault(test.words, _letter(len(letters))) if test else SHOWN,
                 "outcome": finding.outcome,
-                "verdict": verdict.verdict,
             })  # fmt: skip
-    return pd.DataFrame(rows)
+    rules = [f"**{letter}:** {text}." for text, letter in letters.items()]
+    if any(row["rule"] == SHOWN for row in rows):
+        rules.append(f"**{SHOWN}** is shown and decides nothing.")
+    table = Note.table(pd.DataFrame(rows))
+    return Note(f"{table}\n\nRules. {' '.join(rules)}") if rules else table
+
+
+def _measured(finding: Finding) -> str:
+    if finding.measured is None:
+        return f"not run: {some(finding.missing)}"
+    return f"{finding.measured.estimate:.3f}" if finding.part.cost else words(finding.measured)
+
+
+def _detectable(finding: Finding) -> str:
+    return "" if finding.measured is None or finding.part.cost else f"{finding.measured.smallest_effect:.2f}"
+
+
+def _letter(place: int) -> str:
+    return chr(ord("A") + place)

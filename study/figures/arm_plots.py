@@ -1,5 +1,7 @@
 """Charts with one row per arm: where the inference cost goes, quality of the reconstruction."""
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,37 +18,64 @@ PARTS = (
 """Each form in `tables.cost` holds the one before; the colour and the name of what it adds."""
 
 
-INTERPOLATIONS = {"nearest": "#E69F00", "bilinear": "#56B4E9", "bicubic": "#D55E00"}
-"""By the interpolation of the input, to the size of the reconstruction, that a SISR branch has to beat: its colour."""
+INTERPOLATIONS = {"nearest": (INK, ":"), "bilinear": (INK, "--"), "bicubic": (INK, "-")}
+"""By the interpolation of the input, to the size of the reconstruction, that a SISR branch has to beat: colour and
+dashes. No colour of an arm, since arms have theirs.
+"""
 
 
-HEADINGS = ("MACs (M)", "latency (ms)")
-"""Of `tables.cost`, one panel each."""
+HEADINGS = {"MACs (M)": "MACs of one frame (millions)", "latency (ms)": "latency of one frame (ms)"}
+"""Of `tables.cost`, one panel each, and what the axis is called."""
 
 
 @styled
 def cost_shares(cost: pd.DataFrame) -> Figure:
     """Stacked bars: host, what the SSSR head adds and keeps, what pruning removes. cost: `tables.cost`.
 
-    What pruning removes is shown where it is counted; the clock of a small machine does not resolve it.
+    Arms of equal cost share a bar. What pruning removes is shown where it is counted; the clock of a small machine does
+    not resolve it.
     """
-    figure = chart(9.6, 1.1 + 0.3 * len(cost))
+    cost = of_equal_cost(cost)
+    names = [fill(name, 40) for name in cost.index]
+    heights = np.array([1 + 0.55 * name.count("\n") for name in names])
+    figure = chart(9.6, 1.0 + 0.27 * heights.sum())
     panels = figure.subplots(1, len(HEADINGS), sharey=True)
-    y = np.arange(len(cost))
-    for axes, heading in zip(panels, HEADINGS, strict=True):
+    y = np.cumsum(heights) - heights / 2
+    for axes, (heading, label) in zip(panels, HEADINGS.items(), strict=True):
         before, macs_before = np.zeros(len(cost)), np.zeros(len(cost))
         for form, hue, name in PARTS if heading.startswith("MACs") else PARTS[:2]:
             macs = cost[f"MACs (M), {form}"].to_numpy(float)
             until = np.where(macs > macs_before, cost[f"{heading}, {form}"], before)  # same layers: only noise
             axes.barh(y, np.maximum(until - before, 0), left=before, height=0.66, color=hue, label=name)
             before, macs_before = until, macs
-        axes.set(title=heading, xlabel="one frame")
+        axes.set_xlabel(label)
         axes.grid(axis="y", visible=False)
-    panels[0].set_yticks(y, cost.index)
-    panels[0].set_ylim(len(cost) - 0.5, -0.5)
+        for place in y[cost[f"{heading}, host"].isna()]:
+            axes.text(0, place, " not measured", va="center", fontsize=8, color="#777777")
+    panels[0].set_yticks(y, names)
+    panels[0].set_ylim(heights.sum(), 0)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(PARTS))
     return figure
+
+
+def of_equal_cost(cost: pd.DataFrame) -> pd.DataFrame:
+    """`tables.cost` with one row for arms whose numbers are all equal; an arm whose latency is unknown joins the first
+    with the same counts. The index names all arms of a row."""
+    timed = [name for name in cost if name.startswith("latency")]
+    counted = cost.drop(columns=timed)
+    groups: list[list[str]] = []
+    for arm in cost.index:
+        for group in groups:
+            first = group[0]
+            same = cost.loc[arm, timed].isna().all() or cost.loc[arm, timed].equals(cost.loc[first, timed])
+            if same and counted.loc[arm].equals(counted.loc[first]):
+                group.append(arm)
+                break
+        else:
+            groups.append([arm])
+    found = cost.loc[[group[0] for group in groups]]
+    return found.set_axis([", ".join(group) for group in groups]).rename_axis(cost.index.name)
 
 
 @styled
@@ -66,8 +95,11 @@ def reconstruction(quality: pd.DataFrame) -> Figure:
             axes.plot(values, np.full(len(values), y), "o", color=INK, markersize=3, alpha=0.6)
             axes.plot(values.mean(), y, "D", color=colour(arm), markersize=6)
             for method in drawn:
-                reached = quality.loc[quality["arm"] == arm, f"{name}_{method}"].mean()
-                axes.plot([reached, reached], [y - 0.4, y + 0.4], color=INTERPOLATIONS[method], linewidth=1.6)
+                reached, (hue, dashes) = (
+                    quality.loc[quality["arm"] == arm, f"{name}_{method}"].mean(),
+                    INTERPOLATIONS[method],
+                )
+                axes.plot([reached, reached], [y - 0.5, y + 0.5], color=hue, linestyle=dashes, linewidth=1.4)
         shown = quality[[name, *(f"{name}_{method}" for method in drawn)]].to_numpy(float)
         middle, half = (np.nanmax(shown) + np.nanmin(shown)) / 2, (np.nanmax(shown) - np.nanmin(shown)) / 2
         half = max(1.1 * half, span / 2)
@@ -75,7 +107,8 @@ def reconstruction(quality: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     panels[0].set_yticks(range(len(arms)), arms)
     panels[0].set_ylim(len(arms) - 0.5, -0.5)
-    handles = [Line2D([], [], color=INTERPOLATIONS[method], label=f"{method} upsampling") for method in drawn]
+    looks = {method: dict(zip(("color", "linestyle"), INTERPOLATIONS[method], strict=True)) for method in drawn}
+    handles = [Line2D([], [], **look, label=f"{method} upsampling") for method, look in looks.items()]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure

@@ -11,25 +11,29 @@ from dsrl_lib.data.class_tables import ClassTable, colourise
 from study.figures.photo import Photo
 from study.figures.style import chart, styled
 
-HUES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
+LOOKS = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "D"), ("#CC79A7", "^"))
+"""Colour and marker of each column."""
 
 
 @styled
 def class_share_chart(shares: pd.DataFrame) -> Figure:
-    """Share of the labelled pixels in percent, on a logarithmic axis. One row per class, up to four columns."""
-    figure = chart(8.4, 3.2)
+    """Share of the labelled pixels in percent, on a logarithmic axis. One row per class, up to four columns.
+
+    Points and not bars: on a logarithmic axis the length of a bar means nothing. A share of zero has no point.
+    """
+    figure = chart(7.6, 1.0 + 0.27 * len(shares))
     axes = figure.subplots()
-    number = shares.shape[1]
-    values = shares.to_numpy(float)
-    floor = 10.0 ** np.floor(np.log10(0.9 * values[values > 0].min(initial=100)))  # a whole decade, named on the axis
-    for place, (hue, name) in enumerate(zip(HUES[: len(shares.columns)], shares, strict=True)):
-        shift = 0.81 / number * (place - (number - 1) / 2)
-        axes.bar(np.arange(len(shares)) + shift, shares[name], 0.75 / number, color=hue, label=name)
-    axes.set(yscale="log", ylabel="share of pixels (percent), logarithmic", ylim=(floor, 100))
-    axes.set_xticks(range(len(shares)), shares.index, rotation=40, ha="right", rotation_mode="anchor")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.grid(axis="x", visible=False)
-    figure.legend(loc="outside upper center", ncols=number)
+    values = shares.where(shares > 0).to_numpy(float)
+    floor = 10.0 ** np.floor(np.log10(0.9 * np.nanmin(values, initial=100)))  # a whole decade, named on the axis
+    rows = np.arange(len(shares))
+    axes.hlines(rows, np.nanmin(values, axis=1), np.nanmax(values, axis=1), color="#bbbbbb", linewidth=2, zorder=1)
+    for (hue, marker), name, column in zip(LOOKS, shares, values.T, strict=False):
+        axes.plot(column, rows, marker, color=hue, markersize=6, markeredgecolor="white", label=name)
+    axes.set(xscale="log", xlabel="share of the labelled pixels (percent), logarithmic", xlim=(floor, 100))
+    axes.set_yticks(rows, shares.index)
+    axes.set_ylim(len(shares) - 0.5, -0.5)
+    axes.xaxis.set_major_formatter("{x:g}")
+    figure.legend(loc="outside upper center", ncols=shares.shape[1])
     return figure
 
 
@@ -37,10 +41,14 @@ def class_share_chart(shares: pd.DataFrame) -> Figure:
 def label_pictures(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], table: ClassTable) -> Photo:
     """Frames, uint8 (H, W, 3), above their label maps, (H, W); void is black."""
     height, width = labels[0].shape
-    figure = chart(8.4, 0.2 + 2 * 2.7 * height / width)
-    for column, image, label in zip(figure.subplots(2, len(images)).T, images, labels, strict=True):
-        for axes, picture in zip(column, (image, colourise(np.array(label), table)), strict=True):
+    figure = chart(8.4, 0.7 + 2 * 2.7 * height / width)
+    for number, (column, image, label) in enumerate(
+        zip(figure.subplots(2, len(images)).T, images, labels, strict=True), 1
+    ):
+        shown = {f"frame {number}": image, "its labels": colourise(np.array(label), table)}
+        for axes, (title, picture) in zip(column, shown.items(), strict=True):
             _picture(axes, picture)
+            axes.set_title(title, fontsize=8.5)
     return Photo(figure)
 
 
@@ -48,13 +56,14 @@ def label_pictures(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], t
 def sample_pictures(pictures: Mapping[str, np.ndarray]) -> Photo:
     """The pictures of one training sample, (h, w, 3) each at its own size, and the middle quarter of each enlarged."""
     height, width = max(picture.shape[:2] for picture in pictures.values())
-    figure = chart(8.4, 0.4 + 2 * 2.7 * height / width)
+    figure = chart(8.4, 0.6 + 2 * 8.2 / len(pictures) * height / width)
     grid = figure.subplots(2, len(pictures))
     for (whole, part), (title, picture) in zip(grid.T, pictures.items(), strict=True):
         rows, columns = (slice(3 * side // 8, 5 * side // 8) for side in picture.shape[:2])
         _picture(whole, picture, extent=(0, width, height, 0))
         whole.set_title(f"{title}, {picture.shape[0]} x {picture.shape[1]}", fontsize=8.5)
         _picture(part, picture[rows, columns], extent=(0, width, height, 0))
+        part.set_title("its middle, enlarged", fontsize=8.5, fontweight="normal")
     return Photo(figure)
 
 

@@ -1,13 +1,16 @@
 """A figure in words: the alternative text of the pictures of a notebook, from what the figure itself says."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 
 def described(figure: Figure) -> str:
-    """Titles, axes, names of rows or columns and legends of a figure, without its numbers."""
+    """Titles, axes, names of rows or columns and legends of a figure.
+
+    Of its numbers it tells those that stand as text beside each row.
+    """
     panels = [words for axes in figure.axes if (words := _panel(axes))]
     legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
     names = _once(text.get_text() for legend in legends if legend for text in legend.get_texts())
@@ -23,14 +26,20 @@ def described(figure: Figure) -> str:
 def _panel(axes: Axes) -> str:
     title = axes.get_title() or axes.get_title(loc="left")
     parts = [title, _axis("x axis", axes.get_xlabel(), axes.get_xticklabels())]
-    parts.append(_axis("y axis", axes.get_ylabel(), axes.get_yticklabels()))
+    parts.append(_axis("y axis", axes.get_ylabel(), axes.get_yticklabels(), [text.get_text() for text in axes.texts]))
     return "; ".join(part for part in parts if part)
 
 
-def _axis(direction: str, label: str, ticks: Iterable) -> str:
-    """Such as "x axis: epoch" or "y axis: lr, dsrl": names are listed, numbers are not."""
+def _axis(direction: str, label: str, ticks: Iterable, beside: Sequence[str] = ()) -> str:
+    """Such as "x axis: epoch" or "y axis: lr, dsrl": names are listed, numbers are not.
+
+    beside: texts of the panel; if there is one for each name, each name is told with its text.
+    """
     names = [tick.get_text() for tick in ticks]
-    told = ", ".join(_once(names)) if any(name[:1].isalpha() for name in names) else ""
+    listed = (
+        [f"{name} {text}" for name, text in zip(names, beside, strict=False)] if len(beside) == len(names) else names
+    )
+    told = ", ".join(_once(listed)) if any(name[:1].isalpha() for name in names) else ""
     found = ": ".join(part for part in (label, told) if part)
     return f"{direction}: {found}" if found else ""
 

@@ -1,6 +1,6 @@
 """Differences with their intervals: in one column, with two kinds of interval, by distance from a boundary."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -8,12 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from study.figures.style import INK, chart, styled
 from study.statistics.bootstrap import Difference
 from study.statistics.random_effects import Interval
 
 BOOTSTRAP, EFFECTS = "#999999", "#0072B2"
+BAND, CLAIMED = "#e9e9e9", "#222222"
 XLABEL = "difference in mIoU (points)"
 
 LARGE = 6.0
@@ -23,12 +25,18 @@ Pairs = Mapping[str, tuple[Difference, Interval]]
 
 
 @styled
-def forest(rows: Mapping[str, Difference], *, threshold: float | None = None, interest: float | None = None) -> Figure:
+def forest(
+    rows: Mapping[str, Difference],
+    *,
+    threshold: float | None = None,
+    interest: float | None = None,
+    heads: Collection[str] = (),
+) -> Figure:
     """Differences with their intervals, one row each, every seed as a point.
 
     Two seeds are shown as points alone: their interval, of several points, would set the scale. Differences above LARGE
     have an axis of their own. threshold: what a claim asks for, a dashed line. interest: smallest effect of interest, a
-    band around zero.
+    band around zero. heads: names of rows that sum up the others, in bold.
     """
     panels = _split(rows, {name: row.estimate for name, row in rows.items()})
     heights = [len(found) + 0.4 for found in panels]
@@ -36,12 +44,14 @@ def forest(rows: Mapping[str, Difference], *, threshold: float | None = None, in
     grid = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
     for axes, found in zip(grid, panels, strict=True):
         _differences(axes, found)
+        for label in (label for label in axes.get_yticklabels() if label.get_text() in heads):
+            label.set_fontweight("bold")
         if interest is not None:
-            axes.axvspan(-interest, interest, color="#f0f0f0", zorder=0, linewidth=0)
+            axes.axvspan(-interest, interest, color=BAND, zorder=0, linewidth=0)
     if threshold is not None:
-        grid[0].axvline(threshold, color="#D55E00", linewidth=1, linestyle="--", zorder=1)
+        grid[0].axvline(threshold, color=CLAIMED, linewidth=1, linestyle="--", zorder=1)
     grid[-1].set_xlabel(XLABEL)
-    _seed_legend(grid[0])
+    _legend(figure, threshold, interest)
     return figure
 
 
@@ -109,10 +119,17 @@ def _differences(axes: Axes, rows: Mapping[str, Difference]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _seed_legend(axes: Axes) -> None:
-    seed = Line2D([], [], color="#D55E00", marker="o", markersize=3.6, linestyle="", label="one seed")
-    mean = Line2D([], [], color="#0072B2", marker="D", markersize=6, label="mean, 95 % interval")
-    axes.legend(handles=[mean, seed], loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+def _legend(figure: Figure, threshold: float | None, interest: float | None) -> None:
+    handles = [
+        Line2D([], [], color="#0072B2", marker="D", markersize=6, label="mean, 95 % interval"),
+        Line2D([], [], color="#D55E00", marker="o", markersize=3.6, linestyle="", label="one seed"),
+    ]
+    if interest is not None:
+        handles.append(Patch(color=BAND, label=f"below the effect of interest (±{interest:g})"))
+    if threshold is not None:
+        label = f"claimed: {threshold:+g}"
+        handles.append(Line2D([], [], color=CLAIMED, linewidth=1, linestyle="--", label=label))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.4)
 
 
 def _split(rows: Mapping[str, Any], estimates: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def sampled_pictures(pictures: Mapping[str, np.ndarray], columns: int = 2) -> Ph
     height, width = next(iter(pictures.values())).shape[:2]
     columns = min(len(pictures), columns)
     lines = -(-len(pictures) // columns)
-    figure = chart(9, 9 / columns * lines * height / width + 0.4 * lines)
+    figure = chart(9, 8.8 / columns * lines * height / width + 0.25 * lines)
     for axes in figure.subplots(lines, columns, squeeze=False).flat:
         axes.set_axis_off()
     for axes, (title, picture) in zip(figure.axes, pictures.items(), strict=False):

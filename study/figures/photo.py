@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from dsrl_lib.registry import DATASETS
 from study.figures.described import described
+from study.figures.notes import Note
 from study.figures.style import STYLE, styled
 
 
@@ -26,3 +28,10 @@ class Photo:
         how = {"quality": self.quality, "optimize": True}
         self.figure.savefig(buffer, format="jpeg", dpi=STYLE["figure.dpi"], pil_kwargs=how)
         return buffer.getvalue()
+
+
+def withheld(dataset: str) -> Note | None:
+    """What a notebook shows instead of pictures and label maps of a data set whose terms withhold them; else None."""
+    if dataset not in DATASETS or not DATASETS[dataset].withheld:
+        return None
+    return Note(f"No picture: the terms of {dataset} do not allow to publish its frames or label maps.")

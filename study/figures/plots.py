@@ -50,18 +50,32 @@ def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
 
 @styled
 def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
-    """Validation mIoU by arm: every seed thin, their mean thick. histories: as from `Study.histories`."""
-    figure = chart(6.4, 3.6)
-    axes = figure.subplots()
-    for arm, seeds in histories.items():
-        curves = [history.dropna(subset="val_miou").set_index("epoch")["val_miou"] * 100 for history in seeds]
-        for curve in curves:
-            axes.plot(curve.index, curve, color=colour(arm), linewidth=0.7, alpha=0.45)
-        mean = pd.concat(curves, axis=1).mean(axis=1)
-        axes.plot(mean.index, mean, color=colour(arm), label=arm, marker="o", markersize=3.5)
-    axes.set(xlabel="epochs since the start of the first stage", ylabel="validation mIoU (points)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    """Validation mIoU, one panel per arm: every seed thin, their mean thick, the means of the other arms grey.
+
+    histories: by arm, as from `Study.histories`.
+    """
+    curves = {
+        arm: [100 * history.dropna(subset="val_miou").set_index("epoch")["val_miou"] for history in seeds]
+        for arm, seeds in histories.items()
+    }
+    means = {arm: pd.concat(found, axis=1).mean(axis=1) for arm, found in curves.items()}
+    columns = min(4, len(means))
+    lines = -(-len(means) // columns)
+    figure = chart(0.8 + min(7.6, 3.4 * columns), 0.6 + 1.9 * lines)
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(means) :]:
+        axes.set_axis_off()
+    for axes, (arm, mean) in zip(grid.flat, means.items(), strict=False):
+        for other in means.values():
+            axes.plot(other.index, other, color="#c8c8c8", linewidth=0.9)
+        for curve in curves[arm]:
+            axes.plot(curve.index, curve, color=colour(arm), linewidth=0.8, alpha=0.6)
+        axes.plot(mean.index, mean, color=colour(arm), marker="o", markersize=3.5)
+        axes.set_title(arm, fontsize=9)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel("epochs since the start of the first stage", fontsize=9)
+    figure.supylabel("validation mIoU (points)", fontsize=9)
     return figure
 
 
@@ -97,7 +111,7 @@ def class_heat(values: pd.DataFrame) -> Figure:
     for (i, j), value in np.ndenumerate(values.to_numpy(float)):
         if np.isfinite(value):
             change = shown.iat[i, j]
-            text = f"{value:.1f}" if i == 0 else f"{change:+.1f}".replace("-", "−")
+            text = f"{value:.1f}" if i == 0 else f"{change:+z.1f}".replace("-", "−")
             axes.text(j, i, text, ha="center", va="center", fontsize=7.5,
                       color="white" if abs(change) > 0.75 * limit else "black")  # fmt: skip
     axes.set_xticks(range(values.shape[1]), values.columns, rotation=40, ha="right", rotation_mode="anchor")
@@ -106,8 +120,12 @@ def class_heat(values: pd.DataFrame) -> Figure:
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    figure.colorbar(image, label="difference (points)", fraction=0.03, pad=0.015)
+    figure.colorbar(image, label="difference (points)", fraction=0.03, pad=0.015, extend=_beyond(shown, limit))
     return figure
+
+
+NEAR = 0.1
+"""Points that are closer than this share of the axis have their names in one column."""
 
 
 @styled
@@ -139,82 +157,26 @@ def _name(axes: Axes, means: Sequence[tuple[float, float, str]]) -> None:
     """Names of points (x, y, name), by x: in a column to the right of those at almost the same x, none on another."""
     low, high = axes.get_ylim()
     line = (high - low) / 24  # of text
+    left, right = np.log(axes.get_xlim())
     columns: list[list[tuple[float, float, str]]] = []
     for point in means:
-        near = columns and point[0] / columns[-1][0][0] < 1.2
+        near = columns and np.log(point[0] / columns[-1][0][0]) < NEAR * (right - left)
         columns[-1].append(point) if near else columns.append([point])
     for column in columns:
         column.sort(key=lambda point: point[1])
         steps = line * np.arange(len(column))
         # The nearest heights to those of the points that are a line of text apart.
         heights = isotonic_regression(np.array([y for _, y, _ in column]) - steps).x + steps
-        right = 1.03 * max(x for x, _, _ in column)
+        beside = max(x for x, _, _ in column) * np.exp(0.02 * (right - left))
         for (x, y, name), height in zip(column, heights, strict=True):
-            axes.annotate(name, (x, y), (right, height), fontsize=8, va="center",
+            axes.annotate(name, (x, y), (beside, height), fontsize=8, va="center",
                           arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6})  # fmt: skip
 
 
-@styled
-def factorial(cells: pd.DataFrame) -> Figure:
-    """The FA factorial. cells: one row per run with placement, ftm, normalisation, seed, test_miou.
-
-    One panel per placement, one line per normalisation through the means, every seed a point: parallel lines
-    mean that the factors do not interact.
-    """
-    placements = list(dict.fromkeys(cells["placement"]))
-    figure = chart(3.4 * len(placements) + 0.8, 3.2)
-    panels = figure.subplots(1, len(placements), sharey=True, squeeze=False)[0]
-    levels = list(dict.fromkeys(cells["ftm"]))
-    for axes, placement in zip(panels, placements, strict=True):
-        for shift, hue, (norm, part) in zip(
-            (-0.06, 0.06), ("#0072B2", "#D55E00"),
-            cells[cells["placement"] == placement].groupby("normalisation", sort=False), strict=False,
-        ):  # fmt: skip
-            at = part["ftm"].map(levels.index).to_numpy() + shift
-            axes.plot(at, part["test_miou"], "o", color=hue, markersize=3.6, alpha=0.6)
-            mean = part.groupby("ftm")["test_miou"].mean().reindex(levels)
-            axes.plot(np.arange(len(levels)) + shift, mean, "D-", color=hue, markersize=6, label=norm)
-        axes.set_xticks(range(len(levels)), levels)
-        axes.set(title=f"FA on {placement}", xlabel="FTM", xlim=(-0.4, len(levels) - 0.6))
-    panels[0].set_ylabel("test mIoU (points)")
-    panels[-1].legend(title="FA matrix", loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
-
-
-@styled
-def trimap(curves: Mapping[str, Difference], px: Sequence[int], ylabel: str = "mIoU (points)") -> Figure:
-    """Score near class boundaries. curves: by arm, fields of shape (bands,); px: width of each band."""
-    figure = chart(6.2, 3.6)
-    axes = figure.subplots()
-    for arm, curve in curves.items():
-        axes.fill_between(px, curve.low, curve.high, color=colour(arm), alpha=0.15, linewidth=0)
-        axes.plot(px, curve.estimate, color=colour(arm), marker="o", markersize=4, label=arm)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(px, [str(n) for n in px])
-    axes.set(xlabel="distance to a class boundary, at most (pixels)", ylabel=ylabel)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
-
-
-@styled
-def recall_by_size(
-    values: Mapping[str, np.ndarray | Sequence[float]], bounds: Sequence[int], ylabel: str = "pixels found (percent)"
-) -> Figure:
-    """Recall of objects by size. bounds: upper bounds in pixels.
-
-    values: arm -> (bins,) in percent, or (seeds, bins), whose mean is a line and each seed a small point.
-    """
-    figure = chart(6.2, 3.4)
-    axes = figure.subplots()
-    labels = [f"≤ {bound}" for bound in bounds] + [f"> {bounds[-1]}"]
-    for arm, recall in values.items():
-        seeds = np.atleast_2d(recall)
-        axes.plot(labels, seeds.mean(0), color=colour(arm), marker="o", markersize=4, label=arm)
-        if len(seeds) > 1:
-            axes.plot(labels, seeds.T, ".", color=colour(arm), markersize=4, alpha=0.5)
-    axes.set(xlabel="size of the object (pixels)", ylabel=ylabel)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
+def _beyond(shown: pd.DataFrame, limit: float) -> str:
+    """At which ends of a scale from -limit to limit values lie beyond it."""
+    ends = (bool((shown < -limit).any(axis=None)), bool((shown > limit).any(axis=None)))
+    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[ends]
 
 
 def _dot(history: pd.DataFrame) -> dict[str, object]:

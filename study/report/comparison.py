@@ -1,11 +1,11 @@
 """What a notebook says about arms: answers, claims and charts. Arms that were not run are named, never an error."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.arms import ACTING_ARMS, CONTROL_ARMS, MAIN_ARMS
+from study.arms import ACTING_ARMS, ARMS, CONTROL_ARMS, MAIN_ARMS
 from study.claims.judge import judge, verdict
 from study.claims.rules import load_rules
 from study.claims.verdict_table import verdict_table
@@ -56,22 +56,25 @@ def cost_answer(study: Study, claim: str) -> Answer:
 
 def claim_table(study: Study, *claims: str) -> Note:
     """Each part of these claims with its numbers, its rule and its outcome; of all claims if none is named."""
-    return Note.table(verdict_table([verdict(study, claim) for claim in claims] or judge(study).values()))
+    return verdict_table([verdict(study, claim) for claim in claims] or judge(study).values())
 
 
 def difference_chart(
-    study: Study, pairs: Sequence[Pair] | Mapping[str, Pair | Difference | None], threshold: float | None = None
+    study: Study,
+    pairs: Sequence[Pair] | Mapping[str, Pair | Difference | None],
+    threshold: float | None = None,
+    heads: Collection[str] = (),
 ) -> Figure | Note:
     """Differences a - b with their intervals. pairs: (a, b), or label -> (a, b), difference, or None if it was not run.
 
-    threshold: what a claim asks for, a dashed line.
+    threshold: what a claim asks for, a dashed line. heads: labels of rows that sum up the others, in bold.
     """
     named = pairs if isinstance(pairs, Mapping) else {_label(a, b): (a, b) for a, b in pairs}
     values = {name: study.difference(*pair) if isinstance(pair, tuple) else pair for name, pair in named.items()}
     rows = {name: value for name, value in values.items() if value is not None}
     if not rows:
         return Note(f"**Not run:** {some(list(named))}.".replace("\n", " "))
-    return interval_charts.forest(rows, threshold=threshold, interest=load_rules().interest)
+    return interval_charts.forest(rows, threshold=threshold, interest=load_rules().interest, heads=heads)
 
 
 def _label(a: str, b: str) -> str:
@@ -82,7 +85,8 @@ def _label(a: str, b: str) -> str:
 
 def difference_table(study: Study, pairs: Sequence[Pair] | None = None) -> Note:
     """`tables.differences` of these pairs: intervals, and the smallest effect that the design could detect."""
-    return Note.table(readable(tables.differences(study, pairs)))
+    found = readable(tables.differences(study, pairs))
+    return Note.table(found.assign(**{"by seed": found["by seed"].str.replace("-", "−")}) if len(found) else found)
 
 
 def arm_chart(study: Study) -> Figure | Note:
@@ -97,7 +101,8 @@ def arm_chart(study: Study) -> Figure | Note:
 def step_chart(study: Study) -> Figure | Note:
     """From the baseline to the method one part at a time; the steps add up to the last row."""
     steps = dict(zip(STEP_NAMES, tables.STEPS, strict=True))
-    return difference_chart(study, steps | {"all of it: dsrl − lr": ("dsrl", "lr")})
+    whole = "all of it: dsrl − lr"
+    return difference_chart(study, steps | {whole: ("dsrl", "lr")}, heads=[whole])
 
 
 def cost_table(study: Study, without: Sequence[str] = ()) -> pd.DataFrame:
@@ -117,7 +122,7 @@ def head_share(cost: pd.DataFrame) -> Note:
     """What the SSSR head adds to the host in percent, median over the arms of `cost` that have it."""
     if not len(cost):
         return Note("No runs.")
-    heads = cost[cost["MACs (M), pruned"] > cost["MACs (M), host"]]
+    heads = cost[[ARMS[arm].changes.get("model.sssr") is True for arm in cost.index]]
     lines = [
         f"- {heading}: {100 * (heads[f'{heading}, pruned'] / heads[f'{heading}, host'] - 1).median():+.1f} %"
         for heading, _ in tables.COSTS.values()

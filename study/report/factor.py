@@ -14,12 +14,14 @@ from study.claims.cells import collapsed, without_collapsed
 from study.claims.judge import verdict
 from study.claims.rules import FACTORS, cell, cells, main_effect, without_fa
 from study.evidence import Study
-from study.figures import plots
+from study.figures.cell_charts import factorial
 from study.figures.notes import Note, words
 from study.report import tables
 from study.report.comparison import difference_chart
 from study.report.readable import readable
 from study.report.results import factorial_cells
+
+NOTHING = Note("No two cells of this factorial were run in this profile, so there is nothing to show.")
 
 
 def effect_chart(study: Study, claim: str, factor: str, *levels: Sequence[str], share: bool = False) -> Figure | Note:
@@ -27,25 +29,28 @@ def effect_chart(study: Study, claim: str, factor: str, *levels: Sequence[str], 
 
     levels: pairs such as ("to3", "keep").
     """
+    if not _several(study, share):
+        return NOTHING
     findings = verdict(study, claim).findings
     effects = {finding.part.name.replace(" instead of ", "\ninstead of "): finding.measured for finding in findings}
     pairs = [tuple(contrast) for pair in levels for contrast in main_effect(factor, pair, share)]
-    return difference_chart(study, effects | {f"{a} − {b}": (a, b) for a, b in pairs})
+    return difference_chart(study, effects | {f"{a} − {b}": (a, b) for a, b in pairs}, heads=effects)
 
 
 def cell_chart(study: Study, share: bool = False) -> Figure | Note:
     """Test mIoU of every cell; parallel lines mean that the factors do not interact."""
-    found = factorial_cells(study.runs, cells(share))
-    return plots.factorial(found) if len(found) else Note("No cell was run.")
+    return factorial(factorial_cells(study.runs, cells(share))) if _several(study, share) else NOTHING
 
 
 def gain_chart(study: Study) -> Figure | Note:
     """Each cell minus training without FA, at equal updates."""
-    return difference_chart(study, {arm: (arm, without_fa()) for arm in cells()})
+    return difference_chart(study, {arm: (arm, without_fa()) for arm in cells()}) if _several(study) else NOTHING
 
 
 def cell_table(study: Study, share: bool = False) -> Note:
     """One row per cell: input, epochs, seeds, mIoU, and differences to training without FA and to the default cell."""
+    if not _several(study, share):
+        return NOTHING
     found = tables.factorial(study, share)
     return Note.table(readable(found).drop(columns="isolates", errors="ignore"))
 
@@ -69,8 +74,8 @@ def strength_table(study: Study) -> Note:
 
 def effects_without_collapsed(study: Study, factor: str, *levels: Sequence[str], share: bool = False) -> Note:
     """The main effects over all pairs of cells, and over those pairs in which no cell has collapsed."""
-    if not any(study.select(arm) for arm in cells(share)):
-        return Note("No cell was run.")
+    if not _several(study, share):
+        return NOTHING
     out, rows = collapsed(study, share), []
     for pair in levels:
         strata = main_effect(factor, pair, share)
@@ -89,6 +94,8 @@ def simple_effects(study: Study, factor: str, *levels: Sequence[str], share: boo
 
     An interaction is the effect at one level of the other factor minus that at another level, the mean over the third.
     """
+    if not _several(study, share):
+        return NOTHING
     rows = []
     others = {name: values for name, values in FACTORS.items() if name != factor}
     for pair in levels:
@@ -112,6 +119,11 @@ def simple_effects(study: Study, factor: str, *levels: Sequence[str], share: boo
                     "mIoU, points": _measured(study, strata),
                 })  # fmt: skip
     return Note.table(pd.DataFrame(rows))
+
+
+def _several(study: Study, share: bool = False) -> bool:
+    """Whether cells can be compared: the default one is an arm of the main table, and says nothing alone."""
+    return sum(bool(study.select(arm)) for arm in cells(share)) > 1
 
 
 def _measured(study: Study, strata: Sequence[Mapping[str, float]]) -> str:

@@ -95,4 +95,8 @@ def _seeds(number: float) -> str:
 
 
 def _note(rows: list[dict[str, object]]) -> Note:
-    return Note.table(pd.DataFrame(rows)) if rows else Note("No difference has two seeds.")
+    return (
+        Note(Note.table(pd.DataFrame(rows)).replace("[-", "[−").replace(" -", " −"))
+        if rows
+        else Note("No difference has two seeds.")
+    )

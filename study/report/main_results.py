@@ -15,6 +15,7 @@ from study.figures.share_charts import logged_shares, share_curves
 from study.report import reported, tables
 from study.report.comparison import arm_chart, difference_chart
 from study.report.readable import readable
+from study.report.where import UPPER_BOUND
 
 CLAIMED = 2
 """mIoU points that the paper claims for DSRL minus the LR baseline."""
@@ -40,8 +41,11 @@ def class_heat_chart(study: Study) -> Figure | Note:
 
 
 def validation_chart(study: Study) -> Figure | Note:
-    """Validation mIoU during training; the curve of an arm goes through the stages before it."""
-    ends = [arm for arm in SHOWN if arm in study.arms and arm not in ("sssr", "sssr_sisr")]
+    """Validation mIoU during training; the curve of an arm goes through the stages before it.
+
+    Without the upper bound, which would set the scale.
+    """
+    ends = [arm for arm in SHOWN if arm in study.arms and arm not in ("sssr", "sssr_sisr", UPPER_BOUND)]
     return plots.validation_curves({arm: study.histories(arm) for arm in ends}) if ends else Note("No runs.")
 
 

@@ -12,9 +12,6 @@ from study.evidence import Study
 from study.figures.notes import Note
 from study.profiles import PROFILES
 
-SEEDS = {arm: len(PROFILES["camvid_gpu"].arm_seeds[arm]) for arm in RELAXATION_ARMS}
-"""Runs that C14 asks for, by arm."""
-
 
 class Crops(Protocol):
     """What is read of a `dsrl_lib.TrainingSet`, which would load PyTorch."""
@@ -66,13 +63,17 @@ def crops_with_class(counts: Mapping[str, np.ndarray], table: ClassTable) -> pd.
 
 
 def relaxation_runs(study: Study) -> Note:
-    """The commands of the runs that C14 still needs, one line per arm."""
+    """The commands of the runs of label relaxation that the profile plans and lacks, one line per arm."""
+    planned = PROFILES[study.profile].arm_seeds
     lines = []
-    for arm, number in SEEDS.items():
-        if missing := sorted(set(range(number)) - study.seeds([arm])):
+    for arm in RELAXATION_ARMS:
+        if missing := sorted(set(planned.get(arm, ())) - study.seeds([arm])):
             command = f"python -m study train --profile {study.profile} --arm {arm} --seed $seed"
             lines.append(f"for seed in {' '.join(map(str, missing))}; do {command}; done")
-    return Note("\n".join(["Not run yet:", "```bash", *lines, "```"]) if lines else "All runs are there.")
+    if lines:
+        return Note("\n".join(["Not run yet:", "```bash", *lines, "```"]))
+    run = any(arm in planned for arm in RELAXATION_ARMS)
+    return Note("All runs of it that this profile plans are there." if run else "This profile plans no run of it.")
 
 
 def _percent(which: Sequence[np.ndarray], among: Sequence[np.ndarray]) -> float:

@@ -9,6 +9,7 @@ from dsrl_lib.metrics import miou
 from study.arms import SHARE
 from study.claims.rules import load_rules
 from study.evidence import Study
+from study.figures.notes import Note
 from study.plan import SCANNED, SHARES
 from study.profiles import SEARCH_SEEDS
 
@@ -44,6 +45,12 @@ def scan_table(study: Study) -> pd.DataFrame:
                 f"minus {100 * SHARE:g} %": f"{np.mean(paired):+.2f}".replace("-", "−") if paired else "",
             })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def scan_note(study: Study) -> Note:
+    """`scan_table` for a notebook; one sentence if no share was scanned."""
+    scanned = any(scan_scores(study).values())
+    return Note.table(scan_table(study)) if scanned else Note("No share was scanned in this profile.")
 
 
 def chosen_share(setting: str, studies: Sequence[Study]) -> float | None:

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from study.arms import ACTING_ARMS
 from study.evidence import Pair, Study
-from study.figures import arm_plots, plots
+from study.figures import arm_plots
+from study.figures.gain_panels import size_gains, trimap_gains
 from study.figures.interval_charts import rings
 from study.figures.notes import Note
 from study.report import tables
@@ -38,7 +39,7 @@ def trimap_chart(study: Study, baseline: str = "bilinear", arms: Sequence[str] =
     gains = {arm: value for arm, value in gains.items() if value is not None}
     if not gains:
         return Note(f"**Not run:** an arm beside {baseline}.")
-    return plots.trimap(gains, _trimap_px(study), f"mIoU difference to {baseline} (points)")
+    return trimap_gains(gains, _trimap_px(study), f"mIoU difference\nto {baseline} (points)")
 
 
 def ring_chart(study: Study, pairs: Mapping[str, Pair]) -> Figure | Note:
@@ -48,15 +49,11 @@ def ring_chart(study: Study, pairs: Mapping[str, Pair]) -> Figure | Note:
     return rings(rows, _trimap_px(study)) if rows else Note(f"**Not run:** {', '.join(pairs)}.")
 
 
-def object_recall_chart(study: Study, bounds: Sequence[int]) -> Figure | Note:
-    """Share of the pixels of each object that were found, by its size. bounds: the sizes that part the bins, in px."""
-    arms = [arm for arm in _run(study) if arm != UPPER_BOUND]
-    recall = {arm: np.mean(list(_object_recall(study, arm).values()), 0) for arm in arms}
-    return plots.recall_by_size(recall, bounds) if recall else Note("No runs.")
-
-
 def object_gain_chart(study: Study, bounds: Sequence[int], baseline: str, arms: Sequence[str]) -> Figure | Note:
-    """The same as differences to a baseline, paired by seed; each seed a point, since recall has no count by frame."""
+    """Share of the pixels of each object that were found, by its size, as differences to a baseline.
+
+    Paired by seed, each a point, since recall has no count by frame. bounds: the sizes that part the bins, in pixels.
+    """
     base, gains = _object_recall(study, baseline), {}
     for arm in arms:
         own = _object_recall(study, arm)
@@ -64,7 +61,9 @@ def object_gain_chart(study: Study, bounds: Sequence[int], baseline: str, arms: 
             gains[arm] = np.stack([own[seed] - base[seed] for seed in shared])  # (seeds, size bins)
     if not gains:
         return Note(f"**Not run:** an arm beside {baseline}.")
-    return plots.recall_by_size(gains, bounds, f"pixels found, difference to {baseline} (points)")
+    found = ", ".join(f"{share:.0f}" for share in np.mean(list(base.values()), 0))
+    note = f"of the pixels of objects of these sizes, {baseline} finds {found} percent"
+    return size_gains(gains, bounds, f"pixels found,\ndifference to {baseline} (points)", note)
 
 
 def _object_recall(study: Study, arm: str) -> dict[int, np.ndarray]:
@@ -92,7 +91,9 @@ def extreme_frames(frames: pd.DataFrame | None) -> Note:
         return Note("**Not run:** `dsrl` and a rival with the same seed.")
     arm, rival = frames.columns[2:4]
     won = (frames["difference"] > 0).mean()
-    table = Note.table(frames.iloc[[0, 1, 2, -3, -2, -1]].round(2))
+    shown = frames.iloc[[0, 1, 2, -3, -2, -1]].copy()
+    shown["difference"] = [f"{points:+.2f}".replace("-", "−") for points in shown["difference"]]
+    table = Note.table(readable(shown))
     return Note(
         f"{arm} is better than {rival} on {100 * won:.0f} % of {len(frames)} frames; worst and best three:\n\n{table}"
     )

@@ -15,7 +15,7 @@ from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.metrics import iou
 from dsrl_lib.runs import folder, write_counts, write_history, write_json
 from study import catalogue
-from study.figures import interval_charts, panels, plots, style
+from study.figures import cell_charts, gain_panels, interval_charts, panels, plots, style
 from study.presets import preset
 from study.report import audit
 from study.report.results import factorial_cells, results_frame, write_results
@@ -189,7 +189,7 @@ def figures(results):
     bands = {arm: single(scores[arm, "trimap", False]) for arm in ("lr", "dsrl")}
     heat = table.set_index("arm")[[f"iou_{name}" for name in TABLE.classes]]
     heat.iloc[0, 0] = np.nan
-    levels = product("ab", "xyz", ("norm", "raw"), (0, 1))
+    levels = product(("features", "output"), "xyz", ("norm", "raw"), (0, 1))
     cells = pd.DataFrame(levels, columns=["placement", "ftm", "normalisation", "test_miou"])
     rng = np.random.default_rng(0)
     truth = rng.integers(0, CLASSES, (36, 48)).astype(np.uint8)
@@ -202,9 +202,9 @@ def figures(results):
         "class_differences": plots.class_differences(TABLE.classes, {"dsrl − lr": by_class}),
         "class_heat": plots.class_heat(heat),
         "accuracy_cost": plots.accuracy_cost(table, "macs_pruned", "GMACs", unit=1e9),
-        "factorial": plots.factorial(cells),
-        "trimap": plots.trimap(bands, (1, 2, 4, 8, 16)),
-        "recall_by_size": plots.recall_by_size({"lr": [1, 2, 3]}, (64, 256)),
+        "factorial": cell_charts.factorial(cells),
+        "trimap_gains": gain_panels.trimap_gains(bands, (1, 2, 4, 8, 16), "points"),
+        "size_gains": gain_panels.size_gains({"lr": np.ones((2, 3)), "dsrl": np.zeros((1, 3))}, (64, 256), "points"),
         "predictions": panels.predictions([panels.Prediction("frame", image, truth, truth % CLASSES)], TABLE),
         "reconstructions": panels.reconstructions([("frame", image, image // 3, image // 2)]),
         "affinity": panels.affinity(image, {"SSSR": truth / 255, "SISR": truth / 255}, (0.5, 0.5)),
@@ -220,7 +220,7 @@ def test_figures_are_drawn_and_reproducible(figures, tmp_path):
     assert figures["forest"]._repr_png_()[0].startswith(b"\x89PNG")  # what a notebook shows
     assert dict(matplotlib.rcParams) == before
     for suffix in (".svg", ".pdf", ".png"):
-        curves = [plots.recall_by_size({"lr": [1, 2, 3]}, (64, 256)) for _ in range(2)]
+        curves = [gain_panels.size_gains({"lr": np.array([[1, 2, 3]])}, (64, 256), "points") for _ in range(2)]
         first, second = (style.save(curve, tmp_path / f"curve{suffix}").read_bytes() for curve in curves)
         assert first == second
     with pytest.raises(ValueError, match=r"'\.gif'; allowed: \.svg, \.pdf, \.png"):

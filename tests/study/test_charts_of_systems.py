@@ -8,9 +8,13 @@ import pytest
 
 from study.arms import DOWNSAMPLING_ARMS, PROPAGATION_ARMS, RELAXATION_ARMS
 from study.figures import plots
+from study.figures.arm_plots import of_equal_cost
+from study.figures.cell_charts import factorial
 from study.figures.data_charts import class_share_chart
 from study.figures.share_charts import share_curves
 from study.figures.style import colour
+from study.report.comparison import head_share
+from study.report.tables import COSTS
 from study.report.where import object_gain_chart
 
 
@@ -39,8 +43,9 @@ def test_gains_by_size_are_paired_by_seed():
     runs = {"bilinear": [run(0, 5, 8), run(1, 6, 8), run(2, 0, 0)], "relaxed": [run(0, 6, 8), run(1, 9, 7)]}
     study = SimpleNamespace(select=lambda arm: runs.get(arm, []))
     axes = object_gain_chart(study, (64,), "bilinear", ["relaxed", "relaxed_2"]).axes[0]
-    mean, *seeds = (line.get_ydata().tolist() for line in axes.lines)
+    mean, zero, *seeds = (list(line.get_ydata()) for line in axes.lines)
     assert mean == pytest.approx([20, -5]) and sorted(seeds) == [pytest.approx([10, 0]), pytest.approx([30, -10])]
+    assert zero == [0, 0] and "bilinear finds 37, 53 percent" in axes.figure.get_supxlabel()  # 50, 60, 0 and 80, 80, 0
     assert "Not run" in object_gain_chart(study, (64,), "lr", ["relaxed"])._repr_markdown_()
 
 
@@ -62,4 +67,36 @@ def test_shares_of_the_gradient_are_drawn_by_seed_and_as_their_mean():
 
 def test_the_axis_of_class_shares_begins_at_a_power_of_ten_below_the_least_class():
     shares = pd.DataFrame({"train": [60.0, 0.2, 0.0], "val": [50.0, 1.0, 3.0]}, index=["Road", "Bicyclist", "Train"])
-    assert class_share_chart(shares).axes[0].get_ylim() == pytest.approx((0.1, 100))
+    axes = class_share_chart(shares).axes[0]
+    assert axes.get_xlim() == pytest.approx((0.1, 100))
+    points = {line.get_label(): line.get_xdata().tolist() for line in axes.lines}
+    assert points["val"] == [50, 1, 3] and np.isnan(points["train"][2])  # a share of zero has no place on the axis
+
+
+def test_a_cell_far_below_the_others_has_a_strip_of_its_own():
+    rows = [(place, ftm, norm, 55.0) for place in ("features", "output") for ftm in ("keep", "none")
+            for norm in ("norm", "raw")]  # fmt: skip
+    cells = pd.DataFrame(rows, columns=["placement", "ftm", "normalisation", "test_miou"])
+    assert len(factorial(cells).axes) == 2
+    cells.loc[7, "test_miou"] = 43.0
+    upper, _, lower, _ = (axes.get_ylim() for axes in factorial(cells).axes)
+    assert upper[0] > 50 > lower[1] and lower[0] < 43 < lower[1] and upper[0] < 55 < upper[1]
+
+
+def test_arms_of_equal_cost_share_a_row_and_one_that_was_not_timed_joins_them():
+    rows = {"lr": (90, 34.0), "sssr": (150, 42.0), "relaxed": (90, None), "point": (90, 59.0), "dsrl": (456, None)}
+    cost = pd.DataFrame.from_dict(rows, orient="index", columns=["MACs (M), host", "latency (ms), host"], dtype=float)
+    found = of_equal_cost(cost)
+    assert list(found.index) == ["lr, relaxed", "sssr", "point", "dsrl"]
+    assert found.loc["lr, relaxed", "latency (ms), host"] == 34
+
+
+def test_what_the_head_adds_is_told_of_arms_that_have_it():
+    """`adaptive` keeps an auxiliary network, not the head."""
+    costs = {"sssr": (100, 150), "dsrl": (100, 150), "adaptive": (100, 700), "lr": (100, 100)}
+    names = [f"{heading}, {form}" for heading, _ in COSTS.values() for form in ("host", "pruned")]
+    cost = pd.DataFrame(
+        {name: [pair[name.endswith("pruned")] for pair in costs.values()] for name in names}, list(costs)
+    )
+    text = head_share(cost)
+    assert "median of 2 arms" in text and text.count("+50.0 %") == len(COSTS)

@@ -4,16 +4,28 @@ import numpy as np
 import pandas as pd
 
 from dsrl_lib.data.class_tables import class_table
-from study.figures import panels, plots
-from study.figures.photo import Photo
+from study.figures import gain_panels, interval_charts, panels, plots
+from study.figures.photo import Photo, withheld
+from study.statistics.bootstrap import Difference
 
 
-def test_a_chart_tells_its_axes_and_its_lines():
-    picture, shown = plots.recall_by_size({"lr": [1, 2, 3], "dsrl": [2, 3, 4]}, (64, 256))._repr_png_()
+def test_a_chart_tells_its_panels_and_its_axes():
+    gains = {"sssr": np.array([[1, 2, 3]]), "dsrl": np.array([[2, 3, 4]])}
+    picture, shown = gain_panels.size_gains(gains, (64, 256), "gain (points)")._repr_png_()
     assert picture.startswith(b"\x89PNG")
-    assert shown["alt"] == (
-        "Figure. x axis: size of the object (pixels); y axis: pixels found (percent). legend: lr, dsrl."
-    )
+    axis = "size of the object (pixels); small points: seeds"
+    assert shown["alt"] == f"Figure. sssr; y axis: gain (points). dsrl. {axis}."
+
+
+def test_numbers_beside_rows_are_told():
+    rows = {
+        "dsrl − lr": Difference(
+            0.5, -0.2, 1.1, np.array([0.4, 0.5, 0.6]), (0, 1, 2), 8, 2, ("seeds", "images"), 0.1, 0.6
+        )
+    }
+    _, shown = interval_charts.forest(rows, interest=0.5, threshold=2)._repr_png_()
+    assert "y axis: dsrl − lr +0.50  [−0.20, +1.10]  n = 3" in shown["alt"]
+    assert "below the effect of interest (±0.5), claimed: +2." in shown["alt"]
 
 
 def test_names_on_an_axis_are_told_and_numbers_are_not():
@@ -31,3 +43,8 @@ def test_a_row_of_pictures_tells_titles_and_what_colours_mean():
     assert picture.startswith(b"\xff\xd8")
     assert shown["alt"].startswith("Figure. frame 7. truth. prediction. errors (100.0 % of pixels right). legend: Sky,")
     assert shown["alt"].endswith("void (truth), errors: wrong, errors: void, errors: right (pale class).")
+
+
+def test_pictures_of_a_data_set_are_withheld_if_its_terms_say_so():
+    assert "idd_lite" in withheld("idd_lite")._repr_markdown_()
+    assert withheld("camvid") is None and withheld("my_own") is None

@@ -44,3 +44,9 @@ def test_missing_runs_are_named_with_their_commands():
     lines = relaxation_runs(Study("camvid", [])).splitlines()
     assert "for seed in 0 1 2 3 4; do python -m study train --profile camvid --arm relaxed --seed $seed; done" in lines
     assert len(lines) == 3 + 5
+
+
+def test_runs_that_a_profile_does_not_plan_are_not_asked_for():
+    asked = relaxation_runs(Study("idd", []))
+    assert "--arm border_void " in asked and "relaxed_2" not in asked and "relaxed_off" not in asked
+    assert relaxation_runs(Study("cityscapes", [])) == "This profile plans no run of it."
