@@ -6,6 +6,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "study.site.extension"]
 
 nb_execution_mode = "off"  # the notebooks are records of the study
 nb_render_markdown_format = "myst"  # tables in outputs are tables
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 autodoc_typehints = "signature"

@@ -10,6 +10,7 @@ from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
+from dsrl_lib.registry import DATASETS
 from study.arms import ARMS
 from study.catalogue import Run, counts_by_seed, load_runs, select
 from study.figures.notes import Answer, Note, some, words
@@ -192,9 +193,11 @@ class Study:
         if not self.runs:
             return Note(f"**No runs of profile `{self.profile}` yet:** `./run_all.sh {self.profile}` makes them.")
         data, counts = profile.base.data, self.runs[0].counts("test")
+        known = DATASETS[data.dataset].one_size if data.dataset in DATASETS else None
+        size = f" ({known[0]}x{known[1]})" if known else ""
         return Note(
             f"**How it was measured.** mIoU in points on the test split of {data.dataset} ({len(counts.images)} "
-            f"frames, {len(self.classes)} classes), at the original label size {data.height}x{data.width}. The test "
+            f"frames, {len(self.classes)} classes), at the original size of the labels{size}. The test "
             "split was not used for selection; the last epoch is reported. "
             f"Differences are paired by seed; brackets are 95 % intervals {INTERVALS[profile.interval]}. With one "
             f"seed they cover the sampling of images only. Host {profile.hosts[0]}; {len(self.runs)} complete runs of "

@@ -21,19 +21,23 @@ def class_share_chart(shares: pd.DataFrame) -> Figure:
 
     Points and not bars: on a logarithmic axis the length of a bar means nothing. A share of zero has no point.
     """
-    figure = chart(7.6, 1.0 + 0.27 * len(shares))
+    figure = chart(7.6, 1.0 + (0.14 + 0.07 * shares.shape[1]) * len(shares))
     axes = figure.subplots()
     values = shares.where(shares > 0).to_numpy(float)
     floor = 10.0 ** np.floor(np.log10(0.9 * np.nanmin(values, initial=100)))  # a whole decade, named on the axis
     rows = np.arange(len(shares))
-    axes.hlines(rows, np.nanmin(values, axis=1), np.nanmax(values, axis=1), color="#bbbbbb", linewidth=2, zorder=1)
-    for (hue, marker), name, column in zip(LOOKS, shares, values.T, strict=False):
-        axes.plot(column, rows, marker, color=hue, markersize=6, markeredgecolor="white", label=name)
+    number = shares.shape[1]
+    for place, ((hue, marker), name) in enumerate(zip(LOOKS[:number], shares, strict=True)):
+        beside = rows + 0.6 / number * (place - (number - 1) / 2)
+        axes.plot(values[:, place], beside, marker, color=hue, markersize=5.5, label=name)
     axes.set(xscale="log", xlabel="share of the labelled pixels (percent), logarithmic", xlim=(floor, 100))
     axes.set_yticks(rows, shares.index)
     axes.set_ylim(len(shares) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.hlines(rows[1:] - 0.5, floor, 100, color="#e4e4e4", linewidth=0.6, zorder=0)
+    axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter("{x:g}")
-    figure.legend(loc="outside upper center", ncols=shares.shape[1])
+    figure.legend(loc="outside upper center", ncols=number)
     return figure
 
 

@@ -53,7 +53,8 @@ def _panels(means: Mapping[str, np.ndarray], labels: Sequence[str], rotation: in
                 axes.plot(places, means[other], color=OTHERS, linewidth=0.9, zorder=1.5)
         axes.axhline(0, color=INK, linewidth=0.9, zorder=1)
         axes.set_title(arm, fontsize=9)
-        axes.set_xticks(places, labels, rotation=rotation)
+        turned = {"rotation": rotation, "ha": "right", "rotation_mode": "anchor"} if rotation else {}
+        axes.set_xticks(places, labels, **turned)
         axes.set_xlim(-0.3, len(labels) - 0.7)
         axes.grid(axis="x", visible=False)
     return figure, panels

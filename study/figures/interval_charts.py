@@ -19,7 +19,7 @@ BAND, CLAIMED = "#e9e9e9", "#222222"
 XLABEL = "difference in mIoU (points)"
 
 LARGE = 6.0
-"""Differences above this many points have an axis of their own."""
+"""Differences above this many points have an axis of their own, unless most are."""
 
 Pairs = Mapping[str, tuple[Difference, Interval]]
 
@@ -133,6 +133,11 @@ def _legend(figure: Figure, threshold: float | None, interest: float | None) -> 
 
 
 def _split(rows: Mapping[str, Any], estimates: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The rows for each axis: those up to LARGE, then those above it; without an empty one."""
+    """The rows for each axis: those up to LARGE, then those above it; without an empty one.
+
+    All rows on one axis if most are large: an axis for the others would show little more.
+    """
     small = {name: row for name, row in rows.items() if abs(estimates[name]) <= LARGE}
+    if 2 * len(small) < len(rows):
+        return [dict(rows)]
     return [found for found in (small, {name: rows[name] for name in rows if name not in small}) if found]

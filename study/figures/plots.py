@@ -160,7 +160,7 @@ def _name(axes: Axes, means: Sequence[tuple[float, float, str]]) -> None:
     left, right = np.log(axes.get_xlim())
     columns: list[list[tuple[float, float, str]]] = []
     for point in means:
-        near = columns and np.log(point[0] / columns[-1][0][0]) < NEAR * (right - left)
+        near = columns and np.log(point[0] / columns[-1][-1][0]) < NEAR * (right - left)
         columns[-1].append(point) if near else columns.append([point])
     for column in columns:
         column.sort(key=lambda point: point[1])

@@ -8,6 +8,7 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.paths import results_dir, root
 from study.catalogue import Run, load_runs
 from study.claims.rules import Claim, load_rules
+from study.claims.together import BEDS
 from study.report.readable import readable
 
 COLUMNS = {
@@ -23,7 +24,7 @@ def write_claim_pages(profile: str, folder: Path) -> None:
     frame = pd.read_csv(results_dir() / profile / "claims.csv", dtype={"runs": str, "seeds": "Int64"})
     claims = {claim.id: claim for claim in load_rules().of(profile)}
     runs = {run.run_id: run for run in load_runs(profile)}
-    lines = [f"# Claims, profile {profile}", "", "| claim | from | verdict |", "|---|---|---|"]
+    lines = [f"# Claims, {BEDS.get(profile, f'profile {profile}')}", "", "| claim | from | verdict |", "|---|---|---|"]
     for name, rows in frame.groupby("claim", sort=False):
         used = [runs[run_id] for run_id in _run_ids(rows)]
         (folder / profile / f"{name}.md").write_text(claim_page(claims[name], profile, rows, used))
@@ -38,7 +39,8 @@ def write_claim_pages(profile: str, folder: Path) -> None:
 
 def claim_page(claim: Claim, profile: str, rows: pd.DataFrame, runs: list[Run]) -> str:
     """rows: those of claims.csv, one per part. runs: the complete runs behind them."""
-    text = f"# {claim.id}: {claim.text}\n\nVerdict: **{rows['verdict'].iloc[0]}**. The claim is from: {claim.source}.\n"
+    source = claim.source.rstrip(".")  # "et al." ends in one
+    text = f"# {claim.id}: {claim.text}\n\nVerdict: **{rows['verdict'].iloc[0]}**. The claim is from: {source}.\n"
     notebook = f"results/{profile}/notebooks/{claim.notebook}.ipynb"
     if claim.notebook and (root() / notebook).exists():  # that of a later claim may not be executed yet
         text += f"\nEvidence: [{claim.notebook}](../../{notebook}).\n"

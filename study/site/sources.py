@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dsrl_lib.paths import root
+from study.claims.together import BEDS
 from study.site.claim_pages import write_claim_pages
 from study.site.generated import write_api_pages, write_command_page
 
@@ -30,7 +31,7 @@ def write_sources(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".ipynb":
             notebook = json.loads((root() / path).read_text())
-            target.write_text(json.dumps(readable(notebook, path.stem in SHOW_CODE)))
+            target.write_text(json.dumps(readable(notebook, path.stem in SHOW_CODE, _bed(path))))
         else:
             shutil.copy(root() / path, target)
     shutil.move(folder / "docs" / "conf.py", folder / "conf.py")
@@ -44,8 +45,14 @@ def write_sources(folder: Path) -> None:
     write_api_pages(folder / "api")
 
 
-def readable(notebook: dict[str, Any], show_code: bool) -> dict[str, Any]:
-    """An executed notebook for a page: code folded, each picture described by the heading above it."""
+def readable(notebook: dict[str, Any], show_code: bool, bed: str = "") -> dict[str, Any]:
+    """An executed notebook for a page: code folded, each picture described by the heading above it and its own words.
+
+    bed: the data set, which stands below the title, since pages of several data sets have one title.
+    """
+    if bed:
+        title, *text = notebook["cells"][0]["source"]
+        notebook["cells"][0]["source"] = [title, f"*Executed for {bed}.*\n", "\n", *text]
     injected = any("injected-parameters" in cell["metadata"].get("tags", []) for cell in notebook["cells"])
     heading = ""
     for cell in notebook["cells"]:
@@ -53,10 +60,31 @@ def readable(notebook: dict[str, Any], show_code: bool) -> dict[str, Any]:
             found = re.findall(r"^#+ (.+)$", "".join(cell["source"]), re.MULTILINE)
             heading = found[-1] if found else heading
             continue
+        cell["outputs"] = [output for output in cell["outputs"] if not _repeated(output, notebook["cells"][0])]
         tags = cell["metadata"].setdefault("tags", [])
         tags += ["remove-cell"] if injected and "parameters" in tags else [] if show_code else ["hide-input"]
-        cell["metadata"]["mystnb"] = {"image": {"alt": heading}}
+        cell["metadata"]["mystnb"] = {"image": {"alt": ". ".join([heading, *_described(cell)])}}
     return notebook
+
+
+def _repeated(output: dict[str, Any], first: dict[str, Any]) -> bool:
+    """Whether it is an answer that stands in the first cell already (`execution.answers`)."""
+    is_answer = output.get("metadata", {}).get("text/markdown", {}).get("answer", False)
+    return is_answer and "".join(output["data"]["text/markdown"]) in "".join(first["source"])
+
+
+def _described(cell: dict[str, Any]) -> list[str]:
+    """What the pictures of a cell say of themselves (`study.figures.described`)."""
+    told = [
+        kind for output in cell["outputs"] for kind in output.get("metadata", {}).values() if isinstance(kind, dict)
+    ]
+    return [kind["alt"].removeprefix("Figure. ").rstrip(".") for kind in told if "alt" in kind]
+
+
+def _bed(path: Path) -> str:
+    """Such as "CamVid (profile `camvid`)", of results/camvid/notebooks; "" of another notebook."""
+    profile = path.parts[1] if path.parts[0] == "results" else ""
+    return f"{BEDS[profile]} (profile `{profile}`)" if profile in BEDS else profile and f"profile `{profile}`"
 
 
 def _tracked(*patterns: str) -> list[Path]:

@@ -4,6 +4,7 @@ import pytest
 
 from study.site import build, generated
 from study.site.links import problems
+from study.site.sources import readable
 
 
 def test_broken_pages_are_found(tmp_path):
@@ -31,6 +32,17 @@ def test_docstrings_become_lists_with_code():
     assert "- **a, b**: (B, C), any float\n  type." in text
     assert "- **q**: ``1`` or 2." in text
     assert "Raises \\*x\\*." in text
+
+
+def test_a_notebook_names_its_data_set_says_an_answer_once_and_describes_its_pictures():
+    answer = {"data": {"text/markdown": "**C1: no.**"}, "metadata": {"text/markdown": {"answer": True}}}
+    picture = {"data": {"image/png": ""}, "metadata": {"image/png": {"alt": "Figure. x axis: mIoU."}}}
+    first = {"cell_type": "markdown", "metadata": {}, "source": ["# Costs\n", "**Answer.**\n", "\n", "**C1: no.**"]}
+    code = {"cell_type": "code", "metadata": {}, "source": [], "outputs": [answer, picture]}
+    title, shown = readable({"cells": [first, code]}, False, "IDD-lite")["cells"]
+    assert "".join(title["source"]).startswith("# Costs\n*Executed for IDD-lite.*\n\n**Answer.**")
+    assert shown["outputs"] == [picture]
+    assert shown["metadata"]["mystnb"]["image"]["alt"] == "Costs. x axis: mIoU"
 
 
 def test_commands_come_from_the_usage_line():
