@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from dsrl_lib.data.class_tables import ClassTable, colourise
+from dsrl_lib.data.class_tables import VOID, ClassTable, colourise
 from study.figures.photo import Photo
 from study.figures.style import chart, styled
 
@@ -43,9 +44,9 @@ def class_share_chart(shares: pd.DataFrame) -> Figure:
 
 @styled
 def label_pictures(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], table: ClassTable) -> Photo:
-    """Frames, uint8 (H, W, 3), above their label maps, (H, W); void is black."""
+    """Frames, uint8 (H, W, 3), above their label maps, (H, W), and the colours of the classes; void is black."""
     height, width = labels[0].shape
-    figure = chart(8.4, 0.7 + 2 * 2.7 * height / width)
+    figure = chart(8.4, 1.1 + 2 * 8.2 / len(images) * height / width)
     for number, (column, image, label) in enumerate(
         zip(figure.subplots(2, len(images)).T, images, labels, strict=True), 1
     ):
@@ -53,6 +54,10 @@ def label_pictures(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], t
         for axes, (title, picture) in zip(column, shown.items(), strict=True):
             _picture(axes, picture)
             axes.set_title(title, fontsize=8.5)
+    present = sorted({int(k) for label in labels for k in np.unique(label)} - {VOID})
+    handles = [Patch(color=np.array(table.colours[k]) / 255, label=table.classes[k]) for k in present]
+    handles.append(Patch(color="black", label="void"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=7.5, columnspacing=1.2)
     return Photo(figure)
 
 

@@ -14,11 +14,12 @@ LIMIT = 2.5
 @styled
 def map_row(maps: Mapping[str, np.ndarray]) -> Figure:
     """Maps (h, w) of any size by title."""
-    figure = chart(9, 2)
+    figure = chart(9.6, 2)
     for axes, (title, values) in zip(figure.subplots(1, len(maps)), maps.items(), strict=True):
-        axes.imshow(values, cmap="RdBu", vmin=-LIMIT, vmax=LIMIT)
+        shown = axes.imshow(values, cmap="RdBu", vmin=-LIMIT, vmax=LIMIT)
         axes.set_title(title, fontsize=8.5)
         axes.set_axis_off()
+    figure.colorbar(shown, ax=figure.axes, fraction=0.02, pad=0.01, label="logit", extend="both")
     return figure
 
 
@@ -31,5 +32,5 @@ def affinity_matrices(matrices: Mapping[str, np.ndarray]) -> Figure:
         axes.set(xticks=[], yticks=[], xlabel="token j", ylabel="token i")
         axes.set_title(title, fontsize=8.5)
         axes.grid(False)
-    figure.colorbar(shown, ax=figure.axes, fraction=0.03, pad=0.02)
+    figure.colorbar(shown, ax=figure.axes, fraction=0.03, pad=0.02, label="affinity")
     return figure

@@ -50,7 +50,7 @@ def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
 
 @styled
 def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
-    """Validation mIoU, one panel per arm: every seed thin, their mean thick, the means of the other arms grey.
+    """Validation mIoU, one panel per arm: every seed thin, their mean thick, the means of the other arms dotted.
 
     histories: by arm, as from `Study.histories`.
     """
@@ -59,7 +59,7 @@ def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure
         for arm, seeds in histories.items()
     }
     means = {arm: pd.concat(found, axis=1).mean(axis=1) for arm, found in curves.items()}
-    columns = min(4, len(means))
+    columns = len(means) if len(means) < 6 else 4
     lines = -(-len(means) // columns)
     figure = chart(0.8 + min(7.6, 3.4 * columns), 0.6 + 1.9 * lines)
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
@@ -67,7 +67,7 @@ def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure
         axes.set_axis_off()
     for axes, (arm, mean) in zip(grid.flat, means.items(), strict=False):
         for other in means.values():
-            axes.plot(other.index, other, color="#c8c8c8", linewidth=0.9)
+            axes.plot(other.index, other, color="#888888", linewidth=0.9, linestyle=":")
         for curve in curves[arm]:
             axes.plot(curve.index, curve, color=colour(arm), linewidth=0.8, alpha=0.6)
         axes.plot(mean.index, mean, color=colour(arm), marker="o", markersize=3.5)
