@@ -28,7 +28,7 @@ class Frames(Protocol):
 
 TO_READ = {
     "notebooks/41_main_results.ipynb": "the verdicts, executed",
-    "claims.csv": "one row per claim",
+    "claims.csv": "one row per part of a claim",
     "results.csv": "one row per run",
     "notebooks/runs": "every training run as an executed notebook",
 }

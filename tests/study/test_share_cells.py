@@ -99,4 +99,4 @@ def test_interactions_are_differences_of_simple_effects():
     others = [line for line in lines if "interaction with ftm" in line]
     assert len(others) == 3
     assert all(abs(float(line.split("|")[3].split()[0].replace("−", "-"))) < 0.3 for line in others)
-    assert "not run" in simple_effects(Study("idd", []), "placement", ("output", "features"), share=True)
+    assert "nothing to show" in simple_effects(Study("idd", []), "placement", ("output", "features"), share=True)
