@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import subprocess
 
 import numpy as np
@@ -51,3 +52,11 @@ def test_git_leaves_out_notebooks_that_show_frames(name):
         pytest.skip("no git checkout")
     command = ["git", "check-ignore", "-q", f"results/idd/notebooks/{name}.ipynb"]
     assert subprocess.run(command, cwd=root()).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["31_label_relaxation", "33_adaptive_downsampling"])
+def test_notebooks_that_git_keeps_ask_before_they_show_frames_or_labels(name):
+    cells = json.loads((root() / "notebooks" / f"{name}.ipynb").read_text())["cells"]
+    lines = [line for cell in cells if cell["cell_type"] == "code" for line in "".join(cell["source"]).splitlines()]
+    shown = [line for line in lines if re.search(r"(sample_pictures|sampled_pictures|location_grids)\(", line)]
+    assert shown and all(line.startswith("withheld(") for line in shown)
