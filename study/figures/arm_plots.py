@@ -63,22 +63,21 @@ def cost_shares(cost: pd.DataFrame) -> Figure:
 
 
 def of_equal_cost(cost: pd.DataFrame) -> pd.DataFrame:
-    """`tables.cost` with one row for arms whose numbers are all equal; an arm whose latency is unknown joins the first
-    with the same counts. The index names all arms of a row."""
+    """`tables.cost` with one row for arms whose numbers are all equal. The index names all arms of a row.
+
+    An arm whose latency is unknown joins the first with the same counts, unless the latencies of such arms differ.
+    """
     timed = [name for name in cost if name.startswith("latency")]
     counted = cost.drop(columns=timed)
-    groups: list[list[str]] = []
+    groups: dict[str, list[str]] = {}
     for arm in cost.index:
-        for group in groups:
-            first = group[0]
-            same = cost.loc[arm, timed].isna().all() or cost.loc[arm, timed].equals(cost.loc[first, timed])
-            if same and counted.loc[arm].equals(counted.loc[first]):
-                group.append(arm)
-                break
+        alike = cost.loc[[counted.loc[other].equals(counted.loc[arm]) for other in cost.index], timed]
+        if cost.loc[arm, timed].isna().all():
+            found = [first for first in groups if first in alike.index and (alike.max() <= NOISE * alike.min()).all()]
         else:
-            groups.append([arm])
-    found = cost.loc[[group[0] for group in groups]]
-    return found.set_axis([", ".join(group) for group in groups]).rename_axis(cost.index.name)
+            found = [first for first in groups if first in alike.index and alike.loc[first].equals(alike.loc[arm])]
+        groups.setdefault(found[0] if found else arm, []).append(arm)
+    return cost.loc[list(groups)].set_axis(map(", ".join, groups.values())).rename_axis(cost.index.name)
 
 
 @styled

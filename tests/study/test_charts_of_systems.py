@@ -84,11 +84,13 @@ def test_a_cell_far_below_the_others_has_a_strip_of_its_own():
 
 
 def test_arms_of_equal_cost_share_a_row_and_one_that_was_not_timed_joins_them():
-    rows = {"lr": (90, 34.0), "sssr": (150, 42.0), "relaxed": (90, None), "point": (90, 59.0), "dsrl": (456, None)}
+    rows = {"lr": (90, 34.0), "sssr": (150, 42.0), "relaxed": (90, None), "point": (95, 59.0), "dsrl": (456, None)}
     cost = pd.DataFrame.from_dict(rows, orient="index", columns=["MACs (M), host", "latency (ms), host"], dtype=float)
     found = of_equal_cost(cost)
     assert list(found.index) == ["lr, relaxed", "sssr", "point", "dsrl"]
     assert found.loc["lr, relaxed", "latency (ms), host"] == 34
+    cost.loc["even"] = (90, 59.0)  # of the same counts as lr, and not of its time
+    assert list(of_equal_cost(cost).index) == ["lr", "sssr", "relaxed", "point", "dsrl", "even"]
 
 
 def test_what_the_head_adds_is_told_of_arms_that_have_it():
