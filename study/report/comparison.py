@@ -86,7 +86,9 @@ def _label(a: str, b: str) -> str:
 def difference_table(study: Study, pairs: Sequence[Pair] | None = None) -> Note:
     """`tables.differences` of these pairs: intervals, and the smallest effect that the design could detect."""
     found = readable(tables.differences(study, pairs))
-    return Note.table(found.assign(**{"by seed": found["by seed"].str.replace("-", "−")}) if len(found) else found)
+    if "by seed" in found:  # not if none of the pairs was run
+        found["by seed"] = found["by seed"].str.replace("-", "−")
+    return Note.table(found)
 
 
 def arm_chart(study: Study) -> Figure | Note:

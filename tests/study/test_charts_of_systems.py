@@ -13,7 +13,7 @@ from study.figures.cell_charts import factorial
 from study.figures.data_charts import class_share_chart
 from study.figures.share_charts import share_curves
 from study.figures.style import colour
-from study.report.comparison import head_share
+from study.report.comparison import difference_table, head_share
 from study.report.tables import COSTS
 from study.report.where import object_gain_chart
 
@@ -102,3 +102,9 @@ def test_what_the_head_adds_is_told_of_arms_that_have_it():
     )
     text = head_share(cost)
     assert "median of 2 arms" in text and text.count("+50.0 %") == len(COSTS)
+
+
+def test_differences_of_which_none_was_run_are_a_table_of_no_seeds():
+    study = SimpleNamespace(difference=lambda a, b: None)
+    text = difference_table(study, [("dsrl", "lr")])._repr_markdown_()
+    assert "dsrl − lr" in text and "| 0 " in text
