@@ -31,46 +31,37 @@ def beds_table(studies: Sequence[Study]) -> str:
     """One row per claim that was run on two data sets or more: measurements and verdict on each, and on all."""
     names = [BEDS[study.profile] for study in studies]
     lines = [f"| Claim | {' | '.join(names)} | Together |", "|---" * (len(names) + 2) + "|"]
-    for claim, found, word in _on_several(studies):
+    for claim, found, word in _by_claim(studies, least=2):
         lines.append(f"| **{claim.id}** {claim.text} | {' | '.join(map(_cell, found))} | **{word}** |")
     return "\n".join(lines) if len(lines) > 2 else ON_NONE
 
 
 def verdicts_table(studies: Sequence[Study]) -> str:
     """One row per claim that was run: its verdict on each data set, what decides it first, and the verdict on all."""
-    by_bed = [judge(study) for study in studies]
-    lines = [f"| Claim, from | {' | '.join(BEDS[study.profile] for study in studies)} | Verdict |"]
-    lines.append("|---" * (len(studies) + 2) + "|")
-    for claim_id in sorted({name for found in by_bed for name in found}, key=lambda name: int(name[1:])):
-        found = [verdicts.get(claim_id) for verdicts in by_bed]
-        word, claim = together(_words(found)), next(verdict.claim for verdict in found if verdict)
-        if word not in NOT_JUDGED:
-            cells = " | ".join(_short(verdict, study.profile) for verdict, study in zip(found, studies, strict=True))
-            lines.append(f"| **{claim.id}** {claim.text} ({claim.source}) | {cells} | **{word}** |")
+    names = [BEDS[study.profile] for study in studies]
+    lines = [f"| Claim, from | {' | '.join(names)} | Verdict |", "|---" * (len(names) + 2) + "|"]
+    for claim, found, word in _by_claim(studies, least=1):
+        cells = " | ".join(_short(verdict, study.profile) for verdict, study in zip(found, studies, strict=True))
+        lines.append(f"| **{claim.id}** {claim.text} ({claim.source}) | {cells} | **{word}** |")
     return "\n".join(lines)
 
 
-def _on_several(studies: Sequence[Study]) -> Iterator[tuple[Claim, list[Verdict | None], str]]:
-    """Each claim that was run on two data sets or more, its verdict on each, and the word for all."""
+def _by_claim(studies: Sequence[Study], least: int) -> Iterator[tuple[Claim, list[Verdict | None], str]]:
+    """Each claim that was run on `least` data sets or more, its verdict on each or None, and the word for all."""
     by_bed = [judge(study) for study in studies]
-    for claim_id in dict.fromkeys(name for verdicts in by_bed for name in verdicts):
-        found = [verdicts.get(claim_id) for verdicts in by_bed]
-        words = _words(found)
-        if sum(word not in NOT_JUDGED for word in words) > 1:
-            yield next(verdict.claim for verdict in found if verdict), found, together(words)
-
-
-def _words(found: Sequence[Verdict | None]) -> list[str]:
-    return [verdict.verdict if verdict else "not run" for verdict in found]
+    for name in sorted({name for verdicts in by_bed for name in verdicts}, key=lambda name: int(name[1:])):
+        found = [verdicts.get(name) for verdicts in by_bed]
+        found = [verdict if verdict and verdict.verdict not in NOT_JUDGED else None for verdict in found]
+        judged = [verdict for verdict in found if verdict]
+        if len(judged) >= least:
+            yield judged[0].claim, found, together([verdict.verdict for verdict in judged])
 
 
 def _cell(verdict: Verdict | None) -> str:
-    if verdict is None or verdict.verdict in NOT_JUDGED:
-        return "not run"
-    return f"{shown(verdict)}<br>{verdict.verdict}"
+    return f"{shown(verdict)}<br>{verdict.verdict}" if verdict else "not run"
 
 
 def _short(verdict: Verdict | None, profile: str) -> str:
-    if verdict is None or verdict.verdict in NOT_JUDGED:
+    if verdict is None:
         return "–"
     return f"[{verdict.verdict}]({evidence(verdict.claim, profile)})<br>{sentence(deciding(verdict))}"

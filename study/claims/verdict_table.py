@@ -1,13 +1,14 @@
 """Verdicts for a notebook: each part of a claim with its numbers and its outcome, and the rules below."""
 
 from collections.abc import Iterable
+from string import ascii_uppercase
 
 import pandas as pd
 
 from study.claims.judge import Finding, Verdict
 from study.figures.notes import Note, some, words
 
-SHOWN = "–"
+NO_RULE = "–"
 """Instead of a rule, for a part that decides nothing."""
 
 
@@ -26,12 +27,12 @@ def verdict_table(verdicts: Iterable[Verdict]) -> Note:
                 "part": finding.part.name,
                 "measured": _measured(finding),
                 "minimum detectable effect": _detectable(finding),
-                "rule": letters.setdefault(test.words, _letter(len(letters))) if test else SHOWN,
+                "rule": letters.setdefault(test.words, ascii_uppercase[len(letters)]) if test else NO_RULE,
                 "outcome": finding.outcome,
             })  # fmt: skip
     rules = [f"**{letter}:** {text}." for text, letter in letters.items()]
-    if any(row["rule"] == SHOWN for row in rows):
-        rules.append(f"**{SHOWN}** is shown and decides nothing.")
+    if any(row["rule"] == NO_RULE for row in rows):
+        rules.append(f"**{NO_RULE}** is shown and decides nothing.")
     table = Note.table(pd.DataFrame(rows))
     return Note(f"{table}\n\nRules. {' '.join(rules)}") if rules else table
 
@@ -44,7 +45,3 @@ def _measured(finding: Finding) -> str:
 
 def _detectable(finding: Finding) -> str:
     return "" if finding.measured is None or finding.part.cost else f"{finding.measured.smallest_effect:.2f}"
-
-
-def _letter(place: int) -> str:
-    return chr(ord("A") + place)

@@ -18,9 +18,12 @@ PARTS = (
 """Each form in `tables.cost` holds the one before; the colour and the name of what it adds."""
 
 
-INTERPOLATIONS = {"nearest": (INK, ":"), "bilinear": (INK, "--"), "bicubic": (INK, "-")}
-"""By the interpolation of the input, to the size of the reconstruction, that a SISR branch has to beat: colour and
-dashes. No colour of an arm, since arms have theirs.
+INTERPOLATIONS = {
+    method: {"color": INK, "linestyle": dashes}
+    for method, dashes in (("nearest", ":"), ("bilinear", "--"), ("bicubic", "-"))
+}
+"""By the interpolation of the input, to the size of the reconstruction, that a SISR branch has to beat: how its line
+looks. No colour of an arm, since arms have theirs.
 """
 
 
@@ -97,11 +100,8 @@ def reconstruction(quality: pd.DataFrame) -> Figure:
             axes.plot(values, np.full(len(values), y), "o", color=INK, markersize=3, alpha=0.6)
             axes.plot(values.mean(), y, "D", color=colour(arm), markersize=6)
             for method in drawn:
-                reached, (hue, dashes) = (
-                    quality.loc[quality["arm"] == arm, f"{name}_{method}"].mean(),
-                    INTERPOLATIONS[method],
-                )
-                axes.plot([reached, reached], [y - 0.5, y + 0.5], color=hue, linestyle=dashes, linewidth=1.4)
+                reached = quality.loc[quality["arm"] == arm, f"{name}_{method}"].mean()
+                axes.plot([reached, reached], [y - 0.5, y + 0.5], **INTERPOLATIONS[method], linewidth=1.4)
         shown = quality[[name, *(f"{name}_{method}" for method in drawn)]].to_numpy(float)
         middle, half = (np.nanmax(shown) + np.nanmin(shown)) / 2, (np.nanmax(shown) - np.nanmin(shown)) / 2
         half = max(1.1 * half, span / 2)
@@ -109,8 +109,7 @@ def reconstruction(quality: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     panels[0].set_yticks(range(len(arms)), arms)
     panels[0].set_ylim(len(arms) - 0.5, -0.5)
-    looks = {method: dict(zip(("color", "linestyle"), INTERPOLATIONS[method], strict=True)) for method in drawn}
-    handles = [Line2D([], [], **look, label=f"{method} upsampling") for method, look in looks.items()]
+    handles = [Line2D([], [], **INTERPOLATIONS[method], label=f"{method} upsampling") for method in drawn]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure

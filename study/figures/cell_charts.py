@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from study.figures.style import chart, styled
 
 PLACES = {"features": "features", "output": "outputs"}
+"""Level of the placement -> its name in a title."""
 GAP = 3.0
 """If a cell is this many points below the next better one, the axis is broken between them."""
 LEVELS = {"norm": ("normalised", "#0072B2", "-"), "raw": ("not normalised", "#D55E00", "--")}

@@ -8,6 +8,7 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.paths import results_dir, root
 from study.catalogue import Run, load_runs
 from study.claims.rules import Claim, load_rules
+from study.claims.table import evidence
 from study.claims.together import BEDS
 from study.report.readable import readable
 
@@ -41,7 +42,7 @@ def claim_page(claim: Claim, profile: str, rows: pd.DataFrame, runs: list[Run]) 
     """rows: those of claims.csv, one per part. runs: the complete runs behind them."""
     source = claim.source.rstrip(".")  # "et al." ends in one
     text = f"# {claim.id}: {claim.text}\n\nVerdict: **{rows['verdict'].iloc[0]}**. The claim is from: {source}.\n"
-    notebook = f"results/{profile}/notebooks/{claim.notebook}.ipynb"
+    notebook = evidence(claim, profile)
     if claim.notebook and (root() / notebook).exists():  # that of a later claim may not be executed yet
         text += f"\nEvidence: [{claim.notebook}](../../{notebook}).\n"
     parts = rows.dropna(subset=["part"])
