@@ -38,6 +38,7 @@ from .losses.label_relaxation import relaxed_cross_entropy as relaxed_cross_entr
 from .losses.relaxation_controls import moved_borders as moved_borders
 from .metrics import iou as iou
 from .models.build import build_host as build_host
+from .models.downsampling.downsampler import Downsampler as Downsampler
 from .models.downsampling.from_labels import mean_locations as mean_locations
 from .models.downsampling.from_labels import solved_locations as solved_locations
 from .models.downsampling.locations import uniform_locations as uniform_locations
