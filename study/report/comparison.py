@@ -85,10 +85,7 @@ def _label(a: str, b: str) -> str:
 
 def difference_table(study: Study, pairs: Sequence[Pair] | None = None) -> Note:
     """`tables.differences` of these pairs: intervals, and the smallest effect that the design could detect."""
-    found = readable(tables.differences(study, pairs))
-    if "by seed" in found:  # not if none of the pairs was run
-        found["by seed"] = found["by seed"].str.replace("-", "−")
-    return Note.table(found)
+    return Note.table(readable(tables.differences(study, pairs)))
 
 
 def arm_chart(study: Study) -> Figure | Note:

@@ -9,6 +9,7 @@ from study.claims.rules import Part, load_rules
 from study.evidence import Study
 from study.figures.interval_charts import interval_pairs
 from study.figures.notes import Note
+from study.report.readable import readable
 from study.statistics.bootstrap import Difference
 from study.statistics.coverage import bootstrap_coverage, random_effects_coverage
 from study.statistics.random_effects import Interval
@@ -95,8 +96,4 @@ def _seeds(number: float) -> str:
 
 
 def _note(rows: list[dict[str, object]]) -> Note:
-    return (
-        Note(Note.table(pd.DataFrame(rows)).replace("[-", "[−").replace(" -", " −"))
-        if rows
-        else Note("No difference has two seeds.")
-    )
+    return Note.table(readable(pd.DataFrame(rows))) if rows else Note("No difference has two seeds.")

@@ -1,14 +1,22 @@
 """A table of numbers as text for people."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
 HEADINGS = {"smallest effect visible": "minimum detectable effect"}
 """Column -> its heading for people. Columns of stored files keep their names."""
 
+_HYPHEN = re.compile(r"(?<![\w.])-(?=\d)")
+"""A hyphen that is the sign of a number; one inside a name or a date is not."""
+
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text for people: `x`, `x low`, `x high` become one column, blanks are empty; see `HEADINGS`."""
+    """The table as text for people: `x`, `x low`, `x high` become one column, blanks are empty; see `HEADINGS`.
+
+    Numbers below zero have a minus sign, not a hyphen.
+    """
     shown = {}
     for name in table.columns:
         if name.endswith((" low", " high")):
@@ -19,12 +27,12 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
             shown[name] = [_interval(*triple, sign) for triple in triples]
         else:
             shown[name] = [_text(value) for value in table[name]]
+        shown[name] = [_HYPHEN.sub("−", text) for text in shown[name]]
     return pd.DataFrame(shown, index=table.index).rename(columns=HEADINGS)
 
 
 def _interval(value: float, low: float, high: float, sign: str) -> str:
-    text = f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
-    return "" if np.isnan(value) else text.replace("-", "−")
+    return "" if np.isnan(value) else f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
 
 
 def _text(value: object) -> str:

@@ -92,7 +92,7 @@ def extreme_frames(frames: pd.DataFrame | None) -> Note:
     arm, rival = frames.columns[2:4]
     won = (frames["difference"] > 0).mean()
     shown = frames.iloc[[0, 1, 2, -3, -2, -1]].copy()
-    shown["difference"] = [f"{points:+.2f}".replace("-", "−") for points in shown["difference"]]
+    shown["difference"] = [f"{points:+.2f}" for points in shown["difference"]]
     table = Note.table(readable(shown))
     return Note(
         f"{arm} is better than {rival} on {100 * won:.0f} % of {len(frames)} frames; worst and best three:\n\n{table}"
