@@ -13,7 +13,7 @@ from study.figures.notes import Note
 from study.plan import SCANNED, SHARES
 from study.profiles import SEARCH_SEEDS
 
-SCANNED_ON = ("idd", "camvid_gpu")
+SCANNED_ON = ("idd", "camvid")
 """The profiles on which shares are chosen."""
 
 

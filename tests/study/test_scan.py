@@ -25,7 +25,7 @@ def scan(profile: str, setting: str = "loss.share_fa", **points: float) -> Study
     return Study(profile, made)
 
 
-@pytest.mark.parametrize("profile", ["idd", "camvid_gpu"])
+@pytest.mark.parametrize("profile", ["idd", "camvid"])
 def test_every_share_is_scanned_with_three_seeds_that_no_comparison_uses(profile):
     runs = plan.scanned_runs(profile)
     scanned = [run.config for run in runs if run.config.arm in plan.SCANNED]
@@ -65,11 +65,11 @@ def test_the_table_has_each_share_and_no_comparison_has_its_runs():
     ],
 )
 def test_the_rule(idd, camvid, share):
-    assert chosen_share("loss.share_fa", [scan("idd", **idd), scan("camvid_gpu", **camvid)]) == share
+    assert chosen_share("loss.share_fa", [scan("idd", **idd), scan("camvid", **camvid)]) == share
 
 
 def test_nothing_is_chosen_before_all_runs_are_there():
     whole = scan("idd", p100=60.0)
-    part = Study("camvid_gpu", scan("camvid_gpu").runs[:-1])
+    part = Study("camvid", scan("camvid").runs[:-1])
     assert chosen_share("loss.share_fa", [whole, part]) is None
     assert np.isclose(chosen_share("loss.share_fa", [whole]), 1.0)
