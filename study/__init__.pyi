@@ -93,6 +93,7 @@ from .report.stages import stage_table as stage_table
 from .report.stages import stages_of as stages_of
 from .report.variants import flattening_table as flattening_table
 from .report.variants import variant_table as variant_table
+from .report.videos import videos_chart as videos_chart
 from .report.where import extreme_frames as extreme_frames
 from .report.where import frame_differences as frame_differences
 from .report.where import object_gain_chart as object_gain_chart

@@ -88,6 +88,35 @@ def rings(rows: Mapping[str, Difference], px: Sequence[int]) -> Figure:
     return figure
 
 
+@styled
+def video_panels(
+    rows: Mapping[str, Mapping[str, Sequence[float]]], over_videos: Mapping[str, tuple[float, float, float] | None]
+) -> Figure:
+    """Differences on each video, one panel per pair of arms: every seed a point, their mean a diamond.
+
+    rows: pair -> video -> points by seed. over_videos: pair -> mean, low and high, drawn below the videos; or None.
+    """
+    names = list(dict.fromkeys(video for videos in rows.values() for video in videos))
+    figure = chart(1.6 + 2.1 * len(rows), 2.8)
+    panels = figure.subplots(1, len(rows), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (pair, videos) in zip(panels, rows.items(), strict=True):
+        axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
+        for video, seeds in videos.items():
+            y = names.index(video)
+            axes.plot(np.mean(seeds), y, "D", color=EFFECTS, markersize=5, zorder=4)
+            axes.plot(seeds, [y + 0.24] * len(seeds), "o", color="#D55E00", markersize=3.6, alpha=0.8, zorder=3)
+        if whole := over_videos[pair]:
+            axes.plot(whole[1:], [len(names)] * 2, color=EFFECTS, linewidth=2.4, solid_capstyle="butt")
+            axes.plot(whole[0], len(names), "D", color=EFFECTS, markersize=6, zorder=4)
+        axes.set_title(pair, fontsize=9)
+        axes.grid(axis="y", visible=False)
+    panels[0].set_yticks(range(len(names) + 1), [*names, "all videos"])
+    panels[0].set_ylim(len(names) + 0.5, -0.5)
+    figure.supxlabel(XLABEL, fontsize=9)
+    _legend(figure, None, None)
+    return figure
+
+
 def _draw(axes: Axes, rows: Pairs) -> None:
     for y, (old, new) in enumerate(rows.values()):
         for low, high, shift, hue in ((old.low, old.high, -0.16, BOOTSTRAP), (new.low, new.high, 0.16, EFFECTS)):

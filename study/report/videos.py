@@ -4,40 +4,91 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 from study.evidence import Study
+from study.figures.interval_charts import video_panels
+from study.figures.notes import Note
 from study.profiles import PROFILES
 from study.report import tables
+from study.report.readable import readable
 from study.statistics.scores import mean_iou
 
 PROFILE, OFFICIAL, LEFT_OUT = "camvid_videos", "camvid", "Seq05VD"
 """Profile of the folds; that of the official split, and the one video that it trains on no frame of."""
 
 
-def videos_table(folds: Study | None = None, official: Study | None = None) -> pd.DataFrame:
-    """One row per pair of arms: the difference on each left-out video, mean over seeds with each seed in brackets.
+Seeds = dict[int, float]
 
-    "all videos" is the mean over videos with Student's 95 % interval: a video is one observation, since each has
-    trainings of its own. It is blank until all four videos are run. "same sign": whether the difference has one sign on
-    all of them. folds, official: the runs of PROFILE and of OFFICIAL; those on the disk unless given.
+
+def video_differences(folds: Study | None = None, official: Study | None = None) -> dict[str, dict[str, Seeds]]:
+    """Differences in points of mIoU over the frames of a left-out video: pair of arms -> video -> seed.
+
+    A video whose fold was not run has no seeds. folds, official: the runs of PROFILE and of OFFICIAL; those on the
+    disk unless given.
     """
     folds, official = folds or Study(PROFILE), official or Study(OFFICIAL)
     names = {"0001TP": "", **{name.removeprefix("without_"): f"@{name}" for name in PROFILES[PROFILE].variants}}
-    rows = {}
+    found = {}
     for a, b in tables.PARTS:
         by_video = {video: _differences(folds, a + at, b + at, video) for video, at in names.items()}
-        by_video[LEFT_OUT] = _differences(official, a, b, LEFT_OUT)
-        means = [np.mean(list(seeds.values())) for seeds in by_video.values() if seeds]
-        rows[f"{a} − {b}"] = {
-            **{video: _by_seed(seeds) for video, seeds in by_video.items()},
-            "all videos": _interval(np.array(means)) if len(means) == len(by_video) else "",
-            "same sign": "" if len(means) < len(by_video) else "yes" if len({*np.sign(means)}) == 1 else "no",
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("difference on the left-out video")
+        found[f"{a} − {b}"] = by_video | {LEFT_OUT: _differences(official, a, b, LEFT_OUT)}
+    return found
 
 
-def _differences(study: Study, a: str, b: str, video: str) -> dict[int, float]:
+def over_videos(by_video: Mapping[str, Seeds]) -> tuple[float, float, float] | None:
+    """Mean over videos with Student's 95 % interval; None until all videos are run.
+
+    A video is one observation, since each has trainings of its own.
+    """
+    if not all(by_video.values()):
+        return None
+    means = np.array([np.mean(list(seeds.values())) for seeds in by_video.values()])
+    half = student.ppf(0.975, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5
+    return means.mean(), means.mean() - half, means.mean() + half
+
+
+def videos_table(folds: Study | None = None, official: Study | None = None) -> pd.DataFrame:
+    """One row per pair of arms: the difference on each left-out video, mean over seeds with each seed in brackets.
+
+    "all videos" is `over_videos`. "same sign": whether the difference has one sign on all of them. Both are blank until
+    all four videos are run.
+    """
+    rows = {}
+    for pair, by_video in video_differences(folds, official).items():
+        shown = {video: _by_seed(seeds) for video, seeds in by_video.items()} | {"all videos": "", "same sign": ""}
+        if found := over_videos(by_video):
+            signs = {np.sign(np.mean(list(seeds.values()))) for seeds in by_video.values()}
+            numbers = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*found)
+            shown |= {"all videos": numbers, "same sign": "yes" if len(signs) == 1 else "no"}
+        rows[pair] = shown
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("difference on the left-out video")
+    return readable(table)
+
+
+def videos_chart(study: Study) -> Figure | Note:
+    """The differences of `videos_table` as a figure; a sentence for a profile that has no folds, or if none was run."""
+    if study.profile not in (PROFILE, OFFICIAL):
+        return Note("Videos are left out of CamVid alone.")
+    given = {"folds" if study.profile == PROFILE else "official": study}
+    rows, whole = panels_of(**given)
+    return video_panels(rows, whole) if rows else Note("**Not run:** `dsrl`, its parts and its baselines.")
+
+
+def panels_of(
+    folds: Study | None = None, official: Study | None = None
+) -> tuple[dict[str, dict[str, list[float]]], dict[str, tuple[float, float, float] | None]]:
+    """What `video_panels` draws: pair -> video -> points by seed, and pair -> `over_videos`; what was run alone."""
+    found = {pair: by_video for pair, by_video in video_differences(folds, official).items() if any(by_video.values())}
+    rows = {
+        pair: {video: list(seeds.values()) for video, seeds in by_video.items() if seeds}
+        for pair, by_video in found.items()
+    }
+    return rows, {pair: over_videos(by_video) for pair, by_video in found.items()}
+
+
+def _differences(study: Study, a: str, b: str, video: str) -> Seeds:
     """a - b in points of mIoU over the test frames of one video, by the seeds that both have."""
     scores = [
         {run.seed: _score(counts.counts, counts.sequences, video)
@@ -55,14 +106,8 @@ def _score(counts: np.ndarray, sequences: tuple[str, ...], video: str) -> float:
     return 100 * float(mean_iou(counts[mine].sum(0, dtype=np.int64)))
 
 
-def _by_seed(seeds: Mapping[int, float]) -> str:
+def _by_seed(seeds: Seeds) -> str:
     if not seeds:
         return "not run"
     each = " ".join(f"{value:+.2f}" for value in seeds.values())
-    return f"{np.mean(list(seeds.values())):+.2f} ({each})".replace("-", "−")
-
-
-def _interval(values: np.ndarray) -> str:
-    half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-    mean = values.mean()
-    return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]".replace("-", "−")
+    return f"{np.mean(list(seeds.values())):+.2f} ({each})"

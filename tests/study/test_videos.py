@@ -12,7 +12,8 @@ from dsrl_lib.registry import DATASETS
 from study import plan
 from study.catalogue import Counts
 from study.evidence import Study
-from study.report.videos import videos_table
+from study.figures.interval_charts import video_panels
+from study.report.videos import panels_of, videos_chart, videos_table
 
 FRAMES = {  # video: split -> numbers of its frames, not in the order of their files
     "0001TP": {"train": (6690, 6720, 6750), "test": (8550, 8580)},
@@ -93,20 +94,42 @@ def run(arm: str, seed: int, points: float, video: str) -> VideoRun:
     return made
 
 
-def test_the_table_has_each_video_and_student_s_interval_over_them():
-    gains = {"0001TP": 1.0, "0006R0": 2.0, "0016E5": -1.0, "Seq05VD": 0.5}
+GAINS = {"0001TP": 1.0, "0006R0": 2.0, "0016E5": -1.0, "Seq05VD": 0.5}
+
+
+@pytest.fixture(scope="module")
+def studies() -> tuple[Study, Study]:
+    """The folds and the official split, in which `dsrl` is better by GAINS."""
     made = [
         run(arm, seed, 50 + (gain if arm == "dsrl" else 0), video)
-        for video, gain in gains.items() for arm in ("lr", "bilinear", "dsrl") for seed in (0, 1)
+        for video, gain in GAINS.items() for arm in ("lr", "bilinear", "dsrl") for seed in (0, 1)
     ]  # fmt: skip
-    folds = Study("camvid_videos", [one for one in made if one.profile == "camvid_videos"])
-    table = videos_table(folds, Study("camvid", [one for one in made if one.profile == "camvid"]))
+    return tuple(Study(name, [one for one in made if one.profile == name]) for name in ("camvid_videos", "camvid"))
+
+
+def test_the_table_has_each_video_and_student_s_interval_over_them(studies):
+    table = videos_table(*studies)
     row = table.loc["dsrl − lr"]
-    shown = {video: float(row[video].split()[0].replace("−", "-")) for video in gains}
-    assert shown == pytest.approx(gains, abs=0.15)
+    shown = {video: float(row[video].split()[0].replace("−", "-")) for video in GAINS}
+    assert shown == pytest.approx(GAINS, abs=0.15)
     low, high = stats.t.interval(0.95, 3, loc=np.mean(list(shown.values())), scale=stats.sem(list(shown.values())))
     expected = [np.mean(list(shown.values())), low, high]
     found = [float(part.strip("[,]").replace("−", "-")) for part in row["all videos"].split()]
     assert found == pytest.approx(expected, abs=0.03)  # of rounded numbers
     assert row["same sign"] == "no"
     assert table.loc["sssr_long − bilinear"].tolist() == ["not run"] * 4 + ["", ""]
+
+
+def test_the_figure_has_the_numbers_of_the_table(studies):
+    folds, official = studies
+    figure = video_panels(*panels_of(folds, official))
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["dsrl − lr", "bilinear − lr"]  # the other pairs have no runs
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [*GAINS, "all videos"]
+    means = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "D"]
+    row = videos_table(folds, official).loc["dsrl − lr"]
+    assert [f"{x:+.2f}".replace("-", "−") for x in means] == [row[name].split()[0] for name in (*GAINS, "all videos")]
+
+
+def test_a_profile_without_folds_says_so():
+    assert str(videos_chart(Study("idd", []))) == "Videos are left out of CamVid alone."
