@@ -40,20 +40,20 @@ class Verdict:
 
     claim: Claim
     verdict: str
-    """reproduced, partly, not reproduced, inconclusive, not run or later."""
+    """reproduced, partly, not reproduced, inconclusive, not run, later or not judged."""
     findings: tuple[Finding, ...]
 
 
 def judge(study: Study) -> dict[str, Verdict]:
     """The verdict on every claim of claims.toml, by its id. The study keeps the scores, so a second call is cheap."""
     found = load_rules()
-    return {claim.id: _verdict(claim, study, found.interest) for claim in found.of(study.profile)}
+    return {claim.id: _verdict(claim, study, found) for claim in found.of(study.profile)}
 
 
 def verdict(study: Study, name: str) -> Verdict:
     """The verdict on one claim, such as "C1": only the scores of its own arms are computed."""
     found = load_rules()
-    return _verdict(_claim(found, name), study, found.interest)
+    return _verdict(_claim(found, name), study, found)
 
 
 def measure(part: Part, study: Study) -> Difference:
@@ -77,10 +77,12 @@ def _claim(found: Rules, name: str) -> Claim:
     return by_id[name]
 
 
-def _verdict(claim: Claim, study: Study, interest: float) -> Verdict:
-    findings = tuple(_finding(part, study, interest) for part in claim.parts)
+def _verdict(claim: Claim, study: Study, found: Rules) -> Verdict:
+    findings = tuple(_finding(part, study, found.interest) for part in claim.parts)
     if all(finding.measured is None for finding in findings):
         word = "later" if claim.later else "not run"
+    elif study.profile in found.judge_nothing:
+        word = "not judged"
     else:
         word = claim.verdict([finding.outcome for finding in findings])
     return Verdict(claim, word, findings)

@@ -117,9 +117,11 @@ class Rules:
 
     interest: float
     claims: tuple[Claim, ...]
+    judge_nothing: tuple[str, ...] = ()
+    """Profiles whose differences are shown and judge no claim."""
 
     def of(self, profile: str) -> tuple[Claim, ...]:
-        """The claims that a profile judges."""
+        """The claims about a profile."""
         return tuple(claim for claim in self.claims if not claim.profiles or profile in claim.profiles)
 
 
@@ -155,7 +157,10 @@ def _rules(path: Path, document: Mapping[str, Any]) -> Rules:
             raise ValueError(f"{path}: unknown profiles {sorted(strange)} of claim {entry['id']}")
         claims.append(Claim(**entry | {"parts": tuple(parts), "profiles": tuple(entry.get("profiles", ()))}))
     check(f"interest in {path}", document["interest"], Annotated[float, at_least(0)])
-    return Rules(document["interest"], tuple(claims))
+    nothing = tuple(document.get("judge_nothing", ()))
+    if strange := {*nothing} - PROFILES.keys():
+        raise ValueError(f"{path}: unknown profiles {sorted(strange)} in judge_nothing")
+    return Rules(document["interest"], tuple(claims), nothing)
 
 
 def holds(expression: str, values: Mapping[str, float]) -> bool:

@@ -9,7 +9,7 @@ from study.evidence import Study
 
 BEDS = {"camvid": "CamVid", "idd": "IDD-lite"}
 """Profiles of the data sets that the study compares, with the names that a reader knows."""
-NOT_JUDGED = ("not run", "later")
+NOT_JUDGED = ("not run", "later", "not judged")
 ON_NONE = "No claim has been run on two data sets yet."
 
 
