@@ -118,11 +118,12 @@ class Rules:
     interest: float
     claims: tuple[Claim, ...]
     judge_nothing: tuple[str, ...] = ()
-    """Profiles whose differences are shown and judge no claim."""
+    """Profiles that judge no claim."""
 
     def of(self, profile: str) -> tuple[Claim, ...]:
-        """The claims about a profile."""
-        return tuple(claim for claim in self.claims if not claim.profiles or profile in claim.profiles)
+        """The claims that a profile judges."""
+        mine = () if profile in self.judge_nothing else self.claims
+        return tuple(claim for claim in mine if not claim.profiles or profile in claim.profiles)
 
 
 def load_rules(path: Path | None = None) -> Rules:

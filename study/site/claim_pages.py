@@ -20,10 +20,15 @@ COLUMNS = {
 
 
 def write_claim_pages(profile: str, folder: Path) -> None:
-    """Write `<profile>.md`, which lists the claims that claims.csv judges, and `<profile>/<claim>.md` for each."""
+    """Write `<profile>.md`, which lists the claims that claims.csv judges, and `<profile>/<claim>.md` for each.
+
+    Nothing for a profile that judges no claim.
+    """
+    claims = {claim.id: claim for claim in load_rules().of(profile)}
+    if not claims:
+        return
     (folder / profile).mkdir(parents=True)
     frame = pd.read_csv(results_dir() / profile / "claims.csv", dtype={"runs": str, "seeds": "Int64"})
-    claims = {claim.id: claim for claim in load_rules().of(profile)}
     runs = {run.run_id: run for run in load_runs(profile)}
     lines = [f"# Claims, {BEDS.get(profile, f'profile {profile}')}", "", "| claim | from | verdict |", "|---|---|---|"]
     for name, rows in frame.groupby("claim", sort=False):
