@@ -98,7 +98,7 @@ def affinity(image: np.ndarray, maps: Mapping[str, np.ndarray], pixel: tuple[flo
     for cell, (name, values) in zip(axes[1:], maps.items(), strict=True):
         shown = _show(cell, values, name, cmap="viridis", vmin=low, vmax=high)
         cell.plot(*_at(values, pixel), "+", color="#D55E00", markersize=14, markeredgewidth=2.4)
-    figure.colorbar(shown, ax=axes, label="affinity", fraction=0.02, pad=0.01)
+    figure.colorbar(shown, cax=cell.inset_axes((1.03, 0, 0.04, 1)), label="affinity")  # as tall as the map
     return figure
 
 
