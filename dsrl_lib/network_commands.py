@@ -4,7 +4,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -21,7 +21,7 @@ class Inference:
     tta: Annotated[TTA, tyro.conf.arg(name="", help="Test-time augmentation.")] = field(default_factory=TTA)
     device: Device = "auto"
 
-    def open(self) -> tuple:
+    def open(self) -> tuple[Any, Any]:
         """The network, on its device, and its configuration."""
         return _open(self.weights, self.host, self.device)
 
@@ -170,7 +170,7 @@ def speed(
     print(speed_table(*_open(weights, host, device), wanted, batch, seconds, trace, threads))
 
 
-def _open(weights: Path, host: str | None, device: str = "cpu") -> tuple:
+def _open(weights: Path, host: str | None, device: str = "cpu") -> tuple[Any, Any]:
     """The network of a file of weights, on a device, and its configuration."""
     from dsrl_lib.deploy.pretrained import from_pretrained
     from dsrl_lib.device import pick_device

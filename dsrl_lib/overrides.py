@@ -1,12 +1,13 @@
 """Change a configuration by the names of its settings, such as `optim.lr=0.02` on a command line."""
 
 from collections.abc import Iterable
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from dsrl_lib.allowed import did_you_mean, parse
 from dsrl_lib.config import Config, datasets, kinds
+from dsrl_lib.settings import is_section
 
 
 def override(config: Config, key: str, value: Any) -> Config:
@@ -49,7 +50,7 @@ def _parsed(key: str, value: Any) -> Any:
 @cache
 def _settings() -> dict[str, Any]:
     """The annotated type of every setting, by "section.name"."""
-    sections = {name: kind for name, kind in kinds(Config).items() if is_dataclass(kind)}
+    sections: dict[str, type] = {name: kind for name, kind in kinds(Config).items() if is_section(kind)}
     return {f"{section}.{name}": kind for section, fields in sections.items() for name, kind in kinds(fields).items()}
 
 

@@ -76,24 +76,20 @@ def chain(run: Config | Path) -> list[Config]:
     return stages
 
 
-def start_weights(config: Config) -> Path | None:
-    """The final weights that a run starts from; None if it starts from no other run.
+def start_weights(config: Config, run_id: str) -> Path:
+    """The final weights of the run `run_id`, from which that of `config` starts.
 
     FileNotFoundError, with what to do about it, if they are missing.
     """
-    if config.warm_start is None:
-        return None
-    directory = folder(config).parent / config.warm_start
+    directory = folder(config).parent / run_id
     weights = directory / "final.safetensors"
     if not is_complete(directory):
         raise FileNotFoundError(
-            f"{config.run_id} starts from the run {config.warm_start}, which is not complete in {directory.parent}: "
+            f"{config.run_id} starts from the run {run_id}, which is not complete in {directory.parent}: "
             "train that one first; `python -m study train` trains an arm with all runs that it starts from"
         )
     if not weights.exists():
-        raise FileNotFoundError(
-            f"{config.run_id} starts from the run {config.warm_start}, and {missing_weights(weights)}"
-        )
+        raise FileNotFoundError(f"{config.run_id} starts from the run {run_id}, and {missing_weights(weights)}")
     return weights
 
 
@@ -236,7 +232,7 @@ def write_counts(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # none is named allow_pickle
 
     write_atomically(path, write)
 

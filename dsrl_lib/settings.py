@@ -4,9 +4,9 @@ Terms are those of the paper: HR is the image at full size, LR the reduced input
 never changes once runs exist (see `config`): profiles and arms are the place for other values.
 """
 
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, TypeGuard, get_type_hints
 
 from dsrl_lib.allowed import (
     FolderName,
@@ -36,12 +36,18 @@ class Section:
         return f"{type(self).__name__.lower()}."
 
     def __post_init__(self) -> None:
-        for name, kind in kinds(type(self)).items():
+        section: type = type(self)
+        for name, kind in kinds(section).items():
             value = getattr(self, name)
-            if not is_dataclass(kind):
+            if not is_section(kind):
                 check(f"{self.prefix}{name}", value, kind)
             elif not isinstance(value, kind):
                 raise ValueError(f"{name} = {value!r}; allowed: the settings of {name}, by their names")
+
+
+def is_section(kind: Any) -> TypeGuard[type[Section]]:
+    """Whether a type is that of a section, and not of a setting."""
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 @cache

@@ -65,10 +65,11 @@ def mapillary_classes() -> ClassList:
 
 def voc_colours(count: int) -> tuple[Colour, ...]:
     """The colours of Pascal VOC (VOCdevkit, VOClabelcolormap): bits 0, 3, 6 of the id are the upper bits of red, ..."""
-    return tuple(
-        tuple(sum((k >> 3 * place + channel & 1) << 7 - place for place in range(3)) for channel in range(3))
-        for k in range(count)
-    )
+
+    def level(k: int, channel: int) -> int:
+        return sum((k >> 3 * place + channel & 1) << 7 - place for place in range(3))
+
+    return tuple((level(k, 0), level(k, 1), level(k, 2)) for k in range(count))
 
 
 def _numbered(rows: Iterable[tuple[str, Colour | None]]) -> ClassList:

@@ -55,8 +55,10 @@ class TrainingSet(Dataset):
         return Draw(number, None, None) if self.sampler is None else _epoch(self.sampler, self.seed, epoch)[number]
 
     def _frame(self, key: tuple[int, int]) -> tuple[Split, int]:
-        index, frames = self.draw(key).index, len(self.split)
-        return (self.split, index) if index < frames else (self.boost, index - frames)
+        index, frames = self.draw(key).frame, len(self.split)
+        if self.boost is None or index < frames:
+            return self.split, index
+        return self.boost, index - frames
 
     def _crop(self, key: tuple[int, int], stored: tuple[int, int]) -> tuple[np.random.Generator, Geometry]:
         """The crop of a frame stored as (H0, W0), and the random numbers that are left."""

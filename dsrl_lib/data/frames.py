@@ -1,8 +1,9 @@
 """A frame on disk and how to read it. Whatever is bad about a file ends in a DataError that names it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from PIL import ImageOps
@@ -26,6 +27,17 @@ class Frame:
     """256 bytes: stored label value -> class id, 255 (void) or INVALID."""
     drawn: tuple[Literal["image", "label"], ...] = ()
     """Which files this library has drawn: their pixels are known, and their bytes depend on the version of Pillow."""
+
+
+class Arrays(Protocol):
+    """Images or label maps by index: a list, one array with all of them, or what reads each when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[index] for index in range(len(self)))
 
 
 def label_table(mapping: dict[int, int]) -> bytes:

@@ -89,7 +89,8 @@ def _folders(top: Path) -> Iterator[tuple[str, list[str]]]:
 
     A folder that cannot be opened is given as a file of the one above it.
     """
-    seen, waiting, closed = set(), [str(top)], []
+    seen, waiting = set(), [str(top)]
+    closed: list[OSError] = []
     while waiting:
         for folder, below, files in os.walk(waiting.pop(0), onerror=closed.append):  # follows no links itself
             if os.path.realpath(folder) in seen:

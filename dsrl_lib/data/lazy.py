@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from dsrl_lib.data.cache import READERS, write
-from dsrl_lib.data.frames import DataError, Frame, read_image, read_label
+from dsrl_lib.data.frames import Arrays, DataError, Frame, read_image, read_label
 from dsrl_lib.metrics import VOID
 from dsrl_lib.progress import bar
 
 
 @dataclass(frozen=True)
-class Images(Sequence[np.ndarray]):
+class Images(Arrays):
     """uint8 (H, W, 3) by index, RGB; H and W are those of the frame."""
 
     frames: Sequence[Frame]
@@ -27,12 +27,12 @@ class Images(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int, /) -> np.ndarray:
         return read_image(self.frames[index])
 
 
 @dataclass(frozen=True)
-class Labels(Sequence[np.ndarray]):
+class Labels(Arrays):
     """uint8 (H, W) by index, class ids or 255."""
 
     frames: Sequence[Frame]
@@ -40,7 +40,7 @@ class Labels(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int, /) -> np.ndarray:
         return read_label(self.frames[index])
 
 

@@ -173,5 +173,5 @@ def warped(image: np.ndarray, flow: Flow) -> np.ndarray:
 
 def _places(flow: Flow) -> np.ndarray:
     """Row and column to which a flow leads from each pixel, float32 (H, W, 2)."""
-    grid = np.stack(np.mgrid[: flow.shape[0], : flow.shape[1]], -1)
+    grid = np.stack([*np.mgrid[: flow.shape[0], : flow.shape[1]]], -1)
     return (grid + flow).astype(np.float32)

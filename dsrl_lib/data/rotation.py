@@ -14,7 +14,8 @@ def margins(size: tuple[int, int], angle: float) -> tuple[int, int]:
     cos, sin = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
     height, width = size
     needed = (height * cos + width * sin, height * sin + width * cos)
-    return tuple(max(0, math.ceil((wide - side) / 2 - 1e-6)) for wide, side in zip(needed, size, strict=True))
+    rows, columns = (max(0, math.ceil((wide - side) / 2 - 1e-6)) for wide, side in zip(needed, size, strict=True))
+    return rows, columns
 
 
 def widened(stored: int, start: int, length: int, to: int, filled: int, margin: int) -> tuple[int, int, int, int]:

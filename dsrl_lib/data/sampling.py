@@ -27,8 +27,8 @@ from dsrl_lib.progress import bar
 class Draw(NamedTuple):
     """One sample of an epoch."""
 
-    index: int
-    """Of the frame. Frames of the coarse boost are numbered after the others."""
+    frame: int
+    """Its number. Frames of the coarse boost are numbered after the others."""
     label: int | None
     """The class for which the frame was drawn; None if it was drawn for no class."""
     point: tuple[int, int] | None

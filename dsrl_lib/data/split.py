@@ -9,12 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from dsrl_lib.data import lazy
 from dsrl_lib.data.cache import build_cache, manifest_hash, open_cache
 from dsrl_lib.data.class_tables import VOID, class_table
-from dsrl_lib.data.frames import DataError, Frame, image_size
+from dsrl_lib.data.frames import Arrays, DataError, Frame, image_size
 from dsrl_lib.paths import cache_dir, data_dir
 from dsrl_lib.registry import dataset as entry_of
 from dsrl_lib.registry import named
@@ -31,9 +29,9 @@ class Split:
     names: list[str]
     sequences: list[str]
     """The video sequence of each frame: frames of one sequence are not independent."""
-    images: Sequence[np.ndarray]
+    images: Arrays
     """uint8 (H, W, 3) by index, RGB; one array (N, H, W, 3) where the frames are decoded in the cache."""
-    labels: Sequence[np.ndarray]
+    labels: Arrays
     """uint8 (H, W) by index, class ids 0..K-1, or 255 for void; one array (N, H, W) as above."""
     manifest_hash: str
     """SHA-256 of names, file contents and label tables, equal on every machine."""

@@ -60,7 +60,9 @@ class Job:
 
     def image(self) -> np.ndarray:
         """uint8 (H, W, 3), RGB."""
-        return read_picture(self.path) if self.split is None else np.asarray(self.split.images[self.index])
+        if self.split is None:
+            return read_picture(Path(self.source))
+        return np.asarray(self.split.images[self.index])
 
     def truth(self) -> np.ndarray | None:
         """(H, W) class ids, 255 is void; None if it is not known."""
@@ -94,12 +96,12 @@ def predict(
     and for a source or a file of yours that would be overwritten; OSError if `out` cannot be written.
     """
     table, begin = class_table(config.data.dataset), time.perf_counter()
-    sources = list(map(str, [sources] if isinstance(sources, (str, Path)) else sources))  # one word has letters
+    found = list(map(str, [sources] if isinstance(sources, (str, Path)) else sources))  # one word has letters
     out = Path(out)
     check_folder(out, "out")
     check_classes(model, config)
     tta = tta or TTA()
-    jobs, written, failed = list(_jobs(sources, table)), 0, []
+    jobs, written, failed = list(_jobs(found, table)), 0, []
     if needs_split(config) and not tta.none:
         raise ValueError("test-time augmentation of a network whose sampling locations are those of the plain input; "
                          "allowed: none")  # fmt: skip

@@ -110,7 +110,8 @@ def _infer(model: DSRL, config: Config, frames: Tensor) -> Tensor:
 
 
 def _times(model: DSRL, config: Config, frames: Tensor, seconds: float) -> list[float]:
-    begin, times = time.perf_counter(), []
+    times: list[float] = []
+    begin = time.perf_counter()
     while not times or time.perf_counter() - begin < 1.1 * seconds:
         start = time.perf_counter()
         _infer(model, config, frames)

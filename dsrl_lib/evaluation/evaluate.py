@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,7 +128,7 @@ def evaluate(
         frames = [frame.to(device) for frame in frames]
         mean, reconstruction = mean_output(model, frames, config, label.shape, tta, given)
         prediction = class_ids(mean, label.shape)
-        row = {"counts": metrics.counts(prediction, label, classes)}
+        row: dict[str, Any] = {"counts": metrics.counts(prediction, label, classes)}
         if details:
             row["trimap"] = trimap_counts(prediction, label, classes)
             row["object_recall"] = object_recall(prediction, label, classes)

@@ -45,8 +45,8 @@ def location_errors(model: nn.Module, frame: Tensor, label: np.ndarray, config: 
     """
     solved = solved_locations(label, config.downsampling)  # (n, m, 2)
     predicted = _predicted(model, frame)[0].cpu()
-    both = predicted, uniform_locations(tuple(solved.shape[:2]))
-    return tuple(_distance(locations, solved) for locations in both)
+    uniform = uniform_locations(tuple(solved.shape[:2]))
+    return _distance(predicted, solved), _distance(uniform, solved)
 
 
 def mean_grid_errors(dataset: str, settings: Downsampling) -> dict[str, float]:

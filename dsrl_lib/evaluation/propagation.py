@@ -68,7 +68,7 @@ def _counts(
     known = np.where(found == VOID, VOID, truth)
     guess = np.where(found == VOID, 0, found)  # not counted
     whole, band = (metrics.counts(guess[where], known[where], classes).astype(np.int64) for where in (..., near))
-    return 1, whole, band, np.count_nonzero(known != VOID), np.count_nonzero(truth != VOID)
+    return 1, whole, band, int((known != VOID).sum()), int((truth != VOID).sum())
 
 
 def _quality(pairs: int, whole: np.ndarray, near: np.ndarray, kept: int, labelled: int) -> dict[str, float]:

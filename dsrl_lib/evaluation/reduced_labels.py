@@ -1,6 +1,6 @@
 """What training on reduced labels can reach at best: the motive of the paper for learning HR masks (Sec. 3.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.transforms import reduce_labels
 
 
-def reduced_label_iou(labels: Sequence[np.ndarray], config: Config) -> np.ndarray:
+def reduced_label_iou(labels: Iterable[np.ndarray], config: Config) -> np.ndarray:
     """IoU (K,) of label maps that were reduced to the input's scale without error and enlarged again.
 
     labels: uint8 (H, W) class ids, 255 is void. If a reduced label is void, nothing is claimed there: such a pixel
@@ -25,4 +25,4 @@ def reduced_label_iou(labels: Sequence[np.ndarray], config: Config) -> np.ndarra
         enlarged = np.where(enlarged == metrics.VOID, label, enlarged)
         known = np.where(enlarged == metrics.VOID, 0, enlarged)  # void in the truth too: not counted
         totals.append(metrics.counts(known, label, classes))
-    return metrics.iou(np.sum(totals, axis=0, dtype=np.int64))
+    return metrics.iou(np.asarray(totals).sum(0, dtype=np.int64))

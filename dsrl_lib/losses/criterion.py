@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -46,21 +47,26 @@ def criterion(outputs: Mapping[str, Tensor], targets: Targets, loss: Loss) -> di
     outputs: those of `models.DSRL`: `logits` (B, K, h, w), and `aux`, `image`, `seg_map` and `sr_map` if the network
     has these parts; or `locations` alone. With `image` or `locations`, the targets need these too (ValueError).
     """
-    for name in ("image", "locations"):
-        if name in outputs and getattr(targets, name) is None:
-            raise ValueError(f"the network gives {name!r}: Targets need the {name} that it is compared with")
     values = {}
     if "logits" in outputs:
         values["ce"] = segmentation_loss(outputs["logits"], targets, loss)
     if "aux" in outputs:
         values["aux"] = segmentation_loss(outputs["aux"], targets, loss)
     if "image" in outputs:
-        values["mse"] = image_mse(outputs["image"], targets.image)
+        values["mse"] = image_mse(outputs["image"], _target(targets, "image"))
     if "seg_map" in outputs:
-        values["fa"] = affinity_loss(outputs["seg_map"], outputs["sr_map"], tuple(targets.image.shape[2:]), loss)
+        size = tuple(_target(targets, "image").shape[2:])
+        values["fa"] = affinity_loss(outputs["seg_map"], outputs["sr_map"], size, loss)
     if "locations" in outputs:
-        values["locations"] = location_loss(outputs["locations"], targets.locations)
+        values["locations"] = location_loss(outputs["locations"], _target(targets, "locations"))
     return {key: TERMS[key].weight_in(loss) * value for key, value in values.items()}
+
+
+def _target(targets: Targets, name: Literal["image", "locations"]) -> Tensor:
+    """What the output `name` is compared with. ValueError if it is not given."""
+    if (target := getattr(targets, name)) is None:
+        raise ValueError(f"the network gives {name!r}: Targets need the {name} that it is compared with")
+    return target
 
 
 def affinity_loss(seg_map: Tensor, sr_map: Tensor, size: tuple[int, int], loss: Loss) -> Tensor:
@@ -102,13 +108,13 @@ def segmentation_loss(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
 
 def label_relaxation(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
     """`relaxed_cross_entropy` or one of its controls, as the settings loss.relax_* say. Processes as above."""
-    how = {"border": loss.relax_border, "void_joins": loss.relax_void_joins}
-    more = {"strict": strict_classes(loss, logits.shape[1])}
+    how: dict[str, Any] = {"border": loss.relax_border, "void_joins": loss.relax_void_joins}
+    strict = strict_classes(loss, logits.shape[1])
     sets, labels = targets.sets, targets.labels
     if loss.relax_control == "void":
-        sets = void_borders(labels, logits.shape[1], **how, **more)
+        sets = void_borders(labels, logits.shape[1], **how, strict=strict)
     if loss.relax_control == "none":
-        value = relaxed_cross_entropy(logits, labels, **how, **more, upper_bound=loss.relax_upper_bound)
+        value = relaxed_cross_entropy(logits, labels, **how, strict=strict, upper_bound=loss.relax_upper_bound)
     else:
         value = cross_entropy_over_sets(logits, labels, sets)
     if distributed.size() == 1:
@@ -132,5 +138,6 @@ def frequency_weights(labels: Iterable[np.ndarray], classes: int) -> Tensor:
 
     labels: the label maps of the training split, (H, W) each.
     """
-    pixels = sum(np.bincount(label.ravel(), minlength=256)[:classes] for label in labels)  # (K,)
+    counts = (np.bincount(label.ravel(), minlength=256)[:classes] for label in labels)
+    pixels = sum(counts, np.zeros(classes, np.int64))  # (K,)
     return torch.from_numpy(1 / np.log(1.02 + pixels / pixels.sum())).float()

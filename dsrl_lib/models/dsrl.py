@@ -68,8 +68,8 @@ class DSRL(nn.Module):
                 f"host = a {type(host).__name__}, which has no {missing[0]}; allowed: a host (models/host.py), or "
                 "NamedLayers(network, ...) around any other network"
             )
-        early = getattr(host, "early_channels", None)
-        if sisr and taps == "stride2" and early is None:
+        early = getattr(host, "early_channels", 0)
+        if sisr and taps == "stride2" and not early:
             raise ValueError("model.sisr_taps = 'stride2', but this host has no map at stride 2; allowed: deep, input")
         self.host = host
         self.downsampling = downsampling
@@ -98,17 +98,17 @@ class DSRL(nn.Module):
         of x; in a training step of its auxiliary network alone, it returns `locations` alone, (B, n, m, 2).
         """
         if self.downsampling is not None:
-            return self._sampled(x, locations)
+            return self._sampled(self.downsampling, x, locations)
         return self._outputs(x)
 
-    def _sampled(self, frame: Tensor, locations: Tensor | None) -> dict[str, Tensor]:
-        if self.downsampling.alone:
-            return {"locations": self.downsampling.predicted(frame)}
-        x, places = self.downsampling(frame, locations)  # (B, 3, h, w), (B, H, W, 2)
+    def _sampled(self, downsampling: Downsampler, frame: Tensor, locations: Tensor | None) -> dict[str, Tensor]:
+        if downsampling.alone:
+            return {"locations": downsampling.predicted(frame)}
+        x, places = downsampling(frame, locations)  # (B, 3, h, w), (B, H, W, 2)
         out = self._outputs(x)
         # FA compares two maps of the same samples; all else is compared with what is known of the frame.
         there = {name for name in out if name not in ("seg_map", "sr_map")}
-        return out | {name: self.downsampling.back(out[name], places, frame) for name in there}  # (B, C, H, W)
+        return out | {name: downsampling.back(out[name], places, frame) for name in there}  # (B, C, H, W)
 
     def _outputs(self, x: Tensor) -> dict[str, Tensor]:
         features = self.host.features(x)
@@ -118,9 +118,9 @@ class DSRL(nn.Module):
         if features.aux is not None:
             out["aux"] = features.aux
         if self.sisr:
-            maps = features.low, features.deep, {"deep": None, "stride2": features.early, "input": x}[self.taps]
+            maps = [features.low, features.deep, {"deep": None, "stride2": features.early, "input": x}[self.taps]]
             if self.sisr_alone:
-                maps = tuple(None if m is None else m.detach() for m in maps)
+                maps = [None if m is None else m.detach() for m in maps]
             sr_features = self.sisr.features(*maps)
             out["image"] = fit(self.sisr(sr_features), size)
             if self.sisr.residual:
@@ -136,7 +136,7 @@ class DSRL(nn.Module):
             return F.interpolate(class_map, size, mode="bilinear", align_corners=self.host.align_corners)
         # DEVIATION: a host whose class map is coarser than ESPNetv2's is first interpolated to half the input, so
         # that every host has the released head.
-        half = tuple(ceil_div(side, 4) for side in size)  # half the input, rounded up as strided convolutions do
+        half = ceil_div(size[0], 4), ceil_div(size[1], 4)  # half the input, rounded up as strided convolutions do
         upsampled = self.sssr(fit(class_map, half))  # for odd inputs a few pixels larger than 2x the input
         return fit(upsampled, size)
 

@@ -104,7 +104,8 @@ class NamedLayers(nn.Module):
 
     def _calls(self, x: Tensor) -> dict[nn.Module, list]:
         """What each noted layer is given and gives, call by call."""
-        _here.calls = calls = {}
+        calls: dict[nn.Module, list] = {}
+        _here.calls = calls
         try:
             self.network(x)
         finally:
@@ -120,9 +121,10 @@ class NamedLayers(nn.Module):
                     f"{role} = {name!r}, which the network calls {len(made)} times; allowed: a layer that it calls once"
                 )
             given, output = made[0] if made else ((None,), None)
-            maps[role] = given[0] if role == "classifier" else output
-            if not isinstance(maps[role], Tensor) or maps[role].ndim != 4:
+            found = given[0] if role == "classifier" else output
+            if not isinstance(found, Tensor) or found.ndim != 4:
                 raise ValueError(f"{role} = {name!r}; allowed: a layer that the network calls with (B, C, h, w) maps")
+            maps[role] = found
         return Features(maps["low"], maps["deep"], maps["classifier"])
 
     def classify(self, last: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def batches(
     )
     for drawn, batch in zip(keys, loader, strict=True):
         if config.loss.sisr_target == "noise":
-            frames = [dataset.draw(key).index for key in drawn]
+            frames = [dataset.draw(key).frame for key in drawn]
             batch["noise"] = torch.stack([noise_image(frame, batch["hr"].shape[1:]) for frame in frames])
         yield batch
 

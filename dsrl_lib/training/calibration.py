@@ -31,7 +31,7 @@ def calibrate(
         return {}
     unit = replace(config, loss=replace(config.loss, w1=1.0, w2=1.0))
     norms = gradient_norms(network, batch, unit, class_weights)
-    weights = {}
+    weights: dict[str, float] = {}
     for setting, share in wanted.items():
         term = TARGETS[setting]
         weight = share * norms["ce"] / norms[term] if norms[term] else math.inf
@@ -40,5 +40,5 @@ def calibrate(
                 f"{setting} = {share}, but at the start the gradients on the shared encoder are {norms[term]:g} for "
                 f"{term} and {norms['ce']:g} for ce, so no weight gives this share; allowed here: 0"
             )
-        weights[TERMS[term].weight] = weight
+        weights[str(TERMS[term].weight)] = weight  # the name of its setting
     return weights

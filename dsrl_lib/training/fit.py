@@ -73,7 +73,8 @@ def fit(
                 f"{config.run_id} continues {config.continues}, and its checkpoint is not in {directory}: make it "
                 f"again with `python -m dsrl_lib resume {before} --set ...`"
             )
-        runs.start_weights(config)  # says at once what is missing
+        if config.warm_start is not None:
+            runs.start_weights(config, config.warm_start)  # says at once what is missing
         kept_weights(config)  # the same
     if devices > 1:
         runs.prepare(directory, config)
@@ -177,7 +178,8 @@ def start(state: RunState) -> Started | None:
     config = state.config
     if (file := kept_weights(config)) is not None:
         return start_from(state.network, file, config)
-    if (weights := runs.start_weights(config)) is not None:
+    if config.warm_start is not None:
+        weights = runs.start_weights(config, config.warm_start)
         state.epochs_before = epochs_before(config)
         network.warm_start(state.network, weights, config.warm_start)
     return None

@@ -39,7 +39,8 @@ def launch(arguments: Sequence[str], processes: int, show: bool = True) -> None:
         ) as torchrun,
         passed_on(torchrun),
     ):
-        while block := torchrun.stderr.read1():  # a notebook does not show what a child process writes itself
+        # A notebook does not show what a child process writes itself.
+        while block := torchrun.stderr.read1():  # type: ignore[union-attr]  # of a PIPE, which is buffered
             text = block.decode(errors="replace")
             tail = (tail + text)[-10_000:]
             if show and not ended:

@@ -44,13 +44,15 @@ class Log:
             values = ", ".join(f"{name} {value}" for name, value in shown.items())
             speed = f"{row['images_per_s']:.2f} images/s"
             print(f"{self.name}: epoch {row['epoch']} of {self.epochs}, {values}, {speed}", file=sys.stderr, flush=True)
-        for name in row.keys() - {"epoch", "step"} if self.board else ():
-            self.board.add_scalar(name, row[name], row["epoch"])
+        if self.board:
+            for name in row.keys() - {"epoch", "step"}:
+                self.board.add_scalar(name, row[name], row["epoch"])
 
     def pictures(self, made: Mapping[str, np.ndarray], epoch: int) -> None:
         """Show pictures, uint8 (H, W, 3), by their names."""
-        for name, pixels in made.items() if self.board else ():
-            self.board.add_image(f"val/{name}", pixels, epoch, dataformats="HWC")
+        if self.board:
+            for name, pixels in made.items():
+                self.board.add_image(f"val/{name}", pixels, epoch, dataformats="HWC")
 
     def __enter__(self) -> "Log":
         return self

@@ -48,7 +48,12 @@ def passed_on(child: subprocess.Popen) -> Iterator[None]:
 @contextmanager
 def passed_on_to_children() -> Iterator[None]:
     """Passes SIGTERM, SIGUSR1 and SIGINT on to all child processes, as SIGTERM."""
-    with _handled(lambda _: [os.kill(child, signal.SIGTERM) for child in _children()]):
+
+    def pass_on(_: int) -> None:
+        for child in _children():
+            os.kill(child, signal.SIGTERM)
+
+    with _handled(pass_on):
         yield
 
 

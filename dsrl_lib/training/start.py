@@ -160,9 +160,9 @@ def class_axes(config: Config) -> ClassAxes:
 
 def _with_rows(own: Tensor, found: Tensor, groups: Mapping[int, int], rows: Sequence[int | None]) -> Tensor:
     """`own` with the entries of those classes that have a row in the file; `found` itself without class axes."""
-    (axis, group), *others = groups.items() or [(None, 1)]
-    if axis is None:
+    if not groups:
         return found
+    (axis, group), *others = groups.items()
     kept = [(k, row) for k, row in enumerate(rows) if row is not None]
     here, there = (
         torch.tensor([group * pair[side] + i for pair in kept for i in range(group)], dtype=torch.long)
@@ -187,7 +187,7 @@ def _matches(
             table = None
         matched = table.cityscapes_rows if table and list(table.classes) == list(names) else matched
     by_name = {name.lower(): row for row, name in enumerate(names)}
-    by_match = {match: row for row, match in enumerate(matched) if match is not None}
+    by_match: dict[int | None, int] = {match: row for row, match in enumerate(matched) if match is not None}
     return [by_name.get(name.lower(), by_match.get(match)) for name, match in zip(classes, cityscapes, strict=True)]
 
 

@@ -46,8 +46,8 @@ class RunState:
         self.epochs_before = 0
         """Epochs of training behind the weights that the run started from."""
         self.step = 0
-        self.weights: dict[str, float] = {}
-        """Calibrated w1 and w2, by name, of a run with target shares."""
+        self.weights: dict[str, Any] = {}
+        """Calibrated w1 and w2, numbers by name, of a run with target shares."""
         self.gradients_at_start: dict[str, float] = {}
         """Of a run with several terms: the columns of `gradient_shares`, before its first step."""
         self.history: list[dict[str, Any]] = []

@@ -48,7 +48,8 @@ def fold_frames(root: Path, split: str, fold: int) -> list[Frame]:
     time, rounded up, is `val`, and the rest is `train`. DataError as `frames`.
     """
     every = [frame for part in ("train", "val", "test") for frame in frames(root, part)]
-    held_out, by_video = VIDEOS[fold - 1], {}
+    held_out = VIDEOS[fold - 1]
+    by_video: dict[str, list[Frame]] = {}
     for frame in sorted(every, key=_video_and_time):
         by_video.setdefault(frame.sequence, []).append(frame)
     if split == "test":

@@ -93,6 +93,7 @@ def _pairs(way: str, clips: Sequence[Sequence[Frame]], number: int) -> Iterator[
     from dsrl_lib.data.propagation import carried, flow_estimator, motions
 
     labels = read_label(clips[number][STEPS])
+    flows: Iterator[tuple[np.ndarray, np.ndarray]]
     for order in (range(STEPS, 2 * STEPS + 1), range(STEPS, -1, -1)):
         images = [read_image(clips[number][i]) for i in order]
         if way == "exact":

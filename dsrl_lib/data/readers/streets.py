@@ -10,7 +10,7 @@ from dsrl_lib.data.readers import cityscapes
 from dsrl_lib.paths import CLASSES, SHIPPED, DataError, cache_dir
 
 if SHIPPED.is_dir():
-    from dsrl_lib import _streets as streets
+    import dsrl_lib._streets as streets
 else:
     import streets
 

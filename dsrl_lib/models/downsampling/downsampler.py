@@ -25,7 +25,8 @@ class Downsampler(nn.Module):
         super().__init__()
         self.settings, self.scale = settings, scale
         grid = (settings.rows, settings.columns)
-        self.auxiliary = LocationNetwork(grid) if settings.locations == "predicted" else None
+        if settings.locations == "predicted":
+            self.auxiliary = LocationNetwork(grid)
         if settings.locations in ("uniform", "mean"):
             self.register_buffer("fixed", uniform_locations(grid))  # (n, m, 2); training puts the mean there
 
@@ -46,7 +47,7 @@ class Downsampler(nn.Module):
 
     def size(self, frame: Tensor) -> tuple[int, int]:
         """(h, w) of the samples of a frame (B, 3, H, W)."""
-        return tuple(scaled(side, self.scale) for side in frame.shape[2:])
+        return scaled(frame.shape[2], self.scale), scaled(frame.shape[3], self.scale)
 
     def forward(self, frame: Tensor, locations: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The samples, (B, 3, h, w), and where each pixel of the frame lies among them, (B, H, W, 2), for `back`.
@@ -80,4 +81,4 @@ class Downsampler(nn.Module):
                 f"downsampling.locations = {self.settings.locations} are made of true labels, and none came with this "
                 "frame: predict or evaluate the frames of a split, such as camvid:val"
             )
-        return self.fixed[None] if self.auxiliary is None else unfolded(self.predicted(frame))
+        return unfolded(self.predicted(frame)) if self.settings.locations == "predicted" else self.fixed[None]

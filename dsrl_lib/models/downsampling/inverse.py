@@ -67,8 +67,8 @@ def _coordinates(locations: Tensor, size: tuple[int, int]) -> Tensor:
     """`grid_coordinates` of one grid (n, m, 2)."""
     if not locations.isfinite().all():
         raise ValueError("interpolate_back: locations are not finite; allowed: row and column in [0, 1]")
-    nodes, *others = _in_pixels(locations[None], size)
-    index = _implementation(nodes)(nodes, *others)[0]  # (H, W, 2)
+    nodes, size, tolerance = _in_pixels(locations[None], size)
+    index = _implementation(nodes)(nodes, size, tolerance)[0]  # (H, W, 2)
     if missing := int(index.isnan().any(-1).sum()):
         raise ValueError(
             f"interpolate_back: {missing} pixels of a frame {tuple(size)} lie in no cell of the sampling grid; "

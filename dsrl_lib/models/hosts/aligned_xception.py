@@ -34,7 +34,7 @@ class Block(nn.Module):
             norm = nn.BatchNorm2d(widths[i + 1])
             layers += [separable(widths[i], widths[i + 1], step, rates[i]), norm, nn.ReLU(inplace=True)]
         self.rep = nn.Sequential(*layers[0 if relu_first else 1 : -1])
-        self.skip = self.skipbn = None
+        self.skip = None
         if widths[0] != widths[-1]:
             self.skip = nn.Conv2d(widths[0], widths[-1], 1, stride, bias=False)
             self.skipbn = nn.BatchNorm2d(widths[-1])

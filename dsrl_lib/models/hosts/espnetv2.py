@@ -154,12 +154,12 @@ class PyramidPooling(nn.Module):
 
     def branch(self, x: Tensor, scale: tuple[int, int], stage: nn.Module) -> Tensor:
         full, (up, down) = x.shape[2:], scale
-        size = tuple(at_least(ceil_div(length * up, down), SMALLEST_BRANCH) for length in full)
+        height, width = (at_least(ceil_div(length * up, down), SMALLEST_BRANCH) for length in full)
         if up == down:
             return stage(x)
         if up > down:
-            return adaptive_average(stage(resize(x, size)), tuple(full))
-        return resize(stage(adaptive_average(x, size)), full)
+            return adaptive_average(stage(resize(x, (height, width))), tuple(full))
+        return resize(stage(adaptive_average(x, (height, width))), full)
 
     def features(self, x: Tensor) -> Tensor:
         """The ten channels that the last 1x1 convolution sees."""

@@ -120,7 +120,7 @@ def test_points_and_frames_are_used_equally_often():
     used = Counter(draw.point for draw in draws if draw.label == 0)
     assert len(used) == 5 and sum(used.values()) == 12 and max(used.values()) - min(used.values()) == 1
     assert sum(draw == Draw(3, 1, (0, 0)) for draw in draws) == 12
-    free = [draw.index for draw in draws if draw.label is None]
+    free = [draw.frame for draw in draws if draw.label is None]
     assert len(free) == len(set(free)) == 16 and all(draw.point is None for draw in draws if draw.label is None)
 
 
@@ -134,22 +134,22 @@ def test_an_absent_class_is_named_and_gives_its_share_to_the_others():
 def test_each_point_shows_its_class():
     labels = toy()
     for draw in ClassUniform(table(labels), 12, 4).compose(0, 0):
-        assert draw.label is None or labels[draw.index][draw.point] == draw.label
+        assert draw.label is None or labels[draw.frame][draw.point] == draw.label
 
 
 def test_without_a_share_an_epoch_shows_each_frame_once():
     draws = ClassUniform(table(toy()), 12, 4, share=0.0).compose(0, 0)
-    assert sorted(draw.index for draw in draws) == list(range(12))
+    assert sorted(draw.frame for draw in draws) == list(range(12))
 
 
 def test_the_boost_adds_coarse_frames_to_its_classes_until_its_last_epoch():
     coarse = table(toy(frames=30, seed=1))
     sampler = ClassUniform(table(toy(frames=40)), 40, 4, boost=coarse, boosted=(2, 3), last_epoch=10)
     draws = [draw for epoch in range(8, 11) for draw in sampler.compose(0, epoch)]
-    assert {draw.label for draw in draws if draw.index >= 40} == {2, 3}
-    assert max(draw.index for draw in draws) < 70
+    assert {draw.label for draw in draws if draw.frame >= 40} == {2, 3}
+    assert max(draw.frame for draw in draws) < 70
     assert Counter(draw.label for draw in draws) == {None: 60, 0: 15, 1: 15, 2: 15, 3: 15}
-    assert all(draw.index < 40 for epoch in range(11, 15) for draw in sampler.compose(0, epoch))
+    assert all(draw.frame < 40 for epoch in range(11, 15) for draw in sampler.compose(0, epoch))
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ def bent(where: str, **model) -> tuple[torch.nn.Module, Config]:
     built = network.build(config).eval()
     part = built.downsampling
     with torch.no_grad():
-        (part.fixed if part.auxiliary is None else part.auxiliary.mean).copy_(grids(1, (8, 8))[0])
-        if part.auxiliary is not None:
+        (part.auxiliary.mean if hasattr(part, "auxiliary") else part.fixed).copy_(grids(1, (8, 8))[0])
+        if hasattr(part, "auxiliary"):
             torch.nn.init.normal_(part.auxiliary.shift.weight, std=0.02, generator=torch.Generator().manual_seed(0))
     return built, config
 

@@ -38,7 +38,7 @@ def test_samples_are_those_of_the_composition_and_show_their_class(streets):
     assert set(drawn_for.values()) == {each, 64 - each * (len(drawn_for) - 1)} and len(drawn_for) > 10
     shown = [draw.label in dataset[3, place]["labels"] for place, draw in enumerate(draws) if draw.label is not None]
     assert all(shown)
-    twice = [place for place, draw in enumerate(draws) if sum(draw.index == other.index for other in draws) > 1]
+    twice = [place for place, draw in enumerate(draws) if sum(draw.frame == other.frame for other in draws) > 1]
     assert twice and len({dataset[3, place]["hr"].numpy().tobytes() for place in twice}) == len(twice)
 
 
@@ -73,10 +73,10 @@ def test_the_boost_gives_coarse_frames_until_its_last_epoch(tmp_path, monkeypatc
     config = sampled(*settings)
     dataset = TrainingSet(streets, config.data, 0, config.model.input_scale)
     for epoch, expected in ((0, True), (1, True), (2, False)):
-        coarse = [place for place in range(64) if dataset.draw((epoch, place)).index >= 64]
+        coarse = [place for place in range(64) if dataset.draw((epoch, place)).frame >= 64]
         assert bool(coarse) == expected
         for place in coarse:
-            assert dataset.draw((epoch, place)).label == 17 and dataset.draw((epoch, place)).index > 64
+            assert dataset.draw((epoch, place)).label == 17 and dataset.draw((epoch, place)).frame > 64
             sample = dataset[epoch, place]
             assert set(sample["labels"].unique().tolist()) <= {17, 255} and 17 in sample["labels"]
             assert sample["hr"][:, sample["labels"] == 17].float().std(1).max() < 1  # white, of some brightness
