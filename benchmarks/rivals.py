@@ -70,12 +70,12 @@ def rival_step(name: str, checkout: Path, case: Case) -> Callable[[], None]:
         network, loss, optimizer = RIVALS[name].trained(*modules)
     device, size = pick_device("auto"), (case.height, case.width)
     network.to(device).train()
-    pictures = [torch.randn(case.batch, 3, *(side // part for side in size), device=device) for part in (2, 1)]
+    lr, hr = (torch.randn(case.batch, 3, *(side // part for side in size), device=device) for part in (2, 1))
     labels = torch.randint(CLASSES, (case.batch, *size), device=device)
 
     def step() -> None:
         optimizer.zero_grad()
-        loss(*pictures, labels).backward()
+        loss(lr, hr, labels).backward()
         optimizer.step()
 
     return step

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 
@@ -13,7 +14,7 @@ from dsrl_lib.device import pick_device
 from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.schedule import make_optimizer
 
-STAGES = {
+STAGES: dict[str, dict[str, Any]] = {
     "host, LR labels": {},
     "host, HR labels": {},
     "SSSR": {"sssr": True},
@@ -31,7 +32,7 @@ class Case:
     height: int
     width: int
     batch: int
-    precision: str
+    precision: Literal["fp32", "bf16", "fp16"]
     dataset: str = "camvid"
 
 
@@ -54,7 +55,7 @@ def stages_bench(cases: tuple[Case, ...] = CASES, repeats: int = 3) -> list[dict
                 seconds[stage] = min(seconds[stage], taken) if repeat else seconds[stage]
         for stage, found in seconds.items():
             ratios = {name: found / seconds[rival] for name, rival in RIVALS.items()}
-            rows.append({"host": case.host, "stage": stage, "seconds": found} | ratios)
+            rows.append({"host": case.host, "stage": stage, "seconds": found, **ratios})
     return rows
 
 

@@ -8,6 +8,7 @@ platform draws the same pixels.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ SUPERSAMPLING = 3  # odd, so that the centre of an output pixel is the centre of
 NEAREST = 0.8  # metres; anything closer is clipped
 STILL, GROUND = -2, -1  # surfaces that are no panel: what stays where it is in the image, and the ground plane
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Metres = TypeVar("Metres", float, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Camera:
     z: float
     bend: float
 
-    def place(self, x: float, z: float) -> tuple[float, float]:
+    def place(self, x: Metres, z: Metres) -> tuple[Metres, Metres]:
         """World (x, z) in metres -> lateral position and depth before the camera, in metres."""
         depth = z - self.z
         return x - self.x + self.bend * depth * depth, depth

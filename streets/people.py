@@ -3,7 +3,7 @@
 from .canvas import Panel
 from .dice import RGB, Dice
 from .ids import Id
-from .shapes import box, disc, figure, limb, path
+from .shapes import Shape, box, disc, figure, limb, path
 
 SKINS: tuple[RGB, ...] = ((224, 182, 152), (198, 150, 116), (150, 105, 78), (96, 66, 50))
 CLOTHES: tuple[RGB, ...] = (
@@ -53,7 +53,7 @@ def person(dice: Dice, x: float, z: float) -> list[Panel]:
     return [Panel(x - c, z, x + c, z, 0.0, 1.02 * h, figure(*layers), parts, dice.whole(200, 265), 30)]
 
 
-def _frame(dice: Dice, thickness: float) -> list[tuple[int, object]]:
+def _frame(dice: Dice, thickness: float) -> list[tuple[int, Shape]]:
     """A bicycle from the side, 1.75 m long, parts 6 (tyres), 7 (frame) and 8 (see-through wheels)."""
     r = 0.33
     rear, front, seat, head, crank = (0.35, r), (1.4, r), (0.62, 0.86), (1.22, 0.86), (0.8, 0.32)

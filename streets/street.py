@@ -85,7 +85,8 @@ class Street:
                 self.panels += frontage.building(dice, x, z, z1, light)
                 if side == self.sun:
                     reach = dice.between(2.0, 1.2 * self.front)
-                    self.ground.shadows.append((*sorted((x, x - side * reach)), z, z1, self.shadow))
+                    left, right = sorted((x, x - side * reach))
+                    self.ground.shadows.append((left, right, z, z1, self.shadow))
             else:
                 self._garden(side, x, z, z1, light)
             z = z1

@@ -221,7 +221,7 @@ def _read_counts(path: Path) -> Counts:
 def _overrides(run: Run) -> tuple[str, ...] | None:
     try:
         config = Config.from_dict(run.config)
-        choice = {"profile": run.profile, "arm": run.arm, "host": run.host, "seed": run.seed}
+        choice: dict[str, Any] = {"profile": run.profile, "arm": run.arm, "host": run.host, "seed": run.seed}
         epochs = config.optim.epochs // ARMS[run.arm].updates
         longer = () if epochs == PROFILES[run.profile].base.optim.epochs else (f"optim.epochs={epochs}",)
         base = preset(**choice, overrides=longer).to_dict()  # other settings follow the epochs

@@ -16,7 +16,7 @@ from study.catalogue import Run, counts_by_seed, load_runs, select
 from study.figures.notes import Answer, Note, some, words
 from study.presets import parent_of
 from study.profiles import PROFILES
-from study.statistics.bootstrap import Difference, contrast
+from study.statistics.bootstrap import Difference, Score, contrast
 from study.statistics.random_effects import Interval, as_difference, interval, pseudo_values
 from study.statistics.scores import Resamples, Scores, image_blocks, mean_iou, score
 from study.turns import Turns, read_turns
@@ -85,8 +85,11 @@ class Study:
     def turns(self, arms: Sequence[str]) -> dict[str, Turns]:
         """Latencies of each arm turn by turn (`study.turns`); {} unless all of them were measured in turns."""
         known = read_turns(self.profile)
-        found = {arm: known.get(runs[0].run_id) for arm in arms if (runs := self.select(arm))}
-        return found if len(found) == len(set(arms)) and all(found.values()) else {}
+        found = {
+            arm: turns for arm in arms
+            if (runs := self.select(arm)) and (turns := known.get(runs[0].run_id))
+        }  # fmt: skip
+        return found if len(found) == len(set(arms)) else {}
 
     def scores(self, arm: str, kind: str = "miou") -> Scores:
         """Score of an arm by seed on test, and on resamples that all arms share; kind: one of KINDS."""
@@ -128,9 +131,7 @@ class Study:
         """The mean over strata of the weighted sum of arms, with the interval of the two-level bootstrap."""
         return contrast(*([(weight, self.scores(arm, kind)) for arm, weight in arms.items()] for arms in strata))
 
-    def random_effects(
-        self, strata: Strata, kind: str = "miou", estimate: np.ndarray | float | None = None
-    ) -> Interval | None:
+    def random_effects(self, strata: Strata, kind: str = "miou", estimate: Score | None = None) -> Interval | None:
         """The same over seeds and blocks as random effects; None with fewer than two shared seeds or blocks.
 
         estimate: the score itself; the mean of its pseudo-values unless given.
@@ -230,8 +231,9 @@ def _devices(runs: Sequence[Run]) -> str:
 
 def total_epochs(run: Run) -> int:
     """Epochs of training that ended in this run, with those in which the runs before it trained the host."""
-    config: Config | None = Config.from_dict(run.config)
+    config = Config.from_dict(run.config)
     total = config.optim.epochs
-    while (config := parent_of(config)) is not None:
+    while (parent := parent_of(config)) is not None:
+        config = parent
         total += config.host_epochs
     return total

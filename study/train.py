@@ -44,8 +44,8 @@ def train_with_parents(config: Config, **how: Any) -> Path:
 
 def _planned_parent(config: Config) -> Config:
     parent = parent_of(config)
-    planned = parent.run_id if parent else None
-    if planned != config.warm_start:
+    if parent is None or parent.run_id != config.warm_start:
+        planned = parent.run_id if parent else None
         raise ValueError(
             f"{config.run_id} starts from {config.warm_start}, but the table of arms now plans {planned} for arm "
             f"{config.arm!r}: make the configuration again, or train {config.warm_start} from its own config.json"

@@ -1,14 +1,14 @@
 """From the evidence to verdicts: measure each part of each claim, judge it by claims.toml, say what would settle it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from study.claims import rules
 from study.claims.cells import collapsed, without_collapsed
-from study.claims.rules import SHOWN, UNCLEAR, Claim, Part, Rules, load_rules
-from study.evidence import Study
+from study.claims.rules import SHOWN, UNCLEAR, Claim, Criterion, Part, Rules, load_rules
+from study.evidence import Strata, Study
 from study.statistics.bootstrap import Difference
 
 MORE_IMAGES = 4
@@ -63,7 +63,7 @@ def measure(part: Part, study: Study) -> Difference:
     return study.contrast(_strata(part, study), part.kind)
 
 
-def _strata(part: Part, study: Study) -> Sequence[Mapping[str, float]]:
+def _strata(part: Part, study: Study) -> Strata:
     """The contrasts of a part; at equal share of the gradient those alone in which no cell has collapsed."""
     if not part.effect.get("share"):
         return part.strata()
@@ -90,7 +90,8 @@ def _verdict(claim: Claim, study: Study, found: Rules) -> Verdict:
 
 def _finding(part: Part, study: Study, interest: float) -> Finding:
     nan = float("nan")
-    missing, strata = [arm for arm in part.arms if not study.seeds([arm])], []
+    strata: Strata = []
+    missing = [arm for arm in part.arms if not study.seeds([arm])]
     if not (missing or part.cost):
         strata = _strata(part, study)
         missing = [] if strata else ["a pair of cells of which none has collapsed"]
@@ -106,16 +107,16 @@ def _finding(part: Part, study: Study, interest: float) -> Finding:
     if part.test and not part.cost and "seeds" not in measured.levels:
         outcome = UNCLEAR  # one seed does not tell how much seeds vary
     elif part.test:
-        outcome = _outcome(part, measured, interest)
+        outcome = _outcome(part.test, measured, interest)
         if outcome == UNCLEAR and not part.cost and (found := study.random_effects(strata, part.kind)):
             settle = found.variances.seeds_for(interest)
             more = found.variances.seeds_for(interest, blocks=MORE_IMAGES * found.variances.blocks)
     return Finding(part, measured, outcome, settle, more, tuple(dict.fromkeys(used)), ())
 
 
-def _outcome(part: Part, measured: Difference, interest: float) -> str:
+def _outcome(test: Criterion, measured: Difference, interest: float) -> str:
     values = (measured.low, measured.estimate, measured.high, measured.smallest_effect, interest)
-    return part.test.judge(dict(zip(rules.NAMES, values, strict=True)))
+    return test.judge(dict(zip(rules.NAMES, values, strict=True)))
 
 
 def _cost(study: Study, arms: Sequence[str], of: str, per: str | None = None) -> Difference:

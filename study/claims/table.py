@@ -9,9 +9,10 @@ import pandas as pd
 from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import write_atomically
 from study.claims.judge import MORE_IMAGES, Finding, Verdict, judge
-from study.claims.rules import UNCLEAR, Claim
+from study.claims.rules import UNCLEAR, Claim, Part
 from study.evidence import Study
 from study.figures.notes import some
+from study.statistics.bootstrap import Difference
 
 COLUMNS = (
     "claim", "text", "source", "verdict", "part", "quantity", "outcome", "estimate", "low", "high",
@@ -24,8 +25,9 @@ def claims_frame(verdicts: Iterable[Verdict]) -> pd.DataFrame:
     """One row per part: claim, verdict, quantity, interval, resolution, outcome, what would settle it, runs."""
     rows = []
     for verdict in verdicts:
-        head = {"claim": verdict.claim.id, "text": verdict.claim.text, "source": verdict.claim.source,
-                "verdict": verdict.verdict}  # fmt: skip
+        claim = verdict.claim
+        head: dict[str, object] = {"claim": claim.id, "text": claim.text, "source": claim.source}
+        head["verdict"] = verdict.verdict
         rows += [head | _row(finding) for finding in _findings(verdict)] or [head]
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
     return frame.astype(dict.fromkeys(("seeds", "images", "blocks"), "Int64"))
@@ -52,8 +54,10 @@ def markdown(verdicts: Iterable[Verdict], profile: str) -> str:
     for verdict in verdicts:
         claim = verdict.claim
         links = f"<br>[evidence]({evidence(claim, profile)}), [runs](results/{profile}/claims.csv)"
-        measured = [finding for finding in _quantities(verdict) if finding.measured is not None]
-        detectable = "<br>".join(map(_detectable, measured))
+        detectable = "<br>".join(
+            _detectable(finding.part, finding.measured)
+            for finding in _quantities(verdict) if finding.measured is not None
+        )  # fmt: skip
         settle = _settle(verdict) if verdict.verdict == "inconclusive" else ""
         lines.append(
             f"| **{claim.id}** {claim.text} ({claim.source}) | {shown(verdict)} | {detectable} "
@@ -66,7 +70,7 @@ def shown(verdict: Verdict) -> str:
     """What was measured for each quantity of a claim, as a cell of a table."""
     found = _quantities(verdict)
     absent = [finding for finding in found if finding.measured is None]
-    lines = [sentence(finding) for finding in found if finding.measured is not None]
+    lines = [sentence(finding.part, finding.measured) for finding in found if finding.measured is not None]
     if absent:
         missing = some(list(dict.fromkeys(arm for finding in absent for arm in finding.missing)))
         what = absent[0].part.name if len(absent) == 1 else f"{len(absent)} {'other ' if lines else ''}quantities"
@@ -74,25 +78,25 @@ def shown(verdict: Verdict) -> str:
     return "<br>".join(lines)
 
 
-def sentence(finding: Finding) -> str:
+def sentence(part: Part, measured: Difference) -> str:
     """What was measured for one quantity."""
-    measured = finding.measured
     seeds = f"{len(measured.seeds)} seed{'s' * (len(measured.seeds) > 1)}"
     if "turns" in measured.levels:
         spread = f"[{measured.low:.2f}, {measured.high:.2f}]"
-        return f"{finding.part.name}: {measured.estimate:.2f} {spread} ({len(measured.per_seed)} turns)"
-    if finding.part.cost:
-        return f"{finding.part.name}: {measured.estimate:.2f} ({seeds})"
+        return f"{part.name}: {measured.estimate:.2f} {spread} ({len(measured.per_seed)} turns)"
+    if part.cost:
+        return f"{part.name}: {measured.estimate:.2f} ({seeds})"
     only = "" if "seeds" in measured.levels else ", images only"
     numbers = f"{measured.estimate:+.2f} [{measured.low:+.2f}, {measured.high:+.2f}]".replace("-", "−")
-    return f"{finding.part.name}: {numbers} ({seeds}{only})"
+    return f"{part.name}: {numbers} ({seeds}{only})"
 
 
-def deciding(verdict: Verdict) -> Finding:
-    """The first quantity that decides a verdict: of those with its outcome, a gate last."""
+def deciding(verdict: Verdict) -> tuple[Part, Difference]:
+    """The first quantity that decides a verdict, with what was measured: of those with its outcome, a gate last."""
     wanted = {"reproduced": "yes", "inconclusive": UNCLEAR}.get(verdict.verdict, "no")
-    measured = [finding for finding in verdict.findings if finding.measured is not None]
-    return min(measured, key=lambda finding: (finding.outcome != wanted, finding.part.gate, finding.part.weaker))
+    measured = [(finding, finding.measured) for finding in verdict.findings if finding.measured is not None]
+    found, value = min(measured, key=lambda pair: (pair[0].outcome != wanted, pair[0].part.gate, pair[0].part.weaker))
+    return found.part, value
 
 
 def evidence(claim: Claim, profile: str) -> str:
@@ -125,8 +129,8 @@ def _row(finding: Finding) -> dict[str, object]:
     return row | {"missing": "; ".join(finding.missing), "runs": " ".join(finding.runs)}
 
 
-def _detectable(finding: Finding) -> str:
-    return "–" if finding.part.cost else f"{finding.measured.smallest_effect:.2f}"
+def _detectable(part: Part, measured: Difference) -> str:
+    return "–" if part.cost else f"{measured.smallest_effect:.2f}"
 
 
 def _settle(verdict: Verdict) -> str:
@@ -135,7 +139,8 @@ def _settle(verdict: Verdict) -> str:
     missing = list(dict.fromkeys(arm for finding in unclear for arm in finding.missing))
     needs = [f"runs of {some(missing)}"] if missing else []
     measured = [finding for finding in unclear if finding.measured is not None]
-    if not needs and measured and all(finding.settle <= len(finding.measured.seeds) for finding in measured):
+    enough = [f.settle <= len(f.measured.seeds) for f in unclear if f.measured is not None]
+    if not needs and measured and all(enough):
         return ": the estimate is close to a limit of its rule"
     needed = max((finding.settle for finding in measured), default=0)
     if any(np.isnan(finding.settle) for finding in measured):

@@ -64,4 +64,4 @@ def _cell(verdict: Verdict | None) -> str:
 def _short(verdict: Verdict | None, profile: str) -> str:
     if verdict is None:
         return "–"
-    return f"[{verdict.verdict}]({evidence(verdict.claim, profile)})<br>{sentence(deciding(verdict))}"
+    return f"[{verdict.verdict}]({evidence(verdict.claim, profile)})<br>{sentence(*deciding(verdict))}"

@@ -17,7 +17,8 @@ def verdict_table(verdicts: Iterable[Verdict]) -> Note:
 
     The claim and its verdict stand in its first row. Below the table, each rule once by its letter.
     """
-    rows, letters = [], {}
+    letters: dict[str, str] = {}
+    rows = []
     for verdict in verdicts:
         for place, finding in enumerate(verdict.findings):
             test = finding.part.test

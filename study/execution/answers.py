@@ -15,8 +15,7 @@ def answer_first(notebook: NotebookNode) -> NotebookNode:
         output.data["text/markdown"]
         for output in outputs if output.get("metadata", {}).get("text/markdown", {}).get("answer")
     ]  # fmt: skip
-    first = notebook.cells[0] if notebook.cells else None
-    if answers and first.cell_type == "markdown":
+    if answers and (first := notebook.cells[0]).cell_type == "markdown":
         paragraphs = first.source.split("\n\n")
         places = [place for place, text in enumerate(paragraphs, 1) if text.startswith(MARK)]
         if places:

@@ -42,7 +42,7 @@ def portable(text: str) -> str:
     text = _CELL_FILE.sub("<cell>", text)
     text = _TEMPORARY_FILE.sub("<tmp>", text)
     for folder, name in _machine_folders():
-        text = re.sub(rf"(?<![\w.]){re.escape(folder)}(?![\w-])", lambda _, name=name: name, text)
+        text = re.sub(rf"(?<![\w.]){re.escape(folder)}(?![\w-])", name, text)
     return text
 
 

@@ -2,8 +2,9 @@
 
 import sys
 import time
-from logging import ERROR, LogRecord
+from logging import ERROR
 from pathlib import Path
+from typing import Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -24,7 +25,7 @@ class LogHandler(LogHandlerBase):
         self.failed = False
         self.errors: list[str] = []
 
-    def emit(self, record: LogRecord) -> None:
+    def emit(self, record: Any) -> None:  # a LogRecord with what Snakemake adds to it for each event
         event = getattr(record, "event", None)
         if event == LogEvent.JOB_INFO:
             self.jobs[record.jobid] = {"name": record.rule_msg, "log": record.log, "start": record.created}

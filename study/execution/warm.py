@@ -70,8 +70,7 @@ def server(preloaded: Sequence[str] = PRELOADED) -> Iterator[None]:
             yield
         finally:
             del os.environ[VARIABLE]
-            process.stdin.close()
-            process.wait()
+            process.communicate()  # closes its stdin, which ends it
 
 
 def main(listener: socket.socket, preloaded: Sequence[str]) -> NoReturn:
@@ -120,7 +119,7 @@ def _guard(process: int, client: socket.socket) -> int:
     """Pass signals to the process and its exit status to the client; end it if the client has ended."""
     ended = os.pidfd_open(process)
     while True:
-        ready, _, _ = select.select([client, ended], [], [])
+        ready, _, _ = select.select([client.fileno(), ended], [], [])
         if ended in ready:
             code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
             client.send(bytes([code if code >= 0 else 128 - code]))
@@ -151,7 +150,7 @@ def _become(request: dict, streams: list[int]) -> NoReturn:
     status = 1
     try:
         status = _status_of(module)
-        threading._shutdown()  # this line and the next do what an interpreter does first when it ends
+        threading._shutdown()  # type: ignore[attr-defined]  # private: this line and the next do what an interpreter does first when it ends
         atexit._run_exitfuncs()
         with suppress(OSError, ValueError):  # nobody may read any more
             sys.stdout.flush()

@@ -1,6 +1,7 @@
 """Charts with one row per arm: where the inference cost goes, quality of the reconstruction."""
 
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ PARTS = (
 """Each form in `tables.cost` holds the one before; the colour and the name of what it adds."""
 
 
-INTERPOLATIONS = {
+INTERPOLATIONS: dict[str, dict[str, Any]] = {
     method: {"color": INK, "linestyle": dashes}
     for method, dashes in (("nearest", ":"), ("bilinear", "--"), ("bicubic", "-"))
 }

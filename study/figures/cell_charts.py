@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,8 @@ def _break(upper: Axes, lower: Axes) -> None:
     """Slanted marks on the axis where it is broken."""
     upper.spines["bottom"].set_visible(False)
     upper.tick_params(axis="x", length=0, labelbottom=False)
-    mark = {"marker": [(-1, -0.5), (1, 0.5)], "markersize": 8, "linestyle": "", "color": "#555555", "clip_on": False}
+    mark: dict[str, Any] = {
+        "marker": [(-1, -0.5), (1, 0.5)], "markersize": 8, "linestyle": "", "color": "#555555", "clip_on": False
+    }  # fmt: skip
     upper.plot([0], [0], transform=upper.transAxes, **mark)
     lower.plot([0], [1], transform=lower.transAxes, **mark)

@@ -1,6 +1,7 @@
 """The data of a profile in pictures: share of each class, frames beside labels, a training sample."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from matplotlib.patches import Patch
 
 from dsrl_lib.data.class_tables import VOID, ClassTable, colourise
 from study.figures.photo import Photo
-from study.figures.style import chart, styled
+from study.figures.style import chart, rgb, styled
 
 LOOKS = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "D"), ("#CC79A7", "^"))
 """Colour and marker of each column."""
@@ -55,7 +56,7 @@ def label_pictures(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], t
             _picture(axes, picture)
             axes.set_title(title, fontsize=8.5)
     present = sorted({int(k) for label in labels for k in np.unique(label)} - {VOID})
-    handles = [Patch(color=np.array(table.colours[k]) / 255, label=table.classes[k]) for k in present]
+    handles = [Patch(color=rgb(table.colours[k]), label=table.classes[k]) for k in present]
     handles.append(Patch(color="black", label="void"))
     figure.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=7.5, columnspacing=1.2)
     return Photo(figure)
@@ -87,6 +88,6 @@ def paint_sets(sets: np.ndarray, table: ClassTable) -> np.ndarray:
     return np.where(size == 1, 255 - 0.35 * (255 - mean), mean).astype(np.uint8)
 
 
-def _picture(axes: Axes, picture: np.ndarray, **how: object) -> None:
+def _picture(axes: Axes, picture: np.ndarray, **how: Any) -> None:
     axes.imshow(picture, interpolation="nearest", **how)
     axes.set_axis_off()

@@ -45,7 +45,7 @@ def reconstruction_panel(shown: Sequence[Example]) -> Photo | None:
     """Target, bicubic upsampling, reconstruction and its difference of the first frame; None without a SISR head."""
     rows = [
         (example.name, example.target, example.bicubic, example.reconstruction)
-        for example in shown if example.reconstruction is not None
+        for example in shown if example.bicubic is not None and example.reconstruction is not None
     ]  # fmt: skip
     return Photo(panels.reconstructions(rows[:1]), QUALITY) if rows else None
 

@@ -81,7 +81,8 @@ def explored(networks: Mapping[str, tuple[DSRL, Config]], split: Split, index: i
         with autocast(frame.device, config.optim.precision):
             after = model.ftm(raw["seg_map"]) if model.ftm else None
         predictions[name] = colourise(class_ids(raw["logits"], truth.shape), table)
-        tokens[name] = Tokens(*(None if m is None else pooled(m, grid) for m in (raw["seg_map"], after, raw["sr_map"])))
+        transformed = None if after is None else pooled(after, grid)
+        tokens[name] = Tokens(pooled(raw["seg_map"], grid), transformed, pooled(raw["sr_map"], grid))
     return Explored(split.names[index], stored, colourise(truth, table), predictions, tokens)
 
 

@@ -149,7 +149,7 @@ def _differences(axes: Axes, rows: Mapping[str, Difference]) -> None:
 
 
 def _legend(figure: Figure, threshold: float | None, interest: float | None) -> None:
-    handles = [
+    handles: list[Line2D | Patch] = [
         Line2D([], [], color="#0072B2", marker="D", markersize=6, label="mean, 95 % interval"),
         Line2D([], [], color="#D55E00", marker="o", markersize=3.6, linestyle="", label="one seed"),
     ]

@@ -32,8 +32,8 @@ def method_picture(image: np.ndarray, classes: np.ndarray, reconstruction: np.nd
     _box(axes, (47, 16.5, 22, 6), "FA: | S of SSSR - S of SISR |", TRAINING)
     for start, end in (((14.5, 20), (19, 20)), ((34, 22), (39, 29)), ((53, 30), (58, 30)), ((74, 30), (78.5, 30))):
         _arrow(axes, start, end, STAYS)
-    for start, end in (((34, 18), (39, 10)), ((74, 9), (78.5, 9)), ((49, 26), (52, 22.5)), ((56, 13), (56, 16.5))):
-        _arrow(axes, start, end, TRAINING)
+    for here, there in (((34, 18), (39, 10)), ((74, 9), (78.5, 9)), ((49, 26), (52, 22.5)), ((56, 13), (56, 16.5))):
+        _arrow(axes, here, there, TRAINING)
     for y, text in ((30.5, "cross entropy\nwith labels, 2H x 2W"), (9, "squared error\nto the image, 2H x 2W")):
         axes.text(96.5, y, text, va="center", fontsize=8.5, color=INK)
     axes.text(71, 19.5, "pairs of places that only\none branch finds similar", va="center", fontsize=8.5, color=INK)

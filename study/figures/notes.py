@@ -10,7 +10,7 @@ from study.statistics.bootstrap import Difference
 class Note(str):
     """Text that a notebook shows as Markdown."""
 
-    def _repr_markdown_(self) -> str:
+    def _repr_markdown_(self) -> str | tuple[str, dict[str, bool]]:
         return str(self)
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +11,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
 from dsrl_lib.data.class_tables import VOID, ClassTable, colourise
-from study.figures.style import chart, styled
+from study.figures.style import chart, rgb, styled
 
 WRONG = (213, 94, 0)
 UNKNOWN = (140, 140, 140)
@@ -49,11 +50,11 @@ def predictions(rows: Sequence[Prediction], table: ClassTable) -> Figure:
         for cell, picture, title in zip(axes, pictures, titles, strict=True):
             _show(cell, picture, title)
     present = np.unique(np.concatenate([ids[ids != VOID] for r in rows for ids in (r.truth, r.prediction)]))
-    handles = [Patch(color=np.array(table.colours[k]) / 255, label=table.classes[k]) for k in present]
+    handles = [Patch(color=rgb(table.colours[k]), label=table.classes[k]) for k in present]
     handles += [
         Patch(color="black", label="void (truth)"),
-        Patch(color=np.array(WRONG) / 255, label="errors: wrong"),
-        Patch(color=np.array(UNKNOWN) / 255, label="errors: void"),
+        Patch(color=rgb(WRONG), label="errors: wrong"),
+        Patch(color=rgb(UNKNOWN), label="errors: void"),
         Patch(facecolor="#e6e6e6", edgecolor="#999999", label="errors: right (pale class)"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8), fontsize=7,
@@ -108,7 +109,7 @@ def _at(picture: np.ndarray, pixel: tuple[float, float]) -> tuple[float, float]:
     return pixel[1] * width - 0.5, pixel[0] * height - 0.5
 
 
-def _show(axes: Axes, picture: np.ndarray, title: str, **how: object) -> AxesImage:
+def _show(axes: Axes, picture: np.ndarray, title: str, **how: Any) -> AxesImage:
     axes.set_title(title, fontsize=8.5, fontweight="normal")
     axes.set_axis_off()
     return axes.imshow(picture, interpolation="nearest", **how)

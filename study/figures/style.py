@@ -1,14 +1,16 @@
 """One look for all figures: sizes, fonts, and a fixed colour for each arm. Nothing global is changed."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from study.figures.described import described
 
-STYLE = {
+STYLE: dict[Any, Any] = {  # the stub of matplotlib lists the keys
     "figure.dpi": 110,
     "savefig.dpi": 200,
     "savefig.bbox": "tight",
@@ -105,6 +107,12 @@ class Chart(Figure):
 def chart(width: float, height: float) -> Chart:
     """An empty figure of this size in inches; call it from a `styled` function."""
     return Chart(figsize=(width, height), layout="constrained")
+
+
+def rgb(levels: Sequence[int]) -> tuple[float, float, float]:
+    """A colour of a table, levels from 0 to 255, as matplotlib takes it."""
+    red, green, blue = (level / 255 for level in levels)
+    return red, green, blue
 
 
 @styled

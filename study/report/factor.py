@@ -13,7 +13,7 @@ from dsrl_lib.paths import results_dir
 from study.claims.cells import collapsed, without_collapsed
 from study.claims.judge import verdict
 from study.claims.rules import FACTORS, cell, cells, main_effect, without_fa
-from study.evidence import Study
+from study.evidence import Strata, Study
 from study.figures.cell_charts import factorial
 from study.figures.notes import Note, words
 from study.report import tables
@@ -79,7 +79,8 @@ def effects_without_collapsed(study: Study, factor: str, *levels: Sequence[str],
     out, rows = collapsed(study, share), []
     for pair in levels:
         strata = main_effect(factor, pair, share)
-        for name, chosen in {"all": strata, "none collapsed": without_collapsed(strata, out)}.items():
+        kinds: dict[str, Strata] = {"all": strata, "none collapsed": without_collapsed(strata, out)}
+        for name, chosen in kinds.items():
             rows.append({
                 "effect": f"{pair[0]} − {pair[1]}",
                 "pairs of cells": f"{name} ({len(chosen)})",

@@ -1,5 +1,7 @@
 """The interval of the claims beside one over random effects: the tables and the chart of notebook 45."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -20,7 +22,7 @@ EFFECTS = (0.5, 1.0, 2.0)
 
 def contrasts(study: Study) -> dict[str, Part]:
     """The mIoU differences of all claims, by claim and name; without those that lack runs or a second seed."""
-    found = {}
+    found: dict[str, Part] = {}
     for claim in load_rules().of(study.profile):
         for part in claim.parts:
             enough = not part.cost and all(len(study.seeds(list(arms))) > 1 for arms in part.strata())
@@ -95,5 +97,5 @@ def _seeds(number: float) -> str:
     return "no number" if np.isinf(number) else f"{number:.0f}"
 
 
-def _note(rows: list[dict[str, object]]) -> Note:
+def _note(rows: Sequence[Mapping[str, object]]) -> Note:
     return Note.table(readable(pd.DataFrame(rows))) if rows else Note("No difference has two seeds.")

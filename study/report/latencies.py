@@ -82,6 +82,6 @@ def latency_table(study: Study) -> Note:
     )
 
 
-def _spread(values: np.ndarray | list[float], decimals: int) -> str:
+def _spread(values: np.ndarray | Sequence[float], decimals: int) -> str:
     median, low, high = np.median(values), np.min(values), np.max(values)
     return f"{median:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"

@@ -94,10 +94,11 @@ def split_table(splits: Mapping[str, "Frames"]) -> pd.DataFrame:
 
 def class_shares(splits: Mapping[str, "Frames"], table: ClassTable) -> pd.DataFrame:
     """Share of the labelled pixels in percent, one row per class, most frequent first; one column per split."""
-    pixels = {
-        name: sum(np.bincount(label.ravel(), minlength=256)[: len(table.classes)] for label in split.labels)
-        for name, split in splits.items()
-    }
+    classes = len(table.classes)
+    pixels = {}
+    for name, split in splits.items():
+        counts = (np.bincount(label.ravel(), minlength=256)[:classes] for label in split.labels)
+        pixels[name] = sum(counts, np.zeros(classes, int))
     shares = pd.DataFrame({name: 100 * count / count.sum() for name, count in pixels.items()}, index=table.classes)
     return shares.sort_values(shares.columns[0], ascending=False)
 

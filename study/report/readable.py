@@ -24,7 +24,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         if f"{name} low" in table:
             triples = table[[name, f"{name} low", f"{name} high"]].to_numpy(float)
             sign = "" if name == "mIoU" else "+"
-            shown[name] = [_interval(*triple, sign) for triple in triples]
+            shown[name] = [_interval(value, low, high, sign) for value, low, high in triples]
         else:
             shown[name] = [_text(value) for value in table[name]]
         shown[name] = [_HYPHEN.sub("−", text) for text in shown[name]]

@@ -28,7 +28,7 @@ def _best(side: str, runs: pd.DataFrame) -> str:
     if not len(runs):
         return f"**{side}: no search runs in this profile.**"
     best = runs.loc[runs["val mIoU"].idxmax()]
-    seeds = sorted({int(re.search(r"-s(\d+)-", run)[1]) for run in runs.index})
+    seeds = sorted({int(re.findall(r"-s(\d+)-", run)[0]) for run in runs.index})
     which = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     return (
         f"**{side}: {len(runs)} runs with {which}; the best on val is {best['arm']} with "

@@ -217,7 +217,7 @@ def write(study: Study) -> list[Path]:
 def _arms(arms: Sequence[str], study: Study, baselines: Sequence[str]) -> pd.DataFrame:
     rows = {}
     for arm in arms:
-        runs, value = study.select(arm), study.single(arm)
+        runs, value = study.select(arm), study.contrast([{arm: 1}])
         scale = runs[0].config["model"]["input_scale"]
         size = (round(runs[0].config["data"][side] * scale) for side in ("height", "width"))
         rows[arm] = {

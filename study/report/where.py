@@ -25,7 +25,7 @@ RIVALS = ("sssr_long", "bilinear", "lr")
 
 def trimap_table(study: Study, arms: Sequence[str] = BOUNDARY_ARMS) -> Note:
     """mIoU over the pixels within each distance of a class boundary, one row per arm."""
-    bands = {arm: study.single(arm, "trimap").estimate for arm in _run(study, arms)}
+    bands = {arm: study.contrast([{arm: 1}], "trimap").estimate for arm in _run(study, arms)}
     if not bands:
         return Note("No runs.")
     table = pd.DataFrame(bands, index=[f"within {n} px" for n in _trimap_px(study)]).T
@@ -35,8 +35,7 @@ def trimap_table(study: Study, arms: Sequence[str] = BOUNDARY_ARMS) -> Note:
 def trimap_chart(study: Study, baseline: str = "bilinear", arms: Sequence[str] = BOUNDARY_ARMS) -> Figure | Note:
     """The same as differences to a baseline: a gain that grows towards the boundary is one of sharper edges."""
     shown = [arm for arm in _run(study, arms) if arm not in (baseline, UPPER_BOUND)]
-    gains = {arm: study.difference(arm, baseline, "trimap") for arm in shown}
-    gains = {arm: value for arm, value in gains.items() if value is not None}
+    gains = {arm: gain for arm in shown if (gain := study.difference(arm, baseline, "trimap")) is not None}
     if not gains:
         return Note(f"**Not run:** an arm beside {baseline}.")
     return trimap_gains(gains, _trimap_px(study), f"mIoU difference\nto {baseline} (points)")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
+from types import ModuleType
 from unittest.mock import patch
 
 from dsrl_lib.paths import root
@@ -40,7 +41,7 @@ def commands(overview: str) -> list[str]:
     return re.split(r",\s*", found[1]) if found else []
 
 
-def help_text(main: object, arguments: Sequence[str]) -> str:
+def help_text(main: ModuleType, arguments: Sequence[str]) -> str:
     """What `main.main()` prints for these arguments; boxes become blank."""
     with patch.object(sys, "argv", ["prog", *arguments]), patch.dict("os.environ", COLUMNS="100"):
         text = _printed(main.main)

@@ -8,6 +8,7 @@ points (percent).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,13 +22,17 @@ POWER80 = Z95 + float(norm.ppf(0.80))
 """2.80: an effect of this many standard errors is found in 80 % of studies by a two-sided test at 5 %."""
 
 
+Score = Any
+"""A float, or an array of the shape T of `Scores`."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """A contrast of arms with its 95 % interval. Fields have the shape T of `Scores`: floats for mIoU."""
 
-    estimate: float
-    low: float
-    high: float
+    estimate: Score
+    low: Score
+    high: Score
     per_seed: np.ndarray
     """(S, *T): the contrast of each seed; never resampled."""
     seeds: tuple[int, ...]
@@ -35,9 +40,9 @@ class Difference:
     blocks: int
     levels: tuple[str, ...]
     """What was resampled: "seeds" if there are two or more, "images" if there are two blocks or more."""
-    sd_seed: float
+    sd_seed: Score
     """Standard deviation of `per_seed`; NaN for one seed."""
-    smallest_effect: float
+    smallest_effect: Score
     """Minimum detectable effect of the design: 2.80 x its standard error (80 % power, two-sided 5 %)."""
 
 
@@ -60,7 +65,7 @@ def contrast(*strata: Stratum, seed: int = 0) -> Difference:
     degrees = sum(len(part.seeds) - 1 for part in parts)
     widen = stdtrit(degrees, 0.975) / Z95 if degrees else 0.0
     rng = np.random.default_rng(seed)
-    total = 0.0
+    total: np.ndarray = np.zeros(())
     for part in parts:
         number = len(part.seeds)
         mean = part.draws.mean(1)  # (R, *T)
@@ -76,16 +81,16 @@ def contrast(*strata: Stratum, seed: int = 0) -> Difference:
     error = spread.std().to_numpy().reshape(shape)
     levels = (("seeds",) if degrees else ()) + (("images",) if parts[0].blocks > 1 else ())
     return Difference(
-        estimate=_plain(np.mean([part.points.mean(0) for part in parts], axis=0)),
-        low=_plain(spread.quantile(0.025).to_numpy().reshape(shape)),
-        high=_plain(spread.quantile(0.975).to_numpy().reshape(shape)),
+        estimate=plain(np.mean([part.points.mean(0) for part in parts], axis=0)),
+        low=plain(spread.quantile(0.025).to_numpy().reshape(shape)),
+        high=plain(spread.quantile(0.975).to_numpy().reshape(shape)),
         per_seed=per_seed,
         seeds=tuple(common),
         images=parts[0].images,
         blocks=parts[0].blocks,
         levels=levels,
-        sd_seed=_plain(per_seed.std(0, ddof=1)) if len(common) > 1 else float("nan"),
-        smallest_effect=_plain(POWER80 * error),
+        sd_seed=plain(per_seed.std(0, ddof=1)) if len(common) > 1 else float("nan"),
+        smallest_effect=plain(POWER80 * error),
     )
 
 
@@ -99,10 +104,11 @@ def _paired(stratum: Stratum) -> Scores:
     picked = [(weight, scores.pick(common)) for weight, scores in stratum]
     return replace(
         picked[0][1],
-        points=sum(weight * scores.points for weight, scores in picked),
-        draws=sum(weight * scores.draws for weight, scores in picked),
+        points=sum((weight * scores.points for weight, scores in picked), np.zeros(())),
+        draws=sum((weight * scores.draws for weight, scores in picked), np.zeros(())),
     )
 
 
-def _plain(value: np.ndarray) -> float:
+def plain(value: np.ndarray) -> Score:
+    """An array without axes as a float; any other as it is."""
     return float(value) if np.ndim(value) == 0 else value

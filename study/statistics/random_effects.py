@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import t as student
 
-from study.statistics.bootstrap import POWER80, Difference
+from study.statistics.bootstrap import POWER80, Difference, Score, plain
 from study.statistics.scores import mean_iou
 
 LEVEL, POWER = 0.95, 0.80
@@ -85,11 +85,11 @@ class Interval:
 
 def as_difference(found: Interval, bootstrap: Difference) -> Difference:
     """A difference with this interval in the place of its own; what does not depend on the interval stays."""
-    plain = {"low": found.low, "high": found.high, "smallest_effect": POWER80 * found.error}
-    return replace(bootstrap, **{name: float(v) if np.ndim(v) == 0 else v for name, v in plain.items()})
+    low, high, smallest_effect = plain(found.low), plain(found.high), plain(POWER80 * found.error)
+    return replace(bootstrap, low=low, high=high, smallest_effect=smallest_effect)
 
 
-def interval(strata: Sequence[np.ndarray], estimate: np.ndarray | None = None) -> Interval:
+def interval(strata: Sequence[np.ndarray], estimate: Score | None = None) -> Interval:
     """The mean over strata of mu, with its 95 % interval.
 
     strata: (S, B, *T) pseudo-values of one contrast each, with the same S >= 2 and B >= 2. Seeds of different strata

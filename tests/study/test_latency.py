@@ -95,7 +95,7 @@ def test_c3_is_judged_by_the_turns_and_not_by_copies_of_one_number(results):
     study = made()
     before = verdict(study, "C3").findings[2]
     assert (before.measured.levels, len(before.measured.per_seed)) == ((), 2)
-    assert "(2 seeds)" in claims_table.sentence(before)
+    assert "(2 seeds)" in claims_table.sentence(before.part, before.measured)
     turns = {"dsrl": [40.0, 44.0, 42.0], "sssr_long": [40.0, 40.0, 40.0], "lr": [35.0, 35.0, 35.0]}
     networks = []
     for arm, pruned in turns.items():
@@ -106,7 +106,7 @@ def test_c3_is_judged_by_the_turns_and_not_by_copies_of_one_number(results):
     value = after.measured
     assert (value.estimate, value.low, value.high) == pytest.approx((1.05, 1.0, 1.1))
     assert after.outcome == "yes" and value.levels == ("turns",)
-    assert claims_table.sentence(after).endswith(": 1.05 [1.00, 1.10] (3 turns)")
+    assert claims_table.sentence(after.part, value).endswith(": 1.05 [1.00, 1.10] (3 turns)")
     text = latency_table(study)
     assert "| dsrl" in text and "42.0 [40.0, 44.0]" in text and "1.20 [1.14, 1.26]" in text
     np.testing.assert_array_equal(study.turns(["dsrl"])["dsrl"]["latency_ms_host"], [35.0] * 3)
