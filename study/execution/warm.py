@@ -150,7 +150,8 @@ def _become(request: dict, streams: list[int]) -> NoReturn:
     status = 1
     try:
         status = _status_of(module)
-        threading._shutdown()  # type: ignore[attr-defined]  # private: this line and the next do what an interpreter does first when it ends
+        # This line and the next do what an interpreter does first when it ends.
+        threading._shutdown()  # type: ignore[attr-defined]  # private
         atexit._run_exitfuncs()
         with suppress(OSError, ValueError):  # nobody may read any more
             sys.stdout.flush()
