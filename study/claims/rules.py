@@ -121,9 +121,8 @@ class Rules:
     """Profiles that judge no claim."""
 
     def of(self, profile: str) -> tuple[Claim, ...]:
-        """The claims that a profile judges."""
-        mine = () if profile in self.judge_nothing else self.claims
-        return tuple(claim for claim in mine if not claim.profiles or profile in claim.profiles)
+        """The claims that a profile has quantities of; it judges them unless it is in `judge_nothing`."""
+        return tuple(claim for claim in self.claims if not claim.profiles or profile in claim.profiles)
 
 
 def load_rules(path: Path | None = None) -> Rules:

@@ -24,9 +24,10 @@ def write_claim_pages(profile: str, folder: Path) -> None:
 
     Nothing for a profile that judges no claim.
     """
-    claims = {claim.id: claim for claim in load_rules().of(profile)}
-    if not claims:
+    rules = load_rules()
+    if profile in rules.judge_nothing:
         return
+    claims = {claim.id: claim for claim in rules.of(profile)}
     (folder / profile).mkdir(parents=True)
     frame = pd.read_csv(results_dir() / profile / "claims.csv", dtype={"runs": str, "seeds": "Int64"})
     runs = {run.run_id: run for run in load_runs(profile)}

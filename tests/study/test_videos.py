@@ -11,7 +11,7 @@ from dsrl_lib.data.readers.camvid import fold_frames
 from dsrl_lib.registry import DATASETS
 from study import plan
 from study.catalogue import Counts
-from study.claims.judge import judge, verdict
+from study.claims.judge import judge
 from study.evidence import Study
 from study.figures.interval_charts import video_panels
 from study.report.videos import panels_of, videos_chart, videos_table
@@ -137,7 +137,7 @@ def test_a_profile_without_folds_says_so():
 
 
 def test_a_fold_shows_differences_and_judges_no_claim(studies):
-    folds, official = (verdict(study, "C1") for study in studies)
-    assert judge(studies[0]) == {} and folds.verdict == "not judged"
+    folds, official = (judge(study)["C1"] for study in studies)
+    assert folds.verdict == "not judged"
     assert folds.findings[0].measured.estimate == pytest.approx(1, abs=0.15)
     assert official.verdict != "not judged"
