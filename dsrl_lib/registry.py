@@ -156,12 +156,14 @@ class Dataset:
 
 
 _TABLES = "dsrl_lib.data.class_tables"
+CITYSCAPES_SIZE = (1024, 2048)
+"""Height and width of every frame."""
 
 
 def _cityscapes(reader: str, train: int, evaluated: int, *arguments: int) -> Dataset:
     return Dataset(
         f"dsrl_lib.data.readers.cityscapes:{reader}", f"{_TABLES}:CITYSCAPES", (train, evaluated), "cityscapes",
-        arguments, one_size=(1024, 2048),
+        arguments, one_size=CITYSCAPES_SIZE,
     )  # fmt: skip
 
 

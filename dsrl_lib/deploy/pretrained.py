@@ -12,8 +12,6 @@ from dsrl_lib.overrides import override
 from dsrl_lib.paths import released_dir
 
 FILE, SUFFIXES = "final.safetensors", (".safetensors", ".pth")
-FRAME = (1024, 2048)
-"""Height and width of a frame of Cityscapes."""
 CROP = (768, 1536)
 """Windows in sliding prediction with a published file that does not say at which size it was trained."""
 
@@ -81,7 +79,7 @@ def _published(path: Path, host: str | None) -> tuple[DSRL, Config]:
     config = override(Config("published", "hr", model=Model(input_scale=1.0)), "model.host", host)
     published = registry.HOSTS[host].weights.items()
     trained = next((file.input for name, file in published if name.removeprefix("cityscapes_") in path.stem), None)
-    size, crop = trained or FRAME, trained or CROP
+    size, crop = trained or registry.CITYSCAPES_SIZE, trained or CROP
     config = replace(config, data=Data("cityscapes", *size, *crop))
     model = build_host(host, len(CITYSCAPES.classes), path, rows=range(len(CITYSCAPES.classes)))
     return DSRL(model, sssr=False), config

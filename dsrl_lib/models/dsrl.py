@@ -97,18 +97,15 @@ class DSRL(nn.Module):
         where the host has an auxiliary head. A network that samples x returns `logits`, `image` and `aux` at the size
         of x; in a training step of its auxiliary network alone, it returns `locations` alone, (B, n, m, 2).
         """
-        if self.downsampling is not None:
-            return self._sampled(self.downsampling, x, locations)
-        return self._outputs(x)
-
-    def _sampled(self, downsampling: Downsampler, frame: Tensor, locations: Tensor | None) -> dict[str, Tensor]:
-        if downsampling.alone:
-            return {"locations": downsampling.predicted(frame)}
-        x, places = downsampling(frame, locations)  # (B, 3, h, w), (B, H, W, 2)
-        out = self._outputs(x)
+        if self.downsampling is None:
+            return self._outputs(x)
+        if self.downsampling.alone:
+            return {"locations": self.downsampling.predicted(x)}
+        samples, places = self.downsampling(x, locations)  # (B, 3, h, w), (B, H, W, 2)
+        out = self._outputs(samples)
         # FA compares two maps of the same samples; all else is compared with what is known of the frame.
         there = {name for name in out if name not in ("seg_map", "sr_map")}
-        return out | {name: downsampling.back(out[name], places, frame) for name in there}  # (B, C, H, W)
+        return out | {name: self.downsampling.back(out[name], places, x) for name in there}  # (B, C, H, W)
 
     def _outputs(self, x: Tensor) -> dict[str, Tensor]:
         features = self.host.features(x)

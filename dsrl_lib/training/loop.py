@@ -7,7 +7,6 @@ was killed continues where it was and ends with the same bits, on the CPU. Sever
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,14 +91,13 @@ def train(
     if fixed and state.step == 0:
         measure_gradients(state, fixed)
 
-    def requests(due: bool) -> tuple[bool, bool]:
-        return asked_to_stop(), due
+    def requests() -> tuple[bool, bool]:
+        return asked_to_stop(), writes and time.monotonic() - saved > CHECKPOINT_SECONDS
 
     with Log(config, directory if writes else None, steps, len(state.history) + 1, progress) as log:
         for batch in batches(splits["train"], config, steps, state.epochs_before, state.device, workers):
-            due = writes and time.monotonic() - saved > CHECKPOINT_SECONDS
             try:
-                terms, (stop, save) = train_step(state, batch, partial(requests, due))
+                terms, (stop, save) = train_step(state, batch, requests)
             except NonFiniteLossError as error:
                 raise NonFiniteLossError(f"{error}; {checkpoint.described(directory)}") from None
             state.sums = {name: state.sums.get(name, 0.0) + value for name, value in terms.items()}

@@ -18,8 +18,8 @@ from study.statistics.scores import mean_iou
 PROFILE, OFFICIAL, LEFT_OUT = "camvid_videos", "camvid", "Seq05VD"
 """Profile of the folds; that of the official split, and the one video that it trains on no frame of."""
 
-
 Seeds = dict[int, float]
+"""A difference in points by seed."""
 
 
 def video_differences(folds: Study | None = None, official: Study | None = None) -> dict[str, dict[str, Seeds]]:
