@@ -85,6 +85,8 @@ from .report.relaxation import crop_shares as crop_shares
 from .report.relaxation import crops_with_class as crops_with_class
 from .report.relaxation import relaxation_runs as relaxation_runs
 from .report.relaxation import relaxed_shares as relaxed_shares
+from .report.scan import scan_answer as scan_answer
+from .report.scan import scan_chart as scan_chart
 from .report.scan import scan_note as scan_note
 from .report.search import search_answers as search_answers
 from .report.search import search_sides as search_sides

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from study.figures.style import INK, chart, styled
+from study.figures.style import BAND, INK, chart, styled
 from study.statistics.bootstrap import Difference
 from study.statistics.random_effects import Interval
 
 BOOTSTRAP, EFFECTS = "#999999", "#0072B2"
-BAND, CLAIMED = "#e9e9e9", "#222222"
+CLAIMED = "#222222"
 XLABEL = "difference in mIoU (points)"
 
 LARGE = 6.0

@@ -1,13 +1,14 @@
-"""How strongly each term of the loss acts during training: shares of the gradient on the shared encoder."""
+"""How strongly each term of the loss acts on the shared encoder, and what a target share of its gradient changes."""
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dsrl_lib.losses.terms import TERMS
-from study.figures.style import chart, styled
+from study.figures.style import BAND, INK, chart, styled
 
 
 def logged_shares(history: pd.DataFrame) -> dict[str, pd.Series]:
@@ -37,4 +38,27 @@ def share_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     panels[0].set(ylabel="share of the gradient (percent)", ylim=(0, None))
     figure.legend(drawn.values(), drawn, loc="outside upper center", ncols=len(drawn))
+    return figure
+
+
+@styled
+def scan_panels(
+    gains: Mapping[str, Mapping[float, Sequence[float]]], colours: Sequence[str], ylabel: str, interest: float
+) -> Figure:
+    """What each target share of the gradient changes, one panel per loss: every seed a point, their mean a diamond.
+
+    gains: loss -> share -> points by seed. interest: smallest effect of interest, a band around zero.
+    """
+    figure = chart(1.0 + 3.0 * len(gains), 2.9)
+    panels = figure.subplots(1, len(gains), sharey=True, squeeze=False)[0]
+    for axes, hue, (loss, by_share) in zip(panels, colours, gains.items(), strict=True):
+        axes.axhspan(-interest, interest, color=BAND, zorder=0, linewidth=0)
+        axes.axhline(0, color=INK, linewidth=0.9, zorder=1)
+        for place, seeds in enumerate(by_share.values()):
+            axes.plot([place + 0.14] * len(seeds), seeds, "o", color=hue, markersize=3.6, alpha=0.6)
+        axes.plot(range(len(by_share)), [np.mean(seeds) for seeds in by_share.values()], "D-", color=hue, markersize=5)
+        axes.set_xticks(range(len(by_share)), [f"{100 * share:g}" for share in by_share])
+        axes.set(title=loss, xlabel="share of the gradient of cross entropy (percent)")
+        axes.grid(axis="x", visible=False)
+    panels[0].set_ylabel(ylabel)
     return figure

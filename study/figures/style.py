@@ -48,6 +48,8 @@ FORMATS = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {"Sof
 """What figures can be written as, and what is left out of each so that equal figures give equal bytes."""
 
 INK = "#222222"
+BAND = "#e9e9e9"
+"""Effects that are smaller than the smallest one of interest."""
 
 # Okabe and Ito's palette, safe for colour-blind readers; one family of arms, one hue.
 ARM_COLOURS = {

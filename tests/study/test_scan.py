@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_up_runs import MadeUpRun
 
@@ -10,7 +11,8 @@ from study import plan
 from study.catalogue import select
 from study.evidence import Study
 from study.profiles import SEARCH_SEEDS
-from study.report.scan import chosen_share, scan_table
+from study.report.scan import chosen_share, scan_chart, scan_table, scans_table
+from study.report.search import search_answers
 from study.report.tables import search
 
 
@@ -73,3 +75,32 @@ def test_nothing_is_chosen_before_all_runs_are_there():
     part = Study("camvid", scan("camvid").runs[:-1])
     assert chosen_share("loss.share_fa", [whole, part]) is None
     assert np.isclose(chosen_share("loss.share_fa", [whole]), 1.0)
+
+
+def test_the_table_of_both_data_sets_has_their_gains_and_the_mean_of_both():
+    table = scans_table([scan("idd", p30=51.0), scan("camvid", p30=50.4)]).set_index(["loss", "share"])
+    row = table.loc[("FA, after stage 3", "30 %")]
+    assert [float(row[bed].split()[0]) for bed in ("IDD-lite", "CamVid")] == pytest.approx([1, 0.4], abs=0.1)
+    assert float(row["mean"]) == pytest.approx(0.7, abs=0.1) and len(row["CamVid"].split()) == 4
+    part = scans_table([scan("idd"), Study("camvid", [])])
+    assert set(part["CamVid"]) == {"not run"} and set(part["mean"]) == {""}
+
+
+def test_the_figure_has_the_means_of_the_table_and_a_profile_without_a_scan_says_so():
+    study = scan("idd", p30=51.0, p3=49.0)
+    figure = scan_chart(study)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["SISR, after stage 2", "FA, after stage 3"]
+    means = next(line.get_ydata() for line in figure.axes[1].lines if line.get_marker() == "D")
+    rows = scan_table(study).set_index("setting").loc["loss.share_fa", "minus 10 %"]
+    assert [f"{x:+.2f}".replace("-", "−") for x in means] == list(rows)
+    assert str(scan_chart(Study("moving", []))) == "No share was scanned in this profile."
+
+
+def test_the_best_setting_of_a_search_is_that_of_the_highest_mean_over_most_seeds():
+    rows = {
+        f"idd-host-dsrl-s{seed}-{changed}": {"arm": "dsrl", "changed": changed, "val mIoU": points}
+        for changed, by_seed in {"a": {9: 50.0, 10: 51.0}, "b": {9: 53.0, 10: 47.0}, "c": {9: 60.0}}.items()
+        for seed, points in by_seed.items()
+    }  # fmt: skip
+    answer = search_answers({"the method": pd.DataFrame.from_dict(rows, orient="index")})
+    assert "5 runs with seeds 9, 10" in answer and "dsrl with a changed, 50.50 mIoU points" in answer

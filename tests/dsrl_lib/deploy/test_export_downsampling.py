@@ -25,9 +25,10 @@ def bent(where: str, **model) -> tuple[torch.nn.Module, Config]:
     config = replace(config, downsampling=Downsampling(where), model=Model(**model), **start)
     built = network.build(config).eval()
     part = built.downsampling
+    predicts = where == "predicted"
     with torch.no_grad():
-        (part.auxiliary.mean if hasattr(part, "auxiliary") else part.fixed).copy_(grids(1, (8, 8))[0])
-        if hasattr(part, "auxiliary"):
+        (part.auxiliary.mean if predicts else part.fixed).copy_(grids(1, (8, 8))[0])
+        if predicts:
             torch.nn.init.normal_(part.auxiliary.shift.weight, std=0.02, generator=torch.Generator().manual_seed(0))
     return built, config
 
