@@ -26,6 +26,8 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
         yield "model.sssr_norm", f"start with model.sssr_head = {model.sssr_head}, which has no batch norms"
     if model.fa and not (model.sssr and model.sisr):
         yield "model.fa", "false, or model.sssr and model.sisr true as well: it compares these two branches"
+    elif model.sisr and not model.sssr:
+        yield "model.sisr", "false, or model.sssr true as well: with the input's resolution there is nothing to restore"
     if model.sisr_residual and (model.sisr_frozen or loss.sisr_target == "noise"):
         yield "model.sisr_residual", "false with model.sisr_frozen, or with loss.sisr_target = noise"
     if optim.nesterov and not (optim.optimizer == "sgd" and optim.momentum):

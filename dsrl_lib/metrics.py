@@ -13,7 +13,7 @@ def counts(prediction: np.ndarray, label: np.ndarray, classes: int) -> np.ndarra
     """True positives, false positives and false negatives of one image, void pixels left out.
 
     prediction: (H, W) class ids in 0..K-1. label: (H, W) class ids in 0..K-1, or 255 for void.
-    Returns int32 (K, 3).
+    Returns int32 (K, 3). ValueError for two sizes, and for other class ids.
     """
     if prediction.shape != label.shape:
         raise ValueError(f"prediction {prediction.shape} and label {label.shape} differ in size")

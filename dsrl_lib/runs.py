@@ -12,7 +12,8 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,9 @@ def prepare(directory: Path, config: Config) -> None:
     write_json(directory / "config.json", config.to_dict())
 
 
-def acquire(directory: Path, wait: bool = False) -> FileLock:
-    """Take the run's lock. Where another process has it: say so and wait for it, or raise RunBusyError."""
+@contextmanager
+def acquire(directory: Path, wait: bool = False) -> Iterator[None]:
+    """Hold the run's lock. Where another process has it: say so and wait for it, or raise RunBusyError."""
     held = lock(directory)
     try:
         held.acquire(timeout=0)
@@ -160,7 +162,10 @@ def acquire(directory: Path, wait: bool = False) -> FileLock:
             raise RunBusyError(f"{busy}; wait for it or stop it") from None
         print(f"{busy}: waiting for it", file=sys.stderr, flush=True)
         held.acquire(timeout=-1)
-    return held
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def write_atomically(path: Path, write: Any, keep: Path | None = None) -> None:

@@ -6,7 +6,7 @@ never changes once runs exist (see `config`): profiles and arms are the place fo
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, TypeGuard, get_type_hints
+from typing import Annotated, Any, Literal, TypeGuard, get_args, get_type_hints
 
 from dsrl_lib.allowed import (
     FolderName,
@@ -41,6 +41,8 @@ class Section:
             value = getattr(self, name)
             if not is_section(kind):
                 check(f"{self.prefix}{name}", value, kind)
+                if isinstance(value, int) and float in (kind, *get_args(kind)):
+                    object.__setattr__(self, name, float(value))  # equal settings, equal hash: JSON has 2 and 2.0
             elif not isinstance(value, kind):
                 raise ValueError(f"{name} = {value!r}; allowed: the settings of {name}, by their names")
 

@@ -89,8 +89,8 @@ def _decode(folder: Path, frames: Sequence[Frame], name: str) -> None:
     _require_space(folder, 4 * len(frames) * height * width)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (*shape, 3))
     labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.uint8, shape)
-    for name in ("images.npy", "labels.npy"):
-        _reserve(folder / name)
+    for file in ("images.npy", "labels.npy"):
+        _reserve(folder / file)
 
     def decode(i: int) -> None:
         images[i], labels[i] = read_pair(frames[i], (height, width))

@@ -136,7 +136,10 @@ def class_table(dataset: str) -> ClassTable:
 
 
 def colourise(label: np.ndarray, table: ClassTable) -> np.ndarray:
-    """Colours of a label map: (..., H, W) class ids or 255 -> uint8 (..., H, W, 3), void is black."""
+    """Colours of a label map: (..., H, W) class ids or 255 -> uint8 (..., H, W, 3), void is black.
+
+    ValueError for an id that the table lacks.
+    """
     lookup = np.full((256, 3), VOID_COLOUR, np.uint8)
     lookup[: len(table.colours)] = table.colours
     unknown = np.setdiff1d(np.unique(label), [*range(len(table.classes)), VOID])

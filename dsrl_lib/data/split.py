@@ -51,7 +51,7 @@ def load_split(dataset: str, split: str) -> Split:
     """The frames and label maps of `train`, `val` or `test`: decoded at the first call, then opened.
 
     Frames of many sizes, or of a split above LARGEST_CACHE, are decoded each time they are read; the first call checks
-    them all. Of others, a class that no label of `train` holds is named on stderr.
+    them all, names on stderr a class that no label of `train` holds, and refuses labels that are all void (DataError).
     `test` is `val` for a data set whose test labels are withheld. `streets` is drawn if it is missing; `camvid` is
     downloaded if it is missing and DSRL_DATA is not set. ValueError for an unknown dataset or split, DataError for
     missing or bad data (it names the file).

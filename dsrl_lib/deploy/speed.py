@@ -110,13 +110,14 @@ def _infer(model: DSRL, config: Config, frames: Tensor) -> Tensor:
 
 
 def _times(model: DSRL, config: Config, frames: Tensor, seconds: float) -> list[float]:
+    """Seconds of each pass that begins after the warm-up; at least one pass is warm-up, however long it takes."""
     times: list[float] = []
-    begin = time.perf_counter()
-    while not times or time.perf_counter() - begin < 1.1 * seconds:
-        start = time.perf_counter()
+    begin = now = time.perf_counter()
+    while not times or now - begin < 1.1 * seconds:
+        start = now
         _infer(model, config, frames)
         now = time.perf_counter()
-        if now - begin > 0.1 * seconds and start > begin:  # warm by now
+        if start - begin > 0.1 * seconds:
             times.append(now - start)
     return times
 

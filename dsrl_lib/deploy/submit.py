@@ -38,7 +38,8 @@ def submit(
     """Predict every `<city>_<sequence>_<frame>_leftImg8bit.png` below `images` into the zip `target`; return how many.
 
     Everything is checked before the zip appears: the classes, the number, names and sizes of the images (before the
-    first is predicted), and the ids of each map. DataError with what is wrong; nothing is written then.
+    first is predicted), and the ids of each map. DataError with what is wrong, and ValueError for a
+    target that cannot be written or is no zip; nothing is written then.
     """
     check_file(target, "out")
     if target.suffix != ".zip":

@@ -70,8 +70,9 @@ def _target(targets: Targets, name: Literal["image", "locations"]) -> Tensor:
 
 
 def affinity_loss(seg_map: Tensor, sr_map: Tensor, size: tuple[int, int], loss: Loss) -> Tensor:
-    """FA of two maps, (B, C, h, w) each, without its weight: the paper's, or what `loss.fa_form` asks for.
+    """FA of two maps without its weight: the paper's, or what `loss.fa_form` asks for.
 
+    seg_map: (B, Ca, h, w). sr_map: (B, Cb, h', w'); the released forms need two maps of one shape (ValueError).
     size: HR height and width of the crop.
     """
     if loss.fa_form != "paper":
@@ -111,6 +112,8 @@ def label_relaxation(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
     how: dict[str, Any] = {"border": loss.relax_border, "void_joins": loss.relax_void_joins}
     strict = strict_classes(loss, logits.shape[1])
     sets, labels = targets.sets, targets.labels
+    if loss.relax_control == "moved" and sets is None:
+        raise ValueError("loss.relax_control = 'moved': Targets need the sets of the moved borders")
     if loss.relax_control == "void":
         sets = void_borders(labels, logits.shape[1], **how, strict=strict)
     if loss.relax_control == "none":
@@ -124,8 +127,8 @@ def label_relaxation(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
 
 def strict_classes(loss: Loss, classes: int) -> tuple[int, ...]:
     """loss.relax_strict as numbers. ValueError if the loss cannot be used with so many classes."""
-    if loss.segmentation == "relaxed" and classes > MOST_CLASSES:
-        raise ValueError(f"loss.segmentation = 'relaxed'; allowed: other losses with {classes} classes, "
+    if loss.segmentation in ("relaxed", "boundary") and classes > MOST_CLASSES:
+        raise ValueError(f"loss.segmentation = {loss.segmentation!r}; allowed: other losses with {classes} classes, "
                          f"or a data set of at most {MOST_CLASSES}")  # fmt: skip
     strict = tuple(map(int, loss.relax_strict.split()))
     if strict and strict[-1] >= classes:
@@ -136,8 +139,10 @@ def strict_classes(loss: Loss, classes: int) -> tuple[int, ...]:
 def frequency_weights(labels: Iterable[np.ndarray], classes: int) -> Tensor:
     """(K,) weights of the classes, 1 / ln(1.02 + share of the pixels) (ENet, Paszke et al. 2016, Sec. 5.2).
 
-    labels: the label maps of the training split, (H, W) each.
+    labels: the label maps of the training split, (H, W) each. ValueError if all their pixels are void.
     """
     counts = (np.bincount(label.ravel(), minlength=256)[:classes] for label in labels)
     pixels = sum(counts, np.zeros(classes, np.int64))  # (K,)
+    if not pixels.any():
+        raise ValueError("all pixels of the training labels are void: there are no shares of classes to weight by")
     return torch.from_numpy(1 / np.log(1.02 + pixels / pixels.sum())).float()

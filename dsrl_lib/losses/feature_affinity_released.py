@@ -2,7 +2,8 @@
 
 They are here to be shown beside `feature_affinity`, and to be trained once. Use neither of them for anything else.
 Both compare maps of one shape, (B, C, h, w), and pool them first by AvgPool2d(pool), which drops what does not fill a
-cell. Everything is computed in float32 or better, under autocast too.
+cell. Everything is computed in float32 or better, under autocast too. ValueError for maps of two shapes, and for a side
+below `pool`.
 """
 
 import torch

@@ -27,17 +27,18 @@ def relaxed_cross_entropy(
     upper_bound: float = 0.0,
     void_joins: bool = True,
 ) -> Tensor:
-    """Mean of -log P(N_i) over the pixels of the batch whose set N_i is not empty, a float32 scalar.
+    """Mean of -log P(N_i) over the pixels of the batch whose set N_i is not empty, a scalar.
 
     logits: (B, K, h, w) of any float type, K <= 63, resized bilinearly (align_corners=False) to the size of the labels
-    if it differs; the computation is in float32 (in float64 for float64). labels: (B, H, W), 0..K-1 or 255 for void.
+    if it differs; computation and result are in float32, or in float64 for float64. labels: (B, H, W), 0..K-1 or 255
+    for void.
     border: N_i holds the classes at most this many rows and columns away. strict: classes whose own pixels keep their
     one label. upper_bound: b > 0 multiplies each pixel by the mean over N_i of omega_c = 1 + b (1 - f_c), f_c the
     share of class c in the sets of its image. void_joins: a void pixel beside a class takes part with the classes of
     its window, as in the released code; otherwise void pixels never count.
 
     The loss is finite for all logits whose differences float32 can hold. With border = 0 and upper_bound = 0 it is
-    `cross_entropy`, bit by bit. If all sets are empty it is 0, with a graph.
+    `cross_entropy`, bit by bit and always in float32. If all sets are empty it is 0, with a graph.
 
     Raises ValueError for other shapes and settings, IndexError (on the CPU) for other labels.
     """

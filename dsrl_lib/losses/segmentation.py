@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from dsrl_lib.allowed import at_least, check
 from dsrl_lib.metrics import VOID
+
+TINY = 1e-12
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, *, class_weights: Tensor | None = None) -> Tensor:
@@ -39,10 +43,12 @@ def mass(labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
 def focal(logits: Tensor, labels: Tensor, *, gamma: float = 2.0) -> Tensor:
     """Mean of (1 - p)^gamma times the cross entropy, p the probability of the label (Lin et al., 2017, Eq. 4).
 
-    Shapes, void and errors as in `cross_entropy`, which is this with gamma = 0.
+    Shapes, void and errors as in `cross_entropy`, which is this with gamma = 0; ValueError for a gamma below it.
     """
+    check("gamma", gamma, Annotated[float, at_least(0)])
     loss = _by_pixel(logits, labels)  # (B, H, W), 0 at void
-    weighted = (1 - torch.exp(-loss)) ** gamma * loss
+    wrong = (1 - torch.exp(-loss)).clamp_min(TINY)  # a root has no slope at 0
+    weighted = wrong**gamma * loss
     return weighted.sum() / (labels != VOID).sum().clamp_min(1)
 
 
@@ -68,7 +74,7 @@ def hard_examples(
     least = max(1, int(kept * pixels))
     hardest = gather(torch.topk(loss.detach(), min(least, loss.numel())).values)
     limit = min(-math.log(threshold), torch.topk(hardest, least).values[-1].item())
-    hard = loss[loss >= limit]
+    hard = loss[~(loss < limit)]  # with what is not a number, so that training stops there
     counts = gather(torch.tensor([hard.numel()]))  # (processes,)
     mean = hard.mean() if hard.numel() else logits.sum() * 0
     return mean * (hard.numel() * len(counts) / int(counts.sum()))
@@ -144,7 +150,7 @@ class _BySample(torch.autograd.Function):
 
 
 def image_mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of two images of one shape, a float32 scalar in the square of their unit."""
+    """Mean squared error of two images, a float32 scalar in the square of their unit. ValueError for two shapes."""
     if prediction.shape != target.shape:
         shapes = f"{tuple(prediction.shape)} and {tuple(target.shape)}"
         raise ValueError(f"image_mse: the shapes differ: {shapes}")

@@ -93,9 +93,9 @@ class DSRL(nn.Module):
         locations: (B, n, m, 2), where it samples, if that is not its own choice (`downsampling.GIVEN`).
 
         Returns a dictionary with `logits`, (B, K, 2H, 2W) with an SSSR head and (B, K, H, W) without; `image`,
-        (B, 3, 2H, 2W) in normalised units, with SISR; `seg_map` and `sr_map`, (B, C, h, w) each, with FA; `aux`
-        where the host has an auxiliary head. A network that samples x returns `logits`, `image` and `aux` at the size
-        of x; in a training step of its auxiliary network alone, it returns `locations` alone, (B, n, m, 2).
+        (B, 3, 2H, 2W) in normalised units, with SISR; `seg_map`, (B, Ca, h, w), and `sr_map`, (B, Cb, h', w'), with FA;
+        `aux` where the host has an auxiliary head. A network that samples x returns `logits`, `image` and `aux` at the
+        size of x; in a training step of its auxiliary network alone, it returns `locations` alone, (B, n, m, 2).
         """
         if self.downsampling is None:
             return self._outputs(x)

@@ -20,17 +20,24 @@ def fold_batch_norms(network: nn.Module) -> int:
     return len(pairs)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _pairs(network: nn.Module) -> list[tuple[str, str]]:
     """Names of the convolutions and of the batch norms that read them."""
-    made: dict[int, tuple[str, Tensor]] = {}  # the tensors are kept, so that no address is used twice
+    # The tensors are kept, so that no address is used twice; by its version one shows what was done to it in place.
+    made: dict[int, tuple[str, Tensor, int]] = {}
     pairs: list[tuple[str, str]] = []
 
     def after_convolution(name: str):
-        return lambda module, inputs, output: made.update({id(output): (name, output)})
+        return lambda module, inputs, output: made.update({id(output): (name, output, output._version)})
 
     def before_norm(name: str):
-        return lambda module, inputs: pairs.extend((made[id(x)][0], name) for x in inputs if id(x) in made)
+        def add(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            for x in inputs:
+                conv, _, version = made.get(id(x), ("", x, -1))
+                if x._version == version:
+                    pairs.append((conv, name))
+
+        return add
 
     hooks = [m.register_forward_hook(after_convolution(n)) for n, m in network.named_modules()
              if isinstance(m, nn.Conv2d)]  # fmt: skip

@@ -47,7 +47,10 @@ def initialise(network: nn.Module) -> None:
 
 
 def replaced_classifier(layer: nn.Conv2d, classes: int, rows: Sequence[int | None] | None) -> nn.Conv2d:
-    """A 1x1 prediction layer like `layer` with `classes` outputs: copied `rows` of `layer`, or fresh ones."""
+    """A 1x1 prediction layer like `layer` with `classes` outputs: copied `rows` of `layer`, or fresh ones.
+
+    A row that is None is fresh. ValueError unless there is a row for each class, and each is one that `layer` has.
+    """
     new = nn.Conv2d(layer.in_channels, classes, 1, bias=layer.bias is not None)
     initialise(new)
     if rows is not None:

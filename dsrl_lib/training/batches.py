@@ -1,6 +1,7 @@
 """The batches of a run: which samples in which order, and what their outputs are compared with."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ Keys = list[tuple[int, int]]
 """(epoch, index of the image) of each sample of a batch."""
 
 
+@lru_cache(2)  # each batch of an epoch asks for it
 def sample_order(seed: int, epoch: int, images: int) -> np.ndarray:
     """A fresh permutation of the training images for every epoch."""
     return np.random.default_rng([seed, epoch]).permutation(images)

@@ -12,17 +12,19 @@ SHARED = Path("/dev/shm")
 """Through this folder in memory, PyTorch hands tensors from one process to another."""
 QUEUES = 2**20
 """Bytes for the queues of one process; too many rather than too few."""
+AHEAD = 2
+"""Batches that one process has ready (DataLoader's prefetch_factor)."""
 REMEDY = "give fewer --workers (0: none), or a larger /dev/shm (docker run --shm-size=2g)"
 
 
 def check_workers(config: Config, workers: int) -> None:
-    """ValueError if /dev/shm has no room for one batch from each process that loads samples."""
+    """ValueError if /dev/shm has no room for the batches that such processes have ready, and the one in use."""
     if workers and SHARED.is_dir():
         data, scale = config.data, config.frame_scale
         pixels = data.crop_height * data.crop_width
         sets = 8 if config.loss.relax_control == "moved" else 0
         batch = round(config.optim.batch_size * pixels * (4 + 3 * scale**2 + sets))  # image, labels and input, in bytes
-        needed, free = workers * (QUEUES + batch), shutil.disk_usage(SHARED).free
+        needed, free = workers * (QUEUES + AHEAD * batch) + batch, shutil.disk_usage(SHARED).free
         if free < needed:
             raise ValueError(
                 f"workers = {workers}: batches of {batch / 1e6:.1f} MB go through {SHARED}, where "

@@ -11,8 +11,9 @@ def collapsed(study: Study, share: bool = False) -> list[str]:
 
     share: of the factorial at equal share of the gradient.
     """
+    interest = load_rules().interest
     found = {arm: study.difference(arm, without_fa(share)) for arm in cells(share)}
-    return [arm for arm, value in found.items() if value is not None and value.high < -load_rules().interest]
+    return [arm for arm, value in found.items() if value is not None and value.high < -interest]
 
 
 def without_collapsed(strata: Sequence[Mapping[str, float]], out: Sequence[str]) -> list[Mapping[str, float]]:

@@ -126,7 +126,11 @@ class Rules:
 
 
 def load_rules(path: Path | None = None) -> Rules:
-    """Read claims.toml; ValueError for an unknown field, test, arm, variant, profile, arm level or name in a test."""
+    """Read claims.toml.
+
+    ValueError for an unknown field, test, arm, variant, profile, arm level or name in a test, for a part without its
+    quantity, and for a claim without a test that decides.
+    """
     path = path or root() / "claims.toml"
     try:
         return _rules(path, tomllib.loads(path.read_text()))
@@ -147,12 +151,16 @@ def _rules(path: Path, document: Mapping[str, Any]) -> Rules:
             if "test" in values and values["test"] not in tests:
                 raise ValueError(f"{path}: unknown test {values['test']!r}; there are {', '.join(tests)}")
             part = Part(**values | {"test": tests.get(values.get("test"))})
+            if sum(map(bool, (part.contrast, part.effect, part.cost))) != 1:
+                raise ValueError(f"{path}: {part.name!r} needs one of contrast, effect and cost")
             unknown = {arm.partition("@")[2] for arm in part.arms} - {"", *variants}
             if unknown:
                 raise ValueError(f"{path}: unknown variants {sorted(unknown)} in {part.name!r}")
             if strange := {arm.partition("@")[0] for arm in part.arms} - ARMS.keys():
                 raise ValueError(f"{path}: unknown arms {sorted(strange)} in {part.name!r}")
             parts.append(part)
+        if not any(part.test and not (part.gate or part.weaker) for part in parts):
+            raise ValueError(f"{path}: claim {entry['id']} needs a part with a test that is neither gate nor weaker")
         if strange := {*entry.get("profiles", ())} - PROFILES.keys():
             raise ValueError(f"{path}: unknown profiles {sorted(strange)} of claim {entry['id']}")
         claims.append(Claim(**entry | {"parts": tuple(parts), "profiles": tuple(entry.get("profiles", ()))}))

@@ -20,11 +20,13 @@ def main(path: str, *command: str) -> int:
         server.connect(path)
     except OSError:
         os.execv(sys.executable, [sys.executable, "-m", *command])
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # nothing comes before the request
     for number in PASSED_ON:
         signal.signal(number, lambda number, _: server.send(bytes([number])))
     request = json.dumps({"command": command, "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
     socket.send_fds(server, [len(request).to_bytes(4, "big")], [0, 1, 2])
     server.sendall(request)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     status = server.recv(1)
     if not status:
         print("error: the server of warm processes has ended", file=sys.stderr)

@@ -49,7 +49,7 @@ def label_pictures(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], t
     height, width = labels[0].shape
     figure = chart(8.4, 1.1 + 2 * 8.2 / len(images) * height / width)
     for number, (column, image, label) in enumerate(
-        zip(figure.subplots(2, len(images)).T, images, labels, strict=True), 1
+        zip(figure.subplots(2, len(images), squeeze=False).T, images, labels, strict=True), 1
     ):
         shown = {f"frame {number}": image, "its labels": colourise(np.array(label), table)}
         for axes, (title, picture) in zip(column, shown.items(), strict=True):
@@ -67,7 +67,7 @@ def sample_pictures(pictures: Mapping[str, np.ndarray]) -> Photo:
     """The pictures of one training sample, (h, w, 3) each at its own size, and the middle quarter of each enlarged."""
     height, width = max(picture.shape[:2] for picture in pictures.values())
     figure = chart(8.4, 0.6 + 2 * 8.2 / len(pictures) * height / width)
-    grid = figure.subplots(2, len(pictures))
+    grid = figure.subplots(2, len(pictures), squeeze=False)
     for (whole, part), (title, picture) in zip(grid.T, pictures.items(), strict=True):
         rows, columns = (slice(3 * side // 8, 5 * side // 8) for side in picture.shape[:2])
         _picture(whole, picture, extent=(0, width, height, 0))

@@ -15,7 +15,7 @@ LIMIT = 2.5
 def map_row(maps: Mapping[str, np.ndarray]) -> Figure:
     """Maps (h, w) of any size by title."""
     figure = chart(9.6, 2)
-    for axes, (title, values) in zip(figure.subplots(1, len(maps)), maps.items(), strict=True):
+    for axes, (title, values) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
         shown = axes.imshow(values, cmap="RdBu", vmin=-LIMIT, vmax=LIMIT)
         axes.set_title(title, fontsize=8.5)
         axes.set_axis_off()
@@ -27,7 +27,8 @@ def map_row(maps: Mapping[str, np.ndarray]) -> Figure:
 def affinity_matrices(matrices: Mapping[str, np.ndarray]) -> Figure:
     """Affinity matrices (N, N) by title, with one colour scale from 0 to 1."""
     figure = chart(7.5, 2.4)
-    for axes, (title, matrix) in zip(figure.subplots(1, len(matrices)), matrices.items(), strict=True):
+    panels = figure.subplots(1, len(matrices), squeeze=False)[0]
+    for axes, (title, matrix) in zip(panels, matrices.items(), strict=True):
         shown = axes.imshow(matrix, cmap="viridis", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[], xlabel="token j", ylabel="token i")
         axes.set_title(title, fontsize=8.5)

@@ -209,9 +209,10 @@ def write(study: Study) -> list[Path]:
     """Write `files`; equal runs give equal bytes."""
     folder = results_dir() / study.profile / "tables"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files(study).items():
+    made = files(study)
+    for name, text in made.items():
         write_atomically(folder / name, lambda path, text=text: path.write_text(text))
-    return [folder / name for name in files(study)]
+    return [folder / name for name in made]
 
 
 def _arms(arms: Sequence[str], study: Study, baselines: Sequence[str]) -> pd.DataFrame:

@@ -2,8 +2,9 @@
 
 A table stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, NAME of TABLES. A number stands in a mark such as
 `<!-- miou: dsrl - lr -->+1.25<!-- end -->`: test mIoU of an arm, or a sum and difference of arms, in points; `, low` or
-`, high` after it is an end of the 95 % interval, `, smallest` the minimum detectable effect. It keeps
-the sign and the decimals that it is shown with. `<!-- idd miou: ... -->` is a number of the profile `idd`.
+`, high` after it is an end of the 95 % interval, `, smallest` the minimum detectable effect. It keeps the sign and the
+decimals that it is shown with; after "not run", a difference has a sign and two decimals.
+`<!-- idd miou: ... -->` is a number of the profile `idd`.
 """
 
 import re
@@ -132,7 +133,8 @@ def _number(study: Study, expression: str, field: str, shown: str) -> str:
     if not study.seeds([arm for _, arm in terms]):
         return "not run"
     value = study.contrast([{arm: weight for weight, arm in terms}])
-    decimals, sign = len(shown.partition(".")[2]) or 2, "+" if shown[:1] in ("+", "−") else ""
+    signed = shown[:1] in ("+", "−") or (shown == "not run" and len(terms) > 1)
+    decimals, sign = len(shown.partition(".")[2]) or 2, "+" if signed else ""
     return f"{getattr(value, _FIELD.get(field, field)):{sign}.{decimals}f}".replace("-", "−")
 
 

@@ -59,7 +59,9 @@ def contrast(*strata: Stratum, seed: int = 0) -> Difference:
     The bootstrap of S seeds is too narrow when S is small: its variance is (S - 1) / S of the unbiased one,
     and it takes no account of the variance being estimated. So deviations from the mean over seeds are
     stretched by sqrt(S / (S - 1)) x t(0.975, degrees of freedom) / z(0.975). With one seed only images are
-    resampled.
+    resampled, and with one block of images as well nothing is: the interval is NaN.
+
+    ValueError for arms that share no seed, or were scored on other images.
     """
     parts = [_paired(stratum) for stratum in strata]
     degrees = sum(len(part.seeds) - 1 for part in parts)
@@ -80,6 +82,8 @@ def contrast(*strata: Stratum, seed: int = 0) -> Difference:
     per_seed = np.mean([part.pick(common).points for part in parts], axis=0)
     error = spread.std().to_numpy().reshape(shape)
     levels = (("seeds",) if degrees else ()) + (("images",) if parts[0].blocks > 1 else ())
+    if not levels:  # nothing was resampled, so nothing is known
+        spread, error = spread * np.nan, error * np.nan
     return Difference(
         estimate=plain(np.mean([part.points.mean(0) for part in parts], axis=0)),
         low=plain(spread.quantile(0.025).to_numpy().reshape(shape)),

@@ -56,6 +56,11 @@ def test_a_new_setting_with_its_default_does_not_rename_runs():
     assert Config.from_dict(old).run_id == preset("camvid", "dsrl").run_id
 
 
+def test_a_whole_number_is_the_same_setting_with_and_without_a_point():
+    configs = [Config.from_dict({"loss": {"w1": w1}, "data": {"scale_max": top}}) for w1, top in ((2, 3), (2.0, 3.0))]
+    assert configs[0] == configs[1] and configs[0].run_id == configs[1].run_id
+
+
 def test_overrides_change_the_hash_and_reach_the_parents_that_use_them():
     plain, tuned = preset("smoke", "dsrl"), preset("smoke", "dsrl", overrides=["loss.w2=0.5"])
     assert tuned.loss.w2 == 0.5 and tuned.run_id != plain.run_id
@@ -233,6 +238,7 @@ DSRL_MODEL = {"sssr": True, "sisr": True, "fa": True}
         ({"optim": {"lr_end": 0.1}}, "optim.lr_end = 0.1; allowed: at most optim.lr = 0.001"),
         ({"optim": {"patience": 3}, "warm_start": "a"}, "optim.patience = 3; allowed: 0 in a run that starts from"),
         ({"model": {"fa": True}}, "model.fa = True; allowed: false, or model.sssr and model.sisr"),
+        ({"model": {"sisr": True, "input_scale": 1.0}}, "model.sisr = True; allowed: false, or model.sssr true"),
         ({"model": DSRL_MODEL, "data": {"crop_width": 127}}, "data.crop_width = 127; .* it makes 128 of 127"),
         ({"model": DSRL_MODEL | {"input_scale": 1.0}}, "data.crop_height = 128; .* it makes 256 of 128"),
         ({"model": DSRL_MODEL, "loss": {"fa_form": "sanje2v"}},
@@ -253,7 +259,7 @@ DSRL_MODEL = {"sssr": True, "sisr": True, "fa": True}
         ({"model": {"sssr": True, "sisr": True}, "optim": {"sisr_warmup": 30}},
          "optim.sisr_warmup = 30; allowed: below optim.epochs = 30"),
         ({"loss": {"share_sisr": 0.1}}, "loss.share_sisr = 0.1; allowed: 0, or model.sisr true as well"),
-        ({"model": {"sssr": True, "sisr": True}, "loss": {"share_fa": 1}}, "loss.share_fa = 1; .* model.fa true"),
+        ({"model": {"sssr": True, "sisr": True}, "loss": {"share_fa": 1}}, "loss.share_fa = 1.0; .* model.fa true"),
         ({"loss": {"class_weights": "frequency", "segmentation": "ohem"}}, "loss.class_weights = 'frequency'; .* none"),
         ({"loss": {"class_weights": "frequency", "segmentation": "relaxed"}}, "loss.class_weights = .* none with"),
         ({"data": {"class_tile": 64}}, "data.class_tile = 64; allowed: 1024 with data.class_uniform = 0"),
@@ -262,7 +268,7 @@ DSRL_MODEL = {"sssr": True, "sisr": True, "fa": True}
         ({"data": {"class_uniform": 0.5, "class_tile": 64, "boost_dataset": "camvid"}},
          "data.boost_dataset = 'camvid'; allowed: '', or data.boost_classes as well"),
         ({"data": {"class_uniform": 0.5, "class_tile": 64, "rotation": 5}},
-         "data.rotation = 5; allowed: 0 with data.class_uniform"),
+         "data.rotation = 5.0; allowed: 0 with data.class_uniform"),
         ({"data": {"class_uniform": 0.5, "class_tile": 64, "boost_classes": "3 4"}},
          "data.boost_classes = '3 4'; allowed: '', or data.boost_dataset as well"),
         ({"data": {"class_uniform": 0.5, "class_tile": 64, "boost_epochs": 2}},
@@ -273,7 +279,7 @@ DSRL_MODEL = {"sssr": True, "sisr": True, "fa": True}
         ({"loss": {"segmentation": "relaxed", "relax_epochs": 30}},
          r"loss.relax_epochs = 30; allowed: 0 \(all epochs\), or below the 30 epochs of the schedule"),
         ({"loss": {"segmentation": "relaxed", "relax_control": "void", "relax_upper_bound": 1}},
-         "loss.relax_upper_bound = 1; allowed: 0 with loss.relax_control = void"),
+         "loss.relax_upper_bound = 1.0; allowed: 0 with loss.relax_control = void"),
         ({"loss": {"segmentation": "relaxed", "relax_control": "moved", "train_labels": "lr"}},
          "loss.relax_control = 'moved'; allowed: none, void with loss.train_labels = lr"),
         ({"model": {"host": "ddrnet39"}, "optim": {"batch_size": 1}}, "optim.batch_size = 1; allowed: 2 or more with"),

@@ -221,7 +221,7 @@ def test_every_claim_has_a_rule():
     rules = load_rules()
     assert [claim.id for claim in rules.claims] == [f"C{n}" for n in range(1, 24)]
     for claim in rules.claims:
-        assert claim.later or any(part.test and not part.weaker for part in claim.parts)
+        assert any(part.test and not (part.weaker or part.gate) for part in claim.parts)
         assert {arm.partition("@")[0] for part in claim.parts for arm in part.arms} <= set(ARMS)
         assert {part.within_px for part in claim.parts} <= {0, *TRIMAP_PX}
 
@@ -254,6 +254,10 @@ def test_tables_and_numbers_of_a_text(results, tmp_path):
     assert shown.startswith("before\n") and "\nold\n" not in shown
     assert shown.endswith("after <!-- miou: dsrl - lr -->+3.0<!-- end -->\n")
     assert texts.wrong_lines(made_up, text) == []
+    texts.write_texts(Study("camvid", []), [text])
+    assert text.read_text().endswith("after <!-- miou: dsrl - lr -->not run<!-- end -->\n")
+    texts.write_texts(made_up, [text])
+    assert text.read_text().endswith("after <!-- miou: dsrl - lr -->+3.04<!-- end -->\n")
     text.write_text(shown.replace("+3.0", "+4.0", 1))
     ((where, problem),) = texts.wrong_lines(made_up, text)
     assert where == "line 5" and "+4.0" in problem.partition(" is shown")[0]
@@ -347,6 +351,9 @@ def test_claims_of_one_data_set_alone_are_shown_once_they_were_run():
         (('[[claims]]', '[[claims]]\nclami = 3'), "unexpected keyword argument 'clami'"),
         (('[[claims]]', '[[claims]]\nprofiles = ["cmavid"]'), r"unknown profiles \['cmavid'\] of claim C1"),
         (('[[claims]]', '[claims'), "cannot be read: TOMLDecodeError"),
+        (('contrast = { dsrl = 1, lr = -1 }', ''), "'gain of at least 2' needs one of contrast, effect and cost"),
+        (('[[claims]]', '[[claims]]\nid = "C0"\ntext = "?"\nsource = "?"\n[[claims]]'),
+         "claim C0 needs a part with a test that is neither gate nor weaker"),
     ],
 )  # fmt: skip
 def test_rules_name_what_there_is(tmp_path, change, said):

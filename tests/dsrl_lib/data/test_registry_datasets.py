@@ -76,8 +76,8 @@ def write_mapillary(root: Path) -> None:
     labels = [{"readable": name, "color": [9, k, 9], "evaluate": k < 2} for k, name in enumerate(("Road", "Sky", "No"))]
     for folder in ("training", "validation"):
         for k in range(2):
-            save(root / f"{folder}/images/{k}.jpg", picture())
-            save(root / f"{folder}/labels/{k}.png", ids(0, 1, 2))
+            save(root / f"{folder}/images/{folder}{k}.jpg", picture())
+            save(root / f"{folder}/labels/{folder}{k}.png", ids(0, 1, 2))
     (root / "config.json").write_text(json.dumps({"labels": labels}))
 
 
@@ -101,23 +101,23 @@ def write_coco(root: Path) -> None:
     names = ("airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dining table",
              "dog", "horse", "motorcycle", "person", "potted plant", "sheep", "couch", "train", "tv")  # fmt: skip
     outline = [0, 0, 40, 0, 40, 40, 0, 40]
-    content = {
-        "categories": [{"id": 3 * k, "name": name} for k, name in enumerate(names)],
-        "images": [{"id": k, "file_name": f"{k}.jpg", "height": 48, "width": 64} for k in range(2)],
-        "annotations": [{"image_id": k, "category_id": 3 * k, "segmentation": [outline]} for k in range(2)],
-    }
     (root / "annotations").mkdir(parents=True)
     for part in ("train", "val"):
+        content = {
+            "categories": [{"id": 3 * k, "name": name} for k, name in enumerate(names)],
+            "images": [{"id": k, "file_name": f"{part}{k}.jpg", "height": 48, "width": 64} for k in range(2)],
+            "annotations": [{"image_id": k, "category_id": 3 * k, "segmentation": [outline]} for k in range(2)],
+        }
         (root / f"annotations/instances_{part}2017.json").write_text(json.dumps(content))
         for k in range(2):
-            save(root / f"{part}2017/{k}.jpg", np.zeros((48, 64, 3), np.uint8))
+            save(root / f"{part}2017/{part}{k}.jpg", np.zeros((48, 64, 3), np.uint8))
 
 
 def write_own(root: Path) -> None:
     for split in SPLITS:
         for k in range(2):
-            save(root / f"{split}/images/{k}.png", picture())
-            save(root / f"{split}/labels/{k}.png", ids(0, 1, 255))
+            save(root / f"{split}/images/{split}{k}.png", picture())
+            save(root / f"{split}/labels/{split}{k}.png", ids(0, 1, 255))
     (root / "classes.txt").write_text("soil\ntree\n")
 
 
@@ -159,7 +159,7 @@ def test_all_splits_of_a_data_set_load(data: Path, name: str) -> None:
         assert (loaded.folder is not None) == (entry.one_size is not None)
     assert isinstance(table, ClassTable) and seen <= {*range(len(table.classes)), 255}
     assert len(seen) > 2
-    assert not set(names["train"]) & set(names["val"]) or folder in ("coco", "mapillary", "camvid", "orchard")
+    assert not set(names["train"]) & {*names["val"], *names["test"]}
     assert entry.test_labels or names["test"] == names["val"]
 
 

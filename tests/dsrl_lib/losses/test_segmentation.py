@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import numpy as np
@@ -98,6 +99,9 @@ def test_a_target_that_is_missing_is_named():
     outputs = {"logits": logits, "image": torch.zeros(2, 3, 6, 7)}
     with pytest.raises(ValueError, match="the network gives 'image': Targets need the image"):
         criterion(outputs, Targets(labels), Config().loss)
+    moved = replace(Config().loss, segmentation="relaxed", relax_control="moved")
+    with pytest.raises(ValueError, match=r"loss\.relax_control = 'moved': Targets need the sets"):
+        criterion({"logits": logits}, Targets(labels), moved)
 
 
 def test_shapes_are_checked():
@@ -169,6 +173,27 @@ def test_hard_examples_of_two_processes_are_those_of_the_whole_batch(void):
         parts, gradients = zip(*pool.map(process, range(2)), strict=True)
     torch.testing.assert_close(sum(parts) / 2, expected.detach())
     torch.testing.assert_close(torch.cat(gradients), whole.grad)
+
+
+def test_hard_examples_hide_no_number_that_is_none():
+    logits, labels = example()
+    with torch.no_grad():
+        logits[0, :, 1, 1] = float("nan")
+    labels[0, 1, 1] = 0
+    assert hard_examples(logits, labels).isnan()
+    assert hard_examples(torch.full_like(logits, float("nan")), labels).isnan()
+
+
+@pytest.mark.parametrize("gamma", [0, 0.5, 1, 2])
+def test_the_gradient_of_the_focal_loss_is_finite_where_the_label_is_certain(gamma):
+    logits = torch.tensor([300.0, 0, 0]).view(1, 3, 1, 1).requires_grad_()
+    focal(logits, torch.zeros(1, 1, 1, dtype=torch.long), gamma=gamma).backward()
+    assert logits.grad.abs().max() < 1e-5
+
+
+def test_a_negative_gamma_is_refused():
+    with pytest.raises(ValueError, match="gamma = -1; allowed: a number 0 or more"):
+        focal(*example(), gamma=-1)
 
 
 def test_only_void_is_no_hard_example():

@@ -106,6 +106,12 @@ def test_folding_keeps_the_logits_of_a_host(host):
         assert left == {name for name, _ in host.named_modules() if name.endswith(kept)}
 
 
+def test_a_batch_norm_after_an_activation_in_place_is_not_folded():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.BatchNorm2d(4)).eval()
+    assert fold_batch_norms(network) == 0 and isinstance(network[2], nn.BatchNorm2d)
+    assert fold_batch_norms(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()) == 1
+
+
 def test_saved_and_pruned_networks_give_the_same_logits(name, tmp_path):
     config = Config(data=Data("camvid"), model=Model(name, sssr=True, sisr=True, fa=True))
     built = network.build(config).eval()

@@ -67,6 +67,14 @@ def test_two_processes_never_write_one_run(results, capfd):
     assert f"{config.run_id} is being written by another process: waiting for it" in capfd.readouterr().err
 
 
+def test_the_lock_of_a_run_is_free_after_its_block(tmp_path):
+    held = runs.acquire(tmp_path)
+    with held, pytest.raises(runs.RunBusyError):
+        runs.acquire(tmp_path).__enter__()
+    with runs.acquire(tmp_path):
+        pass
+
+
 def test_a_non_finite_loss_names_step_terms_and_checkpoint(results, monkeypatch):
     config = tiny("sssr")
     real, calls = training.loss_terms, []

@@ -54,7 +54,7 @@ def test_a_killed_worker_is_explained():
 def test_too_little_shared_memory_is_said_before_the_run(results, monkeypatch):
     usage = type(shutil.disk_usage("."))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**6, 0, 10**6))
-    with pytest.raises(ValueError, match=r"workers = 2: batches of 0.2 MB go through /dev/shm, where 2.4 MB are needed "
+    with pytest.raises(ValueError, match=r"workers = 2: batches of 0.2 MB go through /dev/shm, where 2.9 MB are needed "
                        r"and 1.0 MB are free; give fewer --workers \(0: none\), or a larger /dev/shm"):  # fmt: skip
         fit(tiny("lr"), device="cpu", workers=2)
     assert not results.exists()
