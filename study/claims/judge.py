@@ -144,4 +144,5 @@ def _extremes(by_arm: Sequence[np.ndarray], seeds: Sequence[int], levels: tuple[
     return Difference(
         estimate=float(np.median(values)), low=float(values.min()), high=float(values.max()), per_seed=values,
         seeds=tuple(seeds), images=0, blocks=0, levels=levels, sd_seed=nan, smallest_effect=nan,
+        detectable_effect=nan,
     )  # fmt: skip

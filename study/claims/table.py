@@ -16,7 +16,7 @@ from study.statistics.bootstrap import Difference
 
 COLUMNS = (
     "claim", "text", "source", "verdict", "part", "quantity", "outcome", "estimate", "low", "high",
-    "smallest_effect", "sd_seed", "seeds", "images", "blocks", "levels", "seeds_to_settle",
+    "smallest_effect", "detectable_effect", "sd_seed", "seeds", "images", "blocks", "levels", "seeds_to_settle",
     "seeds_with_4x_images", "rule", "missing", "runs",
 )  # fmt: skip
 
@@ -120,7 +120,7 @@ def _row(finding: Finding) -> dict[str, object]:
     part, measured = finding.part, finding.measured
     row: dict[str, object] = {"part": part.name, "quantity": part.quantity, "outcome": finding.outcome}
     if measured is not None:
-        names = ("estimate", "low", "high", "smallest_effect", "sd_seed")
+        names = ("estimate", "low", "high", "smallest_effect", "detectable_effect", "sd_seed")
         row |= {name: getattr(measured, name) for name in names}
         row |= {"seeds": len(measured.seeds), "images": measured.images, "blocks": measured.blocks}
         row["levels"] = " ".join(measured.levels)
@@ -130,7 +130,7 @@ def _row(finding: Finding) -> dict[str, object]:
 
 
 def _detectable(part: Part, measured: Difference) -> str:
-    return "–" if part.cost else f"{measured.smallest_effect:.2f}"
+    return "–" if part.cost else f"{measured.detectable_effect:.2f}"
 
 
 def _settle(verdict: Verdict) -> str:

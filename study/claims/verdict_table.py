@@ -45,4 +45,4 @@ def _measured(finding: Finding) -> str:
 
 
 def _detectable(finding: Finding) -> str:
-    return "" if finding.measured is None or finding.part.cost else f"{finding.measured.smallest_effect:.2f}"
+    return "" if finding.measured is None or finding.part.cost else f"{finding.measured.detectable_effect:.2f}"

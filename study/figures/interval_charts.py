@@ -28,15 +28,15 @@ Pairs = Mapping[str, tuple[Difference, Interval]]
 def forest(
     rows: Mapping[str, Difference],
     *,
-    threshold: float | None = None,
+    claimed: Mapping[str, float] | None = None,
     interest: float | None = None,
     heads: Collection[str] = (),
 ) -> Figure:
     """Differences with their intervals, one row each, every seed as a point.
 
     Two seeds are shown as points alone: their interval, of several points, would set the scale. Differences above LARGE
-    have an axis of their own. threshold: what a claim asks for, a dashed line. interest: smallest effect of interest, a
-    band around zero. heads: names of rows that sum up the others, in bold.
+    have an axis of their own. claimed: what a claim asks for, by row, a dashed line there. interest: smallest effect of
+    interest, a band around zero. heads: names of rows that sum up the others, in bold.
     """
     panels = _split(rows, {name: row.estimate for name, row in rows.items()})
     heights = [len(found) + 0.4 for found in panels]
@@ -48,10 +48,10 @@ def forest(
             label.set_fontweight("bold")
         if interest is not None:
             axes.axvspan(-interest, interest, color=BAND, zorder=0, linewidth=0)
-    if threshold is not None:
-        grid[0].axvline(threshold, color=CLAIMED, linewidth=1, linestyle="--", zorder=1)
+        for y, points in ((list(found).index(row), points) for row, points in (claimed or {}).items() if row in found):
+            axes.vlines(points, y - 0.45, y + 0.45, color=CLAIMED, linewidth=1.2, linestyle="--")
     grid[-1].set_xlabel(XLABEL)
-    _legend(figure, threshold, interest)
+    _legend(figure, sorted({*(claimed or {}).values()}), interest)
     return figure
 
 
@@ -113,7 +113,7 @@ def video_panels(
     panels[0].set_yticks(range(len(names) + 1), [*names, "all videos"])
     panels[0].set_ylim(len(names) + 0.5, -0.5)
     figure.supxlabel(XLABEL, fontsize=9)
-    _legend(figure, None, None)
+    _legend(figure, [], None)
     return figure
 
 
@@ -133,11 +133,12 @@ def _draw(axes: Axes, rows: Pairs) -> None:
 
 def _differences(axes: Axes, rows: Mapping[str, Difference]) -> None:
     for y, row in enumerate(rows.values()):
-        text = f"{row.estimate:+.2f}  n = {len(row.seeds)}"
+        text = f"{row.estimate:+.2f}  no interval  n = {len(row.seeds)}"
         if len(row.seeds) != 2:
             axes.plot([row.low, row.high], [y, y], color="#0072B2", linewidth=2.4, solid_capstyle="butt")
             text = f"{row.estimate:+.2f}  [{row.low:+.2f}, {row.high:+.2f}]  n = {len(row.seeds)}"
-        axes.plot(row.estimate, y, "D", color="#0072B2", markersize=6, zorder=4)
+        hollow = {"markerfacecolor": "white"} if len(row.seeds) == 2 else {}
+        axes.plot(row.estimate, y, "D", color="#0072B2", markersize=6, zorder=4, **hollow)
         offsets = y + 0.24 + np.zeros(len(row.per_seed))
         axes.plot(row.per_seed, offsets, "o", color="#D55E00", markersize=3.6, alpha=0.8, zorder=3)
         axes.annotate(text.replace("-", "−"), (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
@@ -148,15 +149,15 @@ def _differences(axes: Axes, rows: Mapping[str, Difference]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _legend(figure: Figure, threshold: float | None, interest: float | None) -> None:
+def _legend(figure: Figure, claimed: Sequence[float], interest: float | None) -> None:
     handles: list[Line2D | Patch] = [
         Line2D([], [], color="#0072B2", marker="D", markersize=6, label="mean, 95 % interval"),
         Line2D([], [], color="#D55E00", marker="o", markersize=3.6, linestyle="", label="one seed"),
     ]
     if interest is not None:
         handles.append(Patch(color=BAND, label=f"below the effect of interest (±{interest:g})"))
-    if threshold is not None:
-        label = f"claimed: {threshold:+g}"
+    for points in claimed:
+        label = f"claimed: {points:+g}"
         handles.append(Line2D([], [], color=CLAIMED, linewidth=1, linestyle="--", label=label))
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.4)
 

@@ -98,13 +98,14 @@ def class_differences(names: Sequence[str], rows: Mapping[str, Difference]) -> F
 
 
 @styled
-def class_heat(values: pd.DataFrame) -> Figure:
+def class_heat(values: pd.DataFrame, beyond: str = "") -> Figure:
     """IoU by arm (rows) and class (columns): the first arm in points, every other arm as a difference to it.
 
-    Colour shows the difference; blank for an absent class.
+    Colour shows the difference; blank for an absent class. beyond: an arm that may lie beyond the scale of the colours.
     """
     shown = values - values.iloc[0]
-    limit = max(1.0, float(np.nanquantile(shown.abs().to_numpy(float), 0.95)))
+    compared = shown.drop(index=beyond, errors="ignore").abs().to_numpy(float)
+    limit = max(1.0, float(np.nanquantile(compared, 0.95)))
     figure = chart(1.6 + 0.62 * values.shape[1], 0.9 + 0.34 * len(values))
     axes = figure.subplots()
     image = axes.imshow(shown, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
@@ -129,23 +130,33 @@ NEAR = 0.1
 
 
 @styled
-def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, unit: float = 1.0) -> Figure:
+def accuracy_cost(
+    table: pd.DataFrame,
+    x: str,
+    xlabel: str,
+    *,
+    unit: float = 1.0,
+    spread: Mapping[str, tuple[float, float]] | None = None,
+) -> Figure:
     """Test mIoU against cost; small points are seeds, and each arm's name stands beside its mean.
 
     table: one row per run (`results_frame`); arms of another host than the first are named with it. x: a cost column,
-    shown divided by `unit` (1e9 for GMACs).
+    shown divided by `unit` (1e9 for GMACs), on a logarithmic axis. spread: first and third quartile of an
+    arm's cost, a bar.
     """
     figure = chart(7.6, 4.6)
     axes = figure.subplots()
-    means: list[tuple[float, float, str]] = []  # (cost, mIoU, name)
+    means: list[tuple[float, float, str, float]] = []  # (cost, mIoU, name, right end of its bar)
     first = table["host"].iloc[0]
     for (host, arm), runs in table.groupby(["host", "arm"], sort=False):
         at, mean = runs[x].median() / unit, runs["test_miou"].mean()
         axes.plot(runs[x] / unit, runs["test_miou"], ".", color=colour(arm), markersize=4, alpha=0.6)
+        low, high = (spread or {}).get(arm, (at, at))
+        axes.hlines(mean, low, high, color=colour(arm), linewidth=1.4, alpha=0.7)
         axes.plot(at, mean, "o", color=colour(arm), markersize=8, markeredgecolor="white")
-        means.append((at, mean, arm if host == first else f"{arm}, {host}"))
-    axes.set(xscale="log", xlabel=xlabel, ylabel="test mIoU (points)")
+        means.append((at, mean, arm if host == first else f"{arm}, {host}", high))
     axes.margins(x=0.18, y=0.08)
+    axes.set(xscale="log", xlabel=f"{xlabel}, logarithmic", ylabel="test mIoU (points)")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
@@ -153,12 +164,12 @@ def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, unit: float = 1.0
     return figure
 
 
-def _name(axes: Axes, means: Sequence[tuple[float, float, str]]) -> None:
-    """Names of points (x, y, name), by x: in a column to the right of those at almost the same x, none on another."""
+def _name(axes: Axes, means: Sequence[tuple[float, float, str, float]]) -> None:
+    """Names of points (x, y, name, right end), by x: in a column to the right of those at almost the same x."""
     low, high = axes.get_ylim()
     line = (high - low) / 24  # of text
     left, right = np.log(axes.get_xlim())
-    columns: list[list[tuple[float, float, str]]] = []
+    columns: list[list[tuple[float, float, str, float]]] = []
     for point in means:
         near = columns and np.log(point[0] / columns[-1][-1][0]) < NEAR * (right - left)
         columns[-1].append(point) if near else columns.append([point])
@@ -166,9 +177,9 @@ def _name(axes: Axes, means: Sequence[tuple[float, float, str]]) -> None:
         column.sort(key=lambda point: point[1])
         steps = line * np.arange(len(column))
         # The nearest heights to those of the points that are a line of text apart.
-        heights = isotonic_regression(np.array([y for _, y, _ in column]) - steps).x + steps
-        beside = max(x for x, _, _ in column) * np.exp(0.02 * (right - left))
-        for (x, y, name), height in zip(column, heights, strict=True):
+        heights = isotonic_regression(np.array([point[1] for point in column]) - steps).x + steps
+        beside = max(point[3] for point in column) * np.exp(0.02 * (right - left))
+        for (x, y, name, _), height in zip(column, heights, strict=True):
             axes.annotate(name, (x, y), (beside, height), fontsize=8, va="center",
                           arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6})  # fmt: skip
 

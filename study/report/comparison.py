@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -62,19 +63,21 @@ def claim_table(study: Study, *claims: str) -> Note:
 def difference_chart(
     study: Study,
     pairs: Sequence[Pair] | Mapping[str, Pair | Difference | None],
-    threshold: float | None = None,
+    claimed: Mapping[Pair, float] | None = None,
     heads: Collection[str] = (),
 ) -> Figure | Note:
     """Differences a - b with their intervals. pairs: (a, b), or label -> (a, b), difference, or None if it was not run.
 
-    threshold: what a claim asks for, a dashed line. heads: labels of rows that sum up the others, in bold.
+    claimed: what a claim asks for, by pair, a dashed line in its row. heads: labels of rows that sum up the others, in
+    bold.
     """
     named = pairs if isinstance(pairs, Mapping) else {_label(a, b): (a, b) for a, b in pairs}
     values = {name: study.difference(*pair) if isinstance(pair, tuple) else pair for name, pair in named.items()}
     rows = {name: value for name, value in values.items() if value is not None}
     if not rows:
         return Note(f"**Not run:** {some(list(named))}.".replace("\n", " "))
-    return interval_charts.forest(rows, threshold=threshold, interest=load_rules().interest, heads=heads)
+    asked = {name: points for pair, points in (claimed or {}).items() for name in rows if named[name] == pair}
+    return interval_charts.forest(rows, claimed=asked, interest=load_rules().interest, heads=heads)
 
 
 def _label(a: str, b: str) -> str:
@@ -132,15 +135,20 @@ def head_share(cost: pd.DataFrame) -> Note:
 def accuracy_cost_chart(study: Study, arms: Sequence[str], x: str, xlabel: str, unit: float = 1.0) -> Figure | Note:
     """Test mIoU against a column of results.csv such as macs_pruned, in `unit`.
 
-    Against a latency, without the arms whose latency cannot be compared with that of the others.
+    Against a latency, with the quartiles of its turns, and without the arms whose latency cannot be compared
+    with that of the others.
     """
     table = results_frame([run for arm in arms for run in study.select(arm)])
     form = x.removeprefix("latency_ms_")
+    spread = {}
     if len(table) and form != x:
         timed = comparable_latencies(study, list(dict.fromkeys(table["arm"])))
         table[x] = [timed.get(arm, {}).get(form) for arm in table["arm"]]
         table = table.dropna(subset=x)
-    return plots.accuracy_cost(table, x, xlabel, unit=unit) if len(table) else Note("No runs.")
+        spread = {
+            arm: tuple(np.quantile(turns[arm][x], (0.25, 0.75))) for arm in timed if (turns := study.turns([arm]))
+        }
+    return plots.accuracy_cost(table, x, xlabel, unit=unit, spread=spread) if len(table) else Note("No runs.")
 
 
 def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:

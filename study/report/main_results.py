@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from dsrl_lib.paths import results_dir
-from study.arms import ACTING_ARMS, MAIN_ARMS
+from study.arms import ACTING_ARMS
 from study.claims.table import write_claims
 from study.evidence import Study
 from study.figures import plots, style
@@ -19,8 +19,8 @@ from study.report.where import UPPER_BOUND
 
 CLAIMED = 2
 """mIoU points that the paper claims for DSRL minus the LR baseline."""
-SHOWN = (*MAIN_ARMS, "sssr_long", "sssr_sisr_long", *ACTING_ARMS[1:], "hr")
-"""Arms of the charts by class and of validation, where they were run."""
+SHOWN = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", *ACTING_ARMS[1:], "mac_matched", UPPER_BOUND)
+"""Arms of the charts by class and of validation, where they were run: those of full length."""
 
 
 def reported_table(study: Study) -> Note:
@@ -37,7 +37,7 @@ def class_heat_chart(study: Study) -> Figure | Note:
     """IoU by arm and class, without the classes that the test split does not have."""
     # The first row is the baseline.
     heat = tables.classes(study).filter(items=list(SHOWN), axis="index").dropna(axis="columns", how="all")
-    return plots.class_heat(heat) if len(heat) else Note("No runs.")
+    return plots.class_heat(heat, beyond=UPPER_BOUND) if len(heat) else Note("No runs.")
 
 
 def validation_chart(study: Study) -> Figure | Note:
@@ -45,7 +45,7 @@ def validation_chart(study: Study) -> Figure | Note:
 
     Without the upper bound, which would set the scale.
     """
-    ends = [arm for arm in SHOWN if arm in study.arms and arm not in ("sssr", "sssr_sisr", UPPER_BOUND)]
+    ends = [arm for arm in SHOWN if arm in study.arms and arm != UPPER_BOUND]
     return plots.validation_curves({arm: study.histories(arm) for arm in ends}) if ends else Note("No runs.")
 
 
@@ -60,7 +60,7 @@ def main_figures(study: Study) -> dict[str, Figure | Note]:
     """The figures of results/<profile>/figures by file name; a note instead of one whose runs are missing."""
     return {
         "arms": arm_chart(study),
-        "differences": difference_chart(study, tables.main_pairs(study), threshold=CLAIMED),
+        "differences": difference_chart(study, tables.main_pairs(study), claimed={("dsrl", "lr"): CLAIMED}),
         "classes": class_heat_chart(study),
         "validation": validation_chart(study),
     }

@@ -67,7 +67,7 @@ def main_pairs(study: Study) -> tuple[Pair, ...]:
 
 
 def differences(study: Study, pairs: Sequence[Pair] | None = None) -> pd.DataFrame:
-    """One row per pair: difference with interval, smallest effect the design could see, by seed; blank if not run.
+    """One row per pair: difference with interval, minimum detectable effect, by seed; blank if not run.
 
     pairs: `main_pairs` unless given.
     """
@@ -77,7 +77,7 @@ def differences(study: Study, pairs: Sequence[Pair] | None = None) -> pd.DataFra
         rows[f"{a} − {b}"] = {"seeds": 0} if value is None else {
             "seeds": len(value.seeds),
             **_columns("difference", value),
-            "smallest effect visible": value.smallest_effect,
+            "smallest effect visible": value.detectable_effect,
             "by seed": " ".join(f"{points:+.2f}" for points in value.per_seed),
         }  # fmt: skip
     return _frame(rows, "pair")

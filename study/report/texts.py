@@ -34,7 +34,7 @@ PUBLISHED = "camvid"
 _TABLE = re.compile(r"(<!-- (\w+):begin -->\n)(.*?)(<!-- \2:end -->)", re.DOTALL)
 _NUMBER = re.compile(r"(<!-- (?:(\w+) )?miou: ([^>]+?)(?:, (low|high|smallest))? -->)([^<]*)(<!-- end -->)")
 _TERM = re.compile(r"([+−-]?)\s*([\w@]+)")
-_FIELD = {"": "estimate", "smallest": "smallest_effect"}
+_FIELD = {"": "estimate", "smallest": "detectable_effect"}
 
 
 def _readable(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], str]:

@@ -14,7 +14,7 @@ from study.report.readable import readable
 
 COLUMNS = {
     "part": "part", "quantity": "quantity", "estimate": "estimate", "low": "estimate low", "high": "estimate high",
-    "smallest_effect": "minimum detectable effect", "seeds": "seeds", "outcome": "outcome", "rule": "rule",
+    "detectable_effect": "minimum detectable effect", "seeds": "seeds", "outcome": "outcome", "rule": "rule",
 }  # fmt: skip
 """Column of claims.csv -> of the page."""
 

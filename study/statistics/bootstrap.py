@@ -43,7 +43,9 @@ class Difference:
     sd_seed: Score
     """Standard deviation of `per_seed`; NaN for one seed."""
     smallest_effect: Score
-    """Minimum detectable effect of the design: 2.80 x its standard error (80 % power, two-sided 5 %)."""
+    """2.80 x the standard error: `smallest` in the rules of claims.toml, which were committed with it."""
+    detectable_effect: Score
+    """Minimum detectable effect of the design: a true effect that 80 % of such studies would find (two-sided 5 %)."""
 
 
 Stratum = Sequence[tuple[float, Scores]]
@@ -95,6 +97,7 @@ def contrast(*strata: Stratum, seed: int = 0) -> Difference:
         levels=levels,
         sd_seed=plain(per_seed.std(0, ddof=1)) if len(common) > 1 else float("nan"),
         smallest_effect=plain(POWER80 * error),
+        detectable_effect=plain(POWER80 * error),  # of draws that are stretched already
     )
 
 

@@ -198,7 +198,7 @@ def figures(results):
     return {
         "training_curves": plots.training_curves(history, "a run"),
         "validation_curves": plots.validation_curves({"lr": [history, history], "dsrl": [history.head(5)]}),
-        "forest": interval_charts.forest({"dsrl − lr": gain}, threshold=2, interest=0.5),
+        "forest": interval_charts.forest({"dsrl − lr": gain}, claimed={"dsrl − lr": 2}, interest=0.5),
         "class_differences": plots.class_differences(TABLE.classes, {"dsrl − lr": by_class}),
         "class_heat": plots.class_heat(heat),
         "accuracy_cost": plots.accuracy_cost(table, "macs_pruned", "GMACs", unit=1e9),

@@ -20,10 +20,10 @@ def test_a_chart_tells_its_panels_and_its_axes():
 def test_numbers_beside_rows_are_told():
     rows = {
         "dsrl − lr": Difference(
-            0.5, -0.2, 1.1, np.array([0.4, 0.5, 0.6]), (0, 1, 2), 8, 2, ("seeds", "images"), 0.1, 0.6
+            0.5, -0.2, 1.1, np.array([0.4, 0.5, 0.6]), (0, 1, 2), 8, 2, ("seeds", "images"), 0.1, 0.6, 0.6
         )
     }
-    _, shown = interval_charts.forest(rows, interest=0.5, threshold=2)._repr_png_()
+    _, shown = interval_charts.forest(rows, interest=0.5, claimed={"dsrl − lr": 2})._repr_png_()
     assert "y axis: dsrl − lr +0.50  [−0.20, +1.10]  n = 3" in shown["alt"]
     assert "below the effect of interest (±0.5), claimed: +2." in shown["alt"]
 

@@ -152,6 +152,10 @@ def test_at_equal_time_an_arm_is_compared_with_a_point_between_two_inputs_of_the
     networks[-1] = (networks[-1][0], {form: [47.0] for form in forms})
     write_turns("camvid", "CPU", networks)
     assert "100 % of the way" in at_equal_time(Study("camvid", runs), "dsrl")  # slower than the largest input
+    networks[1] = (networks[1][0], {form: [31.0] for form in forms})
+    write_turns("camvid", "CPU", networks)
+    text = at_equal_time(Study("camvid", runs), "dsrl")  # the two inputs take equally long
+    assert "minus `bilinear`: +1." in text and "minus `mac_matched`: −3." in text and "of the way" not in text
 
 
 def test_without_turns_the_table_says_what_to_do_and_a_damaged_file_is_named(results):

@@ -6,7 +6,7 @@ from scipy import stats
 
 from study.evidence import Study
 from study.statistics.coverage import bootstrap_coverage, random_effects_coverage, simulated
-from study.statistics.random_effects import Variances, interval, pseudo_values
+from study.statistics.random_effects import Variances, detectable, interval, pseudo_values
 from study.statistics.scores import mean_iou
 
 # Variance components of the committed contrasts of CamVid, points squared: name, seeds, v_seed, v_block, v_both.
@@ -106,3 +106,13 @@ def test_a_profile_whose_interval_is_that_of_random_effects_judges_with_it(monke
     old = study.bootstrap([{"a": 1, "b": -1}])
     assert (old.low, old.high) != (found.low, found.high)
     assert found.smallest_effect == pytest.approx(2.80 * own.error, rel=1e-3)
+    assert found.detectable_effect > found.smallest_effect
+
+
+def test_a_true_effect_of_the_detectable_size_is_found_in_four_studies_of_five():
+    """By simulation, with three seeds: their mean, and a standard error with two degrees of freedom."""
+    rng = np.random.default_rng(0)
+    effect = float(detectable(np.array(1 / 3**0.5), np.array(2)))
+    seeds = effect + rng.standard_normal((100_000, 3))
+    half = stats.t.ppf(0.975, 2) * seeds.std(1, ddof=1) / 3**0.5
+    assert (seeds.mean(1) > half).mean() == pytest.approx(0.80, abs=0.05)
