@@ -20,19 +20,17 @@ def search_sides(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def search_answers(sides: Mapping[str, pd.DataFrame]) -> Answer:
-    """The best setting on val of each side, one sentence each: by its mean, of those with most seeds."""
+    """The best run on val of each side, one sentence each."""
     return Answer("\n\n".join(_best(side, runs) for side, runs in sides.items()))
 
 
 def _best(side: str, runs: pd.DataFrame) -> str:
     if not len(runs):
         return f"**{side}: no search runs in this profile.**"
-    by_setting = runs.groupby(["arm", "changed"])["val mIoU"].agg(["count", "mean"])
-    best = by_setting[by_setting["count"] == by_setting["count"].max()]["mean"]
-    arm, changed = best.idxmax()
+    best = runs.loc[runs["val mIoU"].idxmax()]
     seeds = sorted({int(re.findall(r"-s(\d+)-", run)[0]) for run in runs.index})
     which = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     return (
-        f"**{side}: {len(runs)} runs with {which}; the best on val is {arm} with {changed} changed, "
-        f"{best.max():.2f} mIoU points.**"
+        f"**{side}: {len(runs)} runs with {which}; the best on val is {best['arm']} with "
+        f"{best['changed']} changed, {best['val mIoU']:.2f} mIoU points.**"
     )
