@@ -36,7 +36,7 @@ def share_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
             (drawn[TERMS[term].label],) = axes.plot(mean.index, mean, color=hue, marker="o", markersize=3.5)
         axes.set(title=arm, xlabel="epochs since the start of the first stage")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    panels[0].set(ylabel="share of the gradient (percent)", ylim=(0, None))
+    panels[0].set(ylabel="share of the gradient of all losses (percent)", ylim=(0, None))
     figure.legend(drawn.values(), drawn, loc="outside upper center", ncols=len(drawn))
     return figure
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from study.arms import ACTING_ARMS, ARMS, CONTROL_ARMS, MAIN_ARMS
-from study.claims.judge import judge, verdict
+from study.claims.judge import Finding, Verdict, judge, verdict
 from study.claims.rules import load_rules
 from study.claims.verdict_table import verdict_table
 from study.evidence import Pair, Study
@@ -31,7 +31,7 @@ def answer(study: Study, claim: str, part: int = 0) -> Answer:
     found = verdict(study, claim)
     finding = found.findings[part]
     label = f"{claim}, {finding.part.name} ({finding.part.quantity})"
-    return study.answer(label, finding.measured, found.verdict, finding.missing)
+    return study.answer(label, finding.measured, _outcome(found, finding), finding.missing)
 
 
 def answers(study: Study, *claims: str) -> Answer:
@@ -43,8 +43,15 @@ def answers(study: Study, *claims: str) -> Answer:
         for finding in (finding for finding in found.findings if finding.part.test and not finding.part.weaker):
             quantity = "" if finding.part.effect else f" ({finding.part.quantity})"  # the name of an effect says it
             label = f"{found.claim.id}, {finding.part.name}{quantity}"
-            sentences.append(study.answer(label, finding.measured, found.verdict, finding.missing))
+            sentences.append(study.answer(label, finding.measured, _outcome(found, finding), finding.missing))
     return Answer("\n\n".join(sentences))
+
+
+def _outcome(found: Verdict, finding: Finding) -> str:
+    """The verdict; of a claim with several rules, after the outcome of this one part."""
+    if sum(other.part.test is not None for other in found.findings) == 1:
+        return found.verdict
+    return f"this part {finding.outcome}, {found.claim.id} {found.verdict}"
 
 
 def cost_answer(study: Study, claim: str) -> Answer:

@@ -15,6 +15,7 @@ from study.catalogue import input_key
 from study.claims.rules import cells, without_fa
 from study.evidence import Pair, Study, total_epochs
 from study.figures.arm_plots import INTERPOLATIONS
+from study.plan import SCANNED
 from study.profiles import SEARCH_SEEDS
 from study.report.readable import readable
 from study.statistics.bootstrap import Difference
@@ -151,16 +152,17 @@ def frame_table(study: Study, a: str, b: str) -> pd.DataFrame:
     return table.assign(difference=by_arm[a] - by_arm[b]).sort_values("difference", ignore_index=True)
 
 
-def search(study: Study) -> pd.DataFrame:
+def search(study: Study, scan: bool = True) -> pd.DataFrame:
     """The runs that chose the recipe, one row each: arm, what was changed, epochs in total, val mIoU in points.
 
     Also, if any has a SISR branch, what that restores on val, beside interpolations of the same input; blank for those
-    without.
+    without. scan: also those of the share scan, which has a table of its own.
     """
     known = _interpolations(study)
     rows = {}
     for run in sorted(study.runs, key=lambda run: (list(ARMS).index(run.arm), total_epochs(run), run.run_id)):
-        if run.seed in SEARCH_SEEDS:
+        scanned = run.arm in SCANNED or run.seed in SEARCH_SEEDS[1:]
+        if run.seed in SEARCH_SEEDS and (scan or not scanned):
             found = known.get(input_key(run.config), {}).get("val", {}) | run.metrics.get("val", {})
             restores = found.get("psnr") is not None
             rows[run.run_id] = {

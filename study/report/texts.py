@@ -9,7 +9,7 @@ decimals that it is shown with; after "not run", a difference has a sign and two
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -55,7 +55,7 @@ TABLES: dict[str, Callable[[Study], str]] = {
     "factorial": _readable(tables.factorial),
     "quality": _readable(tables.quality_by_arm),
     "scan": lambda study: scans_table(_beds(study)).to_markdown(index=False, disable_numparse=True),
-    "search": _readable(tables.search),
+    "search": _readable(partial(tables.search, scan=False)),
     "compute": _readable(tables.compute),
     "departures": lambda study: departures(),
     "released": lambda study: released_table(),

@@ -3,7 +3,6 @@
 from collections import Counter
 
 import numpy as np
-import pandas as pd
 import pytest
 from made_up_runs import MadeUpRun
 
@@ -12,7 +11,6 @@ from study.catalogue import select
 from study.evidence import Study
 from study.profiles import SEARCH_SEEDS
 from study.report.scan import chosen_share, scan_chart, scan_table, scans_table
-from study.report.search import search_answers
 from study.report.tables import search
 
 
@@ -96,11 +94,6 @@ def test_the_figure_has_the_means_of_the_table_and_a_profile_without_a_scan_says
     assert str(scan_chart(Study("moving", []))) == "No share was scanned in this profile."
 
 
-def test_the_best_setting_of_a_search_is_that_of_the_highest_mean_over_most_seeds():
-    rows = {
-        f"idd-host-dsrl-s{seed}-{changed}": {"arm": "dsrl", "changed": changed, "val mIoU": points}
-        for changed, by_seed in {"a": {9: 50.0, 10: 51.0}, "b": {9: 53.0, 10: 47.0}, "c": {9: 60.0}}.items()
-        for seed, points in by_seed.items()
-    }  # fmt: skip
-    answer = search_answers({"the method": pd.DataFrame.from_dict(rows, orient="index")})
-    assert "5 runs with seeds 9, 10" in answer and "dsrl with a changed, 50.50 mIoU points" in answer
+def test_the_runs_of_the_scan_stand_in_its_table_alone():
+    study = scan("idd")
+    assert len(search(study)) == len(study.runs) and list(search(study, scan=False)["arm"]) == ["sssr"]
