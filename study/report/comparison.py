@@ -128,14 +128,17 @@ def cost_table(study: Study, without: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def head_share(cost: pd.DataFrame) -> Note:
-    """What the SSSR head adds to the host in percent, median over the arms of `cost` that have it."""
+    """What the SSSR head adds to the host in percent, median over the arms of `cost` that have it.
+
+    Without latency, whose noise is as large: `latency_table` has it.
+    """
     if not len(cost):
         return Note("No runs.")
     heads = cost[[ARMS[arm].changes.get("model.sssr") is True for arm in cost.index]]
     lines = [
         f"- {heading}: {100 * (heads[f'{heading}, pruned'] / heads[f'{heading}, host'] - 1).median():+.1f} %"
-        for heading, _ in tables.COSTS.values()
-    ]
+        for name, (heading, _) in tables.COSTS.items() if name != "latency_ms"
+    ]  # fmt: skip
     return Note("\n".join([f"The SSSR head adds to the host (median of {len(heads)} arms):", "", *lines]))
 
 
