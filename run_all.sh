@@ -1,8 +1,15 @@
 #!/usr/bin/env bash
 # The whole study with one command; ./run_all.sh --help says what it can do.
 set -euo pipefail
-for folder in DSRL_DATA DSRL_WEIGHTS DSRL_CACHE DSRL_RESULTS; do  # a relative one is meant from where the caller is
-    case ${!folder:-/} in /* | '~'*) ;; *) export "$folder=$PWD/${!folder}" ;; esac
+absolute() { case $1 in /* | '~'*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }  # a relative one is meant from where the caller is
+for folder in DSRL_DATA DSRL_WEIGHTS DSRL_CACHE DSRL_RESULTS; do
+    [ -z "${!folder:-}" ] || export "$folder=$(absolute "${!folder}")"
+done
+arguments=() last=
+for argument in "$@"; do
+    [ "$last" != --out ] || argument=$(absolute "$argument")
+    case $argument in --out=*) argument=--out=$(absolute "${argument#--out=}") ;; esac
+    arguments+=("$argument") last=$argument
 done
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -14,4 +21,4 @@ for argument in "$@"; do
 done
 
 source ./environment.sh
-exec "$PYTHON" -m study.execution.run_all "$@"
+exec "$PYTHON" -m study.execution.run_all "${arguments[@]}"

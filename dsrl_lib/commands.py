@@ -2,11 +2,12 @@
 
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TextIO
 
 import tyro
 
@@ -81,12 +82,17 @@ def moved(arguments: list[str]) -> str | None:
 
 
 def finish(command: Callable[[], object]) -> int:
-    """Run a command line. Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
+    """Run a command line.
+
+    Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped, 141 stopped since nobody
+    reads what it prints.
+    """
     try:
         command()
-        sys.stdout.flush()  # here, where it is known what to do if nobody reads
-    except BrokenPipeError:  # the reader has enough, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        for stream in (sys.stdout, sys.stderr):
+            _silence(stream)
+        return 128 + signal.SIGPIPE
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -99,4 +105,13 @@ def finish(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    try:
+        sys.stdout.flush()  # here, where it is known what to do if nobody reads
+    except BrokenPipeError:  # all is done, and the reader has enough, such as `head`
+        _silence(sys.stdout)
     return 0
+
+
+def _silence(stream: TextIO) -> None:
+    """Write no more to a stream that nobody reads: Python would fail when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

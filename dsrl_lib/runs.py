@@ -122,7 +122,7 @@ def find_run(name: str) -> Path:
     if not name.strip():
         raise ValueError("an empty name is no run; `python -m study runs` lists them")
     if (Path(name) / "config.json").exists():
-        return Path(name)
+        return Path(os.path.abspath(name))  # "." has no name
     every = (path.parent for path in results_dir().glob("*/runs/*/config.json"))
     found = sorted(path for path in every if path.name.startswith(name))
     exact = [path for path in found if path.name == name]

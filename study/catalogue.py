@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -161,11 +161,14 @@ def select(runs: Iterable[Run], arm: str, host: str | None = None, overrides: Se
         run for run in runs
         if run.arm == arm
         and run.seed not in SEARCH_SEEDS
-        and run.host == (host or PROFILES[run.profile].hosts[0])
-        and run.overrides is not None
-        and set(run.overrides) == set(overrides)
+        and run.run_id == _run_id(run.profile, arm, host, run.seed, tuple(overrides))
     ]  # fmt: skip
     return sorted(found, key=lambda run: run.seed)
+
+
+@cache
+def _run_id(profile: str, arm: str, host: str | None, seed: int, overrides: tuple[str, ...]) -> str:
+    return preset(profile, arm, host, seed, overrides).run_id
 
 
 def counts_by_seed(runs: Sequence[Run], what: str = "counts") -> tuple[dict[int, np.ndarray], tuple[str, ...]]:

@@ -49,14 +49,18 @@ def live_explorer(profile: str, seed: int = 0) -> Any:
 
 
 def trained_networks(profile: str, seed: int = 0) -> dict[str, tuple[DSRL, Config]]:
-    """The networks of STATES that have weights, in eval mode: from their runs, or else from released weights."""
+    """The networks of STATES that have weights, in eval mode: from their runs, or else from released weights.
+
+    Without those of pruned files, which have no SISR branch to compare with.
+    """
     found = {}
     for arm, name in STATES.items():
         weights = weights_of(preset(profile, arm, seed=seed))
         if weights is None:
             continue
         model, config = open_weights(weights)
-        found[name] = model.eval(), config
+        if model.sisr is not None:
+            found[name] = model.eval(), config
     return found
 
 

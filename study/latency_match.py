@@ -16,7 +16,7 @@ from dsrl_lib.overrides import override
 from dsrl_lib.progress import bar
 from study.turns import NUMBER
 
-SCALES = tuple(np.arange(0.5, 0.8, 0.025).round(3).tolist())
+SCALES = tuple(np.linspace(0.5, 0.8, 13).round(3).tolist())
 """Input side / HR side at which the host is measured."""
 
 

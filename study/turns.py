@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from dsrl_lib import runs
-from dsrl_lib.allowed import between
+from dsrl_lib.allowed import between, check_fields
 from dsrl_lib.paths import results_dir
 
 NUMBER = Annotated[int, between(1, 1000)]
@@ -37,10 +37,14 @@ def read_turns(profile: str) -> dict[str, Turns]:
         return {}
     content = _read(path)
     try:
-        networks = [(entry["runs"], {k: v for k, v in entry.items() if k != "runs"}) for entry in content["networks"]]
-        lengths = {len(values) for _, turns in networks for values in turns.values()}
-    except (TypeError, KeyError, AttributeError):
-        raise ValueError(f"{path} is damaged: each network needs runs and lists of milliseconds") from None
+        for entry in content["networks"]:
+            check_fields("network", entry, {"runs": list[str], "*": list[float]})
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    networks = [(entry["runs"], {k: v for k, v in entry.items() if k != "runs"}) for entry in content["networks"]]
+    lengths = {len(values) for _, turns in networks for values in turns.values()}
+    if 0 in lengths:
+        raise ValueError(f"{path} is damaged: a network has no turns")
     if len(lengths) > 1:
         raise ValueError(f"{path} is damaged: networks have {sorted(lengths)} turns; all take turns together")
     return {name: turns for ids, turns in networks for name in ids}

@@ -28,6 +28,8 @@ class Video:
     """Frames on disk in the order of their numbers: the last digits of a name, the rest of which names the sequence."""
 
     def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise DataError(f"video = {folder}; allowed: the folder that holds the frames of the videos")
         self.paths: dict[str, Path] = {}
         by_sequence: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for picture in find_pictures([str(folder)]):

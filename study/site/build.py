@@ -1,5 +1,6 @@
 """Build the site: `./run_all.sh site`."""
 
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,7 @@ _PACKAGES = ("furo", "latex2mathml", "myst_nb", "sphinx")
 
 
 def build(out: Path) -> Path:
-    """Write the site into `out` and return its first page; works without a network.
+    """Write the site into `out`, in place of an earlier one, and return its first page; works without a network.
 
     FileExistsError if `out` holds other files. ValueError if packages are missing, or results are read from elsewhere
     than the repository. RuntimeError if Sphinx warns of anything, or if a link or picture of the site leads nowhere.
@@ -29,17 +30,19 @@ def build(out: Path) -> Path:
 
     from study.site.sources import write_sources
 
-    with TemporaryDirectory() as folder:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder, TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
         write_sources(Path(folder))
-        out.mkdir(parents=True, exist_ok=True)
-        mark.touch()
+        made = Path(beside, out.name)
         doctrees = Path(folder, ".doctrees")
-        arguments = ["-b", "html", "-W", "--keep-going", "-q", "-E", "-d", str(doctrees), folder, str(out)]
+        arguments = ["-b", "html", "-W", "--keep-going", "-q", "-E", "-d", str(doctrees), folder, str(made)]
         if build_main(arguments) != 0:
             raise RuntimeError("Sphinx warned; the messages are above")
-    found = problems(out)
-    if found:
-        raise RuntimeError("broken pages:\n" + "\n".join(found))
+        if found := problems(made):
+            raise RuntimeError("broken pages:\n" + "\n".join(found))
+        (made / mark.name).touch()
+        shutil.rmtree(out, ignore_errors=True)  # pages whose source is gone
+        made.rename(out)
     return out / "index.html"
 
 

@@ -22,7 +22,7 @@ COLUMNS = {
 def write_claim_pages(profile: str, folder: Path) -> None:
     """Write `<profile>.md`, which lists the claims that claims.csv judges, and `<profile>/<claim>.md` for each.
 
-    Nothing for a profile that judges no claim.
+    Nothing for a profile that judges no claim. ValueError if claims.csv names a run or a claim that is gone.
     """
     rules = load_rules()
     if profile in rules.judge_nothing:
@@ -31,6 +31,11 @@ def write_claim_pages(profile: str, folder: Path) -> None:
     (folder / profile).mkdir(parents=True)
     frame = pd.read_csv(results_dir() / profile / "claims.csv", dtype={"runs": str, "seeds": "Int64"})
     runs = {run.run_id: run for run in load_runs(profile)}
+    file = results_dir() / profile / "claims.csv"
+    if gone := sorted({*_run_ids(frame)} - {*runs}) + sorted({*frame["claim"]} - {*claims}):
+        raise ValueError(
+            f"{file} names {gone[0]}, which is not here; to write it again: python -m study claims --profile {profile}"
+        )
     lines = [f"# Claims, {BEDS.get(profile, f'profile {profile}')}", "", "| claim | from | verdict |", "|---|---|---|"]
     for name, rows in frame.groupby("claim", sort=False):
         used = [runs[run_id] for run_id in _run_ids(rows)]

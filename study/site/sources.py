@@ -89,10 +89,12 @@ def _bed(path: Path) -> str:
 
 def _tracked(*patterns: str) -> list[Path]:
     """Files of the repository, relative to it; what git ignores, such as results of `smoke`, is not published."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--"]
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"]
     command += [f":(glob){pattern}" for pattern in patterns]
-    found = subprocess.run(command, cwd=root(), capture_output=True, text=True, check=True).stdout
-    return sorted(Path(name) for name in found.splitlines())
+    found = subprocess.run(command, cwd=root(), capture_output=True, text=True)
+    if found.returncode:
+        raise ValueError(f"the site shows the files that git lists in {root()}: {found.stderr.strip()}")
+    return sorted(Path(name) for name in found.stdout.split("\0") if name)
 
 
 def _at_the_top(index: str) -> str:

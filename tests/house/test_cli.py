@@ -16,8 +16,11 @@ COMMANDS = {
         *("train", "resume", "samples", "statistics", "predict", "evaluate"),
         *("propagate", "submit", "prune", "inspect", "summary", "export", "speed"),
     ),
-    "study": ("train", "plan", "runs", "collect", "claims", "latency", "execute", "release"),
-    "benchmarks": ("all", "affinity", "relaxation", "downsampling", "loader", "training", "pruning"),
+    "study": (
+        *("train", "plan", "scan", "sweep", "runs", "collect", "claims", "latency", "shares", "interpolation"),
+        *("execute", "release", "pictures", "site"),
+    ),
+    "benchmarks": ("all", "affinity", "relaxation", "downsampling", "loader", "training", "pruning", "stages"),
 }
 
 
@@ -122,9 +125,23 @@ def test_commands_that_moved(old, new):
 
 
 def test_a_reader_may_stop_early():
-    command = f"{sys.executable} -m study plan --profile camvid | head -1"
+    command = f"{sys.executable} -m study plan --profile camvid | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stdout.startswith("python -m study train --profile camvid") and done.stderr == ""
+    assert done.returncode in (0, 141)  # all was printed before the reader left, or not
+
+
+def test_work_that_ends_since_nobody_reads_its_messages_is_not_done(tmp_path):
+    program = (
+        "import sys; from pathlib import Path; from dsrl_lib.commands import finish\n"
+        "def work():\n"
+        "    for epoch in range(20_000): print('epoch', epoch, file=sys.stderr, flush=True)\n"
+        f"    Path({str(tmp_path / 'done')!r}).touch()\n"
+        "sys.exit(finish(work))"
+    )
+    command = f'{sys.executable} -c "$1" 2>&1 | head -1; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", command, "-", program], capture_output=True, text=True)
+    assert done.returncode == 141 and done.stdout == "epoch 0\n" and not (tmp_path / "done").exists()
 
 
 def test_missing_data_says_what_to_get_and_where_it_looked(command_line, results, tmp_path):

@@ -1,6 +1,7 @@
 """The audit lets nothing through: tampered counts, scores, tables and printed numbers, stale and mixed runs."""
 
 import json
+import zlib
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ def write_run(arm: str, seed: int, profile: str = "camvid", dirty: bool = False)
     write_json(directory / "config.json", config.to_dict())
     write_history(directory / "history.csv", [{"epoch": 1, "val_miou": 0.5}], TERMS)
     metrics = {"cost": COST | {"input": [180, 240], "prune_bit_equal": True}}
-    rng = np.random.default_rng([seed, len(arm)])
+    rng = np.random.default_rng([seed, zlib.crc32(arm.encode())])
     for split in ("val", "test"):
         counts = rng.integers(40, 60, (IMAGES, CLASSES if profile == "camvid" else 19, 3)).astype(np.int32)
         counts[..., 0] *= 4 if arm == "dsrl" else 2  # a clear difference

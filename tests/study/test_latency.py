@@ -155,11 +155,23 @@ def test_at_equal_time_an_arm_is_compared_with_a_point_between_two_inputs_of_the
     networks[1] = (networks[1][0], {form: [31.0] for form in forms})
     write_turns("camvid", "CPU", networks)
     text = at_equal_time(Study("camvid", runs), "dsrl")  # the two inputs take equally long
-    assert "minus `bilinear`: +1." in text and "minus `mac_matched`: −3." in text and "of the way" not in text
+    assert "minus `bilinear`: +0.95" in text and "minus `mac_matched`: −3.02" in text and "of the way" not in text
 
 
 def test_without_turns_the_table_says_what_to_do_and_a_damaged_file_is_named(results):
     assert "python -m study latency --profile camvid" in latency_table(made())
+    write_turns("camvid", "CPU", [(["a"], {"latency_ms_host": [1.0]}), (["b"], {"latency_ms_host": [1.0, 2.0]})])
+    for networks, said in (
+        ([None], "network = None"),
+        ([{"runs": 5}], "network.runs = 5"),
+        ([{"runs": ["a"], "latency_ms_host": 1}], "network.latency_ms_host = 1"),
+        ([{"runs": ["a"], "latency_ms_host": []}], "a network has no turns"),
+    ):
+        runs.write_json(
+            results / "camvid" / "latency.json", {"device": "CPU", "date": "2026-01-01", "networks": networks}
+        )
+        with pytest.raises(ValueError, match=rf"latency\.json is damaged: {said}"):
+            read_turns("camvid")
     write_turns("camvid", "CPU", [(["a"], {"latency_ms_host": [1.0]}), (["b"], {"latency_ms_host": [1.0, 2.0]})])
     with pytest.raises(ValueError, match=r"latency\.json is damaged: networks have \[1, 2\] turns"):
         read_turns("camvid")

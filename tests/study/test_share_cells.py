@@ -82,7 +82,7 @@ def test_the_answer_is_that_of_the_factorial_that_was_run():
     text = answers(
         study({cell("output", ftm, "norm", share=True): 52.0 for ftm in ("to3", "keep", "none")}), "C7", "C17"
     )
-    assert text.startswith("**C17, FA on outputs instead of features: +1.0") and "C7" not in text
+    assert text.startswith("**C17, FA on outputs instead of features: +0.99") and "C7" not in text
     assert answers(Study("idd", []), "C7", "C17").count("not run") == 2
 
 

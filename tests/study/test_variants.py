@@ -10,6 +10,7 @@ from made_up_runs import MadeUpRun
 from dsrl_lib import network
 from dsrl_lib.evaluation import cost
 from study import plan
+from study.catalogue import select
 from study.claims.judge import verdict
 from study.evidence import Study
 from study.presets import preset
@@ -29,6 +30,13 @@ def runs(name: str, profile: str = "idd", **points: float) -> list[MadeUpRun]:
         MadeUpRun(arm, seed, points.get(arm, 50.0), variant.host, variant.overrides, profile)
         for arm, seeds in variant.arm_seeds.items() for seed in seeds
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("overrides", [("data.flip=0",), ("optim.epochs=8", "optim.lr=2e-3"), ("loss.w2=0.10",)])
+def test_runs_are_found_by_their_overrides_however_these_are_written(overrides):
+    made = [MadeUpRun("dsrl", 0, 50.0, overrides=overrides), MadeUpRun("dsrl", 1, 50.0, overrides=("data.flip=0.25",))]
+    assert select(made, "dsrl", overrides=overrides) == made[:1]
+    assert select(made, "dsrl") == (made[:1] if overrides == ("loss.w2=0.10",) else [])  # the default of the profile
 
 
 def test_an_arm_that_only_a_variant_has_is_planned_and_can_be_chosen():

@@ -7,6 +7,7 @@ import pytest
 from made_up_runs import MadeUpRun
 from scipy import stats
 
+from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.readers.camvid import fold_frames
 from dsrl_lib.registry import DATASETS
 from study import plan
@@ -55,6 +56,15 @@ def test_a_fold_tests_on_one_video_and_validates_on_the_end_of_the_others(camvid
     for k in (1, 2, 3):
         parts = [numbers(fold_frames(camvid, split, k)) for split in ("train", "val", "test")]
         assert sorted(chain(*parts)) == sorted((v, n) for v, s in FRAMES.items() for ns in s.values() for n in ns)
+
+
+def test_a_frame_without_a_number_is_named(camvid):
+    for folder in ("train", "trainannot"):
+        (camvid / folder / "0016E5_00390a.png").touch()
+    with pytest.raises(
+        DataError, match=r"train/0016E5_00390a\.png has no number; allowed: names such as 0001TP_006690"
+    ):
+        fold_frames(camvid, "train", 1)
 
 
 def test_the_fold_is_part_of_the_configuration_and_every_stage_has_it():

@@ -63,8 +63,11 @@ def fold_frames(root: Path, split: str, fold: int) -> list[Frame]:
 
 
 def _video_and_time(frame: Frame) -> tuple[str, int]:
-    """Frames are numbered as 0001TP_006690 or 0006R0_f00930."""
-    return frame.sequence, int(frame.name.rpartition("_")[2].removeprefix("f"))
+    """Frames are numbered as 0001TP_006690 or 0006R0_f00930. DataError for another name."""
+    number = frame.name.rpartition("_")[2].removeprefix("f")
+    if not number.isdecimal():
+        raise DataError(f"{frame.image} has no number; allowed: names such as 0001TP_006690.png or 0006R0_f00930.png")
+    return frame.sequence, int(number)
 
 
 def _stems(root: Path, split: str) -> list[str]:

@@ -34,7 +34,7 @@ def frames(root: Path, split: str) -> list[Frame]:
     paths: Iterable[Path] = (path for path in official.glob(f"[0-9]*/*{IMAGE}") if not is_hidden(path.name))
     if split != "test":
         held_out = val_drives()
-        paths = (path for path in paths if (int(path.parent.name) in held_out) == (split == "val"))
+        paths = (path for path in paths if (_number(path) in held_out) == (split == "val"))
     found = sorted((_published(root, official.name, path) for path in paths), key=lambda frame: frame.name)
     if not found:
         raise DataError(f"IDD-lite split {split!r} is empty: no <drive>/*{IMAGE} of it in {official}")
@@ -50,10 +50,17 @@ def _drive(name: str) -> str:
     return name.partition("_")[0]
 
 
+def _number(image: Path) -> int:
+    """The drive of an image: the name of its folder. DataError if that is no number."""
+    if not image.parent.name.isdecimal():
+        raise DataError(f"{image.parent} is no drive; allowed: folders named by a number, such as 26")
+    return int(image.parent.name)
+
+
 def _published(root: Path, official: str, image: Path) -> Frame:
     stem = image.name.removesuffix(IMAGE)
     label = root / ARCHIVE / "gtFine" / official / image.parent.name / f"{stem}{LABEL}"
     if not label.is_file():
         raise DataError(f"image {image} has no label map: looked for {label}")
-    drive = f"{int(image.parent.name):03}"
+    drive = f"{_number(image):03}"
     return Frame(f"{drive}_{stem}", drive, image, label, TABLE)

@@ -25,6 +25,8 @@ STEPS = 3
 """Frames on each side of the labelled one."""
 VIDEOS: Mapping[str, int] = {"train": 8}
 STILLS: Mapping[str, int] = {"val": 24, "test": 96}
+VERSION = 1
+"""Of the propagated pairs: to be raised when other pixels come out."""
 PROPAGATED = ("joint", "labels", "exact", "shuffled")
 """joint: image and labels, warped by optical flow (DIS). labels: the true image with these labels. exact: joint, by the
 exact motion. shuffled, a control: joint, by the optical flow of another video."""
@@ -57,8 +59,9 @@ def frames(root: Path, split: str, way: str) -> list[Frame]:
 
 
 def _folder() -> Path:
-    """Of the pixels of these videos: a change of the scenes, or of the numbers above, needs others."""
-    found = cache_dir() / f"moving-v{streets.VERSION}-{VIDEOS['train']}x{2 * STEPS + 1}"
+    """Of the pixels of these videos: a change of the scenes, of the pairs, or of the numbers above, needs others."""
+    numbers = f"{VIDEOS['train']}x{2 * STEPS + 1}-{STILLS['val']}-{STILLS['test']}"
+    found = cache_dir() / f"moving-v{streets.VERSION}.{VERSION}-{numbers}"
     found.mkdir(parents=True, exist_ok=True)
     return found
 

@@ -109,6 +109,9 @@ def test_what_is_missing_is_said(published: Path) -> None:
     label.unlink()
     with pytest.raises(DataError, match=r"image .*/0/7_image.jpg has no label map: looked for .*/0/7_label.png"):
         load_split("idd_lite", "train")
+    shutil.copytree(published / "idd20k_lite/leftImg8bit/train/0", published / "idd20k_lite/leftImg8bit/train/3 (copy)")
+    with pytest.raises(DataError, match=r"train/3 \(copy\) is no drive; allowed: folders named by a number"):
+        load_split("idd_lite", "train")
     shutil.rmtree(published / "idd20k_lite/leftImg8bit/val")
     with pytest.raises(DataError, match=r"IDD-lite split 'test' is empty: no <drive>/\*_image.jpg of it in .*/val"):
         load_split("idd_lite", "test")

@@ -1,5 +1,6 @@
 """Predictions as files, and files of weights: through the command line, with good pictures and with bad ones."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -407,6 +408,8 @@ def test_runs_are_listed_compared_resumed_and_deleted(command_line, cut_off):
     with pytest.raises(ValueError, match="is complete: there is nothing to resume"):
         resume(cut_off)
     assert runs.find_run(cut_off.name) == cut_off
+    with contextlib.chdir(cut_off):
+        assert runs.find_run(".") == cut_off  # a directory with a name
     with pytest.raises(ValueError, match="could be any of"):
         runs.find_run("smoke-")
     done = command_line("study", "runs", "--delete", other.name, "--yes")

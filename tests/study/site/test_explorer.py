@@ -18,6 +18,7 @@ from dsrl_lib.overrides import override
 from study import explore
 from study.figures import explorer
 from study.figures.showcase import affinity_to
+from study.presets import preset
 
 GRID = (8, 12)
 """Tokens at HR 64x96 and stride 8."""
@@ -81,6 +82,11 @@ def test_widgets_choose_frame_and_networks(networks, monkeypatch):
     frame, arms, _ = widgets.children
     frame.value, arms.value = 1, ("after",)
     assert repr(widgets.result) == "affinity explorer: two" and list(widgets.result.frames[0].tokens) == ["after"]
+
+
+def test_pruned_weights_have_no_branch_to_compare_with(results):
+    assert explore.weights_of(preset("idd", "dsrl", seed=1))  # the released ones
+    assert explore.trained_networks("idd", seed=1) == {} and explore.affinity_explorer("idd", 1) is None
 
 
 def test_a_click_shows_that_pixel_in_the_browser(frame, browser, tmp_path):
