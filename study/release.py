@@ -1,6 +1,8 @@
 """Release the weights of a run: a small file in weights/, what it scores, and its model card."""
 
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -41,13 +43,18 @@ def release(directory: Path, whole: bool = False, folder: Path | None = None) ->
     check_folder(target.parent, "out")
     load_split(run.config["data"]["dataset"], "test")  # what it is scored on: if it is missing, nothing is replaced
     target.parent.mkdir(parents=True, exist_ok=True)
-    if whole:
-        runs.write_atomically(target, lambda temporary: temporary.write_bytes(weights.read_bytes()))
-    else:
-        prune(weights, target, fold=True)
-    round_kernels(target)
     environment = {key: run.env[key] for key in ("commit", "device", "data") if key in run.env}
-    return [target, *document(target, runs.read_config(directory), environment)]
+    with TemporaryDirectory(prefix=f".{target.stem}-", dir=target.parent) as beside:
+        made = Path(beside, target.name)
+        if whole:
+            shutil.copyfile(weights, made)
+        else:
+            prune(weights, made, fold=True)
+        round_kernels(made)
+        files = [made, *document(made, runs.read_config(directory), environment)]
+        for file in files:  # together, once all is scored: a file never stands beside the card of another
+            file.replace(target.with_name(file.name))
+    return [target.with_name(file.name) for file in files]
 
 
 def document(target: Path, trained: Config, environment: dict[str, object]) -> list[Path]:

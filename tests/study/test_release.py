@@ -57,6 +57,18 @@ def test_a_run_without_weights_or_from_uncommitted_code_is_refused(run, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def test_weights_record_and_card_are_replaced_together(run, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    before = {path: path.read_bytes() for path in release(run, folder=out)}
+    monkeypatch.setattr("study.release.evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        release(run, whole=True, folder=out)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
 def test_nothing_is_replaced_where_it_cannot_be_scored(run, tmp_path, monkeypatch):
     def missing(*_):
         raise DataError("the frames are not here")
