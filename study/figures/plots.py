@@ -165,13 +165,17 @@ def accuracy_cost(
 
 
 def _name(axes: Axes, means: Sequence[tuple[float, float, str, float]]) -> None:
-    """Names of points (x, y, name, right end), by x: in a column to the right of those at almost the same x."""
+    """Names of points (x, y, name, right end), by x: in a column to the right of those at almost the same x.
+
+    So are those that the bar of another point reaches.
+    """
     low, high = axes.get_ylim()
     line = (high - low) / 24  # of text
     left, right = np.log(axes.get_xlim())
     columns: list[list[tuple[float, float, str, float]]] = []
     for point in means:
-        near = columns and np.log(point[0] / columns[-1][-1][0]) < NEAR * (right - left)
+        end = max(other[3] for other in columns[-1]) if columns else 0.0
+        near = columns and (point[0] < end or np.log(point[0] / columns[-1][-1][0]) < NEAR * (right - left))
         columns[-1].append(point) if near else columns.append([point])
     for column in columns:
         column.sort(key=lambda point: point[1])
