@@ -20,6 +20,7 @@ def fold_batch_norms(network: nn.Module) -> int:
     return len(pairs)
 
 
+@torch.inference_mode(False)  # its tensors have no version
 @torch.no_grad()
 def _pairs(network: nn.Module) -> list[tuple[str, str]]:
     """Names of the convolutions and of the batch norms that read them."""
