@@ -133,7 +133,7 @@ def runs(
         print(manage.compare(*map(find_run, compare)))
     elif delete is not None:
         directory = find_run(delete)
-        if directory.name != Path(delete).name:
+        if directory.name != Path(delete).absolute().name:  # '.' is one too
             raise ValueError(f"--delete {delete}: give the whole id, {directory.name}")
         if not (yes or _agreed(f"delete {directory}? [y/N] ")):
             raise ValueError(f"{directory.name} was not deleted; --yes deletes it without asking")

@@ -137,8 +137,8 @@ def _differences(axes: Axes, rows: Mapping[str, Difference]) -> None:
         if len(row.seeds) != 2:
             axes.plot([row.low, row.high], [y, y], color="#0072B2", linewidth=2.4, solid_capstyle="butt")
             text = f"{row.estimate:+.2f}  [{row.low:+.2f}, {row.high:+.2f}]  n = {len(row.seeds)}"
-        hollow = {"markerfacecolor": "white"} if len(row.seeds) == 2 else {}
-        axes.plot(row.estimate, y, "D", color="#0072B2", markersize=6, zorder=4, **hollow)
+        filled = "white" if len(row.seeds) == 2 else "#0072B2"
+        axes.plot(row.estimate, y, "D", color="#0072B2", markerfacecolor=filled, markersize=6, zorder=4)
         offsets = y + 0.24 + np.zeros(len(row.per_seed))
         axes.plot(row.per_seed, offsets, "o", color="#D55E00", markersize=3.6, alpha=0.8, zorder=3)
         axes.annotate(text.replace("-", "−"), (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
