@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The whole study with one command; ./run_all.sh --help says what it can do.
 set -euo pipefail
-absolute() { case $1 in /* | '~'*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }  # a relative one is meant from where the caller is
+# A relative path is meant from where the caller is.
+absolute() { case $1 in /* | '~'*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 for folder in DSRL_DATA DSRL_WEIGHTS DSRL_CACHE DSRL_RESULTS; do
     [ -z "${!folder:-}" ] || export "$folder=$(absolute "${!folder}")"
 done

@@ -107,7 +107,7 @@ def scan(profile: Profile = "idd", machine: OnMachine = Machine()) -> None:  # n
     for run in runs:
         train_with_parents(run.config, **asdict(machine))
     print(scan_table(Study(profile)).to_string(index=False))
-    print(choices())
+    print("\n".join(choices()))
 
 
 @app.command

@@ -57,7 +57,7 @@ class Study:
         self._scores: dict[tuple[str, str], Scores] = {}
         self._resamples: dict[tuple[str, ...], Resamples] = {}
         self._pseudo_values: dict[tuple[str, str], dict[int, np.ndarray]] = {}
-        self._contrasts: dict[tuple[tuple[tuple[str, float], ...], ...], dict[str, Difference]] = {}
+        self._contrasts: dict[tuple, Difference] = {}
 
     @cached_property
     def arms(self) -> list[str]:
@@ -153,10 +153,10 @@ class Study:
 
         strata: weights of arms, of one contrast or of several whose mean is asked for. Every arm must have runs.
         """
-        known = self._contrasts.setdefault(tuple(tuple(arms.items()) for arms in strata), {})
-        if kind not in known:
-            known[kind] = self._contrast(strata, kind)
-        return known[kind]
+        key = (kind, *(tuple(arms.items()) for arms in strata))
+        if key not in self._contrasts:
+            self._contrasts[key] = self._contrast(strata, kind)
+        return self._contrasts[key]
 
     def _contrast(self, strata: Strata, kind: str) -> Difference:
         found = self.bootstrap(strata, kind)

@@ -13,6 +13,7 @@ from dsrl_lib.allowed import at_least, check
 from dsrl_lib.metrics import VOID
 
 TINY = 1e-12
+"""Stands for 1 - p where that is 0 in float32."""
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, *, class_weights: Tensor | None = None) -> Tensor:

@@ -141,8 +141,8 @@ def accuracy_cost(
     """Test mIoU against cost; small points are seeds, and each arm's name stands beside its mean.
 
     table: one row per run (`results_frame`); arms of another host than the first are named with it. x: a cost column,
-    shown divided by `unit` (1e9 for GMACs), on a logarithmic axis. spread: first and third quartile of an
-    arm's cost, a bar.
+    shown divided by `unit` (1e9 for GMACs), on a logarithmic axis. spread: first and third quartile of the
+    cost by arm, drawn as a bar.
     """
     figure = chart(7.6, 4.6)
     axes = figure.subplots()

@@ -18,6 +18,7 @@ from study.plan import SCANNED, SHARES
 from study.profiles import SEARCH_SEEDS
 from study.report.readable import readable
 
+NOT_SCANNED = Note("No share was scanned in this profile.")
 SCANNED_ON = ("idd", "camvid")
 """The profiles on which shares are chosen."""
 
@@ -78,7 +79,7 @@ def scans_table(studies: Sequence[Study]) -> pd.DataFrame:
 def scan_note(study: Study) -> Note:
     """`scan_table` for a notebook; one sentence if no share was scanned."""
     scanned = any(scan_scores(study).values())
-    return Note.table(scan_table(study)) if scanned else Note("No share was scanned in this profile.")
+    return Note.table(scan_table(study)) if scanned else NOT_SCANNED
 
 
 def scan_chart(study: Study) -> Figure | Note:
@@ -89,7 +90,7 @@ def scan_chart(study: Study) -> Figure | Note:
         gains = {share: _gains(by_setting[setting], share) for share in SHARES}
         drawn[loss] = {share: seeds for share, seeds in gains.items() if seeds}
     if not all(drawn.values()):
-        return Note("No share was scanned in this profile.")
+        return NOT_SCANNED
     colours = [TERMS[term].colour for _, term in LOSSES.values()]
     return scan_panels(drawn, colours, f"val mIoU minus that at {100 * SHARE:g} % (points)", load_rules().interest)
 
@@ -98,7 +99,7 @@ def scan_answer(study: Study) -> Answer | Note:
     """What the rule chooses from both data sets, in one sentence; another one for a profile without a scan."""
     if study.profile not in SCANNED_ON:
         return Note("Shares are scanned on IDD-lite and CamVid.")
-    return Answer(f"**target shares, by the rule from both data sets: {choices().replace(chr(10), '; ')}.**")
+    return Answer(f"**target shares, by the rule from both data sets: {'; '.join(choices())}.**")
 
 
 def chosen_share(setting: str, studies: Sequence[Study]) -> float | None:
@@ -118,12 +119,12 @@ def chosen_share(setting: str, studies: Sequence[Study]) -> float | None:
     return max(better, key=better.__getitem__, default=SHARE)
 
 
-def choices() -> str:
-    """What the rule chooses on SCANNED_ON, one line per setting."""
+def choices() -> list[str]:
+    """What the rule chooses on SCANNED_ON, one sentence per setting."""
     studies = [Study(bed) for bed in SCANNED_ON]
     found = {setting: chosen_share(setting, studies) for setting in SCANNED.values()}
     missing = f"not chosen yet, runs of {' and '.join(SCANNED_ON)} are missing"
-    return "\n".join(f"{name}: {missing if share is None else f'{100 * share:g} %'}" for name, share in found.items())
+    return [f"{name}: {missing if share is None else f'{100 * share:g} %'}" for name, share in found.items()]
 
 
 def _mean(gains: Sequence[float]) -> str:

@@ -18,6 +18,7 @@ def build(out: Path) -> Path:
     than the repository. RuntimeError if Sphinx warns of anything, or if a link or picture of the site leads nowhere.
     """
     check_folder(out, "out")
+    out = out.resolve()  # of a link, what it leads to is replaced
     mark = out / ".nojekyll"  # folders that begin with an underscore are published too
     if out.is_dir() and any(out.iterdir()) and not mark.exists():
         raise FileExistsError(f"out = {out} holds files that no earlier call wrote; give a new folder")

@@ -29,9 +29,9 @@ def write_claim_pages(profile: str, folder: Path) -> None:
         return
     claims = {claim.id: claim for claim in rules.of(profile)}
     (folder / profile).mkdir(parents=True)
-    frame = pd.read_csv(results_dir() / profile / "claims.csv", dtype={"runs": str, "seeds": "Int64"})
-    runs = {run.run_id: run for run in load_runs(profile)}
     file = results_dir() / profile / "claims.csv"
+    frame = pd.read_csv(file, dtype={"runs": str, "seeds": "Int64"})
+    runs = {run.run_id: run for run in load_runs(profile)}
     if gone := sorted({*_run_ids(frame)} - {*runs}) + sorted({*frame["claim"]} - {*claims}):
         raise ValueError(
             f"{file} names {gone[0]}, which is not here; to write it again: python -m study claims --profile {profile}"

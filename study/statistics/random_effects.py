@@ -69,7 +69,7 @@ class Variances:
 
 
 def detectable(error: np.ndarray, freedom: np.ndarray) -> np.ndarray:
-    """The true effect that 80 % of studies with this standard error would find (two-sided test at 5 %).
+    """The true effect that about 80 % of studies with this standard error would find (two-sided test at 5 %).
 
     With few degrees of freedom it is more than the 2.80 standard errors of a normal distribution.
     """
