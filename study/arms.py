@@ -65,7 +65,7 @@ for _name, _cell in _CELLS.items():
     ARMS[_name] = Arm("FA factorial: placement x FTM x normalisation", _FA | _cell, after="sssr_sisr")
 
 SHARE = 0.1
-"""Target share of SISR and of FA: a tenth of CE's gradient each, until a scan on val has chosen another."""
+"""Target share of SISR and of FA: a tenth of CE's gradient each, which the scan on val left in place (notebook 20)."""
 
 _SISR_SHARE = {"loss.share_sisr": SHARE}
 _SHARES = _SISR_SHARE | {"loss.share_fa": SHARE}

@@ -109,7 +109,8 @@ PROFILES: dict[str, Profile] = {
         | dict.fromkeys(("adaptive_oracle", "adaptive_mean", "adaptive_swap", "uniform_point"), (0, 1, 2))
         | dict.fromkeys(("adaptive_oracle_fine", "uniform_jitter"), (0, 1, 2))
         | dict.fromkeys(("adaptive", "uniform_macs"), (0, 1, 2, 3, 4))
-        | {"relaxed_moved": (0, 1, 2, 3, 4)} | dict.fromkeys(("relaxed_2", "relaxed_off"), (0, 1, 2)),
+        | {"relaxed_moved": (0, 1, 2, 3, 4)} | dict.fromkeys(("relaxed_2", "relaxed_off"), (0, 1, 2))
+        | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4)),
         expect=(
             "CamVid at LR 180x240: two to fifteen minutes per run on one core (hr: twenty), up to 2.7 GiB; lr reaches "
             "56 points of mIoU on test."

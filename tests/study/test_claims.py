@@ -322,23 +322,25 @@ def test_both_data_sets_stand_beside_each_other():
 
 def test_one_row_per_claim_shows_what_decides_each_verdict():
     points = {"sssr_long": 50.0, "sssr_sisr_res_long": 53.0, "dsrl_res": 53.0, "dsrl": 49.0, "lr": 50.0}
+    points |= {"dsrl_share": 50.0, "sisr_frozen_share": 53.0}
     other = [MadeUpRun(arm, seed, points[arm], profile="idd") for arm in points for seed in (0, 1)]
     table = verdicts_table([Study("camvid", study(seeds=2, dsrl=53.0, lr=50.0)), Study("idd", other)])
     rows = {line.split("**")[1]: line.split("|")[1:-1] for line in table.splitlines()[2:]}
     _, camvid, idd, both = rows["C1"]
     assert camvid.startswith(" [reproduced](results/camvid/notebooks/41_main_results.ipynb)<br>gain of at least 2: +2.")
     assert idd.startswith(" [not reproduced](results/idd/") and both == " **partly** "
-    _, camvid, idd, both = rows["C16"]  # SISR adds, but FA does not: that decides
-    assert camvid == " – " and "<br>FA adds: " in idd and both == " **partly** "
+    assert "<br>FA adds: " in rows["C16"][2]  # SISR adds, but FA does not: that decides
+    _, camvid, idd, both = rows["C23"]  # of this data set alone
+    assert camvid == " – " and "[reproduced]" in idd and both == " **reproduced** "
     assert "**C7**" not in verdicts_table([Study("camvid", []), Study("idd", other)])  # not run
 
 
 def test_claims_of_one_data_set_alone_are_shown_once_they_were_run():
-    points = {"sssr_long": 50.0, "sssr_sisr_res_long": 53.0, "dsrl": 60.0, "lr": 50.0}
+    points = {"dsrl_share": 53.0, "sisr_frozen_share": 50.0, "dsrl": 60.0, "lr": 50.0}
     runs = [MadeUpRun(arm, seed, points[arm], profile="idd") for arm in points for seed in (0, 1)]
     *_, row = own_claims(Study("idd", runs)).splitlines()  # C1 was run as well, and is not of this data set alone
-    assert row.startswith("| **C16**") and "SISR adds: +3." in row and row.count("**C") == 1
-    assert "3 other quantities: not run (dsrl_res, mac_matched)" in row
+    assert row.startswith("| **C23**") and "over a frozen one: +3." in row and row.count("**C") == 1
+    assert "2 other quantities: not run (sssr_long, sisr_noise_share)" in row
     assert own_claims(Study("idd", runs[4:])).count("\n") == 1  # the head of the table
 
 
