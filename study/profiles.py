@@ -138,9 +138,9 @@ PROFILES: dict[str, Profile] = {
         | dict.fromkeys(("released_sanje2v", "released_dootmaan"), (0,))
         | dict.fromkeys(("relaxed", "relaxed_moved", "border_void"), (0, 1, 2, 3, 4)),
         expect=(
-            "IDD-lite at LR 112x160: about seven minutes per run on one core, up to 2.3 GiB (hr: 4.4, an estimate); lr "
-            "reaches 54 points of mIoU on test. By estimate, the second pretrained host takes 16 hours in all and the "
-            "random start 6."
+            "IDD-lite at LR 112x160: about seven minutes per run on one core (hr: 25), up to 2.3 GiB; lr reaches 54 "
+            "points of mIoU on test. By estimate, the second pretrained host takes 16 hours in all and the random "
+            "start 6."
         ),
         variants={
             "twice_as_long": Variant(
