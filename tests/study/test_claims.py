@@ -337,8 +337,9 @@ def test_one_row_per_claim_shows_what_decides_each_verdict():
 
 def test_claims_of_one_data_set_alone_are_shown_once_they_were_run():
     points = {"dsrl_share": 53.0, "sisr_frozen_share": 50.0, "dsrl": 60.0, "lr": 50.0}
+    points |= {"dsrl_res": 50.0, "sssr_sisr_res_long": 50.0}
     runs = [MadeUpRun(arm, seed, points[arm], profile="idd") for arm in points for seed in (0, 1)]
-    *_, row = own_claims(Study("idd", runs)).splitlines()  # C1 was run as well, and is not of this data set alone
+    *_, row = own_claims(Study("idd", runs)).splitlines()  # C1 and C16 were run as well, but not here alone
     assert row.startswith("| **C23**") and "over a frozen one: +3." in row and row.count("**C") == 1
     assert "2 other quantities: not run (sssr_long, sisr_noise_share)" in row
     assert own_claims(Study("idd", runs[4:])).count("\n") == 1  # the head of the table
