@@ -136,7 +136,9 @@ PROFILES: dict[str, Profile] = {
         | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4))
         | dict.fromkeys(FA_SHARE_ARMS + SHARE_CONTROLS, (0, 1, 2))
         | dict.fromkeys(("released_sanje2v", "released_dootmaan"), (0,))
-        | dict.fromkeys(("relaxed", "relaxed_moved", "border_void"), (0, 1, 2, 3, 4)),
+        | dict.fromkeys(("relaxed", "relaxed_moved", "border_void"), (0, 1, 2, 3, 4))
+        | dict.fromkeys(("uniform_point", "adaptive_oracle", "adaptive_mean", "adaptive_swap"), (0, 1, 2))
+        | dict.fromkeys(("adaptive", "uniform_macs"), (0, 1, 2, 3, 4)),
         expect=(
             "IDD-lite at LR 112x160: about seven minutes per run on one core (hr: 25), up to 2.3 GiB; lr reaches 54 "
             "points of mIoU on test. By estimate, the second pretrained host takes 16 hours in all and the random "
