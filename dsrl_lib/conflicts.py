@@ -60,6 +60,8 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
     yield from _of_downsampling(config)
     if loss.class_weights != "none" and loss.segmentation != "ce":
         yield "loss.class_weights", f"none with loss.segmentation = {loss.segmentation}"
+    if loss.relax_border >= max(2, side := min(data.crop_height, data.crop_width)):
+        yield "loss.relax_border", f"below {side}, the shorter side of a crop"
     for name in _unused_relaxation(loss):
         yield f"loss.{name}", f"{_default(loss, name)!r} with loss.segmentation = {loss.segmentation}"
     if loss.relax_epochs and loss.relax_epochs >= (end := optim.schedule_epochs or optim.epochs):

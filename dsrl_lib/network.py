@@ -12,7 +12,7 @@ from safetensors.torch import save as serialised
 from torch import nn
 
 from dsrl_lib import runs
-from dsrl_lib.allowed import check
+from dsrl_lib.allowed import check, each_once
 from dsrl_lib.config import Config, datasets
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import MEAN, STD
@@ -162,7 +162,7 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], Config]:
         raise FileNotFoundError(runs.missing_weights(path))
     found = metadata(path)
     try:
-        config = Config.from_dict(json.loads(found["config"]))
+        config = Config.from_dict(_parsed(found["config"]))
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"the configuration in {path} cannot be read: {error}") from None
     here = {"mean": list(MEAN), "std": list(STD)}
@@ -187,11 +187,19 @@ def metadata(path: Path) -> dict[str, str]:
 def stored(path: Path, name: str, kind: Any) -> Any:
     """A value of the metadata; None if it is missing. ValueError if it is not of its kind."""
     try:
-        value = json.loads(metadata(path).get(name, "null"))
+        value = _parsed(metadata(path).get(name, "null"))
         check(name, value, kind)
     except ValueError as error:
         raise ValueError(f"the metadata of {path} cannot be read: {error}") from None
     return value
+
+
+def _parsed(text: str) -> Any:
+    """JSON of the metadata. ValueError for a name that stands twice, and for what is nested too deeply."""
+    try:
+        return json.loads(text, object_pairs_hook=each_once)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
 
 
 def warm_start(network: DSRL, path: Path, run_id: str) -> None:

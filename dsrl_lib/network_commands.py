@@ -54,9 +54,7 @@ def evaluate(trained: Trained, data: str, split: str = "val", out: Path | None =
         split: train, val or test.
         out: A folder for scores.json, scores.csv, scores.txt and counts.npz.
     """
-    from tempfile import TemporaryDirectory
-
-    from dsrl_lib.evaluation.report import split_report, write_report
+    from dsrl_lib.evaluation.report import report_text, split_report, write_report
     from dsrl_lib.paths import check_folder
 
     if out is not None:
@@ -64,8 +62,9 @@ def evaluate(trained: Trained, data: str, split: str = "val", out: Path | None =
     model, config = trained.open()
     report = split_report(model, config, data, split, trained.tta)
     source = {"weights": str(trained.weights), "run": config.run_id, "data": data, "split": split}
-    with TemporaryDirectory() as nowhere:
-        print(write_report(report, out or Path(nowhere), source, trained.tta), end="")
+    print(report_text(report, source, trained.tta), end="", flush=True)  # first: a full disk loses no score
+    if out is not None:
+        write_report(report, out, source, trained.tta)
 
 
 def submit(images: tyro.conf.Positional[Path], trained: Trained, out: Path) -> None:

@@ -77,7 +77,7 @@ class Data(Section):
     scale_max: Annotated[float, above(0)] = 1.6
     flip: Probability = 0.5
     """Probability of a horizontal flip."""
-    colour: Annotated[float, at_least(0)] = 0.2
+    colour: Annotated[float, between(0, 10)] = 0.2
     """Strength of the brightness, contrast and saturation jitter."""
     hue: Annotated[float, between(0, 0.5)] = 0.0
     """The hue turns by a share of the colour circle from [-hue, hue]."""

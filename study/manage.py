@@ -53,7 +53,10 @@ def _points(folder: Path, split: str) -> str:
 
 def _history(folder: Path) -> list[dict[str, str]]:
     path = folder / "history.csv"
-    return list(csv.DictReader(path.read_text(errors="replace").splitlines())) if path.exists() else []
+    try:
+        return list(csv.DictReader(path.read_text(errors="replace").splitlines())) if path.exists() else []
+    except csv.Error as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

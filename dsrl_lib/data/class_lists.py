@@ -25,6 +25,11 @@ class ClassList:
     ids: dict[int, int]
     """Stored label value to class id, or to 255 (void)."""
 
+    @property
+    def stored(self) -> tuple[int, ...]:
+        """The value that is stored for each class: void may lie between them."""
+        return tuple(value for value, class_id in self.ids.items() if class_id != VOID)
+
 
 def own_classes(dataset: str) -> ClassList:
     """classes.txt of your own data set: line k, counted from 0, names what is stored as k.

@@ -113,13 +113,13 @@ VOC = ClassTable("voc", _VOC, voc_colours(len(_VOC)), same_named(_VOC))
 def mapillary_table(dataset: str) -> ClassTable:
     """The classes of Mapillary Vistas, from the data set's own config.json. DataError if it is missing or wrong."""
     found = mapillary_classes()
-    return ClassTable(dataset, found.names, found.colours, same_named(found.names))
+    return ClassTable(dataset, found.names, found.colours, same_named(found.names), found.stored)
 
 
 def own_table(dataset: str) -> ClassTable:
     """The classes of your own data set, from its classes.txt. DataError if it is missing or wrong."""
     found = own_classes(dataset)
-    return ClassTable(dataset, found.names, found.colours, same_named(found.names))
+    return ClassTable(dataset, found.names, found.colours, same_named(found.names), found.stored)
 
 
 def class_table(dataset: str) -> ClassTable:

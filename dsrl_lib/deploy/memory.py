@@ -1,7 +1,7 @@
 """Whether a picture fits into memory: where the CPU predicts, the system may kill a process that takes too much."""
 
 import math
-from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import torch
 
 from dsrl_lib.config import Config
 from dsrl_lib.data.transforms import frame_size
+from dsrl_lib.device import free_bytes
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.cost import activation_peak_mib
 from dsrl_lib.models.dsrl import DSRL
@@ -20,19 +21,6 @@ LARGE = 4_000_000
 """Pixels of a picture, or of the frame that the network makes of it; smaller ones are not looked at."""
 
 
-def free_bytes(proc: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> float:
-    """Memory that this process can still take, by the system and by its control group; infinite if neither says."""
-    free = math.inf
-    with suppress(OSError, ValueError, StopIteration):
-        free = next(1024 * int(x.split()[1]) for x in proc.read_text().splitlines() if x.startswith("MemAvailable:"))
-    with suppress(OSError, ValueError):  # "max" is no limit
-        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
-        parts = (line.split() for line in (group / "memory.stat").read_text().splitlines())
-        files = sum(int(size) for name, size in parts if name in ("active_file", "inactive_file"))
-        free = min(free, limit - used + files)  # what the system keeps of files goes when it is needed
-    return free
-
-
 class Room:
     """Compares pictures with the memory that is free."""
 
@@ -42,7 +30,10 @@ class Room:
     @cached_property
     def activations(self) -> float:
         """Bytes per pixel of the network's input that one pass takes at least."""
-        return activation_peak_mib(self.model, torch.zeros(1, 3, *MEASURED), self.config) * 2**20 / math.prod(MEASURED)
+        # Its classes come at the size of the frame that would be reduced to this input, whatever the run's frames are.
+        height, width = (round(side / self.config.frame_scale) for side in MEASURED)
+        config = replace(self.config, data=replace(self.config.data, height=height, width=width))
+        return activation_peak_mib(self.model, torch.zeros(1, 3, *MEASURED), config) * 2**20 / math.prod(MEASURED)
 
     def check(self, path: Path, height: int, width: int) -> None:
         """DataError that names the picture if it is too large. On a GPU, PyTorch says so itself."""

@@ -34,7 +34,7 @@ from dsrl_lib.runs import write_atomically
 
 KINDS = {
     "rgb": "classes in their colours",
-    "pred": "class ids; official label ids for the Cityscapes classes",
+    "pred": "class ids as the data set stores them: official label ids for the Cityscapes classes",
     "compose": "the colours over the image",
     "diff": "errors in the colour of what was predicted, if the truth is known",
     "sr": "the reconstruction, if the network has a SISR branch",
@@ -166,7 +166,7 @@ def _reconstruction(model: DSRL, image: np.ndarray, config: Config) -> Tensor:
 
 
 def label_ids(classes: np.ndarray, table: ClassTable) -> np.ndarray:
-    """Ids as the data set's server wants them: official label ids for Cityscapes, class ids elsewhere."""
+    """Ids as the data set's own files and server have them: official ones for Cityscapes, lines of classes.txt."""
     return classes if table.label_ids is None else np.array(table.label_ids, np.uint8)[classes]
 
 

@@ -28,10 +28,11 @@ def from_pretrained(name_or_path: str | Path, host: str | None = None) -> tuple[
 def weights_path(name_or_path: str | Path) -> Path:
     """The file or run directory that a path, a released name, or the id of a run means; errors as `from_pretrained`."""
     path = Path(name_or_path)
-    if path.exists() or path.name != str(name_or_path) or path.suffix in SUFFIXES:
-        return path
-    if path.name in released():
+    alone = path.name == str(name_or_path)
+    if alone and path.name in released() and not (path / FILE).exists():  # a folder of that name may hold predictions
         return released_dir() / f"{path.name}.safetensors"
+    if path.exists() or not alone or path.suffix in SUFFIXES:
+        return path
     try:
         return runs.find_run(path.name)
     except ValueError as error:

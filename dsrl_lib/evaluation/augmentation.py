@@ -1,9 +1,9 @@
 """Which inputs test-time augmentation makes of one image. Without torch: it is also a set of command line options."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from dsrl_lib.allowed import check
+from dsrl_lib.allowed import between, check
 
 Mode = Literal["whole", "sliding", "pooling"]
 Average = Literal["probabilities", "logits"]
@@ -31,8 +31,7 @@ class TTA:
         if not isinstance(self.scales, (tuple, list)) or not self.scales or not all(map(_is_scale, self.scales)):
             raise ValueError(f"scales = {self.scales}; allowed: one or more numbers above 0, at most 8")
         object.__setattr__(self, "scales", tuple(self.scales))  # a list has the same scales, and is not equal
-        if not 0 <= self.overlap < 1:
-            raise ValueError(f"overlap = {self.overlap}; allowed: from 0 to below 1")
+        check("overlap", self.overlap, Annotated[float, between(0, 0.9)])  # towards 1 there is no end of windows
 
     @property
     def none(self) -> bool:

@@ -73,23 +73,23 @@ def split_report(
     return Report(found, own.classes)
 
 
-def write_report(report: Report, out: Path, source: dict[str, object], tta: TTA) -> str:
-    """Write scores.json, scores.csv, scores.txt and counts.npz to `out`; return the text.
+def write_report(report: Report, out: Path, source: dict[str, object], tta: TTA) -> None:
+    """Write scores.json, scores.csv, scores.txt (`report_text`) and counts.npz to `out`.
 
     source: what was evaluated, for the record (weights, data set, split).
     """
     out.mkdir(parents=True, exist_ok=True)
-    text = _text(report, source, tta)
+    text = report_text(report, source, tta)
     write_json(out / "scores.json", {"source": source, "view": asdict(tta), "overall": report.overall,
                                      "classes": json.loads(report.by_class.to_json(orient="index"))})  # fmt: skip
     table = report.by_class.to_csv(float_format="%.6f", lineterminator="\n")
     write_atomically(out / "scores.csv", lambda temporary: temporary.write_text(table, "utf-8"))
     write_atomically(out / "scores.txt", lambda temporary: temporary.write_text(text, "utf-8"))
     write_counts(out / "counts.npz", report.evaluation.arrays())
-    return text
 
 
-def _text(report: Report, source: dict[str, object], tta: TTA) -> str:
+def report_text(report: Report, source: dict[str, object], tta: TTA) -> str:
+    """The scores for people to read; source as in `write_report`."""
     lines = [*(f"{name}: {value}" for name, value in (source | asdict(tta)).items()), ""]
     lines += [f"{name:22}{100 * value:8.2f} %" if name != "cross entropy" else f"{name:22}{value:8.4f}"
               for name, value in report.overall.items()]  # fmt: skip

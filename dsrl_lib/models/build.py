@@ -64,7 +64,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Load `state`, or raise ValueError that lists every missing and unexpected key, wrong shape, and NaN.
+    """Load `state`, or raise ValueError that lists every missing and unexpected key, wrong shape or type, and NaN.
 
     A network whose published files need translation offers `published_state(state)`, which is applied first.
     """
@@ -78,6 +78,8 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) 
             problems.append(f"{key} is a {type(state[key]).__name__}")
         elif state[key].shape != own[key].shape:
             problems.append(f"shape of {key}: {tuple(state[key].shape)} instead of {tuple(own[key].shape)}")
+        elif not torch.can_cast(state[key].dtype, own[key].dtype):  # such as real from complex
+            problems.append(f"type of {key}: {state[key].dtype} instead of {own[key].dtype}")
         elif not (state[key].is_meta or state[key].isfinite().all()):
             problems.append(f"{key} holds NaN or infinite values")
     if problems:

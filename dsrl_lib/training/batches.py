@@ -60,8 +60,12 @@ def batches(
     `noise`, (B, 3, H, W), is added if the SISR target is noise, `sets`, (B, H, W), if borders are moved, and
     `locations`, (B, n, m, 2), if a step needs them.
     """
-    every = (batch_keys(config, step, len(split), epochs_before) for step in steps)
-    keys = [batch[distributed.rank() :: distributed.size()] for batch in every]
+
+    def keys() -> Iterator[Keys]:
+        """Of this process's samples, drawn when their step comes: a long run has millions of them."""
+        every = (batch_keys(config, step, len(split), epochs_before) for step in steps)
+        return (batch[distributed.rank() :: distributed.size()] for batch in every)
+
     dataset = TrainingSet(split, config.data, config.seed, config.frame_scale)
     samples: Dataset = dataset
     if wants_locations(config.downsampling):
@@ -70,12 +74,12 @@ def batches(
         samples = WithMovedSets(samples, dataset, config.loss)
     loader = DataLoader(
         samples,
-        batch_sampler=keys,
+        batch_sampler=keys(),
         num_workers=workers,
         pin_memory=device.type == "cuda",
         worker_init_fn=ignore_in_worker,
     )
-    for drawn, batch in zip(keys, loader, strict=True):
+    for drawn, batch in zip(keys(), loader, strict=True):
         if config.loss.sisr_target == "noise":
             frames = [dataset.draw(key).frame for key in drawn]
             batch["noise"] = torch.stack([noise_image(frame, batch["hr"].shape[1:]) for frame in frames])

@@ -2,18 +2,20 @@
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from dsrl_lib import runs
-from dsrl_lib.allowed import check_fields
+from dsrl_lib.allowed import at_least, check_fields
 
 NAMES = ("last.pt", "previous.pt")
 """Newest first."""
+_COUNT, _NUMBERS = Annotated[int, at_least(0)], {"*": float}
 CONTENT = {
-    "config": dict, "network": dict, "optimizer": dict, "scaler": dict, "rng": list[dict], "step": int,
-    "history": list[dict], "sums": dict, "seconds": float,
+    "config": dict, "network": dict, "optimizer": dict, "scaler": dict, "rng": list[dict], "step": _COUNT,
+    "history": list[dict], "sums": _NUMBERS, "seconds": Annotated[float, at_least(0)], "epochs_before?": _COUNT,
+    "weights?": _NUMBERS, "gradients_at_start?": _NUMBERS,
 }  # fmt: skip
 """What `RunState.state_dict` gives (`allowed.check_fields`)."""
 

@@ -14,8 +14,9 @@ from dsrl_lib import distributed, network, runs
 from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
 from dsrl_lib.conflicts import check_shared_batch
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.split import load_split
-from dsrl_lib.device import check_precision, keep_freed_memory, pick_device
+from dsrl_lib.device import check_precision, free_bytes, keep_freed_memory, pick_device
 from dsrl_lib.evaluation.evaluate import check_frames
 from dsrl_lib.paths import DataError, check_folder, own_datasets
 from dsrl_lib.training import checkpoint
@@ -122,6 +123,7 @@ def _take_up(
         splits = {name: load_split(config.data.dataset, name) for name in ("train", "val", "test")}
         for name in ("val", "test"):
             check_frames(splits[name], config)
+        _check_memory(config, device)
         state = RunState(config, splits["train"], device)
         if writes:
             runs.prepare(directory, config)
@@ -142,6 +144,27 @@ def _take_up(
         }
         if writes:
             finish(directory, state.network, config, evaluations, environment, splits)
+
+
+def _check_memory(config: Config, device: torch.device) -> None:
+    """ValueError if the logits of a batch, or of a frame, are larger than the memory that is free.
+
+    On a GPU, PyTorch says so itself; on the CPU the system may kill the process.
+    """
+    if device.type != "cpu":
+        return
+    data, free = config.data, free_bytes()
+    samples = config.optim.batch_size // distributed.size()
+    number = 4 * len(class_table(data.dataset).classes)  # bytes of the logits of a pixel
+    for name, count, height, width in (
+        ("crop_height", samples, data.crop_height, data.crop_width),
+        ("height", 1, data.height, data.width),
+    ):
+        if (needed := count * height * width * number) > free:
+            raise ValueError(
+                f"data.{name} = {height}: the logits of {count} x {height} x {width} pixels take {needed / 1e9:.1f} GB "
+                f"of memory, and {free / 1e9:.1f} GB are free; allowed: smaller sizes or optim.batch_size"
+            )
 
 
 def _continue_or_start(state: RunState, directory: Path) -> None:

@@ -43,7 +43,7 @@ class Started:
     missing: list[str] = field(default_factory=list)
     """Tensors of the network that the file lacks: they start as without it."""
     misfits: dict[str, str] = field(default_factory=dict)
-    """Tensors of another shape in the file, and both shapes: they start as without it too."""
+    """Tensors of another shape or type in the file, and both: they start as without it too."""
     unused: list[str] = field(default_factory=list)
     """Tensors of the file that the network has no place for."""
     classes: dict[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Started:
         lines = [f"starts from {self.run or 'a state dict'} ({self.sha256[:8]}): {len(self.taken)} of {every} tensors"]
         lists = {
             "not in the file": _listed(self.missing),
-            "of another shape in the file": _listed([f"{key} ({shapes})" for key, shapes in self.misfits.items()]),
+            "of another shape or type in the file": _listed([f"{key} ({how})" for key, how in self.misfits.items()]),
             "in the file alone": _listed(self.unused),
             "classes that start anew": ", ".join(self.new_classes),
         }
@@ -74,7 +74,7 @@ def _listed(names: Sequence[str]) -> str:
 def keep_weights(path: str | Path) -> str:
     """Copy a file of weights, or that of a run directory, to where runs look for it; its SHA-256, for `model.start`.
 
-    FileNotFoundError if there is none, ValueError for another kind of file.
+    FileNotFoundError if there is none, ValueError for another kind of file, and for one that cannot be read.
     """
     path = Path(path)
     if path.is_dir():
@@ -83,6 +83,10 @@ def keep_weights(path: str | Path) -> str:
         raise FileNotFoundError(runs.missing_weights(path))
     if path.suffix not in SUFFIXES:
         raise ValueError(f"cannot start from {path}; allowed: files that end in {', '.join(SUFFIXES)}")
+    if path.suffix == ".safetensors":
+        network.read(path)
+    else:
+        read_state_dict(path)
     digest = sha256_of(path)
     target = _folder() / f"{digest}{path.suffix}"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +136,9 @@ def start_from(model: DSRL, path: Path, config: Config) -> Started:
         shape = [grouped[axis] * len(names) if axis in grouped else side for axis, side in enumerate(value.shape)]
         if list(found.shape) != shape:
             done.misfits[key] = f"{tuple(found.shape)} instead of {tuple(shape)}"
+            continue
+        if not torch.can_cast(found.dtype, value.dtype):
+            done.misfits[key] = f"{found.dtype} instead of {value.dtype}"
             continue
         if not found.isfinite().all():
             raise ValueError(f"{path}: {key} holds NaN or infinite values")

@@ -87,9 +87,13 @@ class RunState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`. ValueError if the training images or labels are others."""
+        """The inverse of `state_dict`. ValueError if the training images or labels are others, or if its numbers
+        contradict each other."""
         if state.get("data", self.data) != self.data:  # older checkpoints do not say
             raise ValueError(f"files of {self.config.data.dataset} train have changed since it was written")
+        step, rows = state["step"], len(state["history"])
+        if step > self.total_steps or rows != step // self.epoch_steps:
+            raise ValueError(f"step {step} of {self.total_steps}, and {rows} epochs of {self.epoch_steps} steps")
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])

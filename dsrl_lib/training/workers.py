@@ -5,6 +5,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
+
+import torch
 
 from dsrl_lib.config import Config
 
@@ -15,6 +18,7 @@ QUEUES = 2**20
 AHEAD = 2
 """Batches that one process has ready (DataLoader's prefetch_factor)."""
 REMEDY = "give fewer --workers (0: none), or a larger /dev/shm (docker run --shm-size=2g)"
+LESS = "a smaller optim.batch_size, data.crop_height or data.crop_width needs less"
 
 
 def check_workers(config: Config, workers: int) -> None:
@@ -36,7 +40,7 @@ def check_workers(config: Config, workers: int) -> None:
 def explained() -> Iterator[None]:
     """An error of a process that loads samples comes out as it was raised there, without that process's traceback.
 
-    RuntimeError, with what to do, if such a process ran out of memory or was killed.
+    RuntimeError, with what to do, if memory did not suffice, or if such a process was killed.
     """
     try:
         yield
@@ -45,6 +49,9 @@ def explained() -> Iterator[None]:
         # DataLoader puts the traceback before the message, and the name of the exception between the two.
         before = rf"Caught {kind.__name__} in DataLoader worker .*\n(?:\w+\.)*{kind.__name__}: "
         own = text[found.end() :].rstrip() if (found := re.match(before, text, re.DOTALL)) else text
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in own:
+            reason = (own.strip() or kind.__name__).splitlines()[-1]  # after a traceback, if there is one
+            raise RuntimeError(f"not enough memory ({shorten(reason, 200)}); {LESS}") from error
         if re.search(r"shared memory|^DataLoader worker", own):
             raise RuntimeError(f"a process that loads samples failed: {own.rstrip()}; {REMEDY}") from error
         if own != text:

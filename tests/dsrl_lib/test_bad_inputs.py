@@ -246,12 +246,24 @@ def test_a_full_disk_loses_no_finished_picture(dsrl, weights, tmp_path, monkeypa
     assert not list((tmp_path / "out").rglob("*.partial"))
 
 
+def test_a_full_disk_loses_no_score(dsrl, weights, tmp_path, monkeypatch):
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs.os, "replace", full)
+    options = ["--weights", weights, "--data", "streets", "--split", "val", "--device", "cpu"]
+    status, printed, errors = dsrl("evaluate", *options, "--out", tmp_path / "out")
+    assert status == 1 and "No space left on device" in errors
+    monkeypatch.undo()
+    assert re.search(r"^mIoU +\d", printed, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
         (["--scales", "0"], 1, "scales = (0.0,); allowed: one or more numbers above 0"),
         (["--scales", "1e-9"], 1, "brought to 32 rows, scale 1e-09 leaves no input"),
-        (["--overlap", "1"], 1, "overlap = 1.0; allowed: from 0 to below 1"),
+        (["--overlap", "1"], 1, "overlap = 1.0; allowed: a number from 0 to 0.9"),
         (["--mode", "tiles"], 2, "tiles"),
         (["--split", "night"], 1, "split 'night': choose one of train, val, test"),
         (["--device", "tpu"], 2, "tpu"),

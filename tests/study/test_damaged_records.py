@@ -106,6 +106,12 @@ def test_a_wrong_history_is_named(complete: Path, content: str) -> None:
         _ = load_run(complete).history
 
 
+def test_a_history_that_is_no_table_is_named(complete: Path) -> None:
+    (complete / "history.csv").write_text(f"epoch,{'1' * 200_000}\n")  # longer than a field of a table may be
+    with pytest.raises(ValueError, match=r"history\.csv is damaged: field larger"):
+        manage.runs_table("smoke")
+
+
 def test_wrong_counts_are_named(complete: Path) -> None:
     names = ("images", "sequences", "counts", "trimap", "trimap_px", "object_recall")
     for value in (np.array(3), np.array(["a"]), np.zeros((1, 2, 3))):
@@ -143,6 +149,14 @@ CHECKPOINTS = [
     {"history": [3]},
     {"sums": None},
     {"seconds": "long"},
+    {"step": -1},
+    {"step": 10**6},
+    {"step": 4},  # a whole epoch without its row of the history
+    {"history": [{"epoch": 1, "val_miou": 0.5}]},  # a row without its steps
+    {"sums": {"loss": float("nan")}},
+    {"seconds": -1.0},
+    {"epochs_before": "one"},
+    {"weights": {"w1": "large"}},
 ]
 
 
@@ -178,6 +192,9 @@ def test_the_checkpoint_before_a_wrong_one_is_used(results: Path) -> None:
         ({"normalisation": "[]"}, r"normalisation = \[\]; allowed"),
         ({"normalisation": '{"mean": [0, 0, 0], "std": [1, 1, 1]}'}, "takes images normalised by .*this library"),
         ({"config": '{"optim": 3}'}, "configuration in .* cannot be read: optim = 3"),
+        ({"config": '{"seed": 1, "seed": 2}'}, "configuration in .* cannot be read: seed stands twice"),
+        ({"config": "[" * 100_000}, "configuration in .* cannot be read"),
+        ({"classes": "[" * 100_000}, "metadata of .* cannot be read"),
     ],
 )
 def test_wrong_metadata_of_weights_are_named(tmp_path: Path, metadata: dict, said: str) -> None:

@@ -1,7 +1,7 @@
 """A folder of images beside a folder of label maps of the same names: KITTI, Mapillary Vistas, your own data sets."""
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from dsrl_lib.data.class_lists import mapillary_classes, own_classes
@@ -61,12 +61,13 @@ def paired(
     paths = [path for path in _shown(images) if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise DataError(f"there are no images in {images}: looked for {', '.join(SUFFIXES)}. {hint}")
-    _refuse_left_out(images, labels, {path.stem for path in paths})
+    maps = {path.stem: path for path in reversed(_shown(labels)) if path.suffix.lower() == ".png"}
+    _refuse_left_out(images, labels, {path.stem for path in paths}, maps)
     first: dict[str, Path] = {}
     for path in paths:
         if (other := first.setdefault(path.stem, path)) != path:
             raise DataError(f"{other} and {path} share one label map: move one of the two images elsewhere")
-    return [_pair(path, labels / f"{path.stem}.png", table, sequence(path.stem)) for path in paths]
+    return [_pair(path, maps.get(path.stem, labels / f"{path.stem}.png"), table, sequence(path.stem)) for path in paths]
 
 
 def _shown(folder: Path) -> list[Path]:
@@ -74,17 +75,17 @@ def _shown(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
 
 
-def _refuse_left_out(images: Path, labels: Path, stems: Collection[str]) -> None:
+def _refuse_left_out(images: Path, labels: Path, stems: Collection[str], maps: Mapping[str, Path]) -> None:
     """DataError for an image that would be left out without a word: in a folder of its own, or of another kind.
 
-    Label maps without an image are named on stderr.
+    maps: label maps by the names of their images. Those without an image are named on stderr.
     """
-    alone = [path.name for path in _shown(labels) if path.suffix.lower() == ".png" and path.stem not in stems]
+    alone = sorted(path.name for stem, path in maps.items() if stem not in stems)
     for path in _shown(images):
         if path.is_dir():
             if any(file.suffix.lower() in SUFFIXES for file in path.rglob("*")):
                 raise DataError(f"{path} holds images that would not be read: put all of them into {images}")
-        elif path.stem not in stems and (labels / f"{path.stem}.png").is_file():
+        elif path.stem not in stems and path.stem in maps:
             raise DataError(f"cannot read image {path}; allowed: files that end in {', '.join(SUFFIXES)}")
     if alone:
         print(

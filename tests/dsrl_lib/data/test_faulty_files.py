@@ -1,5 +1,7 @@
 """Files of your own data set that are read wrongly elsewhere, or that are bad: all is said before training."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,32 @@ def test_pixels_without_a_known_range_are_refused(orchard: Path, pixels: np.ndar
     Image.fromarray(pixels).save(orchard / "val/images/1.tif")
     with pytest.raises(DataError, match=r"cannot read image .*val/images/1.tif: mode [FI]; allowed: 8 bits per chan"):
         load_split("orchard", "val")
+
+
+@pytest.mark.parametrize(("bits", "row"), [(2, b"\x1b"), (4, b"\x01\x23")])
+def test_ids_that_pillow_stretches_are_refused(orchard: Path, bits: int, row: bytes) -> None:
+    """Grey of 2 bits: it reads 0 1 2 3 as 0 85 170 255, the last of which is void."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b"")
+    (orchard / "val/labels/1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    with pytest.raises(DataError, match=r"label map .*val/labels/1.png is grey of less than 8 bits; allowed: 8 bits"):
+        load_split("orchard", "val")
+
+
+def test_ids_of_a_palette_of_few_colours_are_read(orchard: Path) -> None:
+    ids = Image.fromarray(cycle(0, 1, 2)).convert("P")
+    ids.putpalette([0, 0, 0, 9, 9, 9, 200, 0, 0])
+    ids.save(orchard / "val/labels/1.png", bits=2)
+    np.testing.assert_array_equal(load_split("orchard", "val").labels[1], cycle(0, 1, 2))
+
+
+def test_label_maps_may_end_in_capital_letters(orchard: Path, capsys: pytest.CaptureFixture) -> None:
+    (orchard / "val/labels/1.png").rename(orchard / "val/labels/1.PNG")
+    assert len(load_split("orchard", "val")) == 2 and "have no image" not in capsys.readouterr().err
 
 
 def test_a_mark_of_the_byte_order_is_no_part_of_the_first_class(orchard: Path) -> None:

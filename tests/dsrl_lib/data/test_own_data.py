@@ -1,6 +1,7 @@
 """Your own data set, as README.md shows it."""
 
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,8 +15,11 @@ from dsrl_lib.config import datasets
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.split import load_split
+from dsrl_lib.deploy.predict import predict
 from dsrl_lib.evaluation.augmentation import TTA
+from dsrl_lib.evaluation.forward import class_ids
 from dsrl_lib.evaluation.report import split_report
+from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.paths import root as repository
 from dsrl_lib.runs import read_json
 from dsrl_lib.training import checkpoint
@@ -110,6 +114,21 @@ def test_weights_know_their_classes(orchard: Path, tmp_path: Path) -> None:
         ValueError, match=r"'orchard', which is not here.*classes.txt with a line for each of soil, tree"
     ):
         network.load(tmp_path / "w.safetensors")
+
+
+def test_predictions_have_the_ids_of_the_label_maps(orchard: Path, tmp_path: Path) -> None:
+    """Void lies between the classes, so class 1 is stored as 2: what is predicted can be trained on."""
+    (orchard / "classes.txt").write_text("soil\nvoid\ntree\n")
+    config = preset("smoke", "lr", overrides=["data.dataset=orchard", "data.height=32", "data.width=64"])
+    model = network.build(config)
+    predict(model, config, orchard / "val/images", tmp_path / "out", progress=False)
+    shutil.copytree(tmp_path / "out/pred", orchard / "val/labels", dirs_exist_ok=True)
+    split = load_split("orchard", "val")
+    for name, truth, image in zip(split.names, split.labels, split.images, strict=True):
+        stored = np.asarray(Image.open(tmp_path / f"out/pred/{name}.png"))
+        assert set(np.unique(stored)) <= {0, 2}
+        logits, _ = image_output(model, image, config, TTA())
+        np.testing.assert_array_equal(truth, class_ids(logits, image.shape[:2]))
 
 
 @pytest.mark.parametrize(

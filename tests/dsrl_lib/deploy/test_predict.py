@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from dsrl_lib.deploy.predict import predict
 from dsrl_lib.deploy.pretrained import from_pretrained, open_weights
 from dsrl_lib.deploy.prune import prune
 from dsrl_lib.deploy.submit import submit
+from dsrl_lib.device import free_bytes
+from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.models.build import build_host
 from dsrl_lib.training import loop
 from dsrl_lib.training.fit import fit
@@ -240,16 +243,22 @@ def test_a_picture_beyond_memory_is_named_and_stops_no_other(file, tmp_path, mon
     assert {path.name for path in (tmp_path / "out/pred").iterdir()} == {"a.png", "c.png"}
 
 
+def test_memory_of_a_picture_does_not_depend_on_the_frames_of_the_run(file):
+    model, config = open_weights(file)
+    large = replace(config, data=replace(config.data, height=2048, width=4096))
+    assert memory.Room(model, large, TTA()).activations == memory.Room(model, config, TTA()).activations
+
+
 def test_free_memory_is_that_of_the_system_or_of_the_control_group(tmp_path):
     system = tmp_path / "meminfo"
-    assert memory.free_bytes(system, tmp_path) == float("inf")
+    assert free_bytes(system, tmp_path) == float("inf")
     system.write_text("MemTotal:  9 kB\nMemAvailable:    4 kB\n")
-    assert memory.free_bytes(system, tmp_path) == 4096
+    assert free_bytes(system, tmp_path) == 4096
     for limit, free in (("max", 4096), ("3000", 2300), ("9000", 4096)):
         (tmp_path / "memory.max").write_text(f"{limit}\n")
         (tmp_path / "memory.current").write_text("1000\n")
         (tmp_path / "memory.stat").write_text("anon 700\nactive_file 100\ninactive_file 200\n")
-        assert memory.free_bytes(system, tmp_path) == free
+        assert free_bytes(system, tmp_path) == free
 
 
 @pytest.mark.parametrize("below", [".", "predicted"])

@@ -18,7 +18,7 @@ from dsrl_lib.evaluation import report
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.evaluation.forward import class_ids
-from dsrl_lib.evaluation.report import Report, split_report, write_report
+from dsrl_lib.evaluation.report import Report, report_text, split_report, write_report
 from dsrl_lib.evaluation.tta import image_output, log_probabilities, windows
 from study.presets import preset
 
@@ -171,7 +171,7 @@ def test_evaluation_counts_what_is_predicted(tta, size):
         ({"average": "votes"}, "average = 'votes'; allowed: probabilities, logits"),
         ({"scales": ()}, "scales"),
         ({"scales": (0.0,)}, "allowed: one or more numbers above 0"),
-        ({"overlap": 1.0}, "overlap = 1.0; allowed: from 0 to below 1"),
+        ({"overlap": 0.95}, "overlap = 0.95; allowed: a number from 0 to 0.9"),
     ],
 )
 def test_wrong_augmentations_are_explained(values, message):
@@ -189,7 +189,8 @@ def test_the_report_holds_the_counts_of_the_study(tmp_path):
     np.testing.assert_array_equal(made.evaluation.counts, reference.counts)
     np.testing.assert_array_equal(made.evaluation.trimap, reference.trimap)
     assert made.overall["mIoU"] == pytest.approx(reference.miou)
-    text = write_report(made, tmp_path, {"weights": "w"}, TTA())
+    write_report(made, tmp_path, {"weights": "w"}, TTA())
+    text = report_text(made, {"weights": "w"}, TTA())
     assert "mIoU" in text and (tmp_path / "scores.txt").read_text() == text
     assert json.loads((tmp_path / "scores.json").read_text())["overall"]["mIoU"] == pytest.approx(reference.miou)
     assert len(pd.read_csv(tmp_path / "scores.csv")) == 19

@@ -60,6 +60,21 @@ def test_impossible_settings_are_explained(results, overrides, message):
         fit(tiny("lr", *overrides), device="cpu", progress=False)
 
 
+@pytest.mark.parametrize(
+    ("free", "said"),
+    [
+        (1e3, "data.crop_height = 32: the logits of 4 x 32 x 64 pixels take"),
+        (7e5, "data.height = 128: the logits of 1 x 128 x 128 pixels take"),
+    ],
+)
+def test_sizes_beyond_memory_are_named_before_training(results, monkeypatch, free, said):
+    monkeypatch.setattr("dsrl_lib.training.fit.free_bytes", lambda: free)
+    config = tiny("lr", "data.height=128", "data.width=128", "optim.batch_size=4")
+    with pytest.raises(ValueError, match=f"{said} .*GB are free; allowed: smaller sizes or optim.batch_size"):
+        fit(config, device="cpu", progress=False)
+    assert not (runs.folder(config) / "config.json").exists()
+
+
 def test_an_unknown_device_is_explained():
     with pytest.raises(ValueError, match="device = 'tpu'; allowed: auto, cpu, cuda"):
         pick_device("tpu")

@@ -119,6 +119,11 @@ def test_weights_that_cannot_start_a_run_are_refused(tmp_path):
     (tmp_path / "w.txt").write_text("")
     with pytest.raises(ValueError, match=r"allowed: files that end in .safetensors, .pth, .pt"):
         start.keep_weights(tmp_path / "w.txt")
+    for suffix in start.SUFFIXES:
+        (tmp_path / f"cut{suffix}").write_bytes(b"weights")
+        with pytest.raises(ValueError, match=rf"cut{suffix} is not a"):
+            start.keep_weights(tmp_path / f"cut{suffix}")
+    assert not list((tmp_path / "cache").glob("start/*"))  # nothing is kept that no run can read
     with pytest.raises(ValueError, match=r"model.start = 'mine'; allowed: none, or a SHA-256"):
         override(config, "model.start", "mine")
     frozen = override(tiny("sssr_sisr_frozen"), "model.start", "0" * 64)
@@ -168,6 +173,17 @@ def test_an_encoder_alone_starts_a_network_with_sisr(tmp_path):
     assert not (done.missing or done.misfits) and {key.split(".")[0] for key in done.unused} == {"sisr"}
 
 
+def test_numbers_of_another_type_are_not_taken(tmp_path):
+    path, config = tmp_path / "w.safetensors", tiny("lr")
+    model, key = written(config, path), "host.bu_dec_l4.merge_layer.3.weight"
+    tensors = load_file(path)
+    save_file(tensors | {key: tensors[key].to(torch.complex64)}, path, network.metadata(path))
+    done = start.start_from(model, path, config)
+    assert done.misfits == {key: "torch.complex64 instead of torch.float32"}
+    with pytest.raises(ValueError, match=rf"type of {key}: torch.complex64 instead of torch.float32"):
+        network.load(path)
+
+
 def test_a_file_that_names_no_classes_is_refused(tmp_path):
     path, config = tmp_path / "w.safetensors", tiny("lr")
     model = written(config, path)
@@ -178,7 +194,7 @@ def test_a_file_that_names_no_classes_is_refused(tmp_path):
 
 
 def test_several_runs_keep_one_file_at_once(tmp_path, monkeypatch):
-    (tmp_path / "w.pth").write_bytes(b"weights")
+    torch.save({"a": torch.zeros(1)}, tmp_path / "w.pth")
     real, inside = shutil.copyfile, []
 
     def slow(source, target):

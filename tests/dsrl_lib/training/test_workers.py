@@ -31,6 +31,7 @@ class Failing(Dataset):
         (ValueError("frames differ"), ValueError, "^frames differ$"),
         (RuntimeError("unable to allocate shared memory(shm) for file </torch_2_3>"), RuntimeError,
          r"^a process that loads samples failed: unable to allocate .*; give fewer --workers \(0: none\), or a larger"),
+        (MemoryError(), RuntimeError, r"^not enough memory \(MemoryError\); a smaller optim.batch_size"),
     ],
 )  # fmt: skip
 def test_an_error_of_a_worker_is_that_of_the_sample(error, kind, said):
