@@ -5,8 +5,11 @@ g_i = sum_j sign(D_ij) y_j, one pass over the pairs that never stores an N x N m
 sum_ij |D_ij| = sum_i x_i . g_i is the value, and its gradient in [a; b] is 2 g, since D is symmetric.
 """
 
+import warnings
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -106,14 +109,38 @@ class _Absolute(torch.autograd.Function):
 def _implementation(x: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     """Who computes g of the stacked tokens x (B, C, N).
 
-    CUDA: the Triton kernel up to 128 channels, since more do not fit in registers, where Triton is installed. CPU: the
+    CUDA: the Triton kernel up to 128 channels, since more do not fit in registers, where Triton works. CPU: the
     fused loop up to 6 channels, where it scales better with the threads. All else: tiles of matrix products.
     """
     channels = x.shape[1]
-    if x.device.type == "cuda" and channels <= 128 and find_spec("triton"):
+    if x.device.type == "cuda" and channels <= 128 and _triton_works(x.device, channels):
         from dsrl_lib.losses.feature_affinity_triton import signed_sums
     elif x.device.type == "cpu" and channels <= 6:
         from dsrl_lib.losses.feature_affinity_numba import signed_sums
     else:
         from dsrl_lib.losses.feature_affinity_tiled import signed_sums
     return signed_sums
+
+
+@cache
+def _triton_works(device: torch.device, channels: int) -> bool:
+    """Whether the kernel for so many channels can be compiled and launched on this device: tried once, on few tokens.
+
+    It needs more than Triton itself: a C compiler, and a driver and a GPU that this Triton supports.
+    """
+    if not find_spec("triton"):
+        return False
+    tokens = torch.ones(1, channels, 16, device=device)
+    try:
+        from dsrl_lib.losses.feature_affinity_triton import signed_sums
+
+        signed_sums(tokens, tokens).sum().item()  # reading a number waits for the kernel, and for its errors
+    except Exception as error:  # of many kinds, by the step that fails
+        reason = shorten(f"{type(error).__name__}: {error}", 300)
+        warnings.warn(
+            f"feature_affinity: the Triton kernel does not work on {device}, so slower matrix products take its "
+            f"place: {reason}",
+            stacklevel=1,
+        )
+        return False
+    return True

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -234,11 +235,13 @@ def test_whole_numbers_are_refused():
 TRITON_CHECK = """
 import torch
 from dsrl_lib.losses import feature_affinity_tiled, feature_affinity_triton
+from dsrl_lib.losses.feature_affinity import _triton_works
 for batch, channels, count in ((2, 6, 100), (1, 42, 70), (1, 128, 33)):
     x = torch.randn(batch, channels, count, generator=torch.Generator().manual_seed(0))
     y = torch.cat((x[:, :3], -x[:, 3:]), 1)
     g = feature_affinity_triton.signed_sums(x, y)
     assert torch.allclose(g, feature_affinity_tiled.signed_sums(x, y), atol=1e-3), (batch, channels, count)
+    assert _triton_works(x.device, channels)
 """
 
 
@@ -247,6 +250,59 @@ def test_triton_kernel_in_triton_s_interpreter():
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     done = subprocess.run([sys.executable, "-c", TRITON_CHECK], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def tried():
+    """`_triton_works`, which remembers nothing."""
+    works = main._triton_works
+    works.cache_clear()
+    yield works
+    works.cache_clear()
+
+
+@pytest.fixture
+def choose(tried, monkeypatch):
+    """choose(signed_sums): who serves six channels on a GPU, if this is what the module of the kernel gives.
+
+    The kernel is tried on the CPU.
+    """
+
+    def call(signed_sums):
+        module = SimpleNamespace(signed_sums=signed_sums)
+        monkeypatch.setitem(sys.modules, "dsrl_lib.losses.feature_affinity_triton", module)
+        return main._implementation(SimpleNamespace(device=torch.device("cuda"), shape=(1, 6, 4)))
+
+    monkeypatch.setattr(main, "find_spec", lambda name: name == "triton")
+    monkeypatch.setattr(main, "_triton_works", lambda device, channels: tried(torch.device("cpu"), channels))
+    return call
+
+
+def test_a_kernel_that_fails_gives_way_to_the_tiles_with_one_warning(choose):
+    calls = []
+
+    def failing(x, y):
+        calls.append(x.shape)
+        raise RuntimeError("Failed to find C compiler")
+
+    with pytest.warns(UserWarning, match="Triton kernel does not work .*: RuntimeError: Failed to find C c") as given:
+        assert all(choose(failing) is feature_affinity_tiled.signed_sums for _ in range(3))
+    assert len(given) == 1 and calls == [(1, 6, 16)]
+
+
+def test_a_kernel_that_works_is_taken(choose):
+    assert choose(torch.add) is torch.add
+
+
+def test_the_true_kernel_does_not_work_on_a_cpu(tried):
+    pytest.importorskip("triton")
+    with pytest.warns(UserWarning, match="Triton kernel does not work on cpu"):
+        assert not tried(torch.device("cpu"), 6)
+
+
+def test_without_triton_the_tiles_are_taken_silently(tried, monkeypatch):
+    monkeypatch.setattr(main, "find_spec", lambda name: None)
+    assert not tried(torch.device("cpu"), 6)
 
 
 @needs_cuda
