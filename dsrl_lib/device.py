@@ -2,8 +2,11 @@
 
 import ctypes
 import math
+import os
 import platform
+import re
 import sys
+import warnings
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -14,15 +17,42 @@ from dsrl_lib import bfloat16
 # Names and numbers of <malloc.h>.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 NEVER = 2**31 - 1
+DRIVER = Path("/proc/driver/nvidia/version")
+"""What NVIDIA's driver for Linux says of itself; no file without it."""
 
 
 def pick_device(name: str) -> torch.device:
     """The device of that name; "auto" takes CUDA if there is one. ValueError for any but auto, cpu and cuda."""
     if name not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device = {name!r}; allowed: auto, cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device = 'cuda', but torch finds no CUDA device here; allowed: auto, cpu")
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    if name != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    if name == "cuda":
+        raise ValueError(f"device = 'cuda', but {why_no_cuda()}; allowed: auto, cpu")
+    if name == "auto" and _has_driver():
+        warnings.warn(f"the CPU is used: {why_no_cuda()}", stacklevel=1)
+    return torch.device("cpu")
+
+
+def why_no_cuda() -> str:
+    """Why there is no CUDA device for this process, as far as driver and torch tell; "" if there is one."""
+    if torch.cuda.is_available():
+        return ""
+    nothing = "torch finds no CUDA device here"
+    if not _has_driver():
+        return nothing
+    version = re.search(r"\d{3,}(\.\d+)+", DRIVER.read_text())
+    driver = f"NVIDIA's driver {version[0]}" if version else "an NVIDIA driver"
+    if torch.version.cuda is None:
+        needs = "is built without CUDA: install one built with it"
+    else:
+        needs = f"is built for CUDA {torch.version.cuda}: if that needs a newer driver, install a torch built for yours"
+    return f"{nothing}, though {driver} is there. torch {torch.__version__} {needs} (README.md, Your GPU)"
+
+
+def _has_driver() -> bool:
+    """Whether NVIDIA's driver is there, and its cards are not hidden from this process on purpose."""
+    return DRIVER.exists() and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1")
 
 
 def check_precision(precision: str, device: torch.device) -> None:

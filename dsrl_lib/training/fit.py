@@ -79,7 +79,7 @@ def fit(
         kept_weights(config)  # the same
     if devices > 1:
         runs.prepare(directory, config)
-        options = ["--device", device, "--workers", str(workers), "--keep-last", str(keep_last)]
+        options = ["--device", where.type, "--workers", str(workers), "--keep-last", str(keep_last)]
         options += ["--keep-best"] if keep_best else []
         launch(["train", str(directory / "config.json"), *options], devices, show=progress)
     with distributed.group(where):

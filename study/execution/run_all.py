@@ -120,9 +120,10 @@ def _study(options: argparse.Namespace) -> int:
 def _snakemake(options: argparse.Namespace) -> bool:
     """Whether every step succeeded."""
     if options.device == "cuda" and not options.slurm:
-        look = "import torch; raise SystemExit(not torch.cuda.is_available())"  # elsewhere: nothing here loads torch
-        if subprocess.run([sys.executable, "-c", look]).returncode:
-            raise ValueError("--device cuda: torch finds no CUDA device here; allowed: cpu")
+        look = "from dsrl_lib.device import why_no_cuda; print(why_no_cuda())"  # elsewhere: nothing here loads torch
+        found = subprocess.run([sys.executable, "-c", look], cwd=root(), stdout=subprocess.PIPE, text=True, check=True)
+        if why := found.stdout.strip():
+            raise ValueError(f"--device cuda: {why}; allowed: cpu")
     from snakemake.cli import args_to_api, parse_args
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 

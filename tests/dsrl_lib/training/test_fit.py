@@ -11,7 +11,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_runs import assert_same, tiny
 
 from dsrl_lib import runs
-from dsrl_lib.device import pick_device
 from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.training.finish import finish
 from dsrl_lib.training.fit import fit
@@ -73,11 +72,6 @@ def test_sizes_beyond_memory_are_named_before_training(results, monkeypatch, fre
     with pytest.raises(ValueError, match=f"{said} .*GB are free; allowed: smaller sizes or optim.batch_size"):
         fit(config, device="cpu", progress=False)
     assert not (runs.folder(config) / "config.json").exists()
-
-
-def test_an_unknown_device_is_explained():
-    with pytest.raises(ValueError, match="device = 'tpu'; allowed: auto, cpu, cuda"):
-        pick_device("tpu")
 
 
 def test_a_new_term_has_a_column_in_the_history(tmp_path):
