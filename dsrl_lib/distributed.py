@@ -43,10 +43,8 @@ def group(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    yield
+    dist.destroy_process_group()  # not after an error, where it could wait for ever for what the others still exchange
 
 
 def share_buffers(network: nn.Module) -> None:

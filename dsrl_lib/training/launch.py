@@ -31,7 +31,7 @@ def launch(arguments: Sequence[str], processes: int, show: bool = True) -> None:
     with (
         subprocess.Popen(
             command(arguments, processes),
-            env={"OMP_NUM_THREADS": "1", **os.environ, **({PASSED_ON: "1"} if show and shows_bars() else {})},
+            env=_threads(processes) | os.environ | ({PASSED_ON: "1"} if show and shows_bars() else {}),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,  # so that a Ctrl-C comes here alone
@@ -49,6 +49,11 @@ def launch(arguments: Sequence[str], processes: int, show: bool = True) -> None:
             ended = ended or bool(OWN_LOG.search(text))
     if torchrun.returncode:
         raise RuntimeError(_reason(tail, torchrun.returncode))
+
+
+def _threads(processes: int) -> dict[str, str]:
+    """The share of each process in the cores of this machine or job, where the user has not set it."""
+    return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // processes))}
 
 
 def _reason(text: str, status: int) -> str:

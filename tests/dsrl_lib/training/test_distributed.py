@@ -16,7 +16,7 @@ import pytest
 import torch
 from tiny_runs import TINY, tiny
 
-from dsrl_lib import network, runs
+from dsrl_lib import distributed, network, runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.paths import root
@@ -94,6 +94,20 @@ def test_a_batch_in_two_parts_has_the_gradient_of_the_whole(python_m, tmp_path):
     for name, expected in one.items():
         scale = max(expected.abs().double().max().item(), 1e-6)
         torch.testing.assert_close(two[name], expected, rtol=0, atol=1e-5 * scale, equal_nan=True)
+
+
+def test_the_group_of_processes_is_left_alone_after_an_error(monkeypatch):
+    """A group of one process. It ends after its block; after an error others may still wait for it."""
+    here = {"TORCHELASTIC_RUN_ID": "0", "RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    for name, value in here.items():
+        monkeypatch.setenv(name, value)
+    with distributed.group(torch.device("cpu")):
+        assert torch.distributed.is_initialized()
+    assert not torch.distributed.is_initialized()
+    with pytest.raises(ZeroDivisionError), distributed.group(torch.device("cpu")):
+        _ = 1 / 0
+    assert torch.distributed.is_initialized()
+    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.endurance  # those below share one run as well, and its gradient is compared above

@@ -1,5 +1,6 @@
 """What a user sees of several processes: their progress, and one message where one of them fails."""
 
+import os
 import sys
 
 import pytest
@@ -45,6 +46,23 @@ def test_torchrun_adds_no_traceback(torchrun, capfd, text, shown, message):
     with pytest.raises(RuntimeError) as error:
         launch(["train"], 2)
     assert str(error.value) == message and capfd.readouterr().err == shown
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "own", "threads"),
+    [(8, 4, None, "2"), (7, 2, None, "3"), (2, 4, None, "1"), (8, 4, "5", "5")],
+)
+def test_processes_share_the_cores(tmp_path, monkeypatch, cores, processes, own, threads):
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\necho $OMP_NUM_THREADS > {tmp_path}/threads\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if own:
+        monkeypatch.setenv("OMP_NUM_THREADS", own)
+    launch(["train"], processes)
+    assert (tmp_path / "threads").read_text() == f"{threads}\n"
 
 
 def test_batch_norms_see_at_least_the_samples_that_they_need(results, monkeypatch):
