@@ -80,6 +80,16 @@ def test_measured_costs_are_ordered_and_pruning_is_exact():
     assert costs["peak_mib_pruned"] >= 64 * 128 * 19 * 4 / 2**20
 
 
+def test_networks_are_compared_with_the_same_algorithms_of_cudnn():
+    config = preset("smoke", "dsrl", overrides=["data.height=64", "data.width=128"])
+    model, seen, cudnn = network.build(config), [], torch.backends.cudnn
+    model.register_forward_pre_hook(lambda *_: seen.append((cudnn.enabled, cudnn.benchmark, cudnn.deterministic)))
+    with cudnn.flags(enabled=True, benchmark=True):
+        assert cost.prune_is_exact(model, cost.example_input(config), config)
+        assert cudnn.benchmark and not cudnn.deterministic  # as before
+    assert seen == 2 * [(True, False, True)]
+
+
 def test_peak_memory_of_a_chain_by_hand():
     class Chain(nn.Module):
         def forward(self, x):
