@@ -23,7 +23,8 @@ GPUS = int(config.get("gpus", DEVICE == "cuda"))
 GPU_TYPE = {"gpu_model": config["gpu_type"]} if GPUS and "gpu_type" in config else {}
 HOURS = float(config.get("hours", 0))  # a run may take; 0: by the estimate
 THREADS = int(config.get("threads", 1))
-WORKERS = max(0, THREADS // max(1, GPUS) - 1)  # of each process, to load samples
+CORES = max(1, THREADS // max(1, GPUS))  # of each process of a run
+WORKERS = min(CORES - 1, 8)  # of each process, to load samples; more would only take memory
 RUNS = {
     run.run_id: run
     for run in plan.planned_runs(PROFILE, listed("arms"), listed("seeds", int), listed("hosts"), device=DEVICE)
@@ -84,6 +85,7 @@ wildcard_constraints:
 
 localrules:
     all,
+    data,  # here, where there is internet: the nodes of a cluster may have none
     table,
     verdicts,
 
@@ -118,7 +120,7 @@ rule train:
         runtime=lambda wildcards: RUNS[wildcards.run_id].limits(GPUS, HOURS)["runtime"],
         **GPU_TYPE,
     shell:
-        "OMP_NUM_THREADS={threads} {EXECUTE} notebooks/{params.run.notebook}.ipynb {output:q}"
+        "OMP_NUM_THREADS={CORES} {EXECUTE} notebooks/{params.run.notebook}.ipynb {output:q}"
         " -p profile {PROFILE} -p arm {params.run.config.arm} -p host {params.run.config.model.host}"
         " -p seed {params.run.config.seed} -p device {DEVICE} -p devices {params.devices} -p workers {params.workers}"
         " -p overrides '{params.overrides}' > {log:q} 2>&1"
@@ -171,3 +173,17 @@ rule notebook:
         "{wildcards.name}"
     shell:
         "OMP_NUM_THREADS={threads} {EXECUTE} {input[0]:q} {output:q} -p profile {PROFILE} > {log:q} 2>&1"
+
+
+use rule notebook as data with:
+    input:
+        "notebooks/01_data_prep.ipynb",
+    output:
+        EXECUTED.format(name="01_data_prep"),
+    log:
+        f"{RESULTS}/logs/01_data_prep.log",
+    message:
+        "01_data_prep"
+
+
+ruleorder: data > notebook

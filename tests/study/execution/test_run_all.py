@@ -51,6 +51,42 @@ def test_a_run_is_not_trained_again_where_its_notebook_fails_afterwards(tmp_path
     assert (status, sorted(steps)) == (0, ["41_main_results", "90_audit", "claims", "collect", "show sssr s0"])
 
 
+LISTED = """
+import sys
+from snakemake.cli import main
+from snakemake.jobs import Job
+
+def tell(job, **_):
+    here = str(job.rule) in job.rule.workflow._localrules  # in a dry run, job.is_local is true of all
+    print("JOB", job.rule, here, job.resources.get("runtime"), job.shellcmd)
+
+Job.log_info = tell
+main(sys.argv[1:])
+"""
+"""A dry run that says of each job its rule, whether it runs here, its minutes and its command."""
+
+
+def test_jobs_on_a_cluster_have_time_and_cores_and_data_are_prepared_before_them(tmp_path):
+    copy = Copy(tmp_path)
+    options = ["--dry-run", "--workflow-profile=profiles/slurm", "--cores=2", "--config"]
+    config = ["profile=smoke", "arms=lr", "seeds=0", "device=cuda", "gpus=2", "threads=32", "hours=0.5"]
+    done = subprocess.run(
+        [sys.executable, "-c", LISTED, *options, *config],
+        cwd=copy.folder,
+        env=os.environ | {"PYTHONPATH": str(copy.folder)},
+        capture_output=True,
+        text=True,
+    )
+    jobs = re.findall(r"^JOB (\w+) (True|False) (\w+) (.*)$", done.stdout, re.M)
+    here = [rule for rule, local, *_ in jobs if local == "True"]
+    assert sorted(here) == ["all", "data", "table", "verdicts"], done.stderr
+    minutes = [(rule, runtime) for rule, local, runtime, _ in jobs if local == "False"]
+    assert sorted(minutes) == [("notebook", "180"), ("notebook", "180"), ("train", "30")]
+    commands = {rule: command for rule, *_, command in jobs}
+    assert "study execute notebooks/01_data_prep.ipynb results/smoke/notebooks/01_data_prep.ipynb" in commands["data"]
+    assert "OMP_NUM_THREADS=16 " in commands["train"] and "-p devices 2 -p workers 8 " in commands["train"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
