@@ -18,7 +18,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         if not self.training or distributed.size() == 1:
             return super().forward(x)
         values = x.to(self.weight.dtype)  # (B, C, h, w)
-        count = _sum_over_processes(values.new_tensor(x.numel() / x.shape[1]))
+        count = _sum_over_processes(values.new_full((), x.numel() / x.shape[1]))
         mean = _sum_over_processes(values.sum((0, 2, 3))) / count  # (C,)
         centred = values - mean[:, None, None]
         variance = _sum_over_processes(centred.square().sum((0, 2, 3))) / count  # (C,)
