@@ -59,7 +59,7 @@ def test_two_processes_never_write_one_run(results, capfd):
     config = tiny("lr")
     with ThreadPoolExecutor(1) as thread:
         with runs.acquire(runs.folder(config)):
-            second = thread.submit(fit, config, progress=False)
+            second = thread.submit(fit, config, device="cpu", progress=False)
             with pytest.raises(TimeoutError):
                 second.result(timeout=3)
             assert not (runs.folder(config) / "config.json").exists()
@@ -87,9 +87,9 @@ def test_a_non_finite_loss_names_step_terms_and_checkpoint(results, monkeypatch)
     monkeypatch.setattr(training, "loss_terms", poisoned)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1)
     with pytest.raises(NonFiniteLossError, match=r"at step 3: ce = nan; the last good checkpoint is .*last\.pt"):
-        fit(config, progress=False)
+        fit(config, device="cpu", progress=False)
     monkeypatch.setattr(training, "loss_terms", real)
-    assert runs.is_complete(fit(config, progress=False))  # and nothing was lost
+    assert runs.is_complete(fit(config, device="cpu", progress=False))  # and nothing was lost
 
 
 def test_a_damaged_or_foreign_checkpoint_is_explained(results):
@@ -98,11 +98,11 @@ def test_a_damaged_or_foreign_checkpoint_is_explained(results):
     directory.mkdir(parents=True)
     (directory / "last.pt").write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(ValueError, match=r"last\.pt is damaged .*delete it"):
-        fit(config, progress=False)
+        fit(config, device="cpu", progress=False)
     other = RunState(tiny("bilinear"), load_split("streets", "train"), torch.device("cpu"))
     torch.save(other.state_dict(), directory / "last.pt")
     with pytest.raises(ValueError, match="belongs to another configuration"):
-        fit(config, progress=False)
+        fit(config, device="cpu", progress=False)
 
 
 @pytest.fixture

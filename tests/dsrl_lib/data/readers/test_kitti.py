@@ -68,7 +68,8 @@ def test_frames_of_many_sizes_keep_their_aspect(kitti: Path) -> None:
 
 def test_training_and_scores_on_frames_of_many_sizes(kitti: Path, results: Path) -> None:
     tiny = ("data.height=32", "data.crop_height=40", "data.crop_width=64", "optim.epochs=1", "optim.batch_size=5")
-    directory = fit(preset("smoke", "sssr", overrides=("data.dataset=kitti", *tiny)), progress=False)
+    config = preset("smoke", "sssr", overrides=("data.dataset=kitti", *tiny))
+    directory = fit(config, device="cpu", progress=False)
     known = [(load_split("kitti", "val").labels[k] != 255).sum() for k in range(2)]
     with np.load(directory / "counts_val.npz") as counts:  # at the original sizes: every known pixel is counted once
         assert counts["counts"][:, :, [0, 2]].sum((1, 2)).tolist() == known
