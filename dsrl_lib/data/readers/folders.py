@@ -61,7 +61,7 @@ def paired(
     paths = [path for path in _shown(images) if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise DataError(f"there are no images in {images}: looked for {', '.join(SUFFIXES)}. {hint}")
-    maps = {path.stem: path for path in reversed(_shown(labels)) if path.suffix.lower() == ".png"}
+    maps = {path.stem: path for path in _shown(labels) if path.suffix.lower() == ".png"}
     _refuse_left_out(images, labels, {path.stem for path in paths}, maps)
     first: dict[str, Path] = {}
     for path in paths:
