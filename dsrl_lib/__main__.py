@@ -1,4 +1,4 @@
-"""The method's command line: ``python -m dsrl_lib COMMAND --help``."""
+"""The method's command line: `python -m dsrl_lib COMMAND --help`."""
 
 # Every command is one call, and imports what it needs itself, so that --help loads no torch.
 

@@ -1,4 +1,4 @@
-"""The study's command line: ``python -m study COMMAND --help``."""
+"""The study's command line: `python -m study COMMAND --help`."""
 
 # Every command is one call, and imports what it needs itself, so that --help loads no torch.
 

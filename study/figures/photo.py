@@ -34,4 +34,4 @@ def withheld(dataset: str) -> Note | None:
     """What a notebook shows instead of pictures and label maps of a data set whose terms withhold them; else None."""
     if dataset not in DATASETS or not DATASETS[dataset].withheld:
         return None
-    return Note(f"No picture: the terms of {dataset} do not allow to publish its frames or label maps.")
+    return Note(f"No picture: the terms of {dataset} do not allow publishing its frames or label maps.")
