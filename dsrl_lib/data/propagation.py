@@ -147,8 +147,16 @@ def propagate(
     frames: neighbours in time, of which the first has the `labels`, (H, W) with 255 for void. joint: the first image,
     warped as its labels are; else the frame itself. Labels are void where a pixel came from beyond the first frame, and
     where the motion back and forth disagrees by more than `tolerance` pixels: it was uncovered, or the motion is wrong.
+    ValueError for frames that are no such pictures, and for frames or labels of another size.
     """
-    yield from carried(frames, labels, motions(frames, flow), joint=joint, tolerance=tolerance)
+    size = np.shape(labels)
+    for frame in frames:
+        if frame.dtype != np.uint8 or frame.shape != (*size, 3):
+            raise ValueError(
+                f"propagate: a frame is {frame.dtype} {frame.shape}, the labels {size}; allowed: frames uint8 "
+                "(H, W, 3) and labels (H, W), all of one size"
+            )
+    return carried(frames, labels, motions(frames, flow), joint=joint, tolerance=tolerance)
 
 
 def carried(

@@ -63,7 +63,7 @@ def _check(a: Tensor, b: Tensor, normalise: bool, q: int, tokens: tuple[int, int
         )
     if tokens is None and a.shape[2:] != b.shape[2:]:
         raise ValueError(f"feature_affinity: maps of different size need tokens=(th, tw); got {shapes}")
-    if tokens is not None and (len(tokens) != 2 or min(tokens) < 1):
+    if tokens is not None and (not isinstance(tokens, (tuple, list)) or len(tokens) != 2 or min(tokens) < 1):
         raise ValueError(f"feature_affinity: tokens={tokens!r}; allowed: None or positive integers (th, tw)")
     if q not in (1, 2):
         raise ValueError(f"feature_affinity: q={q!r}; allowed: 1, 2")

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from dsrl_lib.allowed import at_least, check
+from dsrl_lib.allowed import Range, at_least, between, check
 from dsrl_lib.metrics import VOID
 
 TINY = 1e-12
@@ -26,6 +26,8 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, class_weights: Tensor | Non
     Raises ValueError for other shapes and types, IndexError (on the CPU) for other labels.
     """
     check_shapes(logits, labels)
+    if class_weights is not None and class_weights.shape != logits.shape[1:2]:
+        raise ValueError(f"class_weights {tuple(class_weights.shape)}; allowed: one per class, ({logits.shape[1]},)")
     with torch.autocast(logits.device.type, enabled=False):
         weights = None if class_weights is None else class_weights.to(logits.device, torch.float32)
         sum_of = _BySample.apply if logits.is_cpu and torch.is_grad_enabled() else _sum
@@ -64,10 +66,12 @@ def hard_examples(
     """Cross entropy over the hard pixels of the batch alone: online hard example mining, as DDRNet is trained.
 
     Hard is a label of probability below `threshold`; at least the share `kept` of the labelled pixels counts, the
-    hardest first. Shapes, void and errors as in `cross_entropy`.
+    hardest first. Shapes, void and errors as in `cross_entropy`; ValueError too for a threshold or share beyond 1.
     gather: joins vectors of all processes that share the batch, of different lengths. The hard pixels are then those of
     the whole batch, and the result is the part of this process in their mean.
     """
+    check("threshold", threshold, Annotated[float, Range(0, "above 0, at most 1", 1, without_low=True)])
+    check("kept", kept, Annotated[float, between(0, 1)])
     loss = _by_pixel(logits, labels)[labels != VOID]  # (P,)
     pixels = int(gather(torch.tensor([loss.numel()])).sum())
     if pixels == 0:

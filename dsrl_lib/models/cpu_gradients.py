@@ -1,6 +1,7 @@
 """Layers of ESPNetv2 that PyTorch trains slowly on a CPU, here from fused kernels.
 
-Values, parameters and state-dict names are those of the parent classes, which work on other devices.
+Values, parameters and state-dict names are those of the parent classes, which work on other devices, and in float16 or
+with parameters in half precision.
 """
 
 import numpy as np
@@ -11,11 +12,17 @@ from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 
+def _has_kernel(x: Tensor, parameter: Tensor) -> bool:
+    """Whether a layer trains with a kernel: on a CPU, in types that numba or `cpu_kernels` knows."""
+    known = x.dtype != torch.float16 and parameter.dtype in (torch.float32, torch.float64)
+    return known and x.is_cpu and torch.is_grad_enabled()
+
+
 class PReLU(nn.PReLU):
     """`nn.PReLU` with a backward pass that is about ten times as fast."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return _PReLU.apply(x, self.weight) if x.is_cpu and torch.is_grad_enabled() else super().forward(x)
+        return _PReLU.apply(x, self.weight) if _has_kernel(x, self.weight) else super().forward(x)
 
 
 class _PReLU(torch.autograd.Function):
@@ -71,7 +78,7 @@ class BatchNormPReLU(nn.Sequential):
         *before, norm, act = self
         for layer in before:
             x = layer(x)
-        if x.is_cpu and norm.training and torch.is_grad_enabled() and type(norm) is nn.BatchNorm2d:
+        if norm.training and type(norm) is nn.BatchNorm2d and _has_kernel(x, norm.weight):
             norm.num_batches_tracked.add_(1)
             return _BatchNormPReLU.apply(x, norm.weight, norm.bias, act.weight, norm)
         return act(norm(x))
@@ -140,7 +147,7 @@ class DepthwiseConv2d(nn.Conv2d):
         super().__init__(channels, channels, 3, stride, dilation, dilation, channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not x.is_cpu or not torch.is_grad_enabled() or self.stride == self.dilation == (1, 1):
+        if self.stride == self.dilation == (1, 1) or not _has_kernel(x, self.weight):
             return super().forward(x)
         return _DepthwiseConv2d.apply(x, self.weight, self.stride[0], self.dilation[0])
 

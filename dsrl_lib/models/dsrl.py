@@ -138,7 +138,10 @@ class DSRL(nn.Module):
         return fit(upsampled, size)
 
     def prune(self) -> "DSRL":
-        """The network for inference, sharing this one's weights: SISR head and feature transform are gone."""
+        """The network for inference: SISR head and feature transform are gone.
+
+        Its parts are those of this network, not copies: `eval()` of one puts the host of both into evaluation mode.
+        """
         pruned = copy.copy(self)
         pruned._modules = {**self._modules, "sisr": None, "ftm": None}
         pruned.fa = False

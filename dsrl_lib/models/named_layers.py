@@ -24,7 +24,7 @@ def _note(layer: nn.Module, inputs: tuple, named: dict, output: object) -> None:
 
 
 class NamedLayers(nn.Module):
-    """Any network whose prediction layer is a convolution, without a change to it: `DSRL(NamedLayers(network, ...))`.
+    """Any network of RGB images whose prediction layer is a convolution, as it is: `DSRL(NamedLayers(network, ...))`.
 
     low, deep: the layers whose outputs are the maps of these names (`host.Features`), at stride 4 and at the end of the
     encoder. classifier: the prediction layer, an `nn.Conv2d` with one output channel per class, background included;

@@ -14,6 +14,8 @@ from dsrl_lib.models.cpu_gradients import PReLU
 class DeconvHead(nn.Module):
     """The released head: two 3x3 stride-2 transposed convolutions on the class map, (B, K, h, w) -> (B, K, 4h, 4w).
 
+    Bilinear start: place i of the class map goes to 4 i, as with aligned corners, and the last three rows and columns
+    fade to zero. With align_corners=False it would go to 4 i + 1.5, as `SubpixelHead` starts.
     Random start: each deconvolution is followed by batch norm and PReLU, as in the released code.
     norm: "start", as just said and as below; "batch" or "none" for either start, with PReLUs of slope 1.
     """

@@ -1,9 +1,12 @@
 """The part of a network that samples the frame for the host and brings its maps back to all pixels."""
 
+from typing import Annotated, Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dsrl_lib.allowed import above, check
 from dsrl_lib.config import Downsampling
 from dsrl_lib.models.downsampling.auxiliary import LocationNetwork
 from dsrl_lib.models.downsampling.inverse import at_places, grid_coordinates
@@ -18,11 +21,14 @@ GIVEN = ("oracle", "jitter")
 class Downsampler(nn.Module):
     """Frames (B, 3, H, W) -> samples (B, 3, h, w), and maps of the samples -> maps of the frame.
 
-    settings: where the samples lie. scale: h / H = w / W, of any frame.
+    settings: where the samples lie; ValueError for locations = none. scale: h / H = w / W, of any frame.
     """
 
     def __init__(self, settings: Downsampling, scale: float) -> None:
         super().__init__()
+        sampling = Literal["uniform", "mean", "predicted", "oracle", "jitter"]
+        check("downsampling.locations", settings.locations, sampling)
+        check("scale", scale, Annotated[float, above(0)])
         self.settings, self.scale = settings, scale
         grid = (settings.rows, settings.columns)
         if settings.locations == "predicted":

@@ -22,7 +22,8 @@ def sample(
 ) -> Tensor:
     """The image at the locations, (B, C, h, w).
 
-    image: (B, C, H, W), float. locations: (B, n, m, 2), row and column in [0, 1].
+    image: (B, C, H, W), float; half precision is raised to float32, since a footprint may add up many pixels.
+    locations: (B, n, m, 2), row and column in [0, 1].
     size: (h, w), first resize the locations to this size; None samples at the n x m locations themselves.
     filter: "footprint" averages over each sample's footprint, so that nothing aliases. A pixel gives its value to the
         four corners of its cell with bilinear weights, which makes this the normalised adjoint of `interpolate_back`;
@@ -40,6 +41,7 @@ def sample(
             f"sample: image {tuple(image.shape)} and locations {tuple(locations.shape)}; allowed: (B, C, H, W) and "
             "(B, n, m, 2)"
         )
+    image = image if image.dtype == torch.float64 else image.float()
     grid = locations if size is None else resize_locations(locations, size)  # (B, h, w, 2)
     at = (2 * grid - 1).flip(-1).to(image.dtype)
     # DEVIATION: adaptive downsampling averages over footprints. The released code (Marin et al.) picks the nearest

@@ -74,6 +74,18 @@ def test_it_goes_back_in_time_as_well():
     assert np.array_equal(found[1][:-4, :-6], labels[0][:-4, :-6]) and (found[1][-4:] == VOID).all()
 
 
+def test_pictures_of_another_kind_or_size_are_refused():
+    frames, labels = street(2)
+    for wrong, of in (
+        ([frame / 255 for frame in frames], labels[0]),  # floats would all be black
+        ([frame[..., 0] for frame in frames], labels[0]),
+        ([frames[0], frames[1][:-2]], labels[0]),
+        (frames, labels[0][::2, ::2]),  # labels of half the size would lie elsewhere
+    ):
+        with pytest.raises(ValueError, match=r"propagate: .* allowed: frames uint8 \(H, W, 3\) and labels \(H, W\)"):
+            propagate(wrong, of, lambda a, b: exact(a, b, frames))
+
+
 def test_sampling_agrees_with_a_general_warp():
     rng = np.random.default_rng(0)
     values, flow = rng.random((*SIZE, 2), np.float32), rng.normal(0, 3, (*SIZE, 2)).astype(np.float32)

@@ -219,6 +219,7 @@ def test_pooling_and_its_gradient_are_those_of_pytorch(grid, memory_format):
         (((1, 1, 4, 4), (1, 3, 4, 4)), {}, "2 channels or more.*only a sign"),
         (((1, 3, 4, 4), (1, 3, 4, 4)), {"q": 3}, "q=3; allowed: 1, 2"),
         (((1, 3, 4, 4), (1, 3, 4, 4)), {"tokens": (0, 4)}, r"tokens=\(0, 4\)"),
+        (((1, 3, 4, 4), (1, 3, 4, 4)), {"tokens": 4}, "tokens=4; allowed: None or positive integers"),
         (((1, 3, 4, 4), (1, 3, 4, 4)), {"eps": 0.0}, "eps=0.0; allowed: a positive"),
     ],
 )

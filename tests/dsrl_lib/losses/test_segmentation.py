@@ -108,6 +108,8 @@ def test_shapes_are_checked():
     logits, labels = example()
     with pytest.raises(ValueError, match=r"labels \(B, H, W\); got .* \(1, 6, 7\)"):
         cross_entropy(logits, labels[:1])
+    with pytest.raises(ValueError, match=r"class_weights \(4,\); allowed: one per class, \(5,\)"):
+        cross_entropy(logits, labels, class_weights=torch.ones(4))
     with pytest.raises(ValueError, match=r"shapes differ: \(2, 3\) and \(3,\)"):
         image_mse(torch.zeros(2, 3), torch.zeros(3))
 
@@ -194,6 +196,19 @@ def test_the_gradient_of_the_focal_loss_is_finite_where_the_label_is_certain(gam
 def test_a_negative_gamma_is_refused():
     with pytest.raises(ValueError, match="gamma = -1; allowed: a number 0 or more"):
         focal(*example(), gamma=-1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"threshold": 0.0}, "threshold = 0.0; allowed: a number above 0, at most 1"),
+        ({"threshold": 2}, "threshold = 2; allowed"),
+        ({"kept": 1.5}, "kept = 1.5; allowed: a number from 0 to 1"),
+    ],
+)
+def test_shares_of_hard_examples_beyond_one_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        hard_examples(*example(), **wrong)
 
 
 def test_only_void_is_no_hard_example():

@@ -203,6 +203,27 @@ def test_custom_gradients_follow_autocast():
         torch.testing.assert_close(own.weight.grad, native.weight.grad, rtol=0.02, atol=0.02)
 
 
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("whole", [True, False])
+def test_layers_train_in_types_that_no_kernel_knows(half, whole):
+    """Whole: the network itself is in half precision; else it computes in it under autocast."""
+    own = nn.Sequential(
+        BatchNormPReLU(nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), PReLU(6)), DepthwiseConv2d(6, 2), PReLU(6)
+    )
+    native = nn.Sequential(
+        nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.PReLU(6), nn.Conv2d(6, 6, 3, 2, 1, 1, 6, bias=False), nn.PReLU(6)
+    )
+    native.load_state_dict(dict(zip(native.state_dict(), own.state_dict().values(), strict=True)))
+    gradients = []
+    for network in (own, native):
+        x = torch.linspace(-2, 2, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8).to(half if whole else torch.float32)
+        with torch.autocast("cpu", half, enabled=not whole):
+            loss = network.to(half if whole else torch.float32)(x).float().square().mean()
+        gradients.append(torch.autograd.grad(loss, list(network.parameters())))
+    for ours, theirs in zip(*gradients, strict=True):
+        assert ours.isfinite().all() and torch.allclose(ours, theirs, rtol=0.05, atol=0.02)
+
+
 def test_shuffled_convolution_is_shuffle_then_groups():
     torch.manual_seed(0)
     layer, x = ShuffledConv2d(), torch.randn(2, 50, 6, 7)

@@ -81,6 +81,13 @@ def test_footprints_do_not_alias_and_keep_a_constant():
     assert sample(torch.ones_like(board), locations, (10, 15)).numpy() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("filter", ["footprint", "bilinear", "nearest"])
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_images_in_half_precision_are_raised_to_float32(half, filter):
+    image, locations = random(2, 3, 13, 17).to(half), grids()
+    assert torch.equal(sample(image, locations, filter=filter), sample(image.float(), locations, filter=filter))
+
+
 def test_magnified_footprints_are_bilinear_samples():
     image, fine = random(1, 2, 4, 5), uniform_locations((61, 81), torch.float64)[None]
     area = _footprints(image, grid_coordinates(fine, (4, 5)), (61, 81))[1]
