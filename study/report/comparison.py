@@ -115,16 +115,9 @@ def step_chart(study: Study) -> Figure | Note:
 
 
 def cost_table(study: Study, without: Sequence[str] = ()) -> pd.DataFrame:
-    """`tables.cost` without some arms: parameters, MACs, latency and peak memory of host, pruned and full network.
-
-    Latencies are those that can be compared (`comparable_latencies`); others are blank.
-    """
+    """`tables.cost` without some arms."""
     cost = tables.cost(study)
-    cost = cost[~cost.index.isin(without)].copy()
-    timed = comparable_latencies(study, list(cost.index))
-    for form in tables.FORMS:
-        cost[f"latency (ms), {form}"] = [timed.get(arm, {}).get(form, float("nan")) for arm in cost.index]
-    return cost
+    return cost[~cost.index.isin(without)]
 
 
 def head_share(cost: pd.DataFrame) -> Note:

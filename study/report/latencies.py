@@ -9,9 +9,10 @@ import pandas as pd
 from study.arms import FA_ARMS, FA_SHARE_ARMS
 from study.evidence import Study
 from study.figures.notes import Note, words
-from study.report.tables import FORMS
 from study.turns import measured_on
 
+FORMS = ("host", "pruned", "full")
+"""What `dsrl_lib.evaluation.cost` measures of a network: the host alone, what is deployed, and what is trained."""
 SMALL, LARGE = "bilinear", "mac_matched"
 """Arms of the host alone, at LR and at a larger input."""
 NOISE = 0.1
@@ -19,7 +20,7 @@ NOISE = 0.1
 
 
 def comparable_latencies(study: Study, arms: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Milliseconds per frame by arm and form (`tables.FORMS`), of arms that were timed alike: the others are left out.
+    """Milliseconds per frame by arm and form (FORMS), of arms that were timed alike: the others are left out.
 
     Medians of turns, of the arms that were measured in turns if any was; else medians of the runs on the device that
     made most of them.

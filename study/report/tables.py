@@ -17,6 +17,7 @@ from study.evidence import Pair, Study, total_epochs
 from study.figures.arm_plots import INTERPOLATIONS
 from study.plan import SCANNED
 from study.profiles import SEARCH_SEEDS
+from study.report.latencies import FORMS, comparable_latencies
 from study.report.readable import readable
 from study.statistics.bootstrap import Difference
 
@@ -45,7 +46,6 @@ BASELINES = ("lr", "bilinear")
 COSTS = {"params": ("params (k)", 1e3), "macs": ("MACs (M)", 1e6), "latency_ms": ("latency (ms)", 1.0),
          "peak_mib": ("peak memory (MiB)", 1.0)}  # fmt: skip
 """Column of metrics.json -> heading and unit."""
-FORMS = ("host", "pruned", "full")
 
 
 def main(study: Study) -> pd.DataFrame:
@@ -91,12 +91,17 @@ def classes(study: Study) -> pd.DataFrame:
 
 
 def cost(study: Study) -> pd.DataFrame:
-    """One row per arm: parameters, MACs, latency, peak memory of the host alone, pruned and full; medians of seeds."""
+    """One row per arm: parameters, MACs, latency, peak memory of the host alone, pruned and full; medians of seeds.
+
+    Latencies are those that can be compared (`comparable_latencies`); others are blank.
+    """
+    timed = comparable_latencies(study, study.arms)
     rows = {}
     for arm in study.arms:
         found = [run.metrics["cost"] for run in study.select(arm)]
         rows[arm] = {"input": "x".join(map(str, found[0]["input"]))} | {
-            f"{heading}, {form}": float(np.median([cost.get(f"{name}_{form}", np.nan) for cost in found])) / unit
+            f"{heading}, {form}": timed.get(arm, {}).get(form, np.nan) if name == "latency_ms" else
+            float(np.median([cost.get(f"{name}_{form}", np.nan) for cost in found])) / unit
             for name, (heading, unit) in COSTS.items() for form in FORMS
         }  # fmt: skip
     return _frame(rows, "arm")
