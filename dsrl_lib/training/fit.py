@@ -15,7 +15,7 @@ from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
 from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.data.class_tables import class_table
-from dsrl_lib.data.split import load_split
+from dsrl_lib.data.split import SPLITS, load_split
 from dsrl_lib.device import check_precision, free_bytes, keep_freed_memory, pick_device
 from dsrl_lib.evaluation.evaluate import check_frames
 from dsrl_lib.paths import DataError, check_folder, own_datasets
@@ -96,13 +96,17 @@ def _tell_of_other_data(config: Config, directory: Path) -> None:
     known = runs.read_json(directory / "env.json", runs.ENVIRONMENT).get("data", {})
     kept, delete = f"note: {directory.name} is kept as it is", f"`python -m study runs --delete {directory.name}`"
     try:
-        now = load_split(config.data.dataset, "train").manifest_hash
+        changed = [
+            name
+            for name in SPLITS
+            if name in known and known[name] != load_split(config.data.dataset, name).manifest_hash
+        ]
     except DataError as error:
         print(f"{kept}, but its data cannot be read now: {error}", file=sys.stderr)
         return
-    if known.get("train") not in (None, now):
-        print(f"{kept}, but files of {config.data.dataset} train have changed since; {delete} removes it, to train on "
-              "those of now", file=sys.stderr)  # fmt: skip
+    if changed:  # val and test too: the scores are of what they were
+        print(f"{kept}, but files of {config.data.dataset} {', '.join(changed)} have changed since; {delete} removes "
+              "it, to train and score on those of now", file=sys.stderr)  # fmt: skip
 
 
 def _take_up(

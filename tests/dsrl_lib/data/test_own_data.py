@@ -188,6 +188,10 @@ def test_files_that_change_are_noticed(orchard: Path, results: Path, capsys: pyt
         assert fit(config, device="cpu", progress=False) == directory
         note = f"note: {directory.name} is kept as it is, but files of orchard train have changed since"
         assert (note in capsys.readouterr().err) is changed
+    label.write_bytes(before)
+    Image.fromarray(np.zeros((32, 64), np.uint8)).save(orchard / "val/labels/0.png")  # its scores are of the old one
+    assert fit(config, device="cpu", progress=False) == directory
+    assert "but files of orchard val, test have changed since" in capsys.readouterr().err
     label.unlink()
     assert fit(config, device="cpu", progress=False) == directory
     assert "is kept as it is, but its data cannot be read now: image " in capsys.readouterr().err
