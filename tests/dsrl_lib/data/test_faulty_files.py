@@ -73,6 +73,14 @@ def test_pixels_without_a_known_range_are_refused(orchard: Path, pixels: np.ndar
         load_split("orchard", "val")
 
 
+def test_floats_of_a_pfm_are_refused(tmp_path: Path) -> None:
+    """From 0 to 1 they would all be black; Pillow calls their format that of PGM."""
+    path = tmp_path / "high.pfm"
+    Image.fromarray(np.full(SIZE, 0.5, np.float32)).save(path, "PPM")
+    with pytest.raises(DataError, match=r"cannot read image .*high.pfm: mode F; allowed: 8 bits per chan"):
+        read_picture(path)
+
+
 @pytest.mark.parametrize(("bits", "row"), [(2, b"\x1b"), (4, b"\x01\x23")])
 def test_ids_that_pillow_stretches_are_refused(orchard: Path, bits: int, row: bytes) -> None:
     """Grey of 2 bits: it reads 0 1 2 3 as 0 85 170 255, the last of which is void."""
