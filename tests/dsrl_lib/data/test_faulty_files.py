@@ -95,6 +95,12 @@ def test_ids_that_pillow_stretches_are_refused(orchard: Path, bits: int, row: by
         load_split("orchard", "val")
 
 
+def test_a_label_map_whose_ids_were_compressed_away_is_refused(orchard: Path) -> None:
+    Image.fromarray(cycle(0, 1, 2)).save(orchard / "val/labels/1.png", "JPEG")  # most of them are still 0 to 2
+    with pytest.raises(DataError, match=r"val/labels/1.png is a JPEG, which changes ids; allowed: PNG"):
+        load_split("orchard", "val")
+
+
 def test_ids_of_a_palette_of_few_colours_are_read(orchard: Path) -> None:
     ids = Image.fromarray(cycle(0, 1, 2)).convert("P")
     ids.putpalette([0, 0, 0, 9, 9, 9, 200, 0, 0])
