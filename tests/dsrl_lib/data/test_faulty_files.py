@@ -149,6 +149,13 @@ def test_void_has_one_spelling(orchard: Path, name: str) -> None:
         load_split("orchard", "val")
 
 
+@pytest.mark.parametrize("line", ["# of the orchard", "void # not labelled"])
+def test_a_comment_is_no_class(orchard: Path, line: str) -> None:
+    (orchard / "classes.txt").write_text(f"{line}\nsoil\ntree\n")
+    with pytest.raises(DataError, match=f"classes.txt has the line '{line}'; allowed: the name of a class alone"):
+        load_split("orchard", "val")
+
+
 def test_a_class_without_a_pixel_is_named(orchard: Path, capsys: pytest.CaptureFixture) -> None:
     (orchard / "classes.txt").write_text("ground\ncrack\n")
     for path in orchard.glob("*/labels/*.png"):
