@@ -15,7 +15,8 @@ from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
 from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.data.class_tables import class_table
-from dsrl_lib.data.split import SPLITS, load_split
+from dsrl_lib.data.overlap import shared_images
+from dsrl_lib.data.split import SPLITS, Split, load_split
 from dsrl_lib.device import check_precision, free_bytes, keep_freed_memory, pick_device
 from dsrl_lib.evaluation.evaluate import check_frames
 from dsrl_lib.paths import DataError, check_folder, own_datasets
@@ -109,6 +110,17 @@ def _tell_of_other_data(config: Config, directory: Path) -> None:
               "it, to train and score on those of now", file=sys.stderr)  # fmt: skip
 
 
+def _tell_of_shared_images(config: Config, splits: Mapping[str, Split]) -> None:
+    """A warning on stderr if images of your own data set are trained on and scored too."""
+    if config.data.dataset not in own_datasets():
+        return
+    scored = {splits[name].manifest_hash: name for name in ("test", "val")}  # once, where test is val
+    for name in scored.values():
+        if found := shared_images(splits["train"], splits[name]):
+            print(f"warning: {len(found)} of {len(splits[name])} images of {config.data.dataset} {name} are in train "
+                  f"too, such as {found[0]}: their scores say nothing about new images", file=sys.stderr)  # fmt: skip
+
+
 def _take_up(
     config: Config,
     directory: Path,
@@ -127,6 +139,8 @@ def _take_up(
         splits = {name: load_split(config.data.dataset, name) for name in ("train", "val", "test")}
         for name in ("val", "test"):
             check_frames(splits[name], config)
+        if writes and config.warm_start is None:
+            _tell_of_shared_images(config, splits)
         _check_memory(config, device)
         state = RunState(config, splits["train"], device)
         if writes:
