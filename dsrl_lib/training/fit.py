@@ -77,7 +77,8 @@ def fit(
             )
         if config.warm_start is not None:
             runs.start_weights(config, config.warm_start)  # says at once what is missing
-        kept_weights(config)  # the same
+        if (file := kept_weights(config)) is not None:
+            start_from(network.build(config), file, config)  # the same, of what does not fit: reading data takes long
     if devices > 1:
         runs.prepare(directory, config)
         options = ["--device", where.type, "--workers", str(workers), "--keep-last", str(keep_last)]
@@ -136,12 +137,12 @@ def _take_up(
         if distributed.from_first(runs.is_complete(directory)):
             return
         environment = provenance()  # of the code as it is now, not when the run ends
+        _check_memory(config, device)
         splits = {name: load_split(config.data.dataset, name) for name in ("train", "val", "test")}
         for name in ("val", "test"):
             check_frames(splits[name], config)
         if writes and config.warm_start is None:
             _tell_of_shared_images(config, splits)
-        _check_memory(config, device)
         state = RunState(config, splits["train"], device)
         if writes:
             runs.prepare(directory, config)
