@@ -30,8 +30,8 @@ def release(directory: Path, whole: bool = False, folder: Path | None = None) ->
     directory: a complete run with its weights. whole: keep SISR head and FTM, which the affinity explorer shows;
     otherwise the network is pruned and its batch norms are folded. The file holds the kernels in the precision in which
     the network computes, and is scored on test itself.
-    FileNotFoundError if the run has no weights here, ValueError if it must not be reported, DataError if the test split
-    is not here.
+    FileNotFoundError if the run has no weights here, ValueError if it must not be reported or if another run was
+    released under this name, DataError if the test split is not here.
     """
     weights = directory / FILE
     if not runs.is_complete(directory) or not weights.exists():
@@ -41,6 +41,10 @@ def release(directory: Path, whole: bool = False, folder: Path | None = None) ->
         raise ValueError(f"{run.run_id} cannot be released: {run.stale}")
     target = (folder or released_dir()) / f"{run.arm}-{run.profile}.safetensors"
     check_folder(target.parent, "out")
+    record = target.with_suffix(".json")
+    if record.exists() and (other := runs.read_json(record, {"run": str})["run"]) != run.run_id:
+        raise ValueError(f"{target} holds the weights of {other}, which would be lost: move them elsewhere with their "
+                         ".json and .md, or give another folder with --out")  # fmt: skip
     load_split(run.config["data"]["dataset"], "test")  # what it is scored on: if it is missing, nothing is replaced
     target.parent.mkdir(parents=True, exist_ok=True)
     environment = {key: run.env[key] for key in ("commit", "device", "data") if key in run.env}

@@ -42,8 +42,11 @@ def own_classes(dataset: str) -> ClassList:
     if "" in lines or len(set(names)) != len(names) or not 2 <= len(names) <= len(lines) <= MOST_CLASSES:
         raise DataError(f"{path} should name 2 to {MOST_CLASSES} different classes, one per line, without blank lines; "
                         f"it has the lines {lines[:9]}")  # fmt: skip
-    if mistaken := [name for name in names if name.lower() == "void"]:
-        raise DataError(f"{path} has the line {mistaken[0]!r}: a line that makes its value void is 'void'")
+    for line in lines:
+        if line.lower() == "void" != line:
+            raise DataError(f"{path} has the line {line!r}: a line that makes its value void is 'void'")
+        if "#" in line:  # as a class, it would move the ids of those below
+            raise DataError(f"{path} has the line {line!r}; allowed: the name of a class alone, without # and comments")
     colours = iter(voc_colours(len(names) + 1)[1:])  # the first is black, as void is
     rows = ((line, None if line == "void" else next(colours)) for line in lines)
     found = _numbered(rows)

@@ -139,9 +139,13 @@ def opened(path: Path, kind: str = "image") -> Iterator[Image.Image]:
 
 
 def _from_deep(image: Image.Image, path: Path) -> np.ndarray:
-    """Grey of 16 bits; other deep formats have no agreed range. Pillow opens PGM of 16 bits with mode I."""
+    """Grey of 16 bits; other deep formats have no agreed range. Pillow opens PGM of 16 bits with mode I, PFM with F."""
     values = np.asarray(image)
-    if not (image.mode.startswith("I;16") or image.format == "PPM") or values.min() < 0 or values.max() > 65535:
+    if (
+        not (image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"))
+        or values.min() < 0
+        or values.max() > 65535
+    ):
         raise DataError(f"cannot read image {path}: mode {image.mode}; allowed: 8 bits per channel, or 16-bit grey")
     grey = np.round(values / 257).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)  # (H, W, 3)

@@ -70,7 +70,8 @@ def write_propagated(
     for `propagate`. The folder appears whole or not at all.
 
     ValueError for an unknown flow, no steps or a tolerance below 0, and errors of `flow_estimator`. DataError if `out`
-    holds files already, if the video holds none of the labelled frames, or if its frames are of another size.
+    holds files already, if the video holds none of the labelled frames, or if its frames are bad or of another size:
+    all this before flow is estimated.
     """
     estimator = flow_estimator(flow)
     check("steps", steps, Annotated[int, at_least(1)])
@@ -79,14 +80,16 @@ def write_propagated(
     out = out.resolve()  # a link to an empty folder could not be replaced at the end
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} holds files already: choose another folder")
-    train, frames = load_split(dataset, "train"), Video(video)
+    splits = {split: load_split(dataset, split) for split in SPLITS}
+    train, frames = splits["train"], Video(video)
     known = [name for name in train.names if name in frames.place]
     if not known:
         raise DataError(f"{video} holds no frame of the train split of {dataset}, such as {train.names[0]}")
+    _check_video(train, frames, steps)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        written = {split: _write_split(load_split(dataset, split), partial / split) for split in SPLITS}
+        written = {name: _write_split(split, partial / name) for name, split in splits.items()}
         written["train"] += _write_pairs(train, frames, partial / "train", steps, estimator, joint, tolerance)
         lines = dict.fromkeys(f"{name}\t{sequence}\n" for pairs in written.values() for name, sequence in pairs)
         (partial / LIST).write_text("".join(lines), "utf-8")
@@ -104,24 +107,38 @@ def _write_split(split: Split, folder: Path) -> list[tuple[str, str]]:
     return list(zip(split.names, split.sequences, strict=True))
 
 
+def _check_video(split: Split, video: Video, steps: int) -> None:
+    """Read all frames that are needed, before flow is estimated, which takes long. DataError for a bad one, for one of
+    another size, and for a pair that would replace a frame of the split."""
+    known = set(split.names)
+    for name in bar([name for name in split.names if name in video.place], "check", leave=False):
+        shape = split.images[split.names.index(name)].shape
+        for sign in (1, -1):
+            for k, frame in enumerate(video.after(name, sign * steps), start=1):
+                if frame.shape != shape:
+                    size = " x ".join(map(str, shape[:2]))
+                    raise DataError(f"frames beside {video.paths[name]} are not of the size of {name}, {size}")
+                if (pair := _pair(name, sign * k)) in known:
+                    raise DataError(f"train has a frame {pair}, which a pair would replace: is it propagated already?")
+
+
 def _write_pairs(
     split: Split, video: Video, folder: Path, steps: int, flow: FlowEstimator, joint: bool, tolerance: float
 ) -> list[tuple[str, str]]:
-    written, known = [], set(split.names)
+    written = []
     for i, name in enumerate(bar(split.names, "propagate", leave=False)):
         for sign in (1, -1) if name in video.place else ():
             frames = [split.images[i], *video.after(name, sign * steps)]
-            if any(frame.shape != frames[0].shape for frame in frames):
-                size = " x ".join(map(str, frames[0].shape[:2]))
-                raise DataError(f"frames beside {video.paths[name]} are not of the size of {name}, {size}")
             pairs = propagate(frames, split.labels[i], flow, joint=joint, tolerance=tolerance)
             for k, (image, labels) in enumerate(pairs, start=1):
-                pair = f"{name}_step{sign * k:+d}"
-                if pair in known:
-                    raise DataError(f"train has a frame {pair}, which a pair would replace: is it propagated already?")
+                pair = _pair(name, sign * k)
                 save_pair(folder, pair, image, labels)
                 written.append((pair, split.sequences[i]))
     return written
+
+
+def _pair(name: str, step: int) -> str:
+    return f"{name}_step{step:+d}"
 
 
 def save_pair(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:

@@ -79,7 +79,10 @@ def load_split(dataset: str, split: str) -> Split:
         return Split(names, sequences, lazy.Images(frames), lazy.Labels(frames), digest, None)
     folder = cache_dir() / f"{dataset}-{split}-{digest[:12]}"
     build_cache(folder, frames)
-    return _open(names, sequences, digest, folder)
+    decoded = _open(names, sequences, digest, folder)
+    if all((label == VOID).all() for label in decoded.labels):  # it ends at the first frame with labels
+        _require_labels(dataset, split, ())
+    return decoded
 
 
 def list_frames(dataset: str, split: str) -> list[Frame]:

@@ -98,7 +98,8 @@ def predict(
     table, begin = class_table(config.data.dataset), time.perf_counter()
     found = list(map(str, [sources] if isinstance(sources, (str, Path)) else sources))  # one word has letters
     out = Path(out)
-    check_folder(out, "out")
+    for folder in (out, *(out / kind for kind in KINDS)):
+        check_folder(folder, "out")
     check_classes(model, config)
     tta = tta or TTA()
     jobs, written, failed = list(_jobs(found, table)), 0, []

@@ -32,6 +32,9 @@ class TTA:
             raise ValueError(f"scales = {self.scales}; allowed: one or more numbers above 0, at most 8")
         object.__setattr__(self, "scales", tuple(self.scales))  # a list has the same scales, and is not equal
         check("overlap", self.overlap, Annotated[float, between(0, 0.9)])  # towards 1 there is no end of windows
+        if self.mode != "sliding" and self.overlap != type(self).overlap:
+            raise ValueError(f"overlap = {self.overlap} with mode = {self.mode}, which has no windows; allowed: "
+                             "mode = sliding")  # fmt: skip
 
     @property
     def none(self) -> bool:

@@ -15,7 +15,8 @@ from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
 from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.data.class_tables import class_table
-from dsrl_lib.data.split import load_split
+from dsrl_lib.data.overlap import shared_images
+from dsrl_lib.data.split import SPLITS, Split, load_split
 from dsrl_lib.device import check_precision, free_bytes, keep_freed_memory, pick_device
 from dsrl_lib.evaluation.evaluate import check_frames
 from dsrl_lib.paths import DataError, check_folder, own_datasets
@@ -76,7 +77,8 @@ def fit(
             )
         if config.warm_start is not None:
             runs.start_weights(config, config.warm_start)  # says at once what is missing
-        kept_weights(config)  # the same
+        if (file := kept_weights(config)) is not None:
+            start_from(network.build(config), file, config)  # the same, of what does not fit: reading data takes long
     if devices > 1:
         runs.prepare(directory, config)
         options = ["--device", where.type, "--workers", str(workers), "--keep-last", str(keep_last)]
@@ -96,13 +98,28 @@ def _tell_of_other_data(config: Config, directory: Path) -> None:
     known = runs.read_json(directory / "env.json", runs.ENVIRONMENT).get("data", {})
     kept, delete = f"note: {directory.name} is kept as it is", f"`python -m study runs --delete {directory.name}`"
     try:
-        now = load_split(config.data.dataset, "train").manifest_hash
+        changed = [
+            name
+            for name in SPLITS
+            if name in known and known[name] != load_split(config.data.dataset, name).manifest_hash
+        ]
     except DataError as error:
         print(f"{kept}, but its data cannot be read now: {error}", file=sys.stderr)
         return
-    if known.get("train") not in (None, now):
-        print(f"{kept}, but files of {config.data.dataset} train have changed since; {delete} removes it, to train on "
-              "those of now", file=sys.stderr)  # fmt: skip
+    if changed:  # val and test too: the scores are of what they were
+        print(f"{kept}, but files of {config.data.dataset} {', '.join(changed)} have changed since; {delete} removes "
+              "it, to train and score on those of now", file=sys.stderr)  # fmt: skip
+
+
+def _tell_of_shared_images(config: Config, splits: Mapping[str, Split]) -> None:
+    """A warning on stderr if images of your own data set are trained on and scored too."""
+    if config.data.dataset not in own_datasets():
+        return
+    scored = {splits[name].manifest_hash: name for name in ("test", "val")}  # once, where test is val
+    for name in scored.values():
+        if found := shared_images(splits["train"], splits[name]):
+            print(f"warning: {len(found)} of {len(splits[name])} images of {config.data.dataset} {name} are in train "
+                  f"too, such as {found[0]}: their scores say nothing about new images", file=sys.stderr)  # fmt: skip
 
 
 def _take_up(
@@ -120,10 +137,12 @@ def _take_up(
         if distributed.from_first(runs.is_complete(directory)):
             return
         environment = provenance()  # of the code as it is now, not when the run ends
+        _check_memory(config, device)
         splits = {name: load_split(config.data.dataset, name) for name in ("train", "val", "test")}
         for name in ("val", "test"):
             check_frames(splits[name], config)
-        _check_memory(config, device)
+        if writes and config.warm_start is None:
+            _tell_of_shared_images(config, splits)
         state = RunState(config, splits["train"], device)
         if writes:
             runs.prepare(directory, config)

@@ -362,6 +362,7 @@ def test_a_size_beyond_memory_is_named(dsrl, weights, option, message):
         (["export", "W", "x.pt"], "a file of format onnx ends in .onnx"),
         (["evaluate", "--weights", "W", "--data", "streets", "--out", "FILE"], "out = "),
         (["predict", "PICTURE", "--weights", "W", "--out", "FILE"], "out = "),
+        (["predict", "PICTURE", "--weights", "W", "--out", "FOLDER"], "folder/sr; give a folder to write"),
         (["submit", "FOLDER", "--weights", "W", "--out", "FOLDER/a.onnx"], "is a folder; give the name of a file to"),
     ],
 )
@@ -374,6 +375,7 @@ def test_where_nothing_can_be_written_nothing_is_computed(dsrl, weights, tmp_pat
     (tmp_path / "file").write_text("mine")
     for name in ("a.safetensors", "a.onnx"):
         (tmp_path / "folder" / name).mkdir(parents=True)
+    (tmp_path / "folder/sr").write_text("mine")
     run = tmp_path / "run"
     run.mkdir()
     for name in ("config.json", "metrics.json", "final.safetensors", "last.pt", "best_epoch0003.safetensors"):

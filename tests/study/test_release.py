@@ -69,6 +69,13 @@ def test_weights_record_and_card_are_replaced_together(run, tmp_path, monkeypatc
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_the_weights_of_another_run_are_not_replaced(run, tmp_path):
+    """Such as those of another seed, or of a run of your own data, which have the same arm and profile."""
+    (tmp_path / "sssr_sisr-smoke.json").write_text('{"run": "smoke-another"}')
+    with pytest.raises(ValueError, match=r"sssr_sisr-smoke.safetensors holds the weights of smoke-another, which woul"):
+        release(run, folder=tmp_path)
+
+
 def test_nothing_is_replaced_where_it_cannot_be_scored(run, tmp_path, monkeypatch):
     def missing(*_):
         raise DataError("the frames are not here")

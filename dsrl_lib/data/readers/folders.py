@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dsrl_lib.data.class_lists import mapillary_classes, own_classes
 from dsrl_lib.data.frames import DataError, Frame, label_table
-from dsrl_lib.data.images import SUFFIXES, is_hidden
+from dsrl_lib.data.images import OTHERS, SUFFIXES, is_hidden
 from dsrl_lib.data.readers.cityscapes import ID_TABLE
 from dsrl_lib.data.sequences import own_sequences
 
@@ -85,7 +85,7 @@ def _refuse_left_out(images: Path, labels: Path, stems: Collection[str], maps: M
         if path.is_dir():
             if any(file.suffix.lower() in SUFFIXES for file in path.rglob("*")):
                 raise DataError(f"{path} holds images that would not be read: put all of them into {images}")
-        elif path.stem not in stems and path.stem in maps:
+        elif path.stem not in stems and (path.stem in maps or path.suffix.lower() in OTHERS):
             raise DataError(f"cannot read image {path}; allowed: files that end in {', '.join(SUFFIXES)}")
     if alone:
         print(

@@ -73,6 +73,14 @@ def test_pixels_without_a_known_range_are_refused(orchard: Path, pixels: np.ndar
         load_split("orchard", "val")
 
 
+def test_floats_of_a_pfm_are_refused(tmp_path: Path) -> None:
+    """From 0 to 1 they would all be black; Pillow calls their format that of PGM."""
+    path = tmp_path / "high.pfm"
+    Image.fromarray(np.full(SIZE, 0.5, np.float32)).save(path, "PPM")
+    with pytest.raises(DataError, match=r"cannot read image .*high.pfm: mode F; allowed: 8 bits per chan"):
+        read_picture(path)
+
+
 @pytest.mark.parametrize(("bits", "row"), [(2, b"\x1b"), (4, b"\x01\x23")])
 def test_ids_that_pillow_stretches_are_refused(orchard: Path, bits: int, row: bytes) -> None:
     """Grey of 2 bits: it reads 0 1 2 3 as 0 85 170 255, the last of which is void."""
@@ -84,6 +92,12 @@ def test_ids_that_pillow_stretches_are_refused(orchard: Path, bits: int, row: by
     parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b"")
     (orchard / "val/labels/1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
     with pytest.raises(DataError, match=r"label map .*val/labels/1.png is grey of less than 8 bits; allowed: 8 bits"):
+        load_split("orchard", "val")
+
+
+def test_a_label_map_whose_ids_were_compressed_away_is_refused(orchard: Path) -> None:
+    Image.fromarray(cycle(0, 1, 2)).save(orchard / "val/labels/1.png", "JPEG")  # most of them are still 0 to 2
+    with pytest.raises(DataError, match=r"val/labels/1.png is a JPEG, which changes ids; allowed: PNG"):
         load_split("orchard", "val")
 
 
@@ -120,8 +134,11 @@ def test_no_image_is_left_out_without_a_word(orchard: Path, name: str) -> None:
     (orchard / "val/images/empty").mkdir()
     assert len(load_split("orchard", "val")) == 2
     Image.fromarray(picture()).save(path)
+    said = r"images/9.gif; allowed: files that|images/day2 holds images that would"
+    with pytest.raises(DataError, match=said):
+        load_split("orchard", "val")
     save(orchard / "val/labels/9.png", cycle(0, 1))
-    with pytest.raises(DataError, match=r"images/9.gif; allowed: files that|images/day2 holds images that would"):
+    with pytest.raises(DataError, match=said):
         load_split("orchard", "val")
 
 
@@ -129,6 +146,13 @@ def test_no_image_is_left_out_without_a_word(orchard: Path, name: str) -> None:
 def test_void_has_one_spelling(orchard: Path, name: str) -> None:
     (orchard / "classes.txt").write_text(f"{name}\nsoil\ntree\n")
     with pytest.raises(DataError, match=f"has the line '{name}': a line that makes its value void is 'void'"):
+        load_split("orchard", "val")
+
+
+@pytest.mark.parametrize("line", ["# of the orchard", "void # not labelled"])
+def test_a_comment_is_no_class(orchard: Path, line: str) -> None:
+    (orchard / "classes.txt").write_text(f"{line}\nsoil\ntree\n")
+    with pytest.raises(DataError, match=f"classes.txt has the line '{line}'; allowed: the name of a class alone"):
         load_split("orchard", "val")
 
 

@@ -168,8 +168,9 @@ def test_a_frame_that_no_network_can_take_is_named_before_training(orchard: Path
 
 
 def test_files_that_change_are_noticed(orchard: Path, results: Path, capsys: pytest.CaptureFixture) -> None:
-    """In the middle of a run they are an error, and after its end a note."""
+    """In the middle of a run they are an error, and after its end a note. An image of two splits is a warning."""
     (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    shutil.copyfile(orchard / "train/images/3.png", orchard / "val/images/1.png")
     config = preset("smoke", "lr", overrides=[*SIZES, "data.dataset=orchard", "optim.epochs=1"])
     directory = runs.folder(config)
     runs.prepare(directory, config)
@@ -179,6 +180,8 @@ def test_files_that_change_are_noticed(orchard: Path, results: Path, capsys: pyt
     Image.fromarray(np.zeros((32, 64), np.uint8)).save(label)
     with pytest.raises(ValueError, match=r"does not fit this run \(files of orchard train have changed since it w"):
         fit(config, device="cpu", progress=False)
+    warned = "warning: 1 of 2 images of orchard val are in train too, such as "
+    assert capsys.readouterr().err.count(warned) == 1
     label.write_bytes(before)
     assert fit(config, device="cpu", progress=False) == directory
     capsys.readouterr()
@@ -188,6 +191,10 @@ def test_files_that_change_are_noticed(orchard: Path, results: Path, capsys: pyt
         assert fit(config, device="cpu", progress=False) == directory
         note = f"note: {directory.name} is kept as it is, but files of orchard train have changed since"
         assert (note in capsys.readouterr().err) is changed
+    label.write_bytes(before)
+    Image.fromarray(np.zeros((32, 64), np.uint8)).save(orchard / "val/labels/0.png")  # its scores are of the old one
+    assert fit(config, device="cpu", progress=False) == directory
+    assert "but files of orchard val, test have changed since" in capsys.readouterr().err
     label.unlink()
     assert fit(config, device="cpu", progress=False) == directory
     assert "is kept as it is, but its data cannot be read now: image " in capsys.readouterr().err

@@ -245,8 +245,12 @@ def test_wrong_requests_are_explained(data, monkeypatch):
     save(data / "elsewhere" / "drive_77.png", np.zeros((*SIZE, 3), np.uint8))
     with pytest.raises(RuntimeError, match="holds no frame of the train split of mine, such as drive_10"):
         write(data / "elsewhere", data / "out")
-    Image.new("RGB", (8, 8)).save(data / "video" / "drive_11.png")
+    monkeypatch.setitem(FLOWS, "none", (lambda a, b: pytest.fail("flow was estimated"), lambda: None))
+    Image.new("RGB", (8, 8)).save(data / "video" / "drive_09.png")  # the last one that is needed
     with pytest.raises(RuntimeError, match="not of the size of drive_10"):
+        write(data / "video", data / "out")
+    (data / "video/drive_09.png").write_bytes(b"cut off")
+    with pytest.raises(RuntimeError, match=r"cannot read image .*video/drive_09.png"):
         write(data / "video", data / "out")
     assert {path.name for path in data.iterdir()} == {"cache", "data", "elsewhere", "no-weights", "video"}
 

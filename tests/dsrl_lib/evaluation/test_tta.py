@@ -172,6 +172,7 @@ def test_evaluation_counts_what_is_predicted(tta, size):
         ({"scales": ()}, "scales"),
         ({"scales": (0.0,)}, "allowed: one or more numbers above 0"),
         ({"overlap": 0.95}, "overlap = 0.95; allowed: a number from 0 to 0.9"),
+        ({"overlap": 0.5}, "overlap = 0.5 with mode = whole, which has no windows; allowed: mode = sliding"),
     ],
 )
 def test_wrong_augmentations_are_explained(values, message):

