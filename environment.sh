@@ -7,7 +7,7 @@
 #      packages changes. A .venv that belongs to another folder is never installed into.
 
 set -o pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 
 say() { printf '%s\n' "$*" >&2; }
 

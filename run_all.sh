@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The whole study with one command; ./run_all.sh --help says what it can do.
 set -euo pipefail
-# A relative path is meant from where the caller is.
-absolute() { case $1 in /* | '~'*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
+# A relative path is meant from where the caller is; an empty word is none, and stays one.
+absolute() { case $1 in '' | /* | '~'*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 for folder in DSRL_DATA DSRL_WEIGHTS DSRL_CACHE DSRL_RESULTS; do
     [ -z "${!folder:-}" ] || export "$folder=$(absolute "${!folder}")"
 done
@@ -12,7 +12,7 @@ for argument in "$@"; do
     case $argument in --out=*) argument=--out=$(absolute "${argument#--out=}") ;; esac
     arguments+=("$argument") last=$argument
 done
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"  # also through a link
 
 for argument in "$@"; do
     case $argument in

@@ -2,7 +2,7 @@
 # Every check but the endurance tests, which take as long as all others: --all runs those too.
 # Other arguments go to pytest: ./run_tests.sh -k affinity
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"  # also through a link
 source ./environment.sh
 
 select=(-m "not endurance")

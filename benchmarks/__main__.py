@@ -8,7 +8,8 @@ import tyro
 
 from dsrl_lib.allowed import check
 from dsrl_lib.allowed import threads as allowed_threads
-from dsrl_lib.commands import PATHS, finish
+from dsrl_lib.commands import PATHS
+from dsrl_lib.ending import finish
 
 
 def bench(

@@ -9,7 +9,8 @@ from pathlib import Path
 import tyro
 
 from dsrl_lib import data_commands, network_commands
-from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start, finish, moved
+from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start, moved
+from dsrl_lib.ending import finish
 
 
 def train(

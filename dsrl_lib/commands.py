@@ -1,13 +1,10 @@
-"""What the command lines of all packages share: options, how a command ends, and where old commands went."""
+"""What the command lines of all packages share: options, and where old commands went."""
 
 import os
 import shlex
-import signal
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TextIO
+from typing import Annotated, Literal
 
 import tyro
 
@@ -79,39 +76,3 @@ def moved(arguments: list[str]) -> str | None:
     if name == "bench":
         return shlex.join(["python", "-m", MOVED[name], *(word for word in rest if word != "--what")])
     return shlex.join(["python", "-m", MOVED[name], name, *rest]) if name in MOVED else None
-
-
-def finish(command: Callable[[], object]) -> int:
-    """Run a command line.
-
-    Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped, 141 stopped since nobody
-    reads what it prints.
-    """
-    try:
-        command()
-    except BrokenPipeError:
-        for stream in (sys.stdout, sys.stderr):
-            _silence(stream)
-        return 128 + signal.SIGPIPE
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except ModuleNotFoundError as error:  # of an optional group
-        print(f"error: {error}; for all commands of a checkout: pip install -e '.[study]'", file=sys.stderr)
-        return 1
-    except MemoryError as error:
-        print(f"error: not enough memory {error}".rstrip(), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    try:
-        sys.stdout.flush()  # here, where it is known what to do if nobody reads
-    except BrokenPipeError:  # all is done, and the reader has enough, such as `head`
-        _silence(sys.stdout)
-    return 0
-
-
-def _silence(stream: TextIO) -> None:
-    """Write no more to a stream that nobody reads: Python would fail when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

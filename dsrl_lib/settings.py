@@ -158,9 +158,10 @@ class Downsampling(Section):
     """Where the frame is sampled. none: nowhere, it is reduced evenly and this section does nothing. uniform: on a
     regular grid. mean: on one grid, the mean over the training frames. predicted: by the auxiliary network. oracle: as
     solved from the true labels, also in evaluation. jitter: at random shifts as large as those of the oracle."""
-    rows: Annotated[int, at_least(2)] = 8
-    """Nodes of the grid whose locations are solved or predicted; bilinear interpolation gives one for each sample."""
-    columns: Annotated[int, at_least(2)] = 8
+    rows: Annotated[int, between(2, 512)] = 8
+    """Nodes of the grid whose locations are solved or predicted; bilinear interpolation gives one for each sample. Time
+    grows with their third power."""
+    columns: Annotated[int, between(2, 512)] = 8
     lam: Annotated[float, above(0)] = 1.0
     """lambda of the energy: the smoothness of the grid. It reaches sqrt(lam) cells of rows x columns."""
     filter: Literal["footprint", "bilinear", "nearest"] = "footprint"

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start, finish
+from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start
+from dsrl_lib.ending import finish
 from study import measure_commands
 from study.measure_commands import Profile
 from study.profiles import known_profile

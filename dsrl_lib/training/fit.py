@@ -172,16 +172,19 @@ def _check_memory(config: Config, device: torch.device) -> None:
     """
     if device.type != "cpu":
         return
-    data, free = config.data, free_bytes()
+    data, model, free = config.data, config.model, free_bytes()
     samples = config.optim.batch_size // distributed.size()
     number = 4 * len(class_table(data.dataset).classes)  # bytes of the logits of a pixel
+    side = max(1.0, model.input_scale * (2 if model.sssr else 1))  # of the logits / HR side; those of HR are made too
     for name, count, height, width in (
         ("crop_height", samples, data.crop_height, data.crop_width),
         ("height", 1, data.height, data.width),
     ):
-        if (needed := count * height * width * number) > free:
+        if (needed := count * height * width * number * side * side) > free:
+            setting = f"model.input_scale = {model.input_scale}" if side > 1 else f"data.{name} = {height}"
+            enlarged = f" x {side:g} x {side:g}" if side > 1 else ""
             raise ValueError(
-                f"data.{name} = {height}: the logits of {count} x {height} x {width} pixels take {needed / 1e9:.1f} GB "
+                f"{setting}: the logits of {count} x {height} x {width}{enlarged} pixels take {needed / 1e9:.1f} GB "
                 f"of memory, and {free / 1e9:.1f} GB are free; allowed: smaller sizes or optim.batch_size"
             )
 

@@ -11,7 +11,7 @@ from dsrl_lib.progress import PASSED_ON, shows_bars
 from dsrl_lib.training.signals import passed_on
 
 ERROR = re.compile(r"^error: (.*(?:\n  .*)*)\n?", re.MULTILINE)
-"""How a process says what went wrong (`commands.finish`)."""
+"""How a process says what went wrong (`ending.finish`)."""
 OWN_LOG = re.compile(r"[EWI]\d{4} [\d:.]+ \d+ torch/distributed/elastic")
 """Where torchrun begins to tell of the end of its processes, with a traceback of its own."""
 

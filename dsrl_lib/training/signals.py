@@ -46,15 +46,18 @@ def passed_on(child: subprocess.Popen) -> Iterator[None]:
 
 
 @contextmanager
-def passed_on_to_children() -> Iterator[None]:
-    """Passes SIGTERM, SIGUSR1 and SIGINT on to all child processes, as SIGTERM."""
+def passed_on_to_children() -> Iterator[Callable[[], bool]]:
+    """Passes SIGTERM, SIGUSR1 and SIGINT on to all child processes, as SIGTERM; gives a function that says whether one
+    has come."""
+    came: list[int] = []
 
-    def pass_on(_: int) -> None:
+    def pass_on(number: int) -> None:
+        came.append(number)
         for child in _children():
             os.kill(child, signal.SIGTERM)
 
     with _handled(pass_on):
-        yield
+        yield lambda: bool(came)
 
 
 def _children() -> list[int]:

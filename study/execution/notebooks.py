@@ -21,7 +21,7 @@ from uuid import uuid4
 import nbformat
 
 from dsrl_lib.paths import check_file, moved_folders
-from dsrl_lib.training.signals import passed_on_to_children
+from dsrl_lib.training.signals import StoppedError, passed_on_to_children
 from study.execution import warm
 from study.execution.answers import answer_first
 from study.execution.portable import clean
@@ -35,8 +35,9 @@ def execute(notebook: Path | str, output: Path | str, parameters: Mapping[str, A
     """Execute `notebook` with `parameters` in its own folder, write the clean result to `output`.
 
     Raises FileNotFoundError for a missing notebook, ValueError for a parameter that the notebook lacks or of another
-    type and for an output that is no notebook or would replace `notebook`, and NotebookError for a failing cell. The
-    notebook as far as it went is then kept beside the output as `<name>.failed.ipynb`.
+    type and for an output that is no notebook or would replace `notebook`, StoppedError if it was asked to stop, and
+    NotebookError for a failing cell. The notebook as far as it went is then kept beside the output as
+    `<name>.failed.ipynb`.
     """
     notebook, output = Path(notebook), Path(output)
     values = check_parameters(notebook, parameters)
@@ -120,7 +121,7 @@ def _run(notebook: Path, partial: Path, values: Mapping[str, Any], attempts: int
 
     try:
         # In a thread papermill leaves signals alone, and the kernel can end its work before it ends itself.
-        with _neutral_jupyter() as kernel, passed_on_to_children(), ThreadPoolExecutor(1) as thread:
+        with passed_on_to_children() as stopped, _neutral_jupyter() as kernel, ThreadPoolExecutor(1) as thread:
             folder = notebook.resolve().parent
             thread.submit(
                 _with_its_loop_closed,
@@ -135,9 +136,11 @@ def _run(notebook: Path, partial: Path, values: Mapping[str, Any], attempts: int
             ).result()
     except PapermillExecutionError as error:
         return f"In [{error.exec_count}]: {error.ename}: {error.evalue}"
-    except DeadKernelError:
-        return "the kernel died, perhaps for want of memory"
     except RuntimeError as error:
+        if stopped():  # the kernel ended of it, perhaps before it had begun
+            raise StoppedError(f"{notebook.name}: stopped, as asked; the same command executes it again") from None
+        if isinstance(error, DeadKernelError):
+            return "the kernel died, perhaps for want of memory"
         if attempts == 1 or "died before replying" not in str(error):
             raise
         return _run(notebook, partial, values, attempts - 1)

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from dsrl_lib.conflicts import check_shared_batch
+from dsrl_lib.ending import finish
 from dsrl_lib.paths import moved_folders, results_dir, root
 from dsrl_lib.registry import HOSTS
 from study import plan
@@ -24,12 +25,8 @@ TO_READ = ("notebooks/00_start_here.ipynb", "notebooks/41_main_results.ipynb", "
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 a step failed or an error that a message explains, 2 a wrong option."""
-    try:
-        return _main(arguments)
-    except (OSError, ValueError) as error:  # such as results that cannot be written
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    """Exit status: 0 done, 1 a step failed or an error that a message explains, 2 a wrong option, 130 stopped."""
+    return finish(lambda: _main(arguments))
 
 
 def _main(arguments: Sequence[str] | None) -> int:

@@ -70,7 +70,8 @@ def server(preloaded: Sequence[str] = PRELOADED) -> Iterator[None]:
             yield
         finally:
             del os.environ[VARIABLE]
-            process.communicate()  # closes its stdin, which ends it
+            process.terminate()  # it may still import, which can take a minute; what it forked goes on
+            process.communicate()
 
 
 def main(listener: socket.socket, preloaded: Sequence[str]) -> NoReturn:

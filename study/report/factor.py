@@ -60,10 +60,15 @@ def strength_table(study: Study) -> Note:
     path = results_dir() / study.profile / "gradient_shares.csv"
     if not path.exists():
         return Note(f"No gradients measured: `python -m study shares --arm fa --profile {study.profile}` does it.")
-    table = pd.read_csv(path).pivot(index="arm", columns="term", values="gradient")
+    try:
+        table = pd.read_csv(path).pivot(index="arm", columns="term", values="gradient")
+        ratios = table["fa"] / table["ce"]  # by arm
+    except (KeyError, TypeError, ValueError) as error:
+        again = f"`python -m study shares --arm fa --profile {study.profile}` writes it again"
+        raise ValueError(f"{path} is damaged: {error}; {again}") from None
     rows = []
-    for arm in [arm for arm in cells() if arm in table.index]:
-        ratio, value = table.loc[arm, "fa"] / table.loc[arm, "ce"], study.single(arm)
+    for arm in [arm for arm in cells() if arm in ratios.index]:
+        ratio, value = ratios[arm], study.single(arm)
         rows.append({
             "cell": arm,
             "FA's gradient / CE's": f"{float(f'{100 * ratio:.2g}'):g} %",  # two digits, and none of them an exponent

@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 
 from dsrl_lib import network, runs
 from dsrl_lib.__main__ import main
-from dsrl_lib.commands import finish
 from dsrl_lib.data.images import read_picture
 from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import evaluation_input
+from dsrl_lib.ending import finish
 from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.published import published_weights

@@ -131,9 +131,16 @@ def test_a_reader_may_stop_early():
     assert done.returncode in (0, 141)  # all was printed before the reader left, or not
 
 
+def test_no_stdout_and_a_full_one_give_no_traceback(results):
+    for target, status, message in ((">&-", 0, ""), ("> /dev/full", 1, "error: [Errno 28] No space left on device\n")):
+        command = f"{sys.executable} -m study runs {target}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (status, message)
+
+
 def test_work_that_ends_since_nobody_reads_its_messages_is_not_done(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from dsrl_lib.commands import finish\n"
+        "import sys; from pathlib import Path; from dsrl_lib.ending import finish\n"
         "def work():\n"
         "    for epoch in range(20_000): print('epoch', epoch, file=sys.stderr, flush=True)\n"
         f"    Path({str(tmp_path / 'done')!r}).touch()\n"

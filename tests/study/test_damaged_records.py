@@ -16,6 +16,8 @@ from dsrl_lib.training.fit import fit
 from dsrl_lib.training.state import RunState
 from study import manage
 from study.catalogue import DamagedRunError, load_run
+from study.evidence import Study
+from study.report.factor import strength_table
 
 SCORES = {"miou": 0.5, "iou": [0.5, None], "psnr": None, "ssim": None}
 COST = {"cost": {"input": [16, 32], "macs_full": 3}}
@@ -211,3 +213,12 @@ def test_a_record_nested_without_end_is_named(tmp_path):
     (tmp_path / "a.json").write_text('{"a": ' + "[" * 100_000)
     with pytest.raises(ValueError, match=r"a\.json is damaged"):
         runs.read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("content", ["", "arm,term\ndsrl,ce\n", "arm,term,gradient\ndsrl,ce,1\ndsrl,fa,much\n", "\xff"])
+def test_damaged_gradient_shares_are_named_with_what_writes_them_again(results, content):
+    path = results / "camvid" / "gradient_shares.csv"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"{path} is damaged: .*`python -m study shares --arm fa --profile camvid`"):
+        strength_table(Study("camvid", []))

@@ -74,6 +74,17 @@ def test_sizes_beyond_memory_are_named_before_training(results, monkeypatch, fre
     assert not (runs.folder(config) / "config.json").exists()
 
 
+@pytest.mark.parametrize("scale", [1e6, 1e300])
+def test_an_input_beyond_memory_is_named_before_training(results, scale):
+    config = tiny("bilinear", f"model.input_scale={scale}")
+    with pytest.raises(ValueError) as caught:
+        fit(config, device="cpu", progress=False)
+    assert str(caught.value).startswith(f"model.input_scale = {scale}: the logits of") and "GB are free" in str(
+        caught.value
+    )
+    assert not (runs.folder(config) / "config.json").exists()
+
+
 def test_a_new_term_has_a_column_in_the_history(tmp_path):
     """Beside today's columns, whose order and blanks stay byte for byte."""
     row = {"epoch": 1, "step": 4, "lr": 0.001, "loss": 1.5, "ce": 1.0, "mse": 0.5, "images_per_s": 2.0}

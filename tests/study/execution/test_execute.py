@@ -1,14 +1,18 @@
 """The strict papermill call: nothing ignored, nothing of the machine in the output, no half-written file."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from dsrl_lib import paths
+from dsrl_lib.training.signals import StoppedError
 from study.execution.notebooks import NotebookError, check_parameters, execute
 from study.execution.portable import clean, portable
 
@@ -143,6 +147,23 @@ def test_a_kernel_whose_port_was_taken_is_started_again(make_notebook, tmp_path,
         with pytest.raises(RuntimeError, match="Kernel died before"):
             execute(notebook, output, {})
         assert not output.exists() and len(calls) == 3
+
+
+def test_a_kernel_that_ends_since_it_was_asked_to_is_not_started_again(make_notebook, tmp_path, monkeypatch):
+    import papermill
+
+    calls = []
+
+    def start(*arguments, **options):
+        calls.append(arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)  # the main thread takes the signal
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr(papermill, "execute_notebook", start)
+    with pytest.raises(StoppedError, match=r"plain\.ipynb: stopped, as asked; the same command executes it again"):
+        execute(make_notebook("plain", "seed = 0"), tmp_path / "out.ipynb", {})
+    assert len(calls) == 1 and not (tmp_path / "out.ipynb").exists()
 
 
 def test_a_notebook_never_overwrites_itself(make_notebook, tmp_path):

@@ -177,3 +177,37 @@ def test_a_relative_folder_is_meant_from_where_the_caller_is(tmp_path):
 
 def test_a_scheduler_is_asked_for_a_minute_at_least():
     assert planned_runs("smoke", ["lr"])[0].limits(hours=0.001)["runtime"] == 1
+
+
+def test_a_stopped_study_says_so_in_one_line(results, monkeypatch, capsys):
+    def stopped(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "_study", stopped)
+    assert study.main(["smoke", "--device", "cpu"]) == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
+def test_a_reader_of_the_plan_may_stop_early():
+    command = (
+        f"{sys.executable} -m study.execution.run_all camvid --dry-run --device cpu | true; exit ${{PIPESTATUS[0]}}"
+    )
+    done = subprocess.run(["bash", "-c", command], cwd=root(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_scripts_may_be_called_through_a_link(tmp_path):
+    (tmp_path / "study").symlink_to(root() / "run_all.sh")
+    environment = os.environ | {"DSRL_RESULTS": str(tmp_path), "VIRTUAL_ENV": sys.prefix}
+    command = [str(tmp_path / "study"), "smoke", "--dry-run", "--device", "cpu"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "smoke on cpu" in done.stdout, done.stderr
+
+
+def test_an_empty_out_is_not_the_folder_of_the_caller(tmp_path):
+    command = [str(root() / "run_all.sh"), "site", "--out", ""]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"VIRTUAL_ENV": sys.prefix}, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "an empty word is no path" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dsrl_lib.paths import root
 from study.execution import warm
 from study.execution.notebooks import execute
 
@@ -107,3 +108,13 @@ def test_the_name_of_a_socket_is_short(tmp_path, monkeypatch):
     with warm.server(("json",)):
         done = subprocess.run([*warm.python_m(), "platform"], capture_output=True, text=True)
     assert done.returncode == 0 and "Linux" in done.stdout
+
+
+def test_a_server_that_still_imports_keeps_nobody_waiting(tmp_path, monkeypatch):
+    (tmp_path / "takes_long.py").write_text("import time\ntime.sleep(600)")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{root()}")
+    monkeypatch.delenv(warm.VARIABLE, raising=False)  # of the server of the other tests
+    start = time.monotonic()
+    with warm.server(("takes_long",)):
+        pass
+    assert time.monotonic() - start < 60

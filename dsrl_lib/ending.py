@@ -1,0 +1,37 @@
+"""How a command line of any package ends: its exit status, and one line about what went wrong."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+
+def finish(command: Callable[[], object]) -> int:
+    """Run a command line.
+
+    Exit status: the number that it returns, else 0 done, 1 an error that a message explains, 2 a wrong option, 130
+    stopped, 141 stopped since nobody reads what it prints.
+    """
+    done = False
+    try:
+        status = command()
+        done = True
+        print(end="", flush=True)  # here, where it is known what to do if nobody reads
+    except BrokenPipeError:
+        for stream in (sys.stdout, sys.stderr):  # Python would fail when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not done:
+            return 128 + signal.SIGPIPE
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:  # of an optional group
+        print(f"error: {error}; for all commands of a checkout: pip install -e '.[study]'", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        print(f"error: not enough memory {error}".rstrip(), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return status if isinstance(status, int) else 0
