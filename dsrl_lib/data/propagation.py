@@ -169,6 +169,8 @@ def carried(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """`propagate` by flows that are known: for each frame after the first, the flow to the first, and the one back."""
     for frame, (backward, forward) in zip(frames[1:], flows, strict=True):
+        # DEVIATION: in joint propagation a label that the motion does not explain is void. The original (Zhu et al.)
+        # keeps it, and repeats the border of the frame for pixels that came from beyond it.
         found = nearest_labels(labels, backward)
         found[~consistent(backward, forward, tolerance)] = VOID
         yield (warped(frames[0], backward) if joint else frame), found

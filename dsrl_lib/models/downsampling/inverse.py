@@ -40,6 +40,8 @@ def interpolate_back(
 
 def at_places(scores: Tensor, places: Tensor, sampled: tuple[int, int]) -> Tensor:
     """Scores at places of the grid that `grid_coordinates` found, (B, K, H, W). The rest as in `interpolate_back`."""
+    # DEVIATION: adaptive downsampling brings scores back in the bilinear cells of its grid. The released code (Marin et
+    # al.) interpolates in triangles between the locations. Both are exact for linear scores, and differ for others.
     scores = scores if scores.dtype == torch.float64 else scores.float()
     # Sample i of h has its centre at (2 i + 1) / h - 1 in the coordinates of align_corners=False.
     at = (2 * places + 1) / (last_places(sampled, places.device) + 1) - 1

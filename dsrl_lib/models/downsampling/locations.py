@@ -129,6 +129,8 @@ def unfolded(locations: Tensor) -> Tensor:
 
     locations: (..., n, m, 2). Each grid of a batch has its t. All shapes are static, so an exporter can follow.
     """
+    # DEVIATION: a predicted grid of adaptive downsampling that folds is blended towards the uniform grid, since the
+    # inverse needs one-to-one cells. The released code (Marin et al.) takes it as it is.
     n, m = locations.shape[-3:-1]
     uniform = uniform_locations((n, m), locations.dtype).to(locations.device)
     fixed = (uniform == 0) | (uniform == 1)  # where u lies on the border of the frame, in the coordinate across it
