@@ -11,8 +11,8 @@ def fold_batch_norms(network: nn.Module) -> int:
     """Fold every batch norm that reads the output of a convolution, in place; return how many.
 
     Which one reads what is seen in a forward pass; that something else reads a convolution's output too is not seen, so
-    compare the outputs. Batch norms after a sum or a concatenation stay: there is no one
-    convolution to take them. The network must not train afterwards.
+    compare the outputs. Batch norms after a sum or a concatenation stay: there is no one convolution to take them. The
+    network must not train afterwards.
     """
     pairs = _pairs(network.eval())
     for conv, norm in pairs:
