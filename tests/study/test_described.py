@@ -34,6 +34,14 @@ def test_names_on_an_axis_are_told_and_numbers_are_not():
     assert shown["alt"] == "Figure. x axis: Sky, Tree; y axis: lr (IoU), dsrl − lr. y axis: difference (points)."
 
 
+def test_points_with_names_are_told_with_their_heights():
+    table = pd.DataFrame(
+        {"host": "h", "arm": ["dsrl", "lr", "lr"], "macs": [3e9, 1e9, 1e9], "test_miou": [57.0, 56.0, 56.5]}
+    )
+    _, shown = plots.accuracy_cost(table, "macs", "GMACs", unit=1e9)._repr_png_()
+    assert shown["alt"].endswith("y axis: test mIoU (points); points from left to right: lr at 56.2, dsrl at 57.0.")
+
+
 def test_a_row_of_pictures_tells_titles_and_what_colours_mean():
     truth = np.zeros((8, 8), np.uint8)
     truth[:2] = 255

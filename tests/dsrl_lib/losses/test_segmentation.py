@@ -3,6 +3,7 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from threading import Barrier
 
 import numpy as np
@@ -57,11 +58,12 @@ def test_void_pixels_change_nothing():
     assert torch.equal(cross_entropy(logits, labels), cross_entropy(changed, labels))
 
 
-def test_logits_are_resized_bilinearly_without_aligned_corners():
+@pytest.mark.parametrize("loss", [cross_entropy, partial(focal, gamma=0), partial(hard_examples, threshold=1, kept=1)])
+def test_logits_are_resized_bilinearly_without_aligned_corners(loss):
     logits = torch.tensor([[[[0.0, 1.0]], [[0.0, 0.0]]]])  # (1, 2, 1, 2)
     labels = torch.zeros(1, 1, 4, dtype=torch.uint8)
     expected = [math.log(1 + math.exp(-score)) for score in (0, 0.25, 0.75, 1)]
-    assert cross_entropy(logits, labels).item() == pytest.approx(sum(expected) / 4, rel=1e-6)
+    assert loss(logits, labels).item() == pytest.approx(sum(expected) / 4, rel=1e-6)
 
 
 @pytest.mark.parametrize("size", [(6, 7), (12, 14)])
