@@ -20,7 +20,7 @@ from dsrl_lib.data.class_tables import CITYSCAPES, class_table, same_named
 from dsrl_lib.download import sha256_of
 from dsrl_lib.models.build import read_state_dict
 from dsrl_lib.models.dsrl import DSRL
-from dsrl_lib.paths import cache_dir
+from dsrl_lib.paths import DataError, cache_dir
 from dsrl_lib.registry import HOSTS
 
 ClassAxes = dict[str, dict[int, int]]
@@ -190,7 +190,7 @@ def _matches(
     if dataset is not None:
         try:
             table = class_table(dataset)
-        except ValueError:  # a data set that is not here: its names have to do
+        except (ValueError, DataError):  # a data set that is not here: its names have to do
             table = None
         matched = table.cityscapes_rows if table and list(table.classes) == list(names) else matched
     by_name = {name.lower(): row for row, name in enumerate(names)}
