@@ -11,6 +11,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.deploy.pretrained import FILE, open_weights
 from dsrl_lib.deploy.rounding import has_rounded_kernels, round_kernels
 from dsrl_lib.evaluation import cost
+from dsrl_lib.models.downsampling.downsampler import without_labels
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.paths import check_file
@@ -70,7 +71,7 @@ def without_branches(config: Config) -> Config:
 
 @torch.inference_mode()
 def _logits(model: DSRL, x: torch.Tensor) -> torch.Tensor:
-    return cost.without_labels(model.eval())(x)["logits"].clone()
+    return without_labels(model.eval())(x)["logits"].clone()
 
 
 def _size(path: Path, model: nn.Module, x: torch.Tensor) -> Size:

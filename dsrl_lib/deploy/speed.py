@@ -18,6 +18,7 @@ from dsrl_lib.deploy.memory import Room
 from dsrl_lib.device import autocast, device_name
 from dsrl_lib.evaluation import cost
 from dsrl_lib.evaluation.augmentation import TTA
+from dsrl_lib.models.downsampling.downsampler import without_labels
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_file
 
@@ -105,7 +106,7 @@ def _check(batch: int, seconds: float, trace: Path | None) -> None:
 
 def _infer(model: DSRL, config: Config, frames: Tensor) -> Tensor:
     with autocast(frames.device, config.optim.precision):
-        logits = cost.without_labels(model)(frames)["logits"]
+        logits = without_labels(model)(frames)["logits"]
     return logits.argmax(1).to(torch.uint8).cpu()  # the copy waits for the device
 
 
