@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dsrl_lib import network
+from dsrl_lib import network, runs
 from dsrl_lib.config import Config
-from dsrl_lib.deploy.pretrained import FILE, open_weights
+from dsrl_lib.deploy.pretrained import open_weights
 from dsrl_lib.deploy.rounding import has_rounded_kernels, round_kernels
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.downsampling.downsampler import without_labels
@@ -41,7 +41,7 @@ def prune(source: str | Path, target: str | Path, fold: bool = False) -> tuple[S
     if target.suffix != SUFFIX:
         raise ValueError(f"target = {target}; allowed: a name that ends in {SUFFIX}")
     check_file(target, "target")
-    file = source / FILE if source.is_dir() else source
+    file = runs.weights_file(source)
     if file.suffix != SUFFIX:
         raise ValueError(f"source = {source}; allowed: a run, or a file of this library, which ends in {SUFFIX}")
     model, config = open_weights(file)

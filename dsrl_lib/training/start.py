@@ -76,9 +76,7 @@ def keep_weights(path: str | Path) -> str:
 
     FileNotFoundError if there is none, ValueError for another kind of file, and for one that cannot be read.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "final.safetensors"
+    path = runs.weights_file(Path(path))
     if not path.is_file():
         raise FileNotFoundError(runs.missing_weights(path))
     if path.suffix not in SUFFIXES:
