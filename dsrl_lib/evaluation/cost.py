@@ -1,7 +1,7 @@
 """What an arm costs at inference: parameters, MACs, latency and peak memory, of the full and of the pruned network.
 
-One convention: MACs are multiply-accumulates of convolutions (PyTorch's flop counter / 2), batch 1. Latency is from
-the normalised input to class ids at HR size, so it holds the SSSR head, the last resize and the arg-max.
+One convention: MACs are multiply-accumulates of convolutions and matrix products (PyTorch's flop counter / 2), batch 1.
+Latency is from the normalised input to class ids at HR size, with the SSSR head, the last resize and the arg-max.
 """
 
 import resource
