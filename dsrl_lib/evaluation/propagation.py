@@ -29,8 +29,10 @@ def propagation_quality(
     propagated to the next one. Forms: "no motion" takes the labels as they are, "flow" warps them, and "consistent"
     also checks the motion (`propagation.consistent`). Pixels that a form leaves void are not counted for it.
     Columns: `steps`, `form`, `pairs`, `mIoU`, `near` (mIoU within NEAR pixels of a true boundary) and `kept`, the
-    percentage of the truly labelled pixels that are not void.
+    percentage of the truly labelled pixels that are not void. ValueError for a video without any such pair.
     """
+    if len(split) <= min(steps):
+        raise ValueError(f"steps = {tuple(steps)}; allowed: at least one below {len(split)}, the frames of the video")
     pairs: dict[tuple[int, str], list[Counts]] = defaultdict(list)
     starts = range(0, len(split) - min(steps), every)
     for start in bar(starts, "propagate", disable=not progress):
