@@ -147,12 +147,6 @@ def is_complete(directory: Path) -> bool:
     return (directory / "metrics.json").exists()
 
 
-def lock(directory: Path) -> FileLock:
-    """The lock under which a run is written. The system releases it when its process dies."""
-    directory.mkdir(parents=True, exist_ok=True)
-    return FileLock(directory / ".lock", timeout=0)
-
-
 def prepare(directory: Path, config: Config) -> None:
     """Write config.json, by which another process can take up the run."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -161,8 +155,12 @@ def prepare(directory: Path, config: Config) -> None:
 
 @contextmanager
 def acquire(directory: Path, wait: bool = False) -> Iterator[None]:
-    """Hold the run's lock. Where another process has it: say so and wait for it, or raise RunBusyError."""
-    held = lock(directory)
+    """Hold the run's lock. Where another process has it: say so and wait for it, or raise RunBusyError.
+
+    The system releases the lock when its process dies.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    held = FileLock(directory / ".lock")
     try:
         held.acquire(timeout=0)
     except Timeout:
