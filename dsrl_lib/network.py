@@ -137,7 +137,7 @@ def load(path: Path) -> tuple[DSRL, Config]:
     tensors, config = read(path)
     found = metadata(path)
     _check_classes(config.data.dataset, stored(path, "classes", list[str] | None), path)
-    network = build(_without_download(config))
+    network = build(override(config, "model.pretrained", "none"))  # downloads nothing
     if "folded" in found:
         fold_batch_norms(network)
     load_strictly(network, tensors, str(path))
@@ -217,7 +217,3 @@ def warm_start(network: DSRL, path: Path, run_id: str) -> None:
     if extra or missing:
         raise ValueError(f"{path} cannot start this network; not in it: {extra}; not in the file: {missing}")
     network.load_state_dict(tensors, strict=False)
-
-
-def _without_download(config: Config) -> Config:
-    return override(config, "model.pretrained", "none")

@@ -40,8 +40,7 @@ def _parsed(key: str, value: Any) -> Any:
         nearest = next((full for full in valid if full.endswith(f".{key}")), key)
         raise ValueError(f"unknown setting {key!r}; valid settings: {', '.join(valid)}{did_you_mean(nearest, valid)}")
     parsed = parse(key, value, valid[key])
-    names = key == "data.dataset" or (key == "data.boost_dataset" and parsed)
-    if names and parsed not in datasets():
+    if key in ("data.dataset", "data.boost_dataset") and parsed not in ("", *datasets()):  # "": no boost
         raise ValueError(f"{key} = {value!r}; allowed: {', '.join(datasets())}, or a folder of your own with a "
                          f"classes.txt (see data/README.md){did_you_mean(value, datasets())}")  # fmt: skip
     return parsed

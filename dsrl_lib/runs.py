@@ -40,6 +40,10 @@ ENVIRONMENT = {
 """What env.json holds."""
 
 
+WEIGHTS = "final.safetensors"
+"""The file of a run's final weights."""
+
+
 class RunBusyError(RuntimeError):
     """Another process is writing the run."""
 
@@ -83,7 +87,7 @@ def start_weights(config: Config, run_id: str) -> Path:
     FileNotFoundError, with what to do about it, if they are missing.
     """
     directory = folder(config).parent / run_id
-    weights = directory / "final.safetensors"
+    weights = directory / WEIGHTS
     if not is_complete(directory):
         raise FileNotFoundError(
             f"{config.run_id} starts from the run {run_id}, which is not complete in {directory.parent}: "
@@ -92,6 +96,11 @@ def start_weights(config: Config, run_id: str) -> Path:
     if not weights.exists():
         raise FileNotFoundError(f"{config.run_id} starts from the run {run_id}, and {missing_weights(weights)}")
     return weights
+
+
+def weights_file(path: Path) -> Path:
+    """The file of weights that a path names: that of a run directory, or the path itself."""
+    return path / WEIGHTS if path.is_dir() else path
 
 
 def missing_weights(path: Path) -> str:
@@ -110,7 +119,7 @@ def missing_weights(path: Path) -> str:
 def print_run(directory: Path) -> None:
     """The directory of a complete run on stdout; on stderr, how to get its weights if they are not there."""
     print(directory)
-    if not (weights := directory / "final.safetensors").exists():
+    if not (weights := directory / WEIGHTS).exists():
         print(f"note: {missing_weights(weights)}", file=sys.stderr)
 
 
@@ -138,12 +147,6 @@ def is_complete(directory: Path) -> bool:
     return (directory / "metrics.json").exists()
 
 
-def lock(directory: Path) -> FileLock:
-    """The lock under which a run is written. The system releases it when its process dies."""
-    directory.mkdir(parents=True, exist_ok=True)
-    return FileLock(directory / ".lock", timeout=0)
-
-
 def prepare(directory: Path, config: Config) -> None:
     """Write config.json, by which another process can take up the run."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -152,8 +155,12 @@ def prepare(directory: Path, config: Config) -> None:
 
 @contextmanager
 def acquire(directory: Path, wait: bool = False) -> Iterator[None]:
-    """Hold the run's lock. Where another process has it: say so and wait for it, or raise RunBusyError."""
-    held = lock(directory)
+    """Hold the run's lock. Where another process has it: say so and wait for it, or raise RunBusyError.
+
+    The system releases the lock when its process dies.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    held = FileLock(directory / ".lock")
     try:
         held.acquire(timeout=0)
     except Timeout:

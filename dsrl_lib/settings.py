@@ -234,7 +234,7 @@ class Optim(Section):
     batch_size: Annotated[int, at_least(1)] = 8
     epochs: Annotated[int, at_least(1)] = 30
     schedule_epochs: Annotated[int, at_least(0)] = 0
-    """Epochs over which lr falls to 0, counted from the first of the runs that this one continues; 0: its own epochs.
+    """Epochs over which lr falls, counted from the first of the runs that this one continues; 0: its own epochs.
     The study makes it the epochs of all three stages, for every arm."""
     stage_epochs: Annotated[int, at_least(0)] = 0
     """The optimiser starts afresh after so many epochs, as it does where a stage ends; 0: never."""

@@ -11,7 +11,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.frames import read_pair
 from dsrl_lib.data.readers import camvid
 from dsrl_lib.data.split import load_split
-from dsrl_lib.deploy.pretrained import FILE, open_weights
+from dsrl_lib.deploy.pretrained import open_weights
 from dsrl_lib.deploy.prune import prune
 from dsrl_lib.deploy.rounding import round_kernels
 from dsrl_lib.evaluation import cost
@@ -33,7 +33,7 @@ def release(directory: Path, whole: bool = False, folder: Path | None = None) ->
     FileNotFoundError if the run has no weights here, ValueError if it must not be reported or if another run was
     released under this name, DataError if the test split is not here.
     """
-    weights = directory / FILE
+    weights = directory / runs.WEIGHTS
     if not runs.is_complete(directory) or not weights.exists():
         raise FileNotFoundError(runs.missing_weights(weights))
     run = load_run(directory)

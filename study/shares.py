@@ -32,7 +32,7 @@ def shares_table(config: Config, device: str = "auto") -> pd.DataFrame:
     start(state)
     measure_gradients(state, batch)
     rows = _rows(state, batch, "start")
-    trained = runs.folder(config) / "final.safetensors"
+    trained = runs.folder(config) / runs.WEIGHTS
     if runs.is_complete(trained.parent) and trained.exists():
         state.weights = runs.read_json(trained.with_name("env.json"), runs.ENVIRONMENT).get("loss_weights", {})
         load_strictly(state.network, network.read(trained)[0], str(trained))

@@ -82,8 +82,7 @@ def write_propagated(
         raise DataError(f"{out} holds files already: choose another folder")
     splits = {split: load_split(dataset, split) for split in SPLITS}
     train, frames = splits["train"], Video(video)
-    known = [name for name in train.names if name in frames.place]
-    if not known:
+    if not any(name in frames.place for name in train.names):
         raise DataError(f"{video} holds no frame of the train split of {dataset}, such as {train.names[0]}")
     _check_video(train, frames, steps)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -111,8 +110,10 @@ def _check_video(split: Split, video: Video, steps: int) -> None:
     """Read all frames that are needed, before flow is estimated, which takes long. DataError for a bad one, for one of
     another size, and for a pair that would replace a frame of the split."""
     known = set(split.names)
-    for name in bar([name for name in split.names if name in video.place], "check", leave=False):
-        shape = split.images[split.names.index(name)].shape
+    for i, name in enumerate(bar(split.names, "check", leave=False)):
+        if name not in video.place:
+            continue
+        shape = split.images[i].shape
         for sign in (1, -1):
             for k, frame in enumerate(video.after(name, sign * steps), start=1):
                 if frame.shape != shape:

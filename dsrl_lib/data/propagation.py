@@ -1,4 +1,4 @@
-"""Joint image-label propagation (Zhu et al., CVPR 2019, Sec. 3.1): new training pairs from the frames of a video.
+"""Joint image-label propagation (Zhu et al., CVPR 2019, Sec. 3.2): new training pairs from the frames of a video.
 
 A labelled frame and its neighbours give pairs at +-1 ... +-k frames. The same motion warps the image and its labels, so
 their edges agree even where the motion is wrong. Label propagation alone pairs the true neighbour with warped labels.

@@ -6,16 +6,14 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from dsrl_lib import network
+from dsrl_lib import network, runs
 from dsrl_lib.allowed import at_least, check
-from dsrl_lib.deploy.pretrained import FILE
 from dsrl_lib.evaluation import cost
 
 
 def describe(path: Path) -> str:
     """What a file holds: configuration, classes, normalisation, where it comes from, every tensor with its shape."""
-    if path.is_dir():
-        path = path / FILE
+    path = runs.weights_file(path)
     tensors, config = network.read(path)
     found = network.metadata(path)
     lines = [f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, run {config.run_id}"]

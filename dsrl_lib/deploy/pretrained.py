@@ -1,6 +1,5 @@
 """Open any weights: of a run directory, a file of this library, or a published state dict."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from dsrl_lib import network, registry, runs
@@ -8,10 +7,9 @@ from dsrl_lib.config import Config, Data, Model
 from dsrl_lib.data.class_tables import CITYSCAPES
 from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
-from dsrl_lib.overrides import override
 from dsrl_lib.paths import released_dir
 
-FILE, SUFFIXES = "final.safetensors", (".safetensors", ".pth")
+SUFFIXES = (".safetensors", ".pth")
 CROP = (768, 1536)
 """Windows in sliding prediction with a published file that does not say at which size it was trained."""
 
@@ -29,7 +27,7 @@ def weights_path(name_or_path: str | Path) -> Path:
     """The file or run directory that a path, a released name, or the id of a run means; errors as `from_pretrained`."""
     path = Path(name_or_path)
     alone = path.name == str(name_or_path)
-    if alone and path.name in released() and not (path / FILE).exists():  # a folder of that name may hold predictions
+    if alone and path.name in released() and not (path / runs.WEIGHTS).exists():  # such a folder may hold predictions
         return released_dir() / f"{path.name}.safetensors"
     if path.exists() or not alone or path.suffix in SUFFIXES:
         return path
@@ -47,7 +45,7 @@ def released() -> list[str]:
 def weights_of(config: Config) -> Path | None:
     """The run directory of a configuration if it holds the final weights, or else the released file of that run."""
     directory = runs.folder(config)
-    if (directory / FILE).exists():
+    if (directory / runs.WEIGHTS).exists():
         return directory
     records = {released_dir() / f"{name}.json": released_dir() / f"{name}.safetensors" for name in released()}
     of_run = {runs.read_json(path, {"run": str})["run"]: file for path, file in records.items() if path.exists()}
@@ -60,9 +58,7 @@ def open_weights(path: str | Path, host: str | None = None) -> tuple[DSRL, Confi
     host: needed for a `.pth` state dict, which does not say what it is; nothing in it is executed. ValueError with the
     keys that differ if a file does not fit, FileNotFoundError if there is none.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / FILE
+    path = runs.weights_file(Path(path))
     if not path.exists():
         raise FileNotFoundError(runs.missing_weights(path))
     if path.suffix == ".pth":
@@ -77,10 +73,10 @@ def _published(path: Path, host: str | None) -> tuple[DSRL, Config]:
     """A network with the Cityscapes classes, and a configuration that evaluates it on input of HR size."""
     if host is None:
         raise ValueError(f"{path} is a plain state dict: say which network it is with --host, such as espnetv2_s2.0")
-    config = override(Config("published", "hr", model=Model(input_scale=1.0)), "model.host", host)
+    settings = Model(host, input_scale=1.0)  # first: ValueError for an unknown host names those that there are
     published = registry.HOSTS[host].weights.items()
     trained = next((file.input for name, file in published if name.removeprefix("cityscapes_") in path.stem), None)
     size, crop = trained or registry.CITYSCAPES_SIZE, trained or CROP
-    config = replace(config, data=Data("cityscapes", *size, *crop))
+    config = Config("published", "hr", data=Data("cityscapes", *size, *crop), model=settings)
     model = build_host(host, len(CITYSCAPES.classes), path, rows=range(len(CITYSCAPES.classes)))
     return DSRL(model, sssr=False), config

@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dsrl_lib import network
+from dsrl_lib import network, runs
 from dsrl_lib.config import Config
-from dsrl_lib.deploy.pretrained import FILE, open_weights
+from dsrl_lib.deploy.pretrained import open_weights
 from dsrl_lib.deploy.rounding import has_rounded_kernels, round_kernels
 from dsrl_lib.evaluation import cost
+from dsrl_lib.models.downsampling.downsampler import without_labels
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.paths import check_file
@@ -40,7 +41,7 @@ def prune(source: str | Path, target: str | Path, fold: bool = False) -> tuple[S
     if target.suffix != SUFFIX:
         raise ValueError(f"target = {target}; allowed: a name that ends in {SUFFIX}")
     check_file(target, "target")
-    file = source / FILE if source.is_dir() else source
+    file = runs.weights_file(source)
     if file.suffix != SUFFIX:
         raise ValueError(f"source = {source}; allowed: a run, or a file of this library, which ends in {SUFFIX}")
     model, config = open_weights(file)
@@ -70,7 +71,7 @@ def without_branches(config: Config) -> Config:
 
 @torch.inference_mode()
 def _logits(model: DSRL, x: torch.Tensor) -> torch.Tensor:
-    return cost.without_labels(model.eval())(x)["logits"].clone()
+    return without_labels(model.eval())(x)["logits"].clone()
 
 
 def _size(path: Path, model: nn.Module, x: torch.Tensor) -> Size:

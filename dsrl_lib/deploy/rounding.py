@@ -14,6 +14,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.deploy.pretrained import open_weights
 from dsrl_lib.device import autocast
 from dsrl_lib.evaluation import cost
+from dsrl_lib.models.downsampling.downsampler import without_labels
 from dsrl_lib.models.dsrl import DSRL
 
 
@@ -46,4 +47,4 @@ def round_kernels(path: Path) -> None:
 def _outputs(model: DSRL, config: Config) -> dict[str, Tensor]:
     x = cost.example_input(config)
     with autocast(x.device, config.optim.precision):
-        return {name: value.clone() for name, value in cost.without_labels(model)(x).items()}
+        return {name: value.clone() for name, value in without_labels(model)(x).items()}

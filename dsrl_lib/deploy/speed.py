@@ -18,6 +18,7 @@ from dsrl_lib.deploy.memory import Room
 from dsrl_lib.device import autocast, device_name
 from dsrl_lib.evaluation import cost
 from dsrl_lib.evaluation.augmentation import TTA
+from dsrl_lib.models.downsampling.downsampler import without_labels
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_file
 
@@ -81,9 +82,9 @@ def speed(
         room.check_input(f"size {size[0]}x{size[1]} in batches of {batch}", batch * math.prod(size))
     rows = {}
     for size in sizes:
-        frame = torch.randn(1, 3, *size, device=device).contiguous(memory_format=torch.channels_last)
+        frame = _frames(1, size, device)
         times = _times(model, config, frame, seconds)
-        many = _times(model, config, frame.repeat(batch, 1, 1, 1), seconds)
+        many = _times(model, config, _frames(batch, size, device), seconds)
         rows["x".join(map(str, size))] = {
             **{f"latency p{p} (ms)": 1e3 * float(np.percentile(times, p)) for p in PERCENTILES},
             f"images/s in batches of {batch}": batch / float(np.mean(many)),
@@ -103,9 +104,14 @@ def _check(batch: int, seconds: float, trace: Path | None) -> None:
             raise ValueError(f"trace = {trace}; allowed: a name that ends in .json or .json.gz")
 
 
+def _frames(count: int, size: tuple[int, int], device: torch.device) -> Tensor:
+    """Random inputs (count, 3, h, w), in memory as a network in channels_last takes them."""
+    return torch.randn(count, 3, *size, device=device).contiguous(memory_format=torch.channels_last)
+
+
 def _infer(model: DSRL, config: Config, frames: Tensor) -> Tensor:
     with autocast(frames.device, config.optim.precision):
-        logits = cost.without_labels(model)(frames)["logits"]
+        logits = without_labels(model)(frames)["logits"]
     return logits.argmax(1).to(torch.uint8).cpu()  # the copy waits for the device
 
 
@@ -135,7 +141,7 @@ def _trace(model: DSRL, config: Config, size: tuple[int, int], path: Path) -> No
 
     device = next(model.parameters()).device
     kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
-    frame = torch.randn(1, 3, *size, device=device)
+    frame = _frames(1, size, device)
     with profile(activities=kinds) as profiler:
         _infer(model, config, frame)
     profiler.export_chrome_trace(str(path))

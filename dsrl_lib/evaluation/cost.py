@@ -1,7 +1,7 @@
 """What an arm costs at inference: parameters, MACs, latency and peak memory, of the full and of the pruned network.
 
-One convention: MACs are multiply-accumulates of convolutions (PyTorch's flop counter / 2), batch 1. Latency is from
-the normalised input to class ids at HR size, so it holds the SSSR head, the last resize and the arg-max.
+One convention: MACs are multiply-accumulates of convolutions and matrix products (PyTorch's flop counter / 2), batch 1.
+Latency is from the normalised input to class ids at HR size, with the SSSR head, the last resize and the arg-max.
 """
 
 import resource
@@ -9,7 +9,6 @@ import statistics
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dsrl_lib.config import Config
 from dsrl_lib.device import autocast
 from dsrl_lib.evaluation.forward import class_ids
-from dsrl_lib.models.downsampling.locations import uniform_locations
+from dsrl_lib.models.downsampling.downsampler import without_labels
 from dsrl_lib.models.dsrl import DSRL
 
 WARM_UP, REPEATS = 2, 9
@@ -70,15 +69,6 @@ def _variants(network: DSRL, x: Tensor) -> dict[str, tuple[DSRL, Tensor]]:
         return {"full": full, "pruned": pruned, "host": pruned}
     seen = x if network.downsampling is None else network.downsampling.evenly(x)
     return {"full": full, "pruned": pruned, "host": (DSRL(network.host, sssr=False).eval(), seen)}
-
-
-def without_labels(model: nn.Module) -> Callable[[Tensor], dict[str, Tensor]]:
-    """The network as a function of x alone, for measuring: locations that it should be given become a uniform grid."""
-    part = getattr(model, "downsampling", None)
-    if part is None or not part.given:
-        return model
-    uniform = uniform_locations((part.settings.rows, part.settings.columns))[None]
-    return partial(model, locations=uniform.to(next(model.parameters()).device))
 
 
 def example_input(config: Config) -> Tensor:

@@ -1,13 +1,14 @@
 """What interpolation alone restores of the HR image: a SISR branch that is no better has learned no detail."""
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from dsrl_lib.config import Config
+from dsrl_lib.config import Config, Downsampling
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import Split
 from dsrl_lib.evaluation.details import reconstruction_quality
@@ -28,13 +29,15 @@ def upsample(x: Tensor, method: str) -> Tensor:
 def interpolation_quality(split: Split, config: Config) -> dict[str, float]:
     """Mean PSNR (dB) and SSIM by method over a split, as `psnr_bicubic` and so on.
 
-    The input and the image that is compared are those of the SISR branch. Found once for each split and size of the
-    input, then read from the cache.
+    The image that is compared is that of the SISR branch, and so is the input. For a network that samples the frame, it
+    is the frame reduced evenly to as many pixels. Found once for each split and size of the input, then read from the
+    cache.
     """
     path = _path(split, config)
     with suppress(OSError, ValueError):  # missing or damaged
         return read_json(path, {f"{name}_{method}": float | None for name in ("psnr", "ssim") for method in METHODS})
-    found = [_qualities(image, config) for image in split.images]
+    even = replace(config, downsampling=Downsampling())
+    found = [_qualities(image, even) for image in split.images]
     columns = {name: [quality[name] for quality in found if not np.isnan(quality[name])] for name in found[0]}
     means = {name: float(np.mean(values)) if values else float("nan") for name, values in columns.items()}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from dsrl_lib import metrics
 from dsrl_lib.config import Downsampling
-from dsrl_lib.metrics import VOID
 from dsrl_lib.models.downsampling.from_labels import solved_locations
 from dsrl_lib.models.downsampling.inverse import interpolate_back
 from dsrl_lib.models.downsampling.locations import uniform_locations
@@ -32,7 +31,7 @@ def sampled_label_table(
     """
     found = {size: {name: np.zeros((classes, 3), np.int64) for name in ("uniform", *grids)} for size in sizes}
     for label in map(np.asarray, labels):
-        ids = torch.from_numpy(np.where(label == VOID, classes, label).astype(np.int64))
+        ids = torch.from_numpy(np.where(label == metrics.VOID, classes, label).astype(np.int64))
         shares = F.one_hot(ids, classes + 1)[..., :classes].permute(2, 0, 1)[None].float()  # (1, K, H, W)
         solved = cache(partial(_solved, label))
         for size, counts in found.items():
@@ -41,7 +40,7 @@ def sampled_label_table(
                 scores = interpolate_back(sample(shares, locations, size), locations, label.shape)  # (1, K, H, W)
                 counts[name] += metrics.counts(scores.argmax(1)[0].numpy(), label, classes)
     rows = {
-        "x".join(map(str, size)): {name: 100 * float(np.nanmean(metrics.iou(sums))) for name, sums in counts.items()}
+        "x".join(map(str, size)): {name: 100 * metrics.miou(sums[None]) for name, sums in counts.items()}
         for size, counts in found.items()
     }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("samples")

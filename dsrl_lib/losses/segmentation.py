@@ -30,7 +30,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, class_weights: Tensor | Non
         raise ValueError(f"class_weights {tuple(class_weights.shape)}; allowed: one per class, ({logits.shape[1]},)")
     with torch.autocast(logits.device.type, enabled=False):
         weights = None if class_weights is None else class_weights.to(logits.device, torch.float32)
-        sum_of = _BySample.apply if logits.is_cpu and torch.is_grad_enabled() else _sum
+        sum_of = _BySample.apply if logits.is_cpu and torch.is_grad_enabled() else _cross_entropy
         total, divisor = sum_of(logits, labels, weights), mass(labels, weights)
         return total / torch.where(divisor > 0, divisor, 1)
 
@@ -89,13 +89,15 @@ def _by_pixel(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross entropy of every pixel, float32 (B, H, W); 0 at void."""
     check_shapes(logits, labels)
     with torch.autocast(logits.device.type, enabled=False):
-        logits = logits.contiguous().float()
-        if logits.shape[2:] != labels.shape[1:]:
-            logits = F.interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
-        return _cross_entropy(logits, labels, None, "none")
+        return _cross_entropy(logits, labels, reduction="none")
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
+def _cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None, reduction: str = "sum") -> Tensor:
+    """At the size of the labels and in float32: the sum over all pixels, or without reduction (B, H, W)."""
+    # Reordering from channels_last before the cast moves half the bytes; log_softmax is fast on planes alone.
+    logits = logits.contiguous().float()
+    if logits.shape[2:] != labels.shape[1:]:
+        logits = F.interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
     try:
         return F.cross_entropy(logits, labels.long(), weights, ignore_index=VOID, reduction=reduction)
     except IndexError:  # on the CPU alone: it says neither the class nor what is allowed
@@ -118,16 +120,8 @@ def check_shapes(logits: Tensor, labels: Tensor) -> None:
         raise ValueError(f"logits must be (B, K, h, w) and labels (B, H, W); got {shapes}")
 
 
-def _sum(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    # Reordering from channels_last before the cast moves half the bytes; log_softmax is fast on planes alone.
-    logits = logits.contiguous().float()
-    if logits.shape[2:] != labels.shape[1:]:
-        logits = F.interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
-    return _cross_entropy(logits, labels, weights, "sum")
-
-
 class _BySample(torch.autograd.Function):
-    """`_sum` with its gradient, a sample at a time: the full-size maps of one sample stay in a CPU's cache."""
+    """`_cross_entropy` with its gradient, a sample at a time: the full-size maps of one stay in a CPU's cache."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
@@ -135,7 +129,7 @@ class _BySample(torch.autograd.Function):
         for i in range(len(logits)):
             with torch.enable_grad():
                 sample = logits[i : i + 1].detach().contiguous().float().requires_grad_()
-                value = _sum(sample, labels[i : i + 1], weights)
+                value = _cross_entropy(sample, labels[i : i + 1], weights)
             gradient[i : i + 1] = torch.autograd.grad(value, sample)[0]
             total += value.detach()
         ctx.save_for_backward(gradient)

@@ -5,11 +5,13 @@ SISR and the feature transform serve training only: `prune` drops them and leave
 
 import copy
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dsrl_lib.allowed import check
 from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.host import NEEDED
 from dsrl_lib.models.sisr import SISRHead
@@ -22,7 +24,7 @@ HEADS = {"deconv": DeconvHead, "subpixel": SubpixelHead}
 class DSRL(nn.Module):
     """A host with the parts that an arm trains.
 
-    host: see `hosts`. sssr: learned upsampling to 2x the input; without it the logits have the input's size.
+    host: see `models.host`. sssr: learned upsampling to 2x the input; without it the logits have the input's size.
     head, start, norm: form, start and batch norms of the SSSR head (norm: of "deconv" alone). sisr: add image
     reconstruction. fa: add the maps whose affinities are compared, taken at `placement` ("features": before each
     prediction layer, "output": logits and image), after a feature transform `ftm` on the segmentation side ("keep" its
@@ -54,13 +56,13 @@ class DSRL(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _check("head", head, tuple(HEADS))
-        _check("start", start, ("bilinear", "random"))
-        _check("norm", norm, ("start", "batch", "none") if head == "deconv" else ("start",))
-        _check("placement", placement, ("features", "output"))
-        _check("taps", taps, ("deep", "stride2", "input"))
-        _check("decoder", decoder, ("espcn", "edsr"))
-        _check("ftm", ftm, ("keep", "to3", "none"))
+        check("head", head, Literal["deconv", "subpixel"])
+        check("start", start, Literal["bilinear", "random"])
+        check("norm", norm, Literal["start", "batch", "none"] if head == "deconv" else Literal["start"])
+        check("placement", placement, Literal["features", "output"])
+        check("taps", taps, Literal["deep", "stride2", "input"])
+        check("decoder", decoder, Literal["espcn", "edsr"])
+        check("ftm", ftm, Literal["keep", "to3", "none"])
         if fa and not (sisr and sssr):
             raise ValueError("fa=True compares the SSSR and SISR branches: it needs sssr=True and sisr=True")
         if missing := [name for name in NEEDED if not hasattr(host, name)]:
@@ -165,8 +167,3 @@ def _seeded(seed: int, part: int, build):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1_000_003 * (seed + 1) + part)
         return build()
-
-
-def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} = {value!r}; allowed: {', '.join(allowed)}")

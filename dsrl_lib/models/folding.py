@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from dsrl_lib.models.downsampling.downsampler import without_labels
 from dsrl_lib.models.sync_batch_norm import SyncBatchNorm2d
 
 
@@ -46,7 +47,7 @@ def _pairs(network: nn.Module) -> list[tuple[str, str]]:
     # Exactly these classes: another subclass may do more, such as timm's batch norm with an activation in it.
     hooks += [m.register_forward_pre_hook(before_norm(n)) for n, m in network.named_modules()
               if type(m) in (nn.BatchNorm2d, SyncBatchNorm2d)]  # fmt: skip
-    network(torch.zeros(1, 3, 64, 64))
+    without_labels(network)(torch.zeros(1, 3, 64, 64))
     for hook in hooks:
         hook.remove()
     return pairs

@@ -36,7 +36,7 @@ def finish(
                 f"{config.run_id}: after its last step the network gives no finite cross entropy on {split}; the run "
                 "has diverged: train it with a lower optim.lr"
             )
-    network.save(model, config, directory / "final.safetensors")
+    network.save(model, config, directory / runs.WEIGHTS)
     for split, evaluation in evaluations.items():
         runs.write_counts(directory / f"counts_{split}.npz", evaluation.arrays())
     metrics: dict[str, Any] = {split: evaluation.summary() for split, evaluation in evaluations.items()}

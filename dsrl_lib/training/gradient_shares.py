@@ -17,6 +17,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.split import Split
 from dsrl_lib.network import training_mode
 from dsrl_lib.overrides import override
+from dsrl_lib.runs import GRADIENT_COLUMNS
 from dsrl_lib.training.batches import batches
 from dsrl_lib.training.loss import loss_terms
 
@@ -73,10 +74,8 @@ def gradient_shares(norms: Mapping[str, float]) -> dict[str, float]:
 
 def history_columns(norms: Mapping[str, float]) -> dict[str, float]:
     """Norms and shares under the names of their columns in history.csv."""
-    shares = gradient_shares(norms)
-    return {f"gradient_{name}": norm for name, norm in norms.items()} | {
-        f"share_{name}": share for name, share in shares.items()
-    }
+    columns = zip(GRADIENT_COLUMNS, (norms, gradient_shares(norms)), strict=True)
+    return {f"{column}_{name}": value for column, values in columns for name, value in values.items()}
 
 
 @contextmanager

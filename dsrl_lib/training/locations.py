@@ -23,7 +23,7 @@ class WithLocations(Dataset):
     def __init__(self, samples: Dataset, config: Config) -> None:
         self.samples, self.config = samples, config
 
-    def __getitem__(self, key: tuple[int, ...]) -> dict[str, Tensor]:
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         sample = self.samples[key]
-        rng = np.random.default_rng([self.config.seed, *key[:2], STREAM, 1])  # by epoch and index
+        rng = np.random.default_rng([self.config.seed, *key, STREAM, 1])
         return sample | {"locations": label_locations(sample["labels"], self.config.downsampling, rng)}

@@ -19,7 +19,7 @@ FRAME = 0
 def validation_pictures(model: DSRL, split: Split, config: Config) -> dict[str, np.ndarray]:
     """`input`, `prediction` and `truth` of a frame and, with a SISR branch, its `reconstruction`: uint8 (H, W, 3) each.
 
-    Each has its own size: that of the input, twice of the label map, and of HR. Draws no random number.
+    Prediction and truth have the size of the label map, and the reconstruction that of HR. Draws no random number.
     """
     model.eval()
     table, truth = class_table(config.data.dataset), np.asarray(split.labels[FRAME])

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -54,7 +54,8 @@ def passed_on_to_children() -> Iterator[Callable[[], bool]]:
     def pass_on(number: int) -> None:
         came.append(number)
         for child in _children():
-            os.kill(child, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # another thread may have waited for its end meanwhile
+                os.kill(child, signal.SIGTERM)
 
     with _handled(pass_on):
         yield lambda: bool(came)

@@ -20,7 +20,7 @@ from dsrl_lib.data.class_tables import CITYSCAPES, class_table, same_named
 from dsrl_lib.download import sha256_of
 from dsrl_lib.models.build import read_state_dict
 from dsrl_lib.models.dsrl import DSRL
-from dsrl_lib.paths import cache_dir
+from dsrl_lib.paths import DataError, cache_dir
 from dsrl_lib.registry import HOSTS
 
 ClassAxes = dict[str, dict[int, int]]
@@ -76,9 +76,7 @@ def keep_weights(path: str | Path) -> str:
 
     FileNotFoundError if there is none, ValueError for another kind of file, and for one that cannot be read.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "final.safetensors"
+    path = runs.weights_file(Path(path))
     if not path.is_file():
         raise FileNotFoundError(runs.missing_weights(path))
     if path.suffix not in SUFFIXES:
@@ -190,7 +188,7 @@ def _matches(
     if dataset is not None:
         try:
             table = class_table(dataset)
-        except ValueError:  # a data set that is not here: its names have to do
+        except (ValueError, DataError):  # a data set that is not here: its names have to do
             table = None
         matched = table.cityscapes_rows if table and list(table.classes) == list(names) else matched
     by_name = {name.lower(): row for row, name in enumerate(names)}

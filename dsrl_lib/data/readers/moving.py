@@ -100,8 +100,7 @@ def _pairs(way: str, clips: Sequence[Sequence[Frame]], number: int) -> Iterator[
     for order in (range(STEPS, 2 * STEPS + 1), range(STEPS, -1, -1)):
         images = [read_image(clips[number][i]) for i in order]
         if way == "exact":
-            size = dict(zip(("height", "width"), labels.shape, strict=True))
-            known = {"index": number, **size}
+            known = {"index": number, "height": labels.shape[0], "width": labels.shape[1]}
             flows = ((streets.flow(i, STEPS, **known), streets.flow(STEPS, i, **known)) for i in order[1:])
         else:
             other = (number + 1) % len(clips) if way == "shuffled" else number

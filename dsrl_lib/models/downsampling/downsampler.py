@@ -1,5 +1,7 @@
 """The part of a network that samples the frame for the host and brings its maps back to all pixels."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -88,3 +90,12 @@ class Downsampler(nn.Module):
                 "frame: predict or evaluate the frames of a split, such as camvid:val"
             )
         return unfolded(self.predicted(frame)) if self.settings.locations == "predicted" else self.fixed[None]
+
+
+def without_labels(network: nn.Module) -> Callable[[Tensor], dict[str, Tensor]]:
+    """The network as a function of x alone, for measuring: locations that it should be given become a uniform grid."""
+    part = getattr(network, "downsampling", None)
+    if part is None or not part.given:
+        return network
+    uniform = uniform_locations((part.settings.rows, part.settings.columns))[None]
+    return partial(network, locations=uniform.to(next(network.parameters()).device))

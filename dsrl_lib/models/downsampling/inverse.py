@@ -14,17 +14,13 @@ from dsrl_lib.models.downsampling.locations import resize_locations
 from dsrl_lib.models.sizes import exporting, last_places
 
 
-def interpolate_back(
-    scores: Tensor, locations: Tensor, size: tuple[int, int], *, sampled: tuple[int, int] | None = None
-) -> Tensor:
+def interpolate_back(scores: Tensor, locations: Tensor, size: tuple[int, int]) -> Tensor:
     """Scores of all pixels of the frame, (B, K, H, W), bilinear in the cells of the sampling grid.
 
     Differentiable in the scores. Scores in half precision are raised to float32.
 
     scores: (B, K, h, w). locations: (B, n, m, 2), the grid that was sampled, or the coarse grid that it was resized
     from. size: (H, W) of the frame.
-    sampled: (h, w) of the sampled image, if the scores have another size than it; such scores are taken to cover the
-        same extent as the sampled image, as everywhere in the project (align_corners=False).
 
     Raises ValueError if the shapes do not fit or if the cells leave a pixel out.
     """
@@ -33,13 +29,17 @@ def interpolate_back(
             f"interpolate_back: scores {tuple(scores.shape)} and locations {tuple(locations.shape)}; allowed: "
             "(B, K, h, w) and (B, n, m, 2)"
         )
-    sampled = tuple(sampled or scores.shape[2:])
+    sampled = tuple(scores.shape[2:])
     places = grid_coordinates(resize_locations(locations.detach(), sampled), size)  # (B, H, W, 2)
     return at_places(scores, places, sampled)
 
 
 def at_places(scores: Tensor, places: Tensor, sampled: tuple[int, int]) -> Tensor:
-    """Scores at places of the grid that `grid_coordinates` found, (B, K, H, W). The rest as in `interpolate_back`."""
+    """Scores at places of the grid that `grid_coordinates` found, (B, K, H, W). The rest as in `interpolate_back`.
+
+    sampled: (h, w) of the sampled image. Scores of another size are taken to cover the same extent as it, as everywhere
+    in the project (align_corners=False).
+    """
     # DEVIATION: adaptive downsampling brings scores back in the bilinear cells of its grid. The released code (Marin et
     # al.) interpolates in triangles between the locations. Both are exact for linear scores, and differ for others.
     scores = scores if scores.dtype == torch.float64 else scores.float()

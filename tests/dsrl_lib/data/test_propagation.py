@@ -174,6 +174,8 @@ def test_quality_is_perfect_for_the_true_motion():
     assert (by_form.loc[[(1, "flow"), (3, "consistent")], ["mIoU", "near"]] == 100).all(axis=None)
     assert by_form.loc[(1, "no motion"), "mIoU"] < 90 and by_form.loc[(3, "no motion"), "near"] < 80
     assert by_form.loc[(1, "no motion"), "kept"] > by_form.loc[(1, "flow"), "kept"]
+    with pytest.raises(ValueError, match=r"steps = \(5, 7\); allowed: at least one below 5"):
+        propagation_quality(split, 4, (5, 7), None, progress=False)
 
 
 def test_quality_of_given_labels_is_that_of_the_forms():

@@ -8,6 +8,7 @@ from dsrl_lib import network
 from dsrl_lib.deploy.pretrained import open_weights
 from dsrl_lib.deploy.prune import prune, without_branches
 from dsrl_lib.evaluation import cost
+from dsrl_lib.models.downsampling.downsampler import without_labels
 from study.arms import ARMS
 from study.presets import preset
 
@@ -37,13 +38,14 @@ def test_every_arm_can_be_pruned():
         assert not (small.model.sisr or small.model.fa)
 
 
-def test_a_pruned_file_can_be_pruned_again(tmp_path):
-    """Its batch norms stay folded, and the file says so."""
-    config, files = tiny("sssr"), [tmp_path / f"{name}.safetensors" for name in ("whole", "folded", "again")]
+@pytest.mark.parametrize("arm", ["sssr", "adaptive_oracle"])
+def test_a_pruned_file_can_be_pruned_again(tmp_path, arm):
+    """Its batch norms stay folded, and the file says so, also for a network that has to be given locations."""
+    config, files = tiny(arm), [tmp_path / f"{name}.safetensors" for name in ("whole", "folded", "again")]
     network.save(network.build(config), config, files[0])
     prune(files[0], files[1], fold=True)
     prune(str(files[1]), str(files[2]))
-    folded, again = (open_weights(str(file))[0].eval() for file in files[1:])
+    folded, again = (without_labels(open_weights(str(file))[0].eval()) for file in files[1:])
     x = cost.example_input(config)
     with torch.inference_mode():
         assert torch.equal(again(x)["logits"], folded(x)["logits"])

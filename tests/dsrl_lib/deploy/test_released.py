@@ -13,7 +13,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.frames import read_pair
 from dsrl_lib.data.readers import camvid
 from dsrl_lib.deploy import pretrained
-from dsrl_lib.deploy.pretrained import FILE, from_pretrained, released, weights_of, weights_path
+from dsrl_lib.deploy.pretrained import from_pretrained, released, weights_of, weights_path
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.metrics import counts, miou
 from dsrl_lib.paths import released_dir, root
@@ -66,7 +66,7 @@ def test_weights_of_a_run_are_its_own_or_else_the_released_ones(name, results):
     assert weights_of(replace(config, seed=8)) is None
     own = runs.folder(config)
     own.mkdir(parents=True)
-    (own / FILE).touch()
+    (own / runs.WEIGHTS).touch()
     assert weights_of(config) == own
 
 
@@ -74,7 +74,7 @@ def test_a_folder_of_the_name_of_released_weights_hides_them_only_if_it_holds_so
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dsrl-camvid" / "rgb").mkdir(parents=True)  # predictions, in a folder of that name
     assert weights_path("dsrl-camvid") == released_dir() / "dsrl-camvid.safetensors"
-    (tmp_path / "dsrl-camvid" / FILE).touch()
+    (tmp_path / "dsrl-camvid" / runs.WEIGHTS).touch()
     assert weights_path("dsrl-camvid") == Path("dsrl-camvid")
 
 

@@ -21,6 +21,12 @@ def test_a_slow_first_pass_is_no_latency(monkeypatch):
     assert max(speed._times(None, None, torch.zeros(1), seconds=0.05)) < 0.3
 
 
+def test_a_batch_lies_in_memory_as_one_frame_does():
+    for count in (1, 8):
+        frames = speed._frames(count, (4, 6), torch.device("cpu"))
+        assert frames.shape == (count, 3, 4, 6) and frames.is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.parametrize("seconds", [0.0, float("nan"), float("inf")])
 def test_a_time_that_never_ends_is_refused(seconds):
     with pytest.raises(ValueError, match=r"seconds = .*; allowed: a number above 0"):

@@ -9,6 +9,7 @@ import torch
 from tiny_runs import TINY, tiny
 
 from dsrl_lib import runs
+from dsrl_lib.config import Downsampling
 from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation import interpolation
 from dsrl_lib.evaluation.interpolation import METHODS, interpolation_quality, upsample
@@ -59,6 +60,16 @@ def test_psnr_by_hand_and_only_once(tmp_path, monkeypatch):
         kept.write_text(good)
     with pytest.raises(TypeError, match="not callable"):  # another size is another input
         interpolation_quality(split, preset("smoke", "sssr_sisr", overrides=(*TINY, "data.height=48")))
+
+
+def test_a_network_that_samples_the_frame_is_compared_with_even_reduction(tmp_path, monkeypatch):
+    split = SimpleNamespace(images=np.random.default_rng(0).integers(0, 256, (1, 64, 128, 3), np.uint8))
+    split.manifest_hash = "a" * 64
+    found, config = [], preset("smoke", "sssr_sisr", overrides=TINY)
+    for locations in ("none", "uniform"):  # in one cache, each would read what the other left
+        monkeypatch.setattr(interpolation, "cache_dir", lambda name=locations: tmp_path / name)
+        found.append(interpolation_quality(split, replace(config, downsampling=Downsampling(locations))))
+    assert found[0] == found[1]
 
 
 def test_a_run_with_a_sisr_branch_records_it_and_any_other_does_not(trained):

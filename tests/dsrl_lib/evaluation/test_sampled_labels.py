@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from dsrl_lib.config import Config
+from dsrl_lib.evaluation.reduced_labels import reduced_label_iou
 from dsrl_lib.evaluation.sampled_labels import sampled_label_table
 from dsrl_lib.metrics import VOID
 
@@ -30,3 +32,10 @@ def test_locations_near_a_boundary_find_what_uniform_ones_miss():
 def test_without_boundaries_all_grids_agree():
     table = sampled_label_table([np.zeros((20, 30), np.uint8)], 2, [(4, 6)], {"full": None})
     assert table.loc["4x6"].tolist() == [100, 100]
+
+
+def test_reduced_labels_by_hand():
+    """At half the size, the lower right pixel of each 2 x 2 stands for the four; of the first one it is void."""
+    labels = np.array([[0, 0, 1, 1], [0, VOID, 1, 1], [0, 0, 1, 0], [0, 0, 1, 1]], np.uint8)
+    found = reduced_label_iou([labels], Config())
+    assert found[:2] == pytest.approx([7 / 8, 7 / 8]) and np.isnan(found[2:]).all()

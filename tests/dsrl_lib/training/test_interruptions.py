@@ -15,7 +15,7 @@ from tiny_runs import TINY, assert_same, content, tiny
 import dsrl_lib.training.loop as training
 from dsrl_lib import runs
 from dsrl_lib.data.split import load_split
-from dsrl_lib.training import checkpoint
+from dsrl_lib.training import checkpoint, signals
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.loop import NonFiniteLossError
 from dsrl_lib.training.state import RunState
@@ -53,6 +53,14 @@ def test_a_run_killed_at_any_moment_ends_bit_identical(python_m, trained, result
     assert 0 < moments[0] < moments[1] < 8
     assert not runs.is_complete(directory)
     assert_same(fit(config, device="cpu", progress=False), undisturbed)
+
+
+def test_a_child_that_has_just_ended_does_not_disturb_the_end(monkeypatch):
+    """A thread that waits for a child may take it away between the list of children and the signal to it."""
+    monkeypatch.setattr(signals, "_children", lambda: [2**22 + 1])  # above the largest number of a process
+    with signals.passed_on_to_children() as stopped:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopped()
 
 
 def test_two_processes_never_write_one_run(results, capfd):

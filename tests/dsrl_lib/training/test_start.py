@@ -72,6 +72,12 @@ def test_a_class_keeps_its_rows_under_another_table(tmp_path, head, device):
         torch.testing.assert_close(ours[:, k], theirs[:, row])
 
 
+def test_classes_of_a_data_set_that_is_not_here_are_matched_by_their_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("DSRL_DATA", str(tmp_path))
+    for dataset in ("mine", "mapillary"):  # the list of the second comes with its data
+        assert start._matches(["road", "tree", "sky"], [0, None, 10], ["Tree", "Road"], dataset) == [1, 0, None]
+
+
 def test_what_does_not_fit_is_listed(tmp_path):
     path = tmp_path / "dsrl.safetensors"
     written(replace(tiny("dsrl"), warm_start=None), path)

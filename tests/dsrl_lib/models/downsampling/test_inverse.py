@@ -7,7 +7,12 @@ import torch.nn.functional as F
 from downsampling_cases import grids, linear, pixel_places, random
 from scipy.interpolate import griddata
 
-from dsrl_lib.models.downsampling.inverse import grid_coordinates, interpolate_back, pairs_of_cells_and_pixels
+from dsrl_lib.models.downsampling.inverse import (
+    at_places,
+    grid_coordinates,
+    interpolate_back,
+    pairs_of_cells_and_pixels,
+)
 from dsrl_lib.models.downsampling.inverse_numba import loop_over_cells
 from dsrl_lib.models.downsampling.locations import (
     cell_areas,
@@ -90,7 +95,8 @@ def test_a_uniform_grid_comes_back_by_plain_resizing():
 def test_scores_at_twice_the_size_of_the_sampled_image():
     scores, uniform = random(1, 3, 10, 12), uniform_locations((4, 4), torch.float64)[None]
     expected = F.interpolate(scores, (5, 6), mode="bilinear", align_corners=False)
-    assert torch.allclose(interpolate_back(scores, uniform, (5, 6), sampled=(5, 6)), expected)
+    places = grid_coordinates(resize_locations(uniform, (5, 6)), (5, 6))
+    assert torch.allclose(at_places(scores, places, (5, 6)), expected)
 
 
 def test_half_precision_scores_are_raised():
