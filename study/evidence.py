@@ -58,6 +58,7 @@ class Study:
         self._resamples: dict[tuple[str, ...], Resamples] = {}
         self._pseudo_values: dict[tuple[str, str], dict[int, np.ndarray]] = {}
         self._contrasts: dict[tuple, Difference] = {}
+        self._beside = {profile: self}
 
     @cached_property
     def arms(self) -> list[str]:
@@ -68,6 +69,13 @@ class Study:
     def classes(self) -> tuple[str, ...]:
         """Names of the K classes of the profile's data set."""
         return class_table(PROFILES[self.profile].base.data.dataset).classes
+
+    def beside(self, profile: str) -> "Study":
+        """The study of another profile, read from the disk once for all texts and tables; its own profile is itself."""
+        if profile not in self._beside:
+            other = self._beside[profile] = Study(profile)
+            other._beside = self._beside
+        return self._beside[profile]
 
     def select(self, name: str) -> list[Run]:
         """Runs of an arm by seed; none if the profile does not have the variant. ValueError for an unknown arm."""

@@ -99,7 +99,7 @@ def scan_answer(study: Study) -> Answer | Note:
     """What the rule chooses from both data sets, in one sentence; another one for a profile without a scan."""
     if study.profile not in SCANNED_ON:
         return Note("Shares are scanned on IDD-lite and CamVid.")
-    return Answer(f"**target shares, by the rule from both data sets: {'; '.join(choices())}.**")
+    return Answer(f"**target shares, by the rule from both data sets: {'; '.join(choices(study))}.**")
 
 
 def chosen_share(setting: str, studies: Sequence[Study]) -> float | None:
@@ -119,9 +119,9 @@ def chosen_share(setting: str, studies: Sequence[Study]) -> float | None:
     return max(better, key=better.__getitem__, default=SHARE)
 
 
-def choices() -> list[str]:
+def choices(study: Study) -> list[str]:
     """What the rule chooses on SCANNED_ON, one sentence per setting."""
-    studies = [Study(bed) for bed in SCANNED_ON]
+    studies = [study.beside(bed) for bed in SCANNED_ON]
     found = {setting: chosen_share(setting, studies) for setting in SCANNED.values()}
     missing = f"not chosen yet, runs of {' and '.join(SCANNED_ON)} are missing"
     return [f"{name}: {missing if share is None else f'{100 * share:g} %'}" for name, share in found.items()]
