@@ -83,15 +83,15 @@ def scan_note(study: Study) -> Note:
 
 
 def scan_chart(study: Study) -> Figure | Note:
-    """val mIoU of each share minus that at SHARE, one panel per loss; a sentence if no share was scanned."""
+    """val mIoU of each share minus that at SHARE, one panel per loss that was scanned; a sentence if none was."""
     by_setting = scan_scores(study)
-    drawn = {}
-    for setting, (loss, _) in LOSSES.items():
-        gains = {share: _gains(by_setting[setting], share) for share in SHARES}
-        drawn[loss] = {share: seeds for share, seeds in gains.items() if seeds}
-    if not all(drawn.values()):
+    drawn, colours = {}, []
+    for setting, (loss, term) in LOSSES.items():
+        if gains := {share: seeds for share in SHARES if (seeds := _gains(by_setting[setting], share))}:
+            drawn[loss] = gains
+            colours.append(TERMS[term].colour)
+    if not drawn:
         return NOT_SCANNED
-    colours = [TERMS[term].colour for _, term in LOSSES.values()]
     return scan_panels(drawn, colours, f"val mIoU minus that at {100 * SHARE:g} % (points)", load_rules().interest)
 
 
