@@ -138,20 +138,22 @@ def head_share(cost: pd.DataFrame) -> Note:
 def accuracy_cost_chart(study: Study, arms: Sequence[str], x: str, xlabel: str, unit: float = 1.0) -> Figure | Note:
     """Test mIoU against a column of results.csv such as macs_pruned, in `unit`.
 
-    Against a latency, with the quartiles of its turns, and without the arms whose latency cannot be compared
-    with that of the others.
+    arms: may be of variants. Against a latency, with the quartiles of its turns, and without the arms whose latency
+    cannot be compared with that of the others.
     """
     table = results_frame([run for arm in arms for run in study.select(arm)])
     form = x.removeprefix("latency_ms_")
-    spread = {}
     if len(table) and form != x:
-        timed = comparable_latencies(study, list(dict.fromkeys(table["arm"])))
-        table[x] = [timed.get(arm, {}).get(form) for arm in table["arm"]]
+        names = [arm for arm in arms for _ in study.select(arm)]  # of the rows, with their variants
+        timed = comparable_latencies(study, list(dict.fromkeys(names)))
+        table[x] = [timed.get(name, {}).get(form) for name in names]
+        if turns := {name: found[name][x] for name in timed if (found := study.turns([name]))}:
+            table["low"], table["high"] = (
+                [np.quantile(turns[name], share) if name in turns else np.nan for name in names]
+                for share in (0.25, 0.75)
+            )
         table = table.dropna(subset=x)
-        spread = {
-            arm: tuple(np.quantile(turns[arm][x], (0.25, 0.75))) for arm in timed if (turns := study.turns([arm]))
-        }
-    return plots.accuracy_cost(table, x, xlabel, unit=unit, spread=spread) if len(table) else Note("No runs.")
+    return plots.accuracy_cost(table, x, xlabel, unit=unit) if len(table) else Note("No runs.")
 
 
 def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:
