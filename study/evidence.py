@@ -13,7 +13,7 @@ from dsrl_lib.metrics import iou
 from dsrl_lib.registry import DATASETS
 from study.arms import ARMS
 from study.catalogue import Run, counts_by_seed, load_runs, select
-from study.figures.notes import Answer, Note, some, words
+from study.figures.notes import Note, some
 from study.presets import parent_of
 from study.profiles import PROFILES
 from study.statistics.bootstrap import Difference, Score, contrast
@@ -232,12 +232,6 @@ class Study:
         if not run:
             return Note(f"**Not run** in this profile: {some(list(seeds))}.")
         return Note(f"Seeds: {run}." + (f" **Not run:** {absent}." if absent else ""))
-
-    def answer(self, label: str, value: Difference | None, verdict: str, missing: Sequence[str] = ()) -> Answer:
-        """One sentence: estimate, interval, seeds, host, verdict; or what has to be run first."""
-        if value is None:
-            return Answer(f"**{label}: not run** (missing: {', '.join(missing) or 'every run'}).")
-        return Answer(f"**{label}: {words(value)}, host {PROFILES[self.profile].hosts[0]}: {verdict}.**")
 
 
 def _devices(runs: Sequence[Run]) -> str:

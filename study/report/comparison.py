@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from study.arms import ACTING_ARMS, ARMS, CONTROL_ARMS, MAIN_ARMS
 from study.claims.judge import Finding, Verdict, judge, verdict
 from study.claims.rules import load_rules
-from study.claims.verdict_table import verdict_table
+from study.claims.verdict_table import measured, verdict_table
 from study.evidence import Pair, Study
 from study.figures import interval_charts, plots
 from study.figures.notes import Answer, Note, seeds_of, some
@@ -31,7 +31,7 @@ def answer(study: Study, claim: str, part: int = 0) -> Answer:
     found = verdict(study, claim)
     finding = found.findings[part]
     label = f"{claim}, {finding.part.name} ({finding.part.quantity})"
-    return study.answer(label, finding.measured, _outcome(found, finding), finding.missing)
+    return _sentence(study, label, found, finding)
 
 
 def answers(study: Study, *claims: str) -> Answer:
@@ -43,8 +43,16 @@ def answers(study: Study, *claims: str) -> Answer:
         for finding in (finding for finding in found.findings if finding.part.test and not finding.part.weaker):
             quantity = "" if finding.part.effect else f" ({finding.part.quantity})"  # the name of an effect says it
             label = f"{found.claim.id}, {finding.part.name}{quantity}"
-            sentences.append(study.answer(label, finding.measured, _outcome(found, finding), finding.missing))
+            sentences.append(_sentence(study, label, found, finding))
     return Answer("\n\n".join(sentences))
+
+
+def _sentence(study: Study, label: str, found: Verdict, finding: Finding) -> Answer:
+    """Estimate, interval, seeds, hosts, verdict; or what has to be run first."""
+    if finding.measured is None:
+        return Answer(f"**{label}: not run** (missing: {', '.join(finding.missing)}).")
+    hosts = dict.fromkeys(run.host for run in study.runs if run.run_id in finding.runs)
+    return Answer(f"**{label}: {measured(finding)}, host {' and '.join(hosts)}: {_outcome(found, finding)}.**")
 
 
 def _outcome(found: Verdict, finding: Finding) -> str:
