@@ -9,9 +9,9 @@ from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
 from study.catalogue import SPLITS, Run
 from study.claims.judge import judge
-from study.claims.table import claims_frame
+from study.claims.table import claims_csv
 from study.evidence import Study
-from study.report.results import results_frame
+from study.report.results import results_csv
 from study.report.tables import files
 from study.report.texts import published, side_by_side, wrong_lines
 
@@ -101,10 +101,8 @@ def mixed(study: Study) -> list[tuple[str, str, bool]]:
 def stale_files(study: Study) -> list[tuple[str, str]]:
     """Files of results/<profile> that differ from what the counts give now: (file, problem)."""
     folder = results_dir() / study.profile
-    csv = {"index": False, "lineterminator": "\n"}
     expected = {f"tables/{name}": text for name, text in files(study).items()}
-    expected["results.csv"] = results_frame(study.runs).to_csv(float_format="%.6g", **csv)
-    expected["claims.csv"] = claims_frame(judge(study).values()).to_csv(float_format="%.4f", **csv)
+    expected |= {"results.csv": results_csv(study.runs), "claims.csv": claims_csv(study)}
     found = []
     for name, text in expected.items():
         if not (folder / name).exists():

@@ -46,11 +46,16 @@ def factorial_cells(runs: Sequence[Run], arms: Sequence[str] = ("dsrl", *FA_ARMS
 
 def write_results(profile: str) -> Path:
     """results/<profile>/results.csv; the same runs always give the same bytes. ValueError if there are none."""
-    text = results_frame(some_runs(profile)).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    text = results_csv(some_runs(profile))
     path = results_dir() / profile / "results.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
     return path
+
+
+def results_csv(runs: Sequence[Run]) -> str:
+    """The content of results.csv."""
+    return results_frame(runs).to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _row(run: Run) -> dict[str, Any]:
