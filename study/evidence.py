@@ -14,7 +14,7 @@ from dsrl_lib.registry import DATASETS
 from study.arms import ARMS
 from study.catalogue import Run, counts_by_seed, load_runs, select
 from study.figures.notes import Note, some
-from study.presets import parent_of
+from study.presets import epochs_until, parent_of
 from study.profiles import PROFILES
 from study.statistics.bootstrap import Difference, Score, contrast
 from study.statistics.random_effects import Interval, as_difference, interval, pseudo_values
@@ -245,8 +245,4 @@ def _devices(runs: Sequence[Run]) -> str:
 def total_epochs(run: Run) -> int:
     """Epochs of training that ended in this run, with those in which the runs before it trained the host."""
     config = Config.from_dict(run.config)
-    total = config.optim.epochs
-    while (parent := parent_of(config)) is not None:
-        config = parent
-        total += config.host_epochs
-    return total
+    return config.optim.epochs + epochs_until(parent_of(config))
