@@ -6,12 +6,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
 from dsrl_lib.registry import DATASETS
-from study.arms import ARMS
+from study.arms import ARMS, known_arm
 from study.catalogue import Run, counts_by_seed, load_runs, select
 from study.figures.notes import Note, some
 from study.presets import epochs_until, parent_of
@@ -80,8 +79,7 @@ class Study:
     def select(self, name: str) -> list[Run]:
         """Runs of an arm by seed; none if the profile does not have the variant. ValueError for an unknown arm."""
         arm, _, variant = name.partition("@")
-        if arm not in ARMS:
-            raise ValueError(f"unknown arm {arm!r}; valid: {', '.join(ARMS)}{did_you_mean(arm, ARMS)}")
+        known_arm(arm)
         if not variant:
             return select(self.runs, arm)
         how = PROFILES[self.profile].variants.get(variant)
