@@ -22,6 +22,10 @@ from study.statistics.bootstrap import Difference
 STEP_NAMES = ("HR labels", "SSSR head", "SISR", "FA")
 """What each of `tables.STEPS` adds."""
 COMPARED = MAIN_ARMS + CONTROL_ARMS
+UPPER_BOUND = "hr"
+"""It would set the scale of a chart in which the others differ by little."""
+FULL_LENGTH = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", *ACTING_ARMS[1:], "mac_matched", UPPER_BOUND)
+"""Arms that were trained for all updates, without controls: what charts by class and curves of validation show."""
 STAGES_OF_DSRL = ("sssr", "sssr_sisr", "sssr_sisr_res")
 """Stages of `dsrl` and `dsrl_res`: they have had fewer updates than the others."""
 

@@ -13,12 +13,10 @@ from study.figures.gain_panels import size_gains, trimap_gains
 from study.figures.interval_charts import rings
 from study.figures.notes import Note
 from study.report import tables
-from study.report.comparison import COMPARED
+from study.report.comparison import COMPARED, UPPER_BOUND
 from study.report.readable import readable
 
-BOUNDARY_ARMS = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", "hr")
-UPPER_BOUND = "hr"
-"""It would set the scale of a chart in which the others differ by little."""
+BOUNDARY_ARMS = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", UPPER_BOUND)
 RIVALS = ("sssr_long", "bilinear", "lr")
 """Without SISR and FA, best first."""
 
