@@ -98,15 +98,14 @@ def write_texts(study: Study, paths: Sequence[Path] | None = None) -> list[Path]
         return write_texts(study.beside(PUBLISHED))  # they show the other data sets too
     paths = published(study.profile) if paths is None else list(paths)
     for path in paths:
-        text = _linked(refreshed(path.read_text(), study), study, path)
+        text = _renewed(path, study)
         write_atomically(path, lambda temporary, text=text: temporary.write_text(text))
     return paths
 
 
 def wrong_lines(study: Study, path: Path) -> list[tuple[str, str]]:
     """Lines of a text that the runs do not give: (line number, what is shown and what is right)."""
-    old, new = path.read_text(), _linked(refreshed(path.read_text(), study), study, path)
-    pairs = side_by_side(old, new)
+    pairs = side_by_side(path.read_text(), _renewed(path, study))
     return [
         (f"line {number}", f"{_cut(a, b)!r} is shown, {_cut(b, a)!r} is right")
         for number, (a, b) in enumerate(pairs, 1) if a != b
@@ -120,8 +119,12 @@ def side_by_side(old: str, new: str) -> list[tuple[str, str]]:
     return list(zip([*a, *[""] * (size - len(a))], [*b, *[""] * (size - len(b))], strict=True))
 
 
-def _linked(text: str, study: Study, path: Path) -> str:
-    """The tables' links start at the repository; a text in results/<profile> needs them from there."""
+def _renewed(path: Path, study: Study) -> str:
+    """A text as the runs give it.
+
+    The tables' links start at the repository; a text in results/<profile> needs them from there.
+    """
+    text = refreshed(path.read_text(), study)
     if path.parent != root() / "results" / study.profile:
         return text
     return text.replace(f"](results/{study.profile}/", "](").replace("](results/", "](../")
