@@ -65,8 +65,6 @@ def _maps(case: Case, device: str) -> tuple[Tensor, Tensor]:
 
 def _step(form: str, maps: tuple[Tensor, Tensor]) -> None:
     torch.autograd.grad(FORMS[form](*maps), maps)
-    if maps[0].is_cuda:
-        torch.cuda.synchronize()
 
 
 def _milliseconds(form: str, case: Case, device: str, repeats: int) -> float:

@@ -2,9 +2,8 @@
 
 import time
 
-import torch
-
 from benchmarks.stages import training_step
+from benchmarks.timing import finish
 from dsrl_lib import network
 from dsrl_lib.config import Config, Data, Model
 from dsrl_lib.device import pick_device
@@ -40,11 +39,9 @@ def _config(host: str) -> Config:
 def _training_speed(config: Config, seconds: float) -> float:
     step = training_step(config)
     for _ in range(2):
-        step()  # to warm up
+        finish(step)  # to warm up
     steps, start = 0, time.perf_counter()
     while not steps or time.perf_counter() - start < seconds:
-        step()
+        finish(step)
         steps += 1
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
     return steps * config.optim.batch_size / (time.perf_counter() - start)

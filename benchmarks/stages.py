@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from benchmarks.batches import random_batch
+from benchmarks.timing import finish
 from dsrl_lib import network
 from dsrl_lib.config import Config, Data, Loss, Model, Optim
 from dsrl_lib.device import pick_device
@@ -87,7 +88,5 @@ def process_seconds(step: Callable[[], None]) -> float:
     """CPU time of a step, of all threads; with a GPU, the time until it is done."""
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     start = clock()
-    step()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    finish(step)
     return clock() - start

@@ -18,7 +18,7 @@ PAVING: tuple[RGB, ...] = (
     (136, 112, 100),
 )
 GRASS: tuple[RGB, ...] = ((88, 102, 58), (112, 116, 70), (124, 110, 78), (76, 84, 50), (136, 124, 92))
-PLAIN, MARK, RAIL, JOINT = 0, 60, -46, -22  # brightness added to the surface
+MARK, RAIL, JOINT = 60, -46, -22  # brightness added to the surface
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,9 @@ def scan(profile: Profile = "idd", machine: OnMachine = Machine()) -> None:  # n
 
     for run in runs:
         train_with_parents(run.config, **asdict(machine))
-    print(scan_table(Study(profile)).to_string(index=False))
-    print("\n".join(choices()))
+    study = Study(profile)
+    print(scan_table(study).to_string(index=False))
+    print("\n".join(choices(study)))
 
 
 @app.command

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from dsrl_lib.allowed import did_you_mean
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -166,3 +168,10 @@ MAIN_ARMS = ("lr", "bilinear", "sssr", "sssr_sisr", "dsrl")
 STAGE_ARMS = ("sssr_sisr_frozen", "sssr_sisr_noise")
 """Stages of controls: they have had fewer updates, and no comparison shows them."""
 CONTROL_ARMS = tuple(arm for arm in ARMS if arm not in MAIN_ARMS + FA_ARMS + STAGE_ARMS + NEXT_ARMS)
+
+
+def known_arm(name: str) -> str:
+    """`name` itself; ValueError, with the valid names, if there is no such arm."""
+    if name not in ARMS:
+        raise ValueError(f"unknown arm {name!r}; valid: {', '.join(ARMS)}{did_you_mean(name, ARMS)}")
+    return name

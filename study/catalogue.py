@@ -128,6 +128,12 @@ def input_key(config: Mapping[str, Any]) -> str:
     return f"{data['dataset']} {data['height']}x{data['width']} x {config['model']['input_scale']:g}"
 
 
+def input_size(config: Mapping[str, Any]) -> str:
+    """Height and width of the input of the network, such as "180x240", from a configuration as in config.json."""
+    data, scale = config["data"], config["model"]["input_scale"]
+    return f"{round(data['height'] * scale)}x{round(data['width'] * scale)}"
+
+
 def load_runs(profile: str) -> list[Run]:
     """Complete runs of a profile by run id, without unfinished ones.
 

@@ -6,15 +6,14 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
 from dsrl_lib.registry import DATASETS
-from study.arms import ARMS
+from study.arms import ARMS, known_arm
 from study.catalogue import Run, counts_by_seed, load_runs, select
-from study.figures.notes import Answer, Note, some, words
-from study.presets import parent_of
+from study.figures.notes import Note, some
+from study.presets import epochs_until, parent_of
 from study.profiles import PROFILES
 from study.statistics.bootstrap import Difference, Score, contrast
 from study.statistics.random_effects import Interval, as_difference, interval, pseudo_values
@@ -58,6 +57,7 @@ class Study:
         self._resamples: dict[tuple[str, ...], Resamples] = {}
         self._pseudo_values: dict[tuple[str, str], dict[int, np.ndarray]] = {}
         self._contrasts: dict[tuple, Difference] = {}
+        self._beside = {profile: self}
 
     @cached_property
     def arms(self) -> list[str]:
@@ -69,11 +69,17 @@ class Study:
         """Names of the K classes of the profile's data set."""
         return class_table(PROFILES[self.profile].base.data.dataset).classes
 
+    def beside(self, profile: str) -> "Study":
+        """The study of another profile, read from the disk once for all texts and tables; its own profile is itself."""
+        if profile not in self._beside:
+            other = self._beside[profile] = Study(profile)
+            other._beside = self._beside
+        return self._beside[profile]
+
     def select(self, name: str) -> list[Run]:
         """Runs of an arm by seed; none if the profile does not have the variant. ValueError for an unknown arm."""
         arm, _, variant = name.partition("@")
-        if arm not in ARMS:
-            raise ValueError(f"unknown arm {arm!r}; valid: {', '.join(ARMS)}{did_you_mean(arm, ARMS)}")
+        known_arm(arm)
         if not variant:
             return select(self.runs, arm)
         how = PROFILES[self.profile].variants.get(variant)
@@ -225,12 +231,6 @@ class Study:
             return Note(f"**Not run** in this profile: {some(list(seeds))}.")
         return Note(f"Seeds: {run}." + (f" **Not run:** {absent}." if absent else ""))
 
-    def answer(self, label: str, value: Difference | None, verdict: str, missing: Sequence[str] = ()) -> Answer:
-        """One sentence: estimate, interval, seeds, host, verdict; or what has to be run first."""
-        if value is None:
-            return Answer(f"**{label}: not run** (missing: {', '.join(missing) or 'every run'}).")
-        return Answer(f"**{label}: {words(value)}, host {PROFILES[self.profile].hosts[0]}: {verdict}.**")
-
 
 def _devices(runs: Sequence[Run]) -> str:
     """Such as "CPU (AMD EPYC; Intel(R) Xeon(R) Processor)": what the runs ran on, each kind and each name once."""
@@ -243,8 +243,4 @@ def _devices(runs: Sequence[Run]) -> str:
 def total_epochs(run: Run) -> int:
     """Epochs of training that ended in this run, with those in which the runs before it trained the host."""
     config = Config.from_dict(run.config)
-    total = config.optim.epochs
-    while (parent := parent_of(config)) is not None:
-        config = parent
-        total += config.host_epochs
-    return total
+    return config.optim.epochs + epochs_until(parent_of(config))

@@ -76,8 +76,8 @@ def planned_runs(
     """The runs of a profile, each after the run it warm-starts from, each once.
 
     arms and seeds narrow those of the profile and of its variants, hosts replace its hosts and leave out its variants;
-    a run that a chosen one starts from is always included.
-    device ("cpu" or "cuda") only matters for the estimates. Raises ValueError for a name the profile lacks.
+    a run that a chosen one starts from is always included. device ("cpu" or "cuda") only matters for the estimates.
+    ValueError for a name that the profile lacks, and for no names.
     """
     planned = _after_their_parents(_configs(profile, PROFILES[known_profile(profile)], arms, seeds, hosts), device)
     if not planned:
@@ -122,7 +122,7 @@ def _configs(
     """
     of_variants = [variant.arm_seeds for variant in study.variants.values()]
     arms = _chosen("arm", arms, dict.fromkeys(chain(study.arm_seeds, *of_variants)), profile)
-    narrowed = bool(hosts)
+    narrowed = hosts is not None
     hosts = _chosen("host", hosts, HOSTS, profile) if narrowed else study.hosts
     seeds_of = [table.get(arm, ()) for table in (study.arm_seeds, *of_variants) for arm in arms]
     known_seeds = sorted({*chain(*seeds_of)})
@@ -139,11 +139,15 @@ def _configs(
 
 
 def _chosen(kind: str, chosen: Collection[Any] | None, valid: Collection[Any], profile: str) -> list[Any]:
-    unknown = [item for item in chosen or () if item not in valid]
-    if unknown:
-        names = ", ".join(map(str, valid)) + did_you_mean(unknown[0], valid)
-        raise ValueError(f"profile {profile!r} has no {kind} {unknown[0]!r}; valid: {names}")
-    return [item for item in valid if chosen is None or item in chosen]
+    if chosen is None:
+        return list(valid)
+    names = ", ".join(map(str, valid))
+    if not chosen:
+        raise ValueError(f"{kind}s: none given; valid: {names}")
+    if unknown := [item for item in chosen if item not in valid]:
+        hint = did_you_mean(unknown[0], valid)
+        raise ValueError(f"profile {profile!r} has no {kind} {unknown[0]!r}; valid: {names}{hint}")
+    return [item for item in valid if item in chosen]
 
 
 def _after_their_parents(wanted: Iterable[tuple[Config, tuple[str, ...]]], device: str) -> list[PlannedRun]:

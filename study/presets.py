@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import Config, get
 from dsrl_lib.overrides import key_and_value, override, override_all, override_each
 from dsrl_lib.registry import HOSTS
-from study.arms import ARMS, STAGES, Arm
+from study.arms import ARMS, STAGES, Arm, known_arm
 from study.profiles import PROFILES, known_profile
 
 # Input side / HR side at which the host alone costs the MACs of host + SSSR head at LR; a test recomputes them.
@@ -53,7 +52,7 @@ def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overr
     Raises ValueError for an unknown profile, arm or key, for a key that defines the arm, for one that the arm does not
     use, and for values that are not allowed or do not fit each other (`Config.checked`).
     """
-    base, definition = PROFILES[known_profile(profile)].base, _arm(arm)
+    base, definition = PROFILES[known_profile(profile)].base, ARMS[known_arm(arm)]
     config = replace(base, arm=arm, seed=seed)
     if host is not None:
         config = override(config, "model.host", host)
@@ -159,12 +158,6 @@ def _of_arm(config: Config, arm: Arm) -> Config:
 
 def _uses(arm: Arm, key: str) -> bool:
     return not any(key in keys and not arm.changes.get(switch) for switch, keys in _ONLY_WITH.items())
-
-
-def _arm(name: str) -> Arm:
-    if name not in ARMS:
-        raise ValueError(f"unknown arm {name!r}; valid: {', '.join(ARMS)}{did_you_mean(name, ARMS)}")
-    return ARMS[name]
 
 
 def _matched_scale(config: Config) -> float:

@@ -56,15 +56,8 @@ def verdict(study: Study, name: str) -> Verdict:
     return _verdict(_claim(found, name), study, found)
 
 
-def measure(part: Part, study: Study) -> Difference:
-    """The part's quantity with its interval; every arm that it needs must have runs."""
-    if part.cost:
-        return _cost(study, **part.cost)
-    return study.contrast(_strata(part, study), part.kind)
-
-
-def _strata(part: Part, study: Study) -> Strata:
-    """The contrasts of a part; at equal share of the gradient those alone in which no cell has collapsed."""
+def judged_strata(part: Part, study: Study) -> Strata:
+    """The contrasts of a part that are judged; at equal share of the gradient, those in which no cell has collapsed."""
     if not part.effect.get("share"):
         return part.strata()
     return without_collapsed(part.strata(), collapsed(study, share=True))
@@ -93,7 +86,7 @@ def _finding(part: Part, study: Study, interest: float) -> Finding:
     strata: Strata = []
     missing = [arm for arm in part.arms if not study.seeds([arm])]
     if not (missing or part.cost):
-        strata = _strata(part, study)
+        strata = judged_strata(part, study)
         missing = [] if strata else ["a pair of cells of which none has collapsed"]
     paired = [part.arms] if part.cost else [list(stratum) for stratum in strata]
     if not missing:
@@ -102,7 +95,7 @@ def _finding(part: Part, study: Study, interest: float) -> Finding:
         return Finding(part, None, UNCLEAR if part.test else SHOWN, nan, nan, (), tuple(missing))
     pairs = [(arm, study.seeds(arms)) for arms in paired for arm in arms]
     used = [run.run_id for arm, seeds in pairs for run in study.select(arm) if run.seed in seeds]
-    measured = measure(part, study)
+    measured = _cost(study, **part.cost) if part.cost else study.contrast(strata, part.kind)
     outcome, settle, more = SHOWN, nan, nan
     if part.test and not part.cost and "seeds" not in measured.levels:
         outcome = UNCLEAR  # one seed does not tell how much seeds vary

@@ -39,10 +39,14 @@ def write_claims(study: Study) -> Path:
         raise ValueError(f"profile {study.profile} has no complete run in {results_dir()}")
     path = results_dir() / study.profile / "claims.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame = claims_frame(judge(study).values())
-    text = frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
-    write_atomically(path, lambda temporary: temporary.write_text(text))
+    text = claims_csv(study)
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
     return path
+
+
+def claims_csv(study: Study) -> str:
+    """The content of claims.csv."""
+    return claims_frame(judge(study).values()).to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
 def markdown(verdicts: Iterable[Verdict], profile: str) -> str:

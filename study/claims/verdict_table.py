@@ -26,7 +26,7 @@ def verdict_table(verdicts: Iterable[Verdict]) -> Note:
                 "claim": "" if place else verdict.claim.id,
                 "verdict": "" if place else f"**{verdict.verdict}**",
                 "part": finding.part.name,
-                "measured": _measured(finding),
+                "measured": measured(finding),
                 "minimum detectable effect": _detectable(finding),
                 "rule": letters.setdefault(test.words, ascii_uppercase[len(letters)]) if test else NO_RULE,
                 "outcome": finding.outcome,
@@ -38,7 +38,8 @@ def verdict_table(verdicts: Iterable[Verdict]) -> Note:
     return Note(f"{table}\n\nRules. {' '.join(rules)}") if rules else table
 
 
-def _measured(finding: Finding) -> str:
+def measured(finding: Finding) -> str:
+    """mIoU points with their interval, or the ratio of a cost; or what was not run."""
     if finding.measured is None:
         return f"not run: {some(finding.missing)}"
     return f"{finding.measured.estimate:.3f}" if finding.part.cost else words(finding.measured)

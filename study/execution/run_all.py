@@ -6,15 +6,13 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stderr
-from itertools import chain
 from pathlib import Path
 
 from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.ending import finish
 from dsrl_lib.paths import moved_folders, results_dir, root
-from dsrl_lib.registry import HOSTS
 from study import plan
 from study.execution import slurm, warm
 from study.profiles import PROFILES
@@ -45,9 +43,6 @@ def _main(arguments: Sequence[str] | None) -> int:
         parser.error(f"--runs-per-gpu {options.runs_per_gpu}: allowed: 1 or more, and 1 with --slurm")
     if options.cores < 1:
         parser.error(f"--cores {options.cores}: allowed: 1 or more")
-    for name, valid in _choices(options.profile).items():
-        if getattr(options, name) == []:
-            parser.error(f"--{name} names none; valid: {', '.join(map(str, valid))}")
     options.gpus = _gpus(options)
     options.device = options.device or ("cuda" if options.gpus else "cpu")
     if options.runs_per_gpu > 1 and options.device == "cpu":
@@ -175,14 +170,6 @@ def _lab(arguments: Sequence[str]) -> int:
     command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={root()}"]
     command += [f"--LabApp.default_url={first}", *(["--allow-root"] if os.getuid() == 0 else [])]
     os.execv(sys.executable, [*command, *arguments])
-
-
-def _choices(profile: str) -> dict[str, Collection[object]]:
-    """What --arms, --seeds and --hosts may name."""
-    study = PROFILES[profile]
-    tables = (study.arm_seeds, *(variant.arm_seeds for variant in study.variants.values()))
-    seeds = {*chain(*chain(*(table.values() for table in tables)))}
-    return {"arms": dict.fromkeys(chain(*tables)), "seeds": sorted(seeds), "hosts": tuple(HOSTS)}
 
 
 def _list_of(convert: Callable[[str], object]) -> Callable[[str], list]:

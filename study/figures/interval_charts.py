@@ -14,8 +14,7 @@ from study.figures.style import BAND, INK, chart, styled
 from study.statistics.bootstrap import Difference
 from study.statistics.random_effects import Interval
 
-BOOTSTRAP, EFFECTS = "#999999", "#0072B2"
-CLAIMED = "#222222"
+BOOTSTRAP, INTERVAL, SEEDS, CLAIMED = "#999999", "#0072B2", "#D55E00", "#222222"
 XLABEL = "difference in mIoU (points)"
 
 LARGE = 6.0
@@ -78,8 +77,8 @@ def rings(rows: Mapping[str, Difference], px: Sequence[int]) -> Figure:
     places = range(len(labels))
     for axes, (title, row) in zip(panels, rows.items(), strict=True):
         axes.axhline(0, color=INK, linewidth=0.9)
-        axes.vlines(places, row.low, row.high, color=EFFECTS, linewidth=2.2)
-        axes.plot(places, row.estimate, "D", color=EFFECTS, markersize=4.5)
+        axes.vlines(places, row.low, row.high, color=INTERVAL, linewidth=2.2)
+        axes.plot(places, row.estimate, "D", color=INTERVAL, markersize=4.5)
         axes.set_title(title, fontsize=9)
         axes.set_xticks(places, labels, rotation=45)
         axes.grid(axis="x", visible=False)
@@ -103,11 +102,11 @@ def video_panels(
         axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
         for video, seeds in videos.items():
             y = names.index(video)
-            axes.plot(np.mean(seeds), y, "D", color=EFFECTS, markersize=5, zorder=4)
-            axes.plot(seeds, [y + 0.24] * len(seeds), "o", color="#D55E00", markersize=3.6, alpha=0.8, zorder=3)
+            axes.plot(np.mean(seeds), y, "D", color=INTERVAL, markersize=5, zorder=4)
+            axes.plot(seeds, [y + 0.24] * len(seeds), "o", color=SEEDS, markersize=3.6, alpha=0.8, zorder=3)
         if whole := over_videos[pair]:
-            axes.plot(whole[1:], [len(names)] * 2, color=EFFECTS, linewidth=2.4, solid_capstyle="butt")
-            axes.plot(whole[0], len(names), "D", color=EFFECTS, markersize=6, zorder=4)
+            axes.plot(whole[1:], [len(names)] * 2, color=INTERVAL, linewidth=2.4, solid_capstyle="butt")
+            axes.plot(whole[0], len(names), "D", color=INTERVAL, markersize=6, zorder=4)
         axes.set_title(pair, fontsize=9)
         axes.grid(axis="y", visible=False)
     panels[0].set_yticks(range(len(names) + 1), [*names, "all videos"])
@@ -119,40 +118,42 @@ def video_panels(
 
 def _draw(axes: Axes, rows: Pairs) -> None:
     for y, (old, new) in enumerate(rows.values()):
-        for low, high, shift, hue in ((old.low, old.high, -0.16, BOOTSTRAP), (new.low, new.high, 0.16, EFFECTS)):
+        for low, high, shift, hue in ((old.low, old.high, -0.16, BOOTSTRAP), (new.low, new.high, 0.16, INTERVAL)):
             axes.plot([low, high], [y + shift] * 2, color=hue, linewidth=2.4, solid_capstyle="butt")
         axes.plot(old.estimate, y, "D", color=INK, markersize=4, zorder=4)
     for line, label in zip(axes.lines, ("two-level bootstrap", "random effects"), strict=False):
         line.set_label(label)
-    axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
-    axes.set_yticks(range(len(rows)), list(rows))
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.grid(axis="y", visible=False)
-    axes.tick_params(axis="y", length=0)
+    _name_rows(axes, list(rows))
 
 
 def _differences(axes: Axes, rows: Mapping[str, Difference]) -> None:
     for y, row in enumerate(rows.values()):
-        text = f"{row.estimate:+.2f}  no interval  n = {len(row.seeds)}"
-        if len(row.seeds) != 2:
-            axes.plot([row.low, row.high], [y, y], color="#0072B2", linewidth=2.4, solid_capstyle="butt")
-            text = f"{row.estimate:+.2f}  [{row.low:+.2f}, {row.high:+.2f}]  n = {len(row.seeds)}"
-        filled = "white" if len(row.seeds) == 2 else "#0072B2"
-        axes.plot(row.estimate, y, "D", color="#0072B2", markerfacecolor=filled, markersize=6, zorder=4)
+        two = len(row.seeds) == 2
+        if not two:
+            axes.plot([row.low, row.high], [y, y], color=INTERVAL, linewidth=2.4, solid_capstyle="butt")
+        interval = "no interval" if two else f"[{row.low:+.2f}, {row.high:+.2f}]"
+        text = f"{row.estimate:+.2f}  {interval}  n = {len(row.seeds)}"
+        filled = "white" if two else INTERVAL
+        axes.plot(row.estimate, y, "D", color=INTERVAL, markerfacecolor=filled, markersize=6, zorder=4)
         offsets = y + 0.24 + np.zeros(len(row.per_seed))
-        axes.plot(row.per_seed, offsets, "o", color="#D55E00", markersize=3.6, alpha=0.8, zorder=3)
+        axes.plot(row.per_seed, offsets, "o", color=SEEDS, markersize=3.6, alpha=0.8, zorder=3)
         axes.annotate(text.replace("-", "−"), (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+    _name_rows(axes, list(rows))
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """The names of the rows from the top, and a line at zero."""
     axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
-    axes.set_yticks(range(len(rows)), list(rows))
-    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
 
 
 def _legend(figure: Figure, claimed: Sequence[float], interest: float | None) -> None:
     handles: list[Line2D | Patch] = [
-        Line2D([], [], color="#0072B2", marker="D", markersize=6, label="mean, 95 % interval"),
-        Line2D([], [], color="#D55E00", marker="o", markersize=3.6, linestyle="", label="one seed"),
+        Line2D([], [], color=INTERVAL, marker="D", markersize=6, label="mean, 95 % interval"),
+        Line2D([], [], color=SEEDS, marker="o", markersize=3.6, linestyle="", label="one seed"),
     ]
     if interest is not None:
         handles.append(Patch(color=BAND, label=f"below the effect of interest (±{interest:g})"))

@@ -27,10 +27,9 @@ class Answer(Note):
         return str(self), {"answer": True}
 
 
-def words(value: Difference, signed: bool = True) -> str:
+def words(value: Difference) -> str:
     """Such as "+0.31 mIoU points [−0.20, +0.82], 2 seeds"."""
-    sign = "+" if signed else ""
-    numbers = f"{value.estimate:{sign}.2f} mIoU points [{value.low:{sign}.2f}, {value.high:{sign}.2f}]"
+    numbers = f"{value.estimate:+.2f} mIoU points [{value.low:+.2f}, {value.high:+.2f}]"
     return f"{numbers.replace('-', '−')}, {seeds_of(value)}"
 
 

@@ -130,19 +130,12 @@ NEAR = 0.1
 
 
 @styled
-def accuracy_cost(
-    table: pd.DataFrame,
-    x: str,
-    xlabel: str,
-    *,
-    unit: float = 1.0,
-    spread: Mapping[str, tuple[float, float]] | None = None,
-) -> Figure:
+def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, unit: float = 1.0) -> Figure:
     """Test mIoU against cost; small points are seeds, and each arm's name stands beside its mean.
 
-    table: one row per run (`results_frame`); arms of another host than the first are named with it. x: a cost column,
-    shown divided by `unit` (1e9 for GMACs), on a logarithmic axis. spread: first and third quartile of the
-    cost by arm, drawn as a bar.
+    table: one row per run (`results_frame`); arms of another host than the first are named with it. Columns low and
+    high, if it has them, are quartiles of the cost of the arm, drawn as a bar. x: a cost column, shown divided by
+    `unit` (1e9 for GMACs), on a logarithmic axis.
     """
     figure = chart(7.6, 4.6)
     axes = figure.subplots()
@@ -151,7 +144,7 @@ def accuracy_cost(
     for (host, arm), runs in table.groupby(["host", "arm"], sort=False):
         at, mean = runs[x].median() / unit, runs["test_miou"].mean()
         axes.plot(runs[x] / unit, runs["test_miou"], ".", color=colour(arm), markersize=4, alpha=0.6)
-        low, high = (spread or {}).get(arm, (at, at))
+        low, high = (runs[end].iloc[0] / unit for end in ("low", "high")) if "low" in runs else (at, at)
         axes.hlines(mean, low, high, color=colour(arm), linewidth=1.4, alpha=0.7)
         axes.plot(at, mean, "o", color=colour(arm), markersize=8, markeredgecolor="white")
         means.append((at, mean, arm if host == first else f"{arm}, {host}", high))

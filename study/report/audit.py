@@ -9,9 +9,9 @@ from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
 from study.catalogue import SPLITS, Run
 from study.claims.judge import judge
-from study.claims.table import claims_frame
+from study.claims.table import claims_csv
 from study.evidence import Study
-from study.report.results import results_frame
+from study.report.results import results_csv
 from study.report.tables import files
 from study.report.texts import published, side_by_side, wrong_lines
 
@@ -46,12 +46,12 @@ def problems(runs: Sequence[Run]) -> pd.DataFrame:
     for run in runs:
         for split in SPLITS:
             counts, stored = run.counts(split).counts, run.metrics[split]
-            again = miou(counts)
+            again, classes = miou(counts), iou(counts.sum(0, dtype=np.int64))
             if not np.isclose(stored["miou"], again, rtol=0, atol=1e-9):
                 problem = f"{split} mIoU: {stored['miou']} in metrics.json, {again} from the counts"
                 found.append((run.run_id, problem))
-            by_class = np.array(stored.get("iou", iou(counts.sum(0, dtype=np.int64))), float)  # null is NaN
-            if not np.allclose(by_class, iou(counts.sum(0, dtype=np.int64)), rtol=0, atol=1e-9, equal_nan=True):
+            by_class = np.array(stored.get("iou", classes), float)  # null is NaN
+            if not np.allclose(by_class, classes, rtol=0, atol=1e-9, equal_nan=True):
                 found.append((run.run_id, f"{split} IoU by class in metrics.json is not that of the counts"))
     return pd.DataFrame(found, columns=["run_id", "problem"])
 
@@ -69,7 +69,7 @@ def mixed(study: Study) -> list[tuple[str, str, bool]]:
     found = []
     for verdict in judge(study).values():
         for finding in verdict.findings:
-            cost = finding.part.cost or {}
+            cost = finding.part.cost
             timed = str(cost.get("of", "")).startswith("latency") and not study.turns(finding.part.arms)
             if cost and not timed:
                 continue
@@ -101,10 +101,8 @@ def mixed(study: Study) -> list[tuple[str, str, bool]]:
 def stale_files(study: Study) -> list[tuple[str, str]]:
     """Files of results/<profile> that differ from what the counts give now: (file, problem)."""
     folder = results_dir() / study.profile
-    csv = {"index": False, "lineterminator": "\n"}
     expected = {f"tables/{name}": text for name, text in files(study).items()}
-    expected["results.csv"] = results_frame(study.runs).to_csv(float_format="%.6g", **csv)
-    expected["claims.csv"] = claims_frame(judge(study).values()).to_csv(float_format="%.4f", **csv)
+    expected |= {"results.csv": results_csv(study.runs), "claims.csv": claims_csv(study)}
     found = []
     for name, text in expected.items():
         if not (folder / name).exists():

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from study.arms import ACTING_ARMS, ARMS, CONTROL_ARMS, MAIN_ARMS
 from study.claims.judge import Finding, Verdict, judge, verdict
 from study.claims.rules import load_rules
-from study.claims.verdict_table import verdict_table
+from study.claims.verdict_table import measured, verdict_table
 from study.evidence import Pair, Study
 from study.figures import interval_charts, plots
 from study.figures.notes import Answer, Note, seeds_of, some
@@ -22,6 +22,10 @@ from study.statistics.bootstrap import Difference
 STEP_NAMES = ("HR labels", "SSSR head", "SISR", "FA")
 """What each of `tables.STEPS` adds."""
 COMPARED = MAIN_ARMS + CONTROL_ARMS
+UPPER_BOUND = "hr"
+"""It would set the scale of a chart in which the others differ by little."""
+FULL_LENGTH = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", *ACTING_ARMS[1:], "mac_matched", UPPER_BOUND)
+"""Arms that were trained for all updates, without controls: what charts by class and curves of validation show."""
 STAGES_OF_DSRL = ("sssr", "sssr_sisr", "sssr_sisr_res")
 """Stages of `dsrl` and `dsrl_res`: they have had fewer updates than the others."""
 
@@ -31,7 +35,7 @@ def answer(study: Study, claim: str, part: int = 0) -> Answer:
     found = verdict(study, claim)
     finding = found.findings[part]
     label = f"{claim}, {finding.part.name} ({finding.part.quantity})"
-    return study.answer(label, finding.measured, _outcome(found, finding), finding.missing)
+    return _sentence(study, label, found, finding)
 
 
 def answers(study: Study, *claims: str) -> Answer:
@@ -43,8 +47,16 @@ def answers(study: Study, *claims: str) -> Answer:
         for finding in (finding for finding in found.findings if finding.part.test and not finding.part.weaker):
             quantity = "" if finding.part.effect else f" ({finding.part.quantity})"  # the name of an effect says it
             label = f"{found.claim.id}, {finding.part.name}{quantity}"
-            sentences.append(study.answer(label, finding.measured, _outcome(found, finding), finding.missing))
+            sentences.append(_sentence(study, label, found, finding))
     return Answer("\n\n".join(sentences))
+
+
+def _sentence(study: Study, label: str, found: Verdict, finding: Finding) -> Answer:
+    """Estimate, interval, seeds, hosts, verdict; or what has to be run first."""
+    if finding.measured is None:
+        return Answer(f"**{label}: not run** (missing: {', '.join(finding.missing)}).")
+    hosts = dict.fromkeys(run.host for run in study.runs if run.run_id in finding.runs)
+    return Answer(f"**{label}: {measured(finding)}, host {' and '.join(hosts)}: {_outcome(found, finding)}.**")
 
 
 def _outcome(found: Verdict, finding: Finding) -> str:
@@ -138,20 +150,22 @@ def head_share(cost: pd.DataFrame) -> Note:
 def accuracy_cost_chart(study: Study, arms: Sequence[str], x: str, xlabel: str, unit: float = 1.0) -> Figure | Note:
     """Test mIoU against a column of results.csv such as macs_pruned, in `unit`.
 
-    Against a latency, with the quartiles of its turns, and without the arms whose latency cannot be compared
-    with that of the others.
+    arms: may be of variants. Against a latency, with the quartiles of its turns, and without the arms whose latency
+    cannot be compared with that of the others.
     """
     table = results_frame([run for arm in arms for run in study.select(arm)])
     form = x.removeprefix("latency_ms_")
-    spread = {}
     if len(table) and form != x:
-        timed = comparable_latencies(study, list(dict.fromkeys(table["arm"])))
-        table[x] = [timed.get(arm, {}).get(form) for arm in table["arm"]]
+        names = [arm for arm in arms for _ in study.select(arm)]  # of the rows, with their variants
+        timed = comparable_latencies(study, list(dict.fromkeys(names)))
+        table[x] = [timed.get(name, {}).get(form) for name in names]
+        if turns := {name: found[name][x] for name in timed if (found := study.turns([name]))}:
+            table["low"], table["high"] = (
+                [np.quantile(turns[name], share) if name in turns else np.nan for name in names]
+                for share in (0.25, 0.75)
+            )
         table = table.dropna(subset=x)
-        spread = {
-            arm: tuple(np.quantile(turns[arm][x], (0.25, 0.75))) for arm in timed if (turns := study.turns([arm]))
-        }
-    return plots.accuracy_cost(table, x, xlabel, unit=unit, spread=spread) if len(table) else Note("No runs.")
+    return plots.accuracy_cost(table, x, xlabel, unit=unit) if len(table) else Note("No runs.")
 
 
 def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:

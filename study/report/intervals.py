@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.claims.judge import MORE_IMAGES
-from study.claims.rules import Part, load_rules
-from study.evidence import Study
+from study.claims.judge import MORE_IMAGES, judged_strata
+from study.claims.rules import load_rules
+from study.evidence import Strata, Study
 from study.figures.interval_charts import interval_pairs
 from study.figures.notes import Note
 from study.report.readable import readable
@@ -20,23 +20,28 @@ EFFECTS = (0.5, 1.0, 2.0)
 """True effects in points that a study might want to find."""
 
 
-def contrasts(study: Study) -> dict[str, Part]:
-    """The mIoU differences of all claims, by claim and name; without those that lack runs or a second seed."""
-    found: dict[str, Part] = {}
+def contrasts(study: Study) -> dict[str, tuple[Strata, str]]:
+    """What the claims compare, each quantity once: claim and name -> contrasts and kind of score, as they are judged.
+
+    Without those that lack runs or a second seed.
+    """
+    found: dict[str, tuple[Strata, str]] = {}
+    quantities = set()
     for claim in load_rules().of(study.profile):
         for part in claim.parts:
             enough = not part.cost and all(len(study.seeds(list(arms))) > 1 for arms in part.strata())
-            if enough and part.quantity not in {other.quantity for other in found.values()}:
-                found[f"{claim.id} {part.name}"] = part
+            if enough and part.quantity not in quantities and (strata := judged_strata(part, study)):
+                found[f"{claim.id} {part.name}"] = strata, part.kind
+                quantities.add(part.quantity)
     return found
 
 
 def _intervals(study: Study) -> dict[str, tuple[Difference, Interval]]:
     """By name, each difference with its two intervals; without those of a single block of images."""
     rows = {}
-    for name, part in contrasts(study).items():
-        old = study.bootstrap(part.strata(), part.kind)
-        if new := study.random_effects(part.strata(), part.kind, old.estimate):
+    for name, (strata, kind) in contrasts(study).items():
+        old = study.bootstrap(strata, kind)
+        if new := study.random_effects(strata, kind, old.estimate):
             rows[name] = old, new
     return rows
 

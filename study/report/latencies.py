@@ -8,6 +8,7 @@ import pandas as pd
 
 from study.arms import FA_ARMS, FA_SHARE_ARMS
 from study.evidence import Study
+from study.figures.arm_plots import NOISE
 from study.figures.notes import Note, words
 from study.turns import measured_on
 
@@ -15,8 +16,6 @@ FORMS = ("host", "pruned", "full")
 """What `dsrl_lib.evaluation.cost` measures of a network: the host alone, what is deployed, and what is trained."""
 SMALL, LARGE = "bilinear", "mac_matched"
 """Arms of the host alone, at LR and at a larger input."""
-NOISE = 0.1
-"""Share by which repeated latencies of one network differ."""
 
 
 def comparable_latencies(study: Study, arms: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -46,21 +45,21 @@ def comparable_latencies(study: Study, arms: Sequence[str]) -> dict[str, dict[st
 def at_equal_time(study: Study, arm: str) -> Note:
     """An arm against the host alone at an input at which it takes as long: on the line between SMALL and LARGE.
 
-    An arm that takes longer than LARGE is compared with that. The interval takes latencies as known. Where SMALL and
+    An arm that takes longer than LARGE is compared with that. The interval takes latencies as known. If SMALL and
     LARGE take equally long, up to NOISE, both differences are given.
     """
     timed = comparable_latencies(study, [arm, SMALL, LARGE])
     if missing := [name for name in (arm, SMALL, LARGE) if name not in timed]:
         return Note(f"At equal time: not run ({', '.join(missing)}).")
     time, start, end = (timed[name]["pruned"] for name in (arm, SMALL, LARGE))
-    if end < (1 + NOISE) * start:
+    if end < NOISE * start:
         small, large = (study.contrast([{arm: 1, other: -1}]) for other in (SMALL, LARGE))
         return Note(
             f"**At equal time.** `{SMALL}`, `{arm}` and `{LARGE}` take {start:.1f}, {time:.1f} and {end:.1f} ms per "
             f"frame, equally long up to the noise of these measurements. `{arm}` minus `{SMALL}`: {words(small)}; "
             f"minus `{LARGE}`: {words(large)}."
         )
-    share = float(np.clip((time - start) / (end - start), 0, 1)) if end > start else 1.0
+    share = float(np.clip((time - start) / (end - start), 0, 1))
     value = study.contrast([{arm: 1, SMALL: share - 1, LARGE: -share}])
     return Note(
         f"**At equal time**, {time:.1f} ms per frame, `{arm}` minus the host alone, {100 * share:.0f} % of the way "

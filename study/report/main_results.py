@@ -13,14 +13,11 @@ from study.figures import plots, style
 from study.figures.notes import Note
 from study.figures.share_charts import logged_shares, share_curves
 from study.report import reported, tables
-from study.report.comparison import arm_chart, difference_chart
+from study.report.comparison import FULL_LENGTH, UPPER_BOUND, arm_chart, difference_chart
 from study.report.readable import readable
-from study.report.where import UPPER_BOUND
 
 CLAIMED = 2
 """mIoU points that the paper claims for DSRL minus the LR baseline."""
-SHOWN = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", *ACTING_ARMS[1:], "mac_matched", UPPER_BOUND)
-"""Arms of the charts by class and of validation, where they were run: those of full length."""
 
 
 def reported_table(study: Study) -> Note:
@@ -36,7 +33,7 @@ def main_table(study: Study) -> Note:
 def class_heat_chart(study: Study) -> Figure | Note:
     """IoU by arm and class, without the classes that the test split does not have."""
     # The first row is the baseline.
-    heat = tables.classes(study).filter(items=list(SHOWN), axis="index").dropna(axis="columns", how="all")
+    heat = tables.classes(study).filter(items=list(FULL_LENGTH), axis="index").dropna(axis="columns", how="all")
     return plots.class_heat(heat, beyond=UPPER_BOUND) if len(heat) else Note("No runs.")
 
 
@@ -45,7 +42,7 @@ def validation_chart(study: Study) -> Figure | Note:
 
     Without the upper bound, which would set the scale.
     """
-    ends = [arm for arm in SHOWN if arm in study.arms and arm != UPPER_BOUND]
+    ends = [arm for arm in FULL_LENGTH if arm in study.arms and arm != UPPER_BOUND]
     return plots.validation_curves({arm: study.histories(arm) for arm in ends}) if ends else Note("No runs.")
 
 

@@ -14,6 +14,7 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.paths import released_dir
 from dsrl_lib.runs import read_json
 from study.arms import ARMS
+from study.catalogue import input_size
 from study.profiles import PROFILES
 
 MISSED = 0.25
@@ -97,7 +98,7 @@ def released_table() -> str:
     lines = ["| name | network | data | test mIoU of the file | of the arm, all seeds | size |", "|---" * 6 + "|"]
     for name, record in records().items():
         lines.append(
-            f"| [`{name}`]({name}.md) | {_network(record)} | {record.data[0]}, input {_input(record)} | "
+            f"| [`{name}`]({name}.md) | {_network(record)} | {record.data[0]}, input {input_size(record.config)} | "
             f"{record.miou:.2f} (seed {record.config['seed']}) | {_of_arm(record)} | {record.megabytes:.1f} MB |"
         )
     return "\n".join(lines)
@@ -110,7 +111,7 @@ def card(name: str, record: Record) -> str:
     classes = class_table(config["data"]["dataset"]).classes
     scores = list(zip(classes, record.iou, strict=True))
     missed = [cls for cls, iou in scores if iou is not None and iou < MISSED]
-    size = f"{record.parameters / 1e3:,.0f} k parameters, {record.macs / 1e6:,.1f} M MACs at {_input(record)}"
+    size = f"{record.parameters / 1e3:,.0f} k parameters, {record.macs / 1e6:,.1f} M MACs at {input_size(config)}"
     where = record.environment
     trained = f", commit {where['commit'][:7]}, {where['device']}" if where else ""
     parts = "with SISR head and FTM, which only training needs (`prune` drops them)" if record.whole else (
@@ -158,11 +159,6 @@ Apache-2.0 like the code. The host {STARTS[config["model"]["pretrained"].partiti
 def _network(record: Record) -> str:
     model = record.config["model"]
     return f"{model['host']}{' with the SSSR head' if model['sssr'] else ''}"
-
-
-def _input(record: Record) -> str:
-    data, scale = record.config["data"], record.config["model"]["input_scale"]
-    return f"{round(data['height'] * scale)}x{round(data['width'] * scale)}"
 
 
 def _of_arm(record: Record) -> str:

@@ -78,7 +78,7 @@ def reading_list(profile: str) -> Note:
     return Note("\n".join(f"- `results/{profile}/{place}`: {TO_READ[place]}{states[place]}" for place in TO_READ))
 
 
-def split_table(splits: Mapping[str, "Frames"]) -> pd.DataFrame:
+def split_table(splits: Mapping[str, Frames]) -> pd.DataFrame:
     """One row per split: frames, sequences, size, share of void, and the hash that every run records."""
     return pd.DataFrame({
         name: {
@@ -92,7 +92,7 @@ def split_table(splits: Mapping[str, "Frames"]) -> pd.DataFrame:
     }).T  # fmt: skip
 
 
-def class_shares(splits: Mapping[str, "Frames"], table: ClassTable) -> pd.DataFrame:
+def class_shares(splits: Mapping[str, Frames], table: ClassTable) -> pd.DataFrame:
     """Share of the labelled pixels in percent, one row per class, most frequent first; one column per split."""
     classes = len(table.classes)
     pixels = {}

@@ -23,8 +23,8 @@ class Reported:
 
 
 # paper: abstract of Wang et al., CVPR 2020, and the README of github.com/Xilinx/DSRL (ESPNetv2, 256x512 and
-# 512x1024 input). sanje2v, Dootmaan: the README tables of their repositories; in the second the SISR decoder and
-# the FTM are not in the optimiser, in the first the FA loss is the same for equal and for unrelated inputs.
+# 512x1024 input). sanje2v, Dootmaan: the README tables of their repositories. In Dootmaan's the SISR decoder and the
+# FTM are not in the optimiser; in sanje2v's the FA loss is no smaller for equal maps than for unrelated ones.
 REPORTED = (
     Reported("DSRL − LR baseline", "C1", ("dsrl", "lr"), "at least 2; +5.78 and +2.06", "no baseline", "+1.18"),
     Reported("SSSR − LR baseline", "C2", ("sssr_long", "lr"), "it adds", "no baseline", "–"),

@@ -12,7 +12,7 @@ from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import write_atomically
 from study.arms import FA_ARMS
-from study.catalogue import Run, select, some_runs
+from study.catalogue import Run, input_size, select, some_runs
 
 ENVIRONMENT = ("train_seconds", "peak_memory_mib", "device", "commit", "dirty")
 """What results.csv shows of env.json."""
@@ -46,26 +46,29 @@ def factorial_cells(runs: Sequence[Run], arms: Sequence[str] = ("dsrl", *FA_ARMS
 
 def write_results(profile: str) -> Path:
     """results/<profile>/results.csv; the same runs always give the same bytes. ValueError if there are none."""
-    text = results_frame(some_runs(profile)).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    text = results_csv(some_runs(profile))
     path = results_dir() / profile / "results.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
     return path
 
 
+def results_csv(runs: Sequence[Run]) -> str:
+    """The content of results.csv."""
+    return results_frame(runs).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
 def _row(run: Run) -> dict[str, Any]:
-    data, model = run.config["data"], run.config["model"]
     val, test = run.counts("val"), run.counts("test")
-    names = class_table(data["dataset"]).classes
+    names = class_table(run.config["data"]["dataset"]).classes
     by_class = 100 * iou(test.counts.sum(0, dtype=np.int64))  # (K,)
-    scale = model["input_scale"]
     return {
         "run_id": run.run_id,
         "host": run.host,
         "arm": run.arm,
         "seed": run.seed,
         "overrides": None if run.overrides is None else " ".join(run.overrides),
-        "input": f"{round(data['height'] * scale)}x{round(data['width'] * scale)}",
+        "input": input_size(run.config),
         "epochs": run.config["optim"]["epochs"],
         "val_miou": 100 * miou(val.counts),
         "test_miou": 100 * miou(test.counts),

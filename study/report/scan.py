@@ -83,15 +83,15 @@ def scan_note(study: Study) -> Note:
 
 
 def scan_chart(study: Study) -> Figure | Note:
-    """val mIoU of each share minus that at SHARE, one panel per loss; a sentence if no share was scanned."""
+    """val mIoU of each share minus that at SHARE, one panel per loss that was scanned; a sentence if none was."""
     by_setting = scan_scores(study)
-    drawn = {}
-    for setting, (loss, _) in LOSSES.items():
-        gains = {share: _gains(by_setting[setting], share) for share in SHARES}
-        drawn[loss] = {share: seeds for share, seeds in gains.items() if seeds}
-    if not all(drawn.values()):
+    drawn, colours = {}, []
+    for setting, (loss, term) in LOSSES.items():
+        if gains := {share: seeds for share in SHARES if (seeds := _gains(by_setting[setting], share))}:
+            drawn[loss] = gains
+            colours.append(TERMS[term].colour)
+    if not drawn:
         return NOT_SCANNED
-    colours = [TERMS[term].colour for _, term in LOSSES.values()]
     return scan_panels(drawn, colours, f"val mIoU minus that at {100 * SHARE:g} % (points)", load_rules().interest)
 
 
@@ -99,7 +99,7 @@ def scan_answer(study: Study) -> Answer | Note:
     """What the rule chooses from both data sets, in one sentence; another one for a profile without a scan."""
     if study.profile not in SCANNED_ON:
         return Note("Shares are scanned on IDD-lite and CamVid.")
-    return Answer(f"**target shares, by the rule from both data sets: {'; '.join(choices())}.**")
+    return Answer(f"**target shares, by the rule from both data sets: {'; '.join(choices(study))}.**")
 
 
 def chosen_share(setting: str, studies: Sequence[Study]) -> float | None:
@@ -119,9 +119,9 @@ def chosen_share(setting: str, studies: Sequence[Study]) -> float | None:
     return max(better, key=better.__getitem__, default=SHARE)
 
 
-def choices() -> list[str]:
+def choices(study: Study) -> list[str]:
     """What the rule chooses on SCANNED_ON, one sentence per setting."""
-    studies = [Study(bed) for bed in SCANNED_ON]
+    studies = [study.beside(bed) for bed in SCANNED_ON]
     found = {setting: chosen_share(setting, studies) for setting in SCANNED.values()}
     missing = f"not chosen yet, runs of {' and '.join(SCANNED_ON)} are missing"
     return [f"{name}: {missing if share is None else f'{100 * share:g} %'}" for name, share in found.items()]

@@ -11,7 +11,7 @@ from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
 from dsrl_lib.runs import read_json, write_atomically
 from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS, STAGE_ARMS
-from study.catalogue import input_key
+from study.catalogue import input_key, input_size
 from study.claims.rules import cells, without_fa
 from study.evidence import Pair, Study, total_epochs
 from study.figures.arm_plots import INTERPOLATIONS
@@ -226,11 +226,9 @@ def _arms(arms: Sequence[str], study: Study, baselines: Sequence[str]) -> pd.Dat
     rows = {}
     for arm in arms:
         runs, value = study.select(arm), study.contrast([{arm: 1}])
-        scale = runs[0].config["model"]["input_scale"]
-        size = (round(runs[0].config["data"][side] * scale) for side in ("height", "width"))
         rows[arm] = {
             "isolates": ARMS[arm].isolates,
-            "input": "x".join(map(str, size)),
+            "input": input_size(runs[0].config),
             "epochs in total": total_epochs(runs[0]),
             "seeds": len(runs),
             **_columns("mIoU", value),

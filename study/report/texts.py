@@ -9,7 +9,7 @@ decimals that it is shown with; after "not run", a difference has a sign and two
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -42,12 +42,12 @@ def _readable(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], str]:
 
 
 def _beds(study: Study) -> list[Study]:
-    return [study if study.profile == bed else Study(bed) for bed in BEDS]
+    return [study.beside(bed) for bed in BEDS]
 
 
 TABLES: dict[str, Callable[[Study], str]] = {
     "claims": lambda study: markdown(judge(study).values(), study.profile),
-    "own_claims": lambda study: own_claims(Study("idd")),
+    "own_claims": lambda study: own_claims(study.beside("idd")),
     "beds": lambda study: beds_table(_beds(study)),
     "verdicts": lambda study: verdicts_table(_beds(study)),
     "main": _readable(tables.main),
@@ -59,7 +59,7 @@ TABLES: dict[str, Callable[[Study], str]] = {
     "compute": _readable(tables.compute),
     "departures": lambda study: departures(),
     "released": lambda study: released_table(),
-    "videos": lambda study: videos_table(official=study if study.profile == OFFICIAL else None).to_markdown(),
+    "videos": lambda study: videos_table(study.beside(VIDEOS), study.beside(OFFICIAL)).to_markdown(),
 }
 
 
@@ -77,7 +77,6 @@ def refreshed(text: str, study: Study) -> str:
     study: of the profile that tables and numbers are of, unless a number names another.
     ValueError for an unknown table.
     """
-    of_profile = cache(Study)
 
     def table(match: re.Match) -> str:
         begin, name, _, end = match.groups()
@@ -87,7 +86,7 @@ def refreshed(text: str, study: Study) -> str:
 
     def number(match: re.Match) -> str:
         begin, profile, expression, field, shown, end = match.groups()
-        of = study if profile is None else of_profile(profile)
+        of = study if profile is None else study.beside(profile)
         return f"{begin}{_number(of, expression, field or '', shown)}{end}"
 
     return _NUMBER.sub(number, _TABLE.sub(table, text))
@@ -96,18 +95,17 @@ def refreshed(text: str, study: Study) -> str:
 def write_texts(study: Study, paths: Sequence[Path] | None = None) -> list[Path]:
     """Refresh the published texts (or `paths`) and return them; no difference if nothing changed."""
     if paths is None and study.profile in (*BEDS, VIDEOS) and study.profile != PUBLISHED:
-        return write_texts(Study(PUBLISHED))  # they show the other data sets too
+        return write_texts(study.beside(PUBLISHED))  # they show the other data sets too
     paths = published(study.profile) if paths is None else list(paths)
     for path in paths:
-        text = _linked(refreshed(path.read_text(), study), study, path)
+        text = _renewed(path, study)
         write_atomically(path, lambda temporary, text=text: temporary.write_text(text))
     return paths
 
 
 def wrong_lines(study: Study, path: Path) -> list[tuple[str, str]]:
     """Lines of a text that the runs do not give: (line number, what is shown and what is right)."""
-    old, new = path.read_text(), _linked(refreshed(path.read_text(), study), study, path)
-    pairs = side_by_side(old, new)
+    pairs = side_by_side(path.read_text(), _renewed(path, study))
     return [
         (f"line {number}", f"{_cut(a, b)!r} is shown, {_cut(b, a)!r} is right")
         for number, (a, b) in enumerate(pairs, 1) if a != b
@@ -121,8 +119,12 @@ def side_by_side(old: str, new: str) -> list[tuple[str, str]]:
     return list(zip([*a, *[""] * (size - len(a))], [*b, *[""] * (size - len(b))], strict=True))
 
 
-def _linked(text: str, study: Study, path: Path) -> str:
-    """The tables' links start at the repository; a text in results/<profile> needs them from there."""
+def _renewed(path: Path, study: Study) -> str:
+    """A text as the runs give it.
+
+    The tables' links start at the repository; a text in results/<profile> needs them from there.
+    """
+    text = refreshed(path.read_text(), study)
     if path.parent != root() / "results" / study.profile:
         return text
     return text.replace(f"](results/{study.profile}/", "](").replace("](results/", "](../")

@@ -7,10 +7,9 @@ from study.evidence import Pair, Study, total_epochs
 from study.figures.notes import Note
 from study.profiles import PROFILES
 from study.report import tables
+from study.report.comparison import FULL_LENGTH
 from study.report.readable import readable
 
-SHOWN = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", "sssr_sisr_res_long", "dsrl_res", "mac_matched", "hr")
-"""Arms of full length whose training is looked at."""
 FLATTENING = ("arm", "epochs", "val mIoU after two thirds", "at the end", "gain", "flat?")
 """Columns of `flattening_table`."""
 
@@ -36,7 +35,7 @@ def variant_table(study: Study) -> Note:
 
 
 def flattening_table(study: Study) -> Note:
-    """Validation mIoU after two thirds of the training and at its end, one row per arm: `SHOWN`, and all variants.
+    """Validation mIoU after two thirds of the training and at its end, one row per arm: FULL_LENGTH, and all variants.
 
     Training has flattened if the last third gains less than the smallest effect of interest, on the mean over seeds.
     Runs that were not validated between two and three quarters of their epochs cannot say.
@@ -44,7 +43,7 @@ def flattening_table(study: Study) -> Note:
     variants = [
         f"{arm}@{name}" for name, variant in PROFILES[study.profile].variants.items() for arm in variant.arm_seeds
     ]
-    rows = [_flattening(study, arm) for arm in (*(arm for arm in SHOWN if arm in study.arms), *variants)]
+    rows = [_flattening(study, arm) for arm in (*(arm for arm in FULL_LENGTH if arm in study.arms), *variants)]
     return Note.table(pd.DataFrame(rows, columns=FLATTENING).fillna("")) if rows else Note("No runs.")
 
 

@@ -22,13 +22,11 @@ Seeds = dict[int, float]
 """A difference in points by seed."""
 
 
-def video_differences(folds: Study | None = None, official: Study | None = None) -> dict[str, dict[str, Seeds]]:
+def video_differences(folds: Study, official: Study) -> dict[str, dict[str, Seeds]]:
     """Differences in points of mIoU over the frames of a left-out video: pair of arms -> video -> seed.
 
-    A video whose fold was not run has no seeds. folds, official: the runs of PROFILE and of OFFICIAL; those on the
-    disk unless given.
+    A video whose fold was not run has no seeds. folds, official: the runs of PROFILE and of OFFICIAL.
     """
-    folds, official = folds or Study(PROFILE), official or Study(OFFICIAL)
     names = {"0001TP": "", **{name.removeprefix("without_"): f"@{name}" for name in PROFILES[PROFILE].variants}}
     found = {}
     for a, b in tables.PARTS:
@@ -49,7 +47,7 @@ def over_videos(by_video: Mapping[str, Seeds]) -> tuple[float, float, float] | N
     return means.mean(), means.mean() - half, means.mean() + half
 
 
-def videos_table(folds: Study | None = None, official: Study | None = None) -> pd.DataFrame:
+def videos_table(folds: Study, official: Study) -> pd.DataFrame:
     """One row per pair of arms: the difference on each left-out video, mean over seeds with each seed in brackets.
 
     "all videos" is `over_videos`. "same sign": whether the difference has one sign on all of them. Both are blank until
@@ -71,13 +69,12 @@ def videos_chart(study: Study) -> Figure | Note:
     """The differences of `videos_table` as a figure; a sentence for a profile that has no folds, or if none was run."""
     if study.profile not in (PROFILE, OFFICIAL):
         return Note("Videos are left out of CamVid alone.")
-    given = {"folds" if study.profile == PROFILE else "official": study}
-    rows, whole = panels_of(**given)
+    rows, whole = panels_of(study.beside(PROFILE), study.beside(OFFICIAL))
     return video_panels(rows, whole) if rows else Note("**Not run:** `dsrl`, its parts and its baselines.")
 
 
 def panels_of(
-    folds: Study | None = None, official: Study | None = None
+    folds: Study, official: Study
 ) -> tuple[dict[str, dict[str, list[float]]], dict[str, tuple[float, float, float] | None]]:
     """What `video_panels` draws: pair -> video -> points by seed, and pair -> `over_videos`; what was run alone."""
     found = {pair: by_video for pair, by_video in video_differences(folds, official).items() if any(by_video.values())}

@@ -13,19 +13,17 @@ from study.figures.gain_panels import size_gains, trimap_gains
 from study.figures.interval_charts import rings
 from study.figures.notes import Note
 from study.report import tables
-from study.report.comparison import COMPARED
+from study.report.comparison import COMPARED, UPPER_BOUND
 from study.report.readable import readable
 
-BOUNDARY_ARMS = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", "hr")
-UPPER_BOUND = "hr"
-"""It would set the scale of a chart in which the others differ by little."""
+BOUNDARY_ARMS = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", UPPER_BOUND)
 RIVALS = ("sssr_long", "bilinear", "lr")
 """Without SISR and FA, best first."""
 
 
 def trimap_table(study: Study, arms: Sequence[str] = BOUNDARY_ARMS) -> Note:
     """mIoU over the pixels within each distance of a class boundary, one row per arm."""
-    bands = {arm: study.contrast([{arm: 1}], "trimap").estimate for arm in _run(study, arms)}
+    bands = {arm: value.estimate for arm in arms if (value := study.single(arm, "trimap")) is not None}
     if not bands:
         return Note("No runs.")
     table = pd.DataFrame(bands, index=[f"within {n} px" for n in _trimap_px(study)]).T
@@ -34,7 +32,7 @@ def trimap_table(study: Study, arms: Sequence[str] = BOUNDARY_ARMS) -> Note:
 
 def trimap_chart(study: Study, baseline: str = "bilinear", arms: Sequence[str] = BOUNDARY_ARMS) -> Figure | Note:
     """The same as differences to a baseline: a gain that grows towards the boundary is one of sharper edges."""
-    shown = [arm for arm in _run(study, arms) if arm not in (baseline, UPPER_BOUND)]
+    shown = [arm for arm in arms if arm not in (baseline, UPPER_BOUND)]
     gains = {arm: gain for arm in shown if (gain := study.difference(arm, baseline, "trimap")) is not None}
     if not gains:
         return Note(f"**Not run:** an arm beside {baseline}.")
@@ -103,10 +101,6 @@ def places(frames: pd.DataFrame, frame: int = -1) -> list[float]:
     last = max(len(frames) - 1, 1)
     worst, middle, best = (int(frames["index"].iloc[place]) for place in (0, len(frames) // 2, -1))
     return [index / last for index in (worst, best, middle if frame < 0 else frame)]
-
-
-def _run(study: Study, arms: Sequence[str] = BOUNDARY_ARMS) -> list[str]:
-    return [arm for arm in arms if arm in study.arms]
 
 
 def _trimap_px(study: Study) -> list[int]:

@@ -39,7 +39,8 @@ class Difference:
     images: int
     blocks: int
     levels: tuple[str, ...]
-    """What was resampled: "seeds" if there are two or more, "images" if there are two blocks or more."""
+    """What was resampled: "seeds" if there are two or more, "images" if there are two blocks or more. A cost, which is
+    measured and not sampled, has "turns" or none (`claims.judge`)."""
     sd_seed: Score
     """Standard deviation of `per_seed`; NaN for one seed."""
     smallest_effect: Score

@@ -1,7 +1,5 @@
 """How often intervals hold the truth, in simulated studies with the variances that were found in this one."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from study.statistics.bootstrap import contrast
@@ -46,5 +44,5 @@ def bootstrap_coverage(variances: Variances, studies: int = 200) -> float:
 
 def _scores(values: np.ndarray, drawn: np.ndarray) -> Scores:
     """values: (S, B) pseudo-values. drawn: (R, B) share of each block in each resample."""
-    seeds: Sequence[int] = range(len(values))
-    return Scores(tuple(seeds), values.mean(1), drawn @ values.T, values.shape[1], values.shape[1])
+    seeds, blocks = values.shape
+    return Scores(tuple(range(seeds)), values.mean(1), drawn @ values.T, blocks, blocks)

@@ -19,6 +19,7 @@ from study.claims.together import beds_table, own_claims, together, verdicts_tab
 from study.evidence import Study
 from study.profiles import PROFILES, SEARCH_SEEDS
 from study.report import texts
+from study.report.comparison import answer
 from study.statistics.scores import Resamples, score
 
 
@@ -96,6 +97,16 @@ def test_main_effects_recover_what_was_put_in():
     assert found["C8"].verdict == found["C9"].verdict == "not reproduced"
     assert len(found["C7"].findings[0].runs) == 24
     assert len(main_effect("placement", ["output", "features"])) == 6
+
+
+def test_an_answer_names_the_host_of_its_runs():
+    runs = [MadeUpRun(arm, seed, 50.0, host) for arm in ("lr", "dsrl") for seed in (0, 1)
+            for host in (None, "ddrnet23_slim")]  # fmt: skip
+    made_up = Study("camvid", runs)
+    assert "host espnetv2_s1.0: this part" in answer(made_up, "C6")
+    assert "host ddrnet23_slim: this part" in answer(made_up, "C6", part=1)
+    assert ": 1.870, host espnetv2_s1.0: " in answer(made_up, "C4")  # a ratio, not points
+    assert answer(made_up, "C10").endswith("not run** (missing: sssr_sisr_long, sssr_long).")
 
 
 def test_smaller_input_and_second_host():

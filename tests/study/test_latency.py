@@ -5,6 +5,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_up_runs import MadeUpRun
 
@@ -17,7 +18,7 @@ from study.interpolation import write_interpolation
 from study.latency import remeasure
 from study.latency_match import latency_matched_scale
 from study.presets import preset
-from study.report.comparison import cost_table
+from study.report.comparison import accuracy_cost_chart, cost_table
 from study.report.latencies import at_equal_time, comparable_latencies, latency_table
 from study.report.results import write_results
 from study.turns import read_turns, write_turns
@@ -156,6 +157,26 @@ def test_at_equal_time_an_arm_is_compared_with_a_point_between_two_inputs_of_the
     write_turns("camvid", "CPU", networks)
     text = at_equal_time(Study("camvid", runs), "dsrl")  # the two inputs take equally long
     assert "minus `bilinear`: +0.95" in text and "minus `mac_matched`: −3.02" in text and "of the way" not in text
+
+
+def test_a_chart_has_the_latency_of_each_host_and_its_quartiles(results, monkeypatch):
+    runs = {name: [MadeUpRun("lr", seed, 50.0, host) for seed in (0, 1)]
+            for name, host in (("lr", None), ("lr@second_host", "ddrnet23_slim"))}  # fmt: skip
+    turns = {"lr": [10.0, 12.0, 14.0], "lr@second_host": [40.0, 44.0, 48.0]}
+    write_turns("camvid", "CPU", [
+        ([run.run_id for run in runs[name]], {f"latency_ms_{form}": turns[name] for form in ("host", "pruned", "full")})
+        for name in runs
+    ])  # fmt: skip
+    monkeypatch.setattr("study.report.comparison.results_frame", lambda runs: pd.DataFrame(
+        [{"host": run.host, "arm": run.arm, "test_miou": 50.0 + run.seed} for run in runs]))  # fmt: skip
+    chart = accuracy_cost_chart(
+        Study("camvid", [*runs["lr"], *runs["lr@second_host"]]), list(runs), "latency_ms_pruned", ""
+    )
+    axes = chart.axes[0]
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"] == [12.0, 44.0]
+    bars = [bar.get_segments()[0][:, 0].tolist() for bar in axes.collections]
+    assert bars == [[11.0, 13.0], [42.0, 46.0]]
+    assert isinstance(accuracy_cost_chart(Study("camvid", []), ["lr"], "latency_ms_pruned", ""), str)
 
 
 def test_without_turns_the_table_says_what_to_do_and_a_damaged_file_is_named(results):

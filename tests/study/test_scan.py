@@ -92,6 +92,8 @@ def test_the_figure_has_the_means_of_the_table_and_a_profile_without_a_scan_says
     rows = scan_table(study).set_index("setting").loc["loss.share_fa", "minus 10 %"]
     assert [f"{x:+.2f}".replace("-", "−") for x in means] == list(rows)
     assert str(scan_chart(Study("moving", []))) == "No share was scanned in this profile."
+    begun = Study("idd", [run for run in study.runs if run.arm == "sssr_sisr_res"])
+    assert [axes.get_title(loc="left") for axes in scan_chart(begun).axes] == ["SISR, after stage 2"]
 
 
 def test_the_runs_of_the_scan_stand_in_its_table_alone():

@@ -15,6 +15,7 @@ from study.presets import parent_of, preset
 from study.profiles import PROFILES
 from study.report.comparison import answers
 from study.report.factor import effects_without_collapsed, simple_effects
+from study.report.intervals import contrasts
 from study.statistics.scores import Resamples
 
 LEVELS = list(product(("output", "features"), ("to3", "keep", "none"), ("raw", "norm")))
@@ -67,6 +68,8 @@ def test_no_effect_is_averaged_over_a_collapsed_cell():
     assert not any("none_raw_share" in run for run in finding.runs) and len(finding.runs) == 20
     text = effects_without_collapsed(made, "placement", ("output", "features"), share=True)
     assert "all (6)" in text and "none collapsed (5)" in text and "Collapsed: fa_output_none_raw_share." in text
+    strata, _ = contrasts(made)["C17 FA on outputs instead of features"]  # notebook 45 shows what is judged
+    assert made.contrast(strata) is finding.measured
 
 
 def test_what_is_missing_is_said():
