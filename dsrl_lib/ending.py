@@ -24,6 +24,7 @@ def finish(command: Callable[[], object]) -> int:
             return 128 + signal.SIGPIPE
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
+        _drop_unwritten()
         return 1
     except ModuleNotFoundError as error:  # of an optional group
         print(f"error: {error}; for all commands of a checkout: pip install -e '.[study]'", file=sys.stderr)
@@ -35,3 +36,11 @@ def finish(command: Callable[[], object]) -> int:
         print("stopped", file=sys.stderr)
         return 130
     return status if isinstance(status, int) else 0
+
+
+def _drop_unwritten() -> None:
+    """What stdout still holds and cannot write, as on a full disk: Python would fail with it when it ends."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

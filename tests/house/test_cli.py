@@ -133,9 +133,10 @@ def test_a_reader_may_stop_early():
 
 def test_no_stdout_and_a_full_one_give_no_traceback(results):
     for target, status, message in ((">&-", 0, ""), ("> /dev/full", 1, "error: [Errno 28] No space left on device\n")):
-        command = f"{sys.executable} -m study runs {target}"
-        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (status, message)
+        for unbuffered in ("", "1"):
+            command = f"PYTHONUNBUFFERED={unbuffered} {sys.executable} -m study runs {target}"
+            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+            assert (done.returncode, done.stderr) == (status, message)
 
 
 def test_work_that_ends_since_nobody_reads_its_messages_is_not_done(tmp_path):
