@@ -24,6 +24,7 @@ from dsrl_lib.models.published import published_weights
 from dsrl_lib.models.sync_batch_norm import synchronise
 from dsrl_lib.overrides import override
 from dsrl_lib.paths import CLASSES, data_dir
+from dsrl_lib.records import write_atomically
 
 
 def build(config: Config) -> DSRL:
@@ -129,7 +130,7 @@ def save(network: DSRL, config: Config, path: Path, folded: bool = False) -> Non
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     content = serialised(tensors, metadata)  # written by safetensors itself, a full disk would not be an OSError
-    runs.write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def load(path: Path) -> tuple[DSRL, Config]:

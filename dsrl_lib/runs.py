@@ -8,8 +8,6 @@ final.safetensors   the weights
 """
 
 import csv
-import errno
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,9 +18,9 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from dsrl_lib.allowed import check_fields, each_once
 from dsrl_lib.config import Config
 from dsrl_lib.paths import results_dir
+from dsrl_lib.records import read_json, write_atomically, write_json
 
 GRADIENT_COLUMNS = ("gradient", "share")
 """Before the name of a term: the norm of its gradient on the shared encoder, and its share of the sum of the norms."""
@@ -175,46 +173,6 @@ def acquire(directory: Path, wait: bool = False) -> Iterator[None]:
         held.release()
 
 
-def write_atomically(path: Path, write: Any, keep: Path | None = None) -> None:
-    """Call write(temporary path), flush it to disk and rename it to `path`: a reader never sees half a file.
-
-    keep: a name for what was at `path` before.
-    """
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        write(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        if keep is not None and path.exists():
-            os.replace(path, keep)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        room = "; make room and give the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise OSError(
-            error.errno, f"cannot write {path}: {error.strerror}; what was there before is kept{room}"
-        ) from error
-    except BaseException:  # what was to be written could not be made
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Sorted, indented JSON, written by rename. NaN is stored as null."""
-    text = json.dumps(_without_nan(values), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text))
-
-
-def read_json(path: Path, kinds: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The inverse of `write_json`; ValueError names a damaged file. kinds: what it has to hold (`check_fields`)."""
-    try:
-        values = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=each_once)
-        check_fields("", values, kinds or {})
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    return values
-
-
 def write_history(path: Path, rows: Iterable[Mapping[str, Any]], terms: Iterable[str]) -> None:
     """history.csv: one row per epoch. terms: keys of the loss terms, weighted as they enter the loss.
 
@@ -247,11 +205,3 @@ def write_counts(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # none is named allow_pickle
 
     write_atomically(path, write)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _without_nan(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

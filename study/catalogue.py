@@ -12,7 +12,8 @@ import pandas as pd
 
 from dsrl_lib.config import Config
 from dsrl_lib.paths import results_dir
-from dsrl_lib.runs import ENVIRONMENT, METRICS, is_complete, read_json
+from dsrl_lib.records import read_json
+from dsrl_lib.runs import ENVIRONMENT, METRICS, is_complete
 from study.arms import ARMS
 from study.presets import preset
 from study.profiles import PROFILES, SEARCH_SEEDS, known_profile

@@ -6,7 +6,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.interpolation import interpolation_quality
 from dsrl_lib.paths import check_folder, results_dir
-from dsrl_lib.runs import write_json
+from dsrl_lib.records import write_json
 from study.catalogue import SPLITS, input_key, some_runs
 
 

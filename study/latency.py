@@ -15,6 +15,7 @@ from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
 from dsrl_lib.paths import check_folder, results_dir
 from dsrl_lib.progress import bar
+from dsrl_lib.records import read_json
 from study.turns import NUMBER, write_turns
 
 
@@ -53,7 +54,7 @@ def _networks(profile: str) -> dict[Hashable, list[Path]]:
     """The complete runs by what decides their latency; the last part of a key is the number of threads."""
     networks: dict[Hashable, list[Path]] = defaultdict(list)
     for path in sorted((results_dir() / profile / "runs").glob("*/metrics.json")):
-        environment = runs.read_json(path.with_name("env.json"), runs.ENVIRONMENT | {"threads": int})
+        environment = read_json(path.with_name("env.json"), runs.ENVIRONMENT | {"threads": int})
         config = runs.read_config(path.parent)
         sides = (config.data.dataset, config.data.height, config.data.width)
         parts = (config.model, config.downsampling)

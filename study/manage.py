@@ -8,6 +8,7 @@ from typing import Any
 
 from dsrl_lib import runs
 from dsrl_lib.paths import results_dir
+from dsrl_lib.records import read_json
 
 
 def runs_table(profile: str) -> str:
@@ -15,7 +16,7 @@ def runs_table(profile: str) -> str:
     lines = [f"{'run':68}{'state':14}{'epochs':>9}{'val':>8}{'test':>8}"]
     for folder in sorted((results_dir() / profile / "runs").glob("*/")):
         if (folder / "config.json").exists():
-            config = runs.read_json(folder / "config.json", {"optim": {"epochs": int}})
+            config = read_json(folder / "config.json", {"optim": {"epochs": int}})
             done, total = len(_history(folder)), config["optim"]["epochs"]
             complete = runs.is_complete(folder)
             points = [_points(folder, split) if complete else "" for split in ("val", "test")]
@@ -26,7 +27,7 @@ def runs_table(profile: str) -> str:
 
 def compare(a: Path, b: Path) -> str:
     """The settings in which two runs differ, and their scores side by side."""
-    first, second = (_flat(runs.read_json(path / "config.json")) for path in (a, b))
+    first, second = (_flat(read_json(path / "config.json")) for path in (a, b))
     lines = [f"{'':32}{a.name}  |  {b.name}"]
     for key in dict.fromkeys((*first, *second)):
         if first.get(key) != second.get(key):
@@ -47,7 +48,7 @@ def delete(directory: Path) -> None:
 
 def _points(folder: Path, split: str) -> str:
     """The mIoU of a complete run, or a dash if its split has no labelled pixel."""
-    score = runs.read_json(folder / "metrics.json", runs.METRICS)[split]["miou"]
+    score = read_json(folder / "metrics.json", runs.METRICS)[split]["miou"]
     return "-" if score is None else f"{100 * score:.2f}"
 
 

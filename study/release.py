@@ -20,6 +20,7 @@ from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.metrics import counts, iou
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_folder, released_dir, root
+from dsrl_lib.records import read_json, write_atomically, write_json
 from study.catalogue import load_run
 from study.report.model_cards import card, read_record
 
@@ -42,7 +43,7 @@ def release(directory: Path, whole: bool = False, folder: Path | None = None) ->
     target = (folder or released_dir()) / f"{run.arm}-{run.profile}.safetensors"
     check_folder(target.parent, "out")
     record = target.with_suffix(".json")
-    if record.exists() and (other := runs.read_json(record, {"run": str})["run"]) != run.run_id:
+    if record.exists() and (other := read_json(record, {"run": str})["run"]) != run.run_id:
         raise ValueError(f"{target} holds the weights of {other}, which would be lost: move them elsewhere with their "
                          ".json and .md, or give another folder with --out")  # fmt: skip
     load_split(run.config["data"]["dataset"], "test")  # what it is scored on: if it is missing, nothing is replaced
@@ -72,7 +73,7 @@ def document(target: Path, trained: Config, environment: dict[str, object]) -> l
     found = evaluate(model, load_split(config.data.dataset, "test"), config, details=False)
     by_class = iou(found.counts.sum(0, dtype=np.int64))  # (K,)
     record = target.with_suffix(".json")
-    runs.write_json(record, {
+    write_json(record, {
         "run": trained.run_id,
         "config": trained.to_dict(),
         "environment": environment,
@@ -86,7 +87,7 @@ def document(target: Path, trained: Config, environment: dict[str, object]) -> l
     })  # fmt: skip
     text = card(target.stem, read_record(record))
     page = target.with_suffix(".md")
-    runs.write_atomically(page, lambda temporary: temporary.write_text(text))
+    write_atomically(page, lambda temporary: temporary.write_text(text))
     return [record, page]
 
 

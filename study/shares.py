@@ -11,6 +11,7 @@ from dsrl_lib.device import pick_device
 from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.models.build import load_strictly
 from dsrl_lib.paths import check_folder, results_dir
+from dsrl_lib.records import read_json, write_atomically
 from dsrl_lib.training.fit import start
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, gradient_shares
 from dsrl_lib.training.loop import measure_gradients
@@ -34,7 +35,7 @@ def shares_table(config: Config, device: str = "auto") -> pd.DataFrame:
     rows = _rows(state, batch, "start")
     trained = runs.folder(config) / runs.WEIGHTS
     if runs.is_complete(trained.parent) and trained.exists():
-        state.weights = runs.read_json(trained.with_name("env.json"), runs.ENVIRONMENT).get("loss_weights", {})
+        state.weights = read_json(trained.with_name("env.json"), runs.ENVIRONMENT).get("loss_weights", {})
         load_strictly(state.network, network.read(trained)[0], str(trained))
         rows += _rows(state, batch, "end")
     return pd.DataFrame(rows)
@@ -57,7 +58,7 @@ def write_shares(profile: str, seed: int = 0, device: str = "auto") -> Path:
     path = results_dir() / profile / "gradient_shares.csv"
     table = pd.concat(found)[["arm", "term", "weight", "gradient", "share"]]
     text = table.to_csv(index=False, float_format="%.4g", lineterminator="\n")
-    runs.write_atomically(path, lambda temporary: temporary.write_text(text))
+    write_atomically(path, lambda temporary: temporary.write_text(text))
     return path
 
 

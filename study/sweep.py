@@ -8,7 +8,8 @@ import pandas as pd
 
 from dsrl_lib.config import Config
 from dsrl_lib.paths import check_file
-from dsrl_lib.runs import METRICS, read_json
+from dsrl_lib.records import read_json
+from dsrl_lib.runs import METRICS
 from study.figures.style import FORMATS, chart, save, styled
 from study.presets import preset
 from study.train import train_with_parents

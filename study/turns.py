@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from dsrl_lib import runs
 from dsrl_lib.allowed import between, check_fields
 from dsrl_lib.paths import results_dir
+from dsrl_lib.records import read_json, write_json
 
 NUMBER = Annotated[int, between(1, 1000)]
 """How many turns there may be."""
@@ -20,7 +20,7 @@ def write_turns(profile: str, device: str, networks: Sequence[tuple[Sequence[str
     path = results_dir() / profile / "latency.json"
     found = [{"runs": list(ids), **{name: list(values) for name, values in turns.items()}} for ids, turns in networks]
     path.parent.mkdir(parents=True, exist_ok=True)
-    runs.write_json(path, {"device": device, "date": datetime.date.today().isoformat(), "networks": found})
+    write_json(path, {"device": device, "date": datetime.date.today().isoformat(), "networks": found})
     return path
 
 
@@ -51,4 +51,4 @@ def read_turns(profile: str) -> dict[str, Turns]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return runs.read_json(path, {"device": str, "date": str, "networks": list})
+    return read_json(path, {"device": str, "date": str, "networks": list})

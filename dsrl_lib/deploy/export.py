@@ -18,7 +18,6 @@ import torch
 import torch.fx.experimental._config
 from torch import Tensor, nn
 
-from dsrl_lib import runs
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import MEAN, STD, normalise
@@ -27,6 +26,7 @@ from dsrl_lib.evaluation.locations import needs_split
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.sizes import SMALLEST
 from dsrl_lib.paths import check_file
+from dsrl_lib.records import write_atomically
 
 Format = Literal["onnx", "torchscript", "pt2"]
 SUFFIXES: dict[str, str] = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2"}
@@ -103,7 +103,7 @@ def export(network: DSRL, config: Config, target: str | Path, format: Format, no
                 f"{TOLERANCE}; {target} was not written"
             )
 
-    runs.write_atomically(target, write)
+    write_atomically(target, write)
     kind = "float32 images, normalised" if normalised else "uint8 RGB images"
     takes = f"{INPUT}: {kind}, (B, 3, H, W), sides from {_side(network, SMALLEST)} pixels"
     return Exported(takes, shapes, max(found), target.stat().st_size / 1e6)

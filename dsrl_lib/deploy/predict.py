@@ -30,7 +30,7 @@ from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_folder
 from dsrl_lib.progress import bar
-from dsrl_lib.runs import write_atomically
+from dsrl_lib.records import write_atomically
 
 KINDS = {
     "rgb": "classes in their colours",

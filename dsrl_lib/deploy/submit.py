@@ -20,7 +20,7 @@ from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_file
 from dsrl_lib.progress import bar
-from dsrl_lib.runs import write_atomically
+from dsrl_lib.records import write_atomically
 
 SIZE = (1024, 2048)
 TEST_IMAGES = 1525

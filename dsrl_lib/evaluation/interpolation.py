@@ -14,7 +14,7 @@ from dsrl_lib.data.split import Split
 from dsrl_lib.evaluation.details import reconstruction_quality
 from dsrl_lib.evaluation.forward import network_input
 from dsrl_lib.paths import cache_dir
-from dsrl_lib.runs import read_json, write_json
+from dsrl_lib.records import read_json, write_json
 
 METHODS = ("nearest", "bilinear", "bicubic")
 """Nearest repeats each pixel."""

@@ -17,7 +17,8 @@ from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.details import TRIMAP_PX
 from dsrl_lib.evaluation.evaluate import Evaluation, check_frames, evaluate
 from dsrl_lib.evaluation.forward import check_classes
-from dsrl_lib.runs import write_atomically, write_counts, write_json
+from dsrl_lib.records import write_atomically, write_json
+from dsrl_lib.runs import write_counts
 
 
 @dataclass(frozen=True)

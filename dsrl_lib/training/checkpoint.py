@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import torch
 
-from dsrl_lib import runs
 from dsrl_lib.allowed import at_least, check_fields
+from dsrl_lib.records import write_atomically
 
 NAMES = ("last.pt", "previous.pt")
 """Newest first."""
@@ -36,7 +36,7 @@ def save(directory: Path, state: dict[str, Any]) -> None:
     last, previous = (directory / name for name in NAMES)
     content = io.BytesIO()  # written by torch itself, a full disk would not be an OSError
     torch.save(state, content)
-    runs.write_atomically(last, lambda temporary: temporary.write_bytes(content.getbuffer()), keep=previous)
+    write_atomically(last, lambda temporary: temporary.write_bytes(content.getbuffer()), keep=previous)
 
 
 def load(directory: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dsrl_lib.evaluation import cost
 from dsrl_lib.evaluation.evaluate import Evaluation
 from dsrl_lib.evaluation.interpolation import interpolation_quality
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.records import write_json
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.loop import NonFiniteLossError
 
@@ -50,6 +51,6 @@ def finish(
         "threads": torch.get_num_threads(),
         "peak_memory_mib": cost.peak_memory_mib(where),
     }
-    runs.write_json(directory / "env.json", {**environment, **ran_on})
-    runs.write_json(directory / "metrics.json", metrics)
+    write_json(directory / "env.json", {**environment, **ran_on})
+    write_json(directory / "metrics.json", metrics)
     checkpoint.delete(directory)

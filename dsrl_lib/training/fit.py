@@ -20,6 +20,7 @@ from dsrl_lib.data.split import SPLITS, Split, load_split
 from dsrl_lib.device import check_precision, free_bytes, keep_freed_memory, pick_device
 from dsrl_lib.evaluation.evaluate import check_frames
 from dsrl_lib.paths import DataError, check_folder, own_datasets
+from dsrl_lib.records import read_json, write_json
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.finish import finish
 from dsrl_lib.training.launch import launch
@@ -95,7 +96,7 @@ def _tell_of_other_data(config: Config, directory: Path) -> None:
     """A note on stderr if your own data set has changed since the run was completed."""
     if config.data.dataset not in own_datasets():
         return
-    known = runs.read_json(directory / "env.json", runs.ENVIRONMENT).get("data", {})
+    known = read_json(directory / "env.json", runs.ENVIRONMENT).get("data", {})
     kept, delete = f"note: {directory.name} is kept as it is", f"`python -m study runs --delete {directory.name}`"
     try:
         changed = [
@@ -206,7 +207,7 @@ def _continue_or_start(state: RunState, directory: Path) -> None:
                 f"the checkpoint in {directory} does not fit this run ({reason}); delete it to start the run again"
             ) from error
     elif (started := start(state)) and distributed.rank() == 0:
-        runs.write_json(directory / "start.json", asdict(started))
+        write_json(directory / "start.json", asdict(started))
         print(started, file=sys.stderr, flush=True)
 
 

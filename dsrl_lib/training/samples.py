@@ -11,12 +11,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from dsrl_lib import runs
 from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table, colourise
 from dsrl_lib.data.split import load_split
 from dsrl_lib.paths import check_folder
+from dsrl_lib.records import write_atomically
 from dsrl_lib.training.batches import batches, epoch_steps
 
 GAP = 4
@@ -40,7 +40,7 @@ def write_samples(config: Config, out: Path, count: int = 8, epoch: int = 0) -> 
     for number, sample in zip(range(count), _samples(config, epoch), strict=False):
         path = out / f"epoch{epoch}_{number:04}.png"
         picture = Image.fromarray(sample_picture(sample, config))
-        runs.write_atomically(path, lambda temporary, picture=picture: picture.save(temporary, "PNG"))
+        write_atomically(path, lambda temporary, picture=picture: picture.save(temporary, "PNG"))
         written.append(path)
     for path in out.glob(f"epoch{epoch}_*.png"):  # of an earlier call with more samples, perhaps of other settings
         if path not in written and re.fullmatch(r"epoch\d+_\d{4,}\.png", path.name):

@@ -21,6 +21,7 @@ from dsrl_lib.download import sha256_of
 from dsrl_lib.models.build import read_state_dict
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import DataError, cache_dir
+from dsrl_lib.records import write_atomically
 from dsrl_lib.registry import HOSTS
 
 ClassAxes = dict[str, dict[int, int]]
@@ -90,7 +91,7 @@ def keep_weights(path: str | Path) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):  # runs of several seeds often start at once from one file
         if not (target.exists() and sha256_of(target) == digest):
-            runs.write_atomically(target, lambda temporary: shutil.copyfile(path, temporary))
+            write_atomically(target, lambda temporary: shutil.copyfile(path, temporary))
     return digest
 
 

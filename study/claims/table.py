@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dsrl_lib.paths import results_dir
-from dsrl_lib.runs import write_atomically
+from dsrl_lib.records import write_atomically
 from study.claims.judge import MORE_IMAGES, Finding, Verdict, judge
 from study.claims.rules import UNCLEAR, Claim, Part
 from study.evidence import Study

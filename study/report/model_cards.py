@@ -12,7 +12,7 @@ import numpy as np
 
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.paths import released_dir
-from dsrl_lib.runs import read_json
+from dsrl_lib.records import read_json
 from study.arms import ARMS
 from study.catalogue import input_size
 from study.profiles import PROFILES

@@ -10,7 +10,7 @@ import pandas as pd
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.runs import write_atomically
+from dsrl_lib.records import write_atomically
 from study.arms import FA_ARMS
 from study.catalogue import Run, input_size, select, some_runs
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.runs import read_json, write_atomically
+from dsrl_lib.records import read_json, write_atomically
 from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS, STAGE_ARMS
 from study.catalogue import input_key, input_size
 from study.claims.rules import cells, without_fa

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from dsrl_lib.paths import released_dir, results_dir, root
-from dsrl_lib.runs import write_atomically
+from dsrl_lib.records import write_atomically
 from study.claims.judge import judge
 from study.claims.table import markdown
 from study.claims.together import BEDS, beds_table, own_claims, verdicts_table

@@ -9,7 +9,7 @@ from dsrl_lib.allowed import above, at_least, between, check, did_you_mean, pars
 from dsrl_lib.config import Config, Data, Downsampling, Loss, Model, Optim
 from dsrl_lib.overrides import override
 from dsrl_lib.paths import root
-from dsrl_lib.runs import read_json
+from dsrl_lib.records import read_json
 from study.arms import ARMS
 from study.presets import parent_of, preset
 from study.profiles import PROFILES

@@ -14,7 +14,8 @@ from PIL import Image
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.metrics import iou
-from dsrl_lib.runs import folder, write_counts, write_history, write_json
+from dsrl_lib.records import write_json
+from dsrl_lib.runs import folder, write_counts, write_history
 from study import catalogue
 from study.figures import cell_charts, gain_panels, interval_charts, panels, plots, style
 from study.presets import preset

@@ -12,7 +12,8 @@ import pytest
 from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import root
-from dsrl_lib.runs import folder, write_counts, write_history, write_json
+from dsrl_lib.records import write_json
+from dsrl_lib.runs import folder, write_counts, write_history
 from study.claims import table as claims_table
 from study.claims.judge import judge, verdict
 from study.evidence import Study

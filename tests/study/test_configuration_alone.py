@@ -10,6 +10,7 @@ import torch
 from tiny_runs import TINY, tiny
 
 from dsrl_lib import network, runs
+from dsrl_lib.records import write_json
 from dsrl_lib.training.fit import fit
 from study import presets
 from study.arms import ARMS
@@ -23,7 +24,7 @@ HOW = {"device": "cpu", "progress": False}
 
 def pretend_complete(config) -> None:
     runs.prepare(runs.folder(config), config)
-    runs.write_json(runs.folder(config) / "metrics.json", {})
+    write_json(runs.folder(config) / "metrics.json", {})
 
 
 def test_other_tables_change_no_bit_of_a_run_from_its_configuration(trained, results, monkeypatch):

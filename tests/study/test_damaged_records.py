@@ -11,6 +11,7 @@ from tiny_runs import tiny
 
 from dsrl_lib import network, runs
 from dsrl_lib.data.split import load_split
+from dsrl_lib.records import read_json, write_json
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.state import RunState
@@ -32,7 +33,7 @@ def complete(results: Path) -> Path:
     directory = runs.folder(config)
     runs.prepare(directory, config)
     for name, values in GOOD.items():
-        runs.write_json(directory / name, values)
+        write_json(directory / name, values)
     return directory
 
 
@@ -91,7 +92,7 @@ def test_a_wrong_environment_is_named(complete: Path, content: object, said: str
 
 @pytest.mark.parametrize("change", [{"optim": None}, {"optim": {"epochs": "ten"}}, {"optim": {}}, None])
 def test_a_wrong_configuration_is_named(complete: Path, change: dict | None) -> None:
-    values = runs.read_json(complete / "config.json")
+    values = read_json(complete / "config.json")
     (complete / "config.json").write_text(json.dumps([1] if change is None else values | change))
     for call in (lambda: manage.runs_table("smoke"), lambda: load_run(complete)):
         with pytest.raises(ValueError, match=f"{complete.name}/config.json is damaged: "):
@@ -130,7 +131,7 @@ def test_a_mark_of_the_byte_order_is_no_damage(complete: Path) -> None:
 
 def test_a_score_of_nothing_is_a_dash(complete: Path) -> None:
     nothing = SCORES | {"miou": None}
-    runs.write_json(complete / "metrics.json", {"val": nothing, "test": SCORES, "cost": {}})
+    write_json(complete / "metrics.json", {"val": nothing, "test": SCORES, "cost": {}})
     assert manage.runs_table("smoke").splitlines()[-1].split()[-2:] == ["-", "50.00"]
     assert "val mIoU (points)               -  |  -" in manage.compare(complete, complete)
 
@@ -212,7 +213,7 @@ def test_wrong_metadata_of_weights_are_named(tmp_path: Path, metadata: dict, sai
 def test_a_record_nested_without_end_is_named(tmp_path):
     (tmp_path / "a.json").write_text('{"a": ' + "[" * 100_000)
     with pytest.raises(ValueError, match=r"a\.json is damaged"):
-        runs.read_json(tmp_path / "a.json")
+        read_json(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("content", ["", "arm,term\ndsrl,ce\n", "arm,term,gradient\ndsrl,ce,1\ndsrl,fa,much\n", "\xff"])

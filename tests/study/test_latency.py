@@ -11,6 +11,7 @@ from made_up_runs import MadeUpRun
 
 from dsrl_lib import runs
 from dsrl_lib.evaluation import cost
+from dsrl_lib.records import read_json, write_json
 from study.claims import table as claims_table
 from study.claims.judge import verdict
 from study.evidence import Study
@@ -59,14 +60,14 @@ def test_every_turn_is_kept_whatever_device_the_runs_come_from_and_they_keep_wha
     configs = [preset("smoke", "lr", seed=seed, overrides=["data.height=64", "data.width=128"]) for seed in (0, 1)]
     for config, device in zip(configs, ("CPU, of another machine", "some GPU"), strict=True):
         runs.prepare(runs.folder(config), config)
-        runs.write_json(runs.folder(config) / "env.json", {"device": device, "threads": 1})
-        runs.write_json(runs.folder(config) / "metrics.json", {"cost": {"macs_full": 7, "latency_ms_host": 99.0}})
+        write_json(runs.folder(config) / "env.json", {"device": device, "threads": 1})
+        write_json(runs.folder(config) / "metrics.json", {"cost": {"macs_full": 7, "latency_ms_host": 99.0}})
     clock.slow = iter((1.0, 3.0, 2.0))  # one network, one inference a turn
     assert remeasure("smoke", turns=3) == (2, 1)
     expected = [1e3 * factor * (0.010 + 1e-6 * 32 * 64) for factor in (1, 3, 2)]
     for config in configs:
         assert read_turns("smoke")[config.run_id]["latency_ms_host"] == pytest.approx(expected, abs=1e-3)
-        recorded = runs.read_json(runs.folder(config) / "metrics.json")["cost"]
+        recorded = read_json(runs.folder(config) / "metrics.json")["cost"]
         assert recorded == {"macs_full": 7, "latency_ms_host": 99.0}
     for turns in (0, 10**30):
         with pytest.raises(ValueError, match=f"turns = {turns}; allowed: a whole number, from 1 to 1000"):
@@ -188,9 +189,7 @@ def test_without_turns_the_table_says_what_to_do_and_a_damaged_file_is_named(res
         ([{"runs": ["a"], "latency_ms_host": 1}], "network.latency_ms_host = 1"),
         ([{"runs": ["a"], "latency_ms_host": []}], "a network has no turns"),
     ):
-        runs.write_json(
-            results / "camvid" / "latency.json", {"device": "CPU", "date": "2026-01-01", "networks": networks}
-        )
+        write_json(results / "camvid" / "latency.json", {"device": "CPU", "date": "2026-01-01", "networks": networks})
         with pytest.raises(ValueError, match=rf"latency\.json is damaged: {said}"):
             read_turns("camvid")
     write_turns("camvid", "CPU", [(["a"], {"latency_ms_host": [1.0]}), (["b"], {"latency_ms_host": [1.0, 2.0]})])

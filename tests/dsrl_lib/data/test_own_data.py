@@ -21,7 +21,7 @@ from dsrl_lib.evaluation.forward import class_ids
 from dsrl_lib.evaluation.report import split_report
 from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.paths import root as repository
-from dsrl_lib.runs import read_json
+from dsrl_lib.records import read_json
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.state import RunState

@@ -29,6 +29,7 @@ from dsrl_lib.deploy.submit import submit
 from dsrl_lib.device import free_bytes
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.models.build import build_host
+from dsrl_lib.records import read_json, write_json
 from dsrl_lib.training import loop
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.resume import resume
@@ -308,7 +309,7 @@ def test_weights_open_by_path_and_by_run_id(file, results):
     config = open_weights(file)[1]
     runs.folder(config).mkdir(parents=True)
     network.save(open_weights(file)[0], config, runs.folder(config) / "final.safetensors")
-    runs.write_json(runs.folder(config) / "config.json", config.to_dict())
+    write_json(runs.folder(config) / "config.json", config.to_dict())
     for name in (file, str(file), runs.folder(config), config.run_id):
         model, opened = from_pretrained(name)
         assert opened == config
@@ -408,7 +409,7 @@ def cut_off(stopped, results) -> Path:
 def test_runs_are_listed_compared_resumed_and_deleted(command_line, cut_off):
     assert "cut off" in manage.runs_table("smoke") and "1/3" in manage.runs_table("smoke")
     other = resume(cut_off, ["optim.lr=0.001"], device="cpu")
-    content = runs.read_json(other / "config.json")
+    content = read_json(other / "config.json")
     assert other != cut_off and content["continues"].startswith(f"{cut_off.name}@") and content["optim"]["lr"] == 0.001
     same = resume(cut_off, device="cpu")
     assert same == cut_off and runs.is_complete(cut_off)

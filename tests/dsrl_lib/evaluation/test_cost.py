@@ -10,6 +10,7 @@ from dsrl_lib.evaluation import cost
 from dsrl_lib.models.build import build_host
 from dsrl_lib.models.downsampling.auxiliary import LocationNetwork
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.records import read_json, write_json
 from study.latency import remeasure
 from study.presets import MAC_MATCHED_SCALE, UNIFORM_MACS_SCALE, preset
 from study.turns import read_turns
@@ -120,9 +121,9 @@ def test_latencies_are_measured_again_once_for_all_seeds(tmp_path, monkeypatch):
     here = device_name(torch.device("cpu"))
     for config in configs:
         runs.prepare(runs.folder(config), config)
-        runs.write_json(runs.folder(config) / "env.json", {"device": here, "threads": 1})
+        write_json(runs.folder(config) / "env.json", {"device": here, "threads": 1})
         stored = {"latency_ms_full": -1, "latency_ms_pruned": -1, "latency_ms_host": -1, "macs_full": 7}
-        runs.write_json(runs.folder(config) / "metrics.json", {"cost": stored, "val": {"miou": 0.5}})
+        write_json(runs.folder(config) / "metrics.json", {"cost": stored, "val": {"miou": 0.5}})
     threads = torch.get_num_threads()
     assert remeasure("smoke", turns=1) == (3, 2)
     assert torch.get_num_threads() == threads
@@ -131,5 +132,5 @@ def test_latencies_are_measured_again_once_for_all_seeds(tmp_path, monkeypatch):
     for name in ("host", "pruned", "full"):
         assert 0 < first[f"latency_ms_{name}"][0] != head[f"latency_ms_{name}"][0] > 0
     for config in configs:  # a run keeps what it recorded
-        kept = runs.read_json(runs.folder(config) / "metrics.json")
+        kept = read_json(runs.folder(config) / "metrics.json")
         assert kept == {"cost": stored, "val": {"miou": 0.5}}

@@ -8,11 +8,11 @@ import pytest
 import torch
 from tiny_runs import TINY, tiny
 
-from dsrl_lib import runs
 from dsrl_lib.config import Downsampling
 from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation import interpolation
 from dsrl_lib.evaluation.interpolation import METHODS, interpolation_quality, upsample
+from dsrl_lib.records import read_json, write_json
 from study.catalogue import input_key
 from study.figures import arm_plots
 from study.presets import preset
@@ -74,7 +74,7 @@ def test_a_network_that_samples_the_frame_is_compared_with_even_reduction(tmp_pa
 
 def test_a_run_with_a_sisr_branch_records_it_and_any_other_does_not(trained):
     plain, sisr = tiny("sssr"), tiny("sssr_sisr")
-    metrics = [runs.read_json(trained(config) / "metrics.json") for config in (plain, sisr)]
+    metrics = [read_json(trained(config) / "metrics.json") for config in (plain, sisr)]
     for split in ("val", "test"):
         assert metrics[0][split].keys() == {"miou", "iou", "psnr", "ssim"}
         expected = interpolation_quality(load_split("streets", split), sisr)
@@ -96,7 +96,7 @@ def test_the_table_and_the_chart_show_interpolation_for_old_runs_too(results):
     assert key == "camvid 360x480 x 0.5"
     (results / "camvid").mkdir(parents=True)
     known = {"psnr_nearest": 25.7, "psnr_bicubic": 26.2, "ssim_bicubic": 0.7}
-    runs.write_json(results / "camvid" / "interpolation.json", {key: {"test": known}})
+    write_json(results / "camvid" / "interpolation.json", {key: {"test": known}})
     table = tables.quality(study)
     assert table["psnr_bicubic"].tolist() == [26.2, 26.5]  # what a run recorded itself counts more
     figure = arm_plots.reconstruction(table)

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dsrl_lib import network, runs
+from dsrl_lib import network
 from dsrl_lib.data.split import load_split
 from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.sisr import SISRHead, _fold
+from dsrl_lib.records import read_json
 from dsrl_lib.training.batches import batches
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.loss import loss_terms
@@ -85,7 +86,7 @@ def test_weights_are_calibrated_after_the_warm_up(results):
     directory = fit(config, device="cpu", progress=False)
     history = pd.read_csv(directory / "history.csv")
     assert history["share_mse"].iloc[0] == pytest.approx(0.2 / 1.2, abs=1e-3) and history["w1"].nunique() == 1
-    start = runs.read_json(directory / "env.json")["gradients_at_start"]
+    start = read_json(directory / "env.json")["gradients_at_start"]
     assert start["gradient_mse"] / start["gradient_ce"] == pytest.approx(0.2, abs=1e-3)
     with pytest.raises(ValueError, match=r"loss.share_sisr = 0.2, but .* are 0 for mse"):
         fit(replace(config, optim=replace(config.optim, sisr_warmup=0)), device="cpu", progress=False)

@@ -12,6 +12,7 @@ from tiny_runs import tiny
 import dsrl_lib.training.loop as loop
 from dsrl_lib import network, runs
 from dsrl_lib.data.split import load_split
+from dsrl_lib.records import read_json
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.calibration import calibrate
 from dsrl_lib.training.fit import fit
@@ -62,7 +63,7 @@ def test_one_share_leaves_the_other_weight_as_it_is():
 def test_a_run_records_its_weights_and_resumes_with_the_same_bits(trained, results, monkeypatch):
     config = tiny("dsrl_joint", *SHARES)
     undisturbed = trained(config)
-    environment = runs.read_json(undisturbed / "env.json")
+    environment = read_json(undisturbed / "env.json")
     weights, start = environment["loss_weights"], environment["gradients_at_start"]
     assert start["gradient_mse"] == pytest.approx(0.3 * start["gradient_ce"], rel=1e-3)
     history = pd.read_csv(undisturbed / "history.csv")

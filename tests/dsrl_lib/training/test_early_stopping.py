@@ -11,6 +11,7 @@ import dsrl_lib.training.loop as training
 from dsrl_lib import network, runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.deploy.pretrained import from_pretrained
+from dsrl_lib.records import write_json
 from dsrl_lib.training import checkpoint, fit
 from dsrl_lib.training.early_stopping import ends_early, is_best
 from dsrl_lib.training.schedule import epochs_before
@@ -99,7 +100,7 @@ def test_no_stage_follows_a_run_that_may_end_early(results):
 def test_a_complete_run_says_that_nothing_can_be_kept_any_more(results, capsys):
     config = tiny("sssr")
     runs.prepare(runs.folder(config), config)
-    runs.write_json(runs.folder(config) / "metrics.json", {})
+    write_json(runs.folder(config) / "metrics.json", {})
     assert fit.fit(config) == runs.folder(config) and capsys.readouterr().err == ""
     fit.fit(config, keep_best=True)
     assert "is complete, and kept no weights of its epochs" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from torch import nn
 import dsrl_lib.training.loop as loop
 from dsrl_lib import network, runs
 from dsrl_lib.data.split import load_split
+from dsrl_lib.records import read_json
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.gradient_shares import encoder_norms, fixed_batch, gradient_norms, gradient_shares
 from dsrl_lib.training.loss import loss_terms
@@ -87,7 +88,7 @@ def test_a_run_of_several_terms_records_its_shares_and_trains_with_the_same_bits
     names = ["ce", "mse", "fa"]
     assert (history[[f"share_{name}" for name in names]].sum(axis=1) - 1).abs().max() < 1e-5
     assert (history[[f"gradient_{name}" for name in names]] > 0).all(axis=None) and "share_aux" not in history
-    start = runs.read_json(measured / "env.json")["gradients_at_start"]
+    start = read_json(measured / "env.json")["gradients_at_start"]
     assert start.keys() == {f"{kind}_{name}" for kind in ("gradient", "share") for name in names}
     model = network.build(config)
     assert start["gradient_mse"] == pytest.approx(
@@ -105,7 +106,7 @@ def test_a_run_of_one_term_has_the_columns_of_old(trained):
     directory = trained(tiny("sssr"))
     head = (directory / "history.csv").read_text().splitlines()[0]
     assert head == "epoch,step,lr,loss,ce,aux,mse,fa,images_per_s,val_miou,val_psnr"
-    assert "gradients_at_start" not in runs.read_json(directory / "env.json")
+    assert "gradients_at_start" not in read_json(directory / "env.json")
 
 
 def test_the_command_prints_the_start_of_any_arm_and_the_end_of_a_trained_one(trained, results, monkeypatch, capsys):

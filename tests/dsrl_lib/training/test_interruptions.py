@@ -15,6 +15,7 @@ from tiny_runs import TINY, assert_same, content, tiny
 import dsrl_lib.training.loop as training
 from dsrl_lib import runs
 from dsrl_lib.data.split import load_split
+from dsrl_lib.records import read_json
 from dsrl_lib.training import checkpoint, signals
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.loop import NonFiniteLossError
@@ -37,7 +38,7 @@ def test_a_run_killed_at_any_moment_ends_bit_identical(python_m, trained, result
     moments, rng = [], random.Random(0)
     for _ in range(2):
         process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONWARNINGS": "ignore"})
-        before = runs.read_json(directory / "config.json") if moments else None
+        before = read_json(directory / "config.json") if moments else None
         seen = (directory / "last.pt").stat().st_mtime_ns if (directory / "last.pt").exists() else 0
         while process.poll() is None:
             saved = directory / "last.pt"

@@ -8,6 +8,7 @@ from tiny_runs import tiny
 
 from dsrl_lib import runs
 from dsrl_lib.data.split import load_split
+from dsrl_lib.records import read_json, write_json
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.resume import resume
@@ -38,9 +39,9 @@ def cut_off(results):
     ],
 )
 def test_an_edited_configuration_starts_no_other_run(cut_off, section, name, value, said):
-    values = runs.read_json(cut_off / "config.json")
+    values = read_json(cut_off / "config.json")
     values[section][name] = value
-    runs.write_json(cut_off / "config.json", values)
+    write_json(cut_off / "config.json", values)
     with pytest.raises(ValueError, match=f"config.json.*{said}"):
         resume(cut_off, device="cpu")
     assert [path.name for path in cut_off.parent.iterdir()] == [cut_off.name]

@@ -10,6 +10,7 @@ from study_copy import Copy
 
 from dsrl_lib import runs
 from dsrl_lib.paths import root
+from dsrl_lib.records import write_json
 from study.execution import run_all as study
 from study.plan import planned_runs
 
@@ -134,7 +135,7 @@ def test_dry_run_tells_what_complete_runs_cost(results, capsys):
     left = re.search(r"(\d+) runs, \1 to do in about (\d+ min)", capsys.readouterr().out)
     for run in planned_runs("camvid", ["lr"], [0]):
         runs.prepare(runs.folder(run.config), run.config)
-        runs.write_json(runs.folder(run.config) / "metrics.json", {})
+        write_json(runs.folder(run.config) / "metrics.json", {})
     study.main(words)
     lines = capsys.readouterr().out.splitlines()
     assert f"{left[1]} runs, 0 to do in about 0 s" in lines[-2]
