@@ -112,8 +112,8 @@ def _next_request(listener: socket.socket) -> tuple[dict, list[int]] | None:
 
 def _received(client: socket.socket) -> tuple[dict, list[int]]:
     size, streams, _, _ = socket.recv_fds(client, 4, 3)
-    with client.makefile("rb") as file:
-        return json.loads(file.read(int.from_bytes(size, "big"))), streams
+    request = client.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)  # no more: a signal may stand behind it
+    return json.loads(request), streams
 
 
 def _guard(process: int, client: socket.socket) -> int:

@@ -1,6 +1,9 @@
 """Steps forked from a warm server behave as processes of their own do."""
 
+import json
+import os
 import signal
+import socket
 import subprocess
 import time
 from contextlib import ExitStack
@@ -74,6 +77,18 @@ def test_it_gets_the_signals_of_its_client(run):
     assert process.stdout.readline() == "ready\n"
     process.terminate()
     assert process.wait() == 5
+
+
+def test_a_signal_right_behind_the_request_arrives(server, tmp_path):
+    (tmp_path / "asked_for.py").write_text("import time\ntime.sleep(600)")
+    asked = {"command": ["asked_for"], "folder": str(tmp_path), "environment": dict(os.environ)}
+    request = json.dumps(asked).encode()
+    with socket.socket(socket.AF_UNIX) as client, open(os.devnull, "r+") as nothing:
+        client.settimeout(60)
+        client.connect(os.environ[warm.VARIABLE])
+        socket.send_fds(client, [len(request).to_bytes(4, "big")], [nothing.fileno()] * 3)
+        client.sendall(request + bytes([signal.SIGTERM]))
+        assert client.recv(1) == bytes([128 + signal.SIGTERM])
 
 
 def test_it_ends_with_its_client(run):
