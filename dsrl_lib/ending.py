@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 
 def finish(command: Callable[[], object]) -> int:
@@ -18,8 +19,8 @@ def finish(command: Callable[[], object]) -> int:
         done = True
         print(end="", flush=True)  # here, where it is known what to do if nobody reads
     except BrokenPipeError:
-        for stream in (sys.stdout, sys.stderr):  # Python would fail when it ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        for stream in (sys.stdout, sys.stderr):
+            _discard(stream)
         if not done:
             return 128 + signal.SIGPIPE
     except (ValueError, OSError, RuntimeError) as error:
@@ -39,8 +40,13 @@ def finish(command: Callable[[], object]) -> int:
 
 
 def _drop_unwritten() -> None:
-    """What stdout still holds and cannot write, as on a full disk: Python would fail with it when it ends."""
+    """What stdout still holds and cannot write, as on a full disk."""
     try:
         print(end="", flush=True)
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what the stream still holds nowhere: Python would fail with it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
