@@ -207,14 +207,22 @@ class Study:
         if not self.runs:
             return Note(f"**No runs of profile `{self.profile}` yet:** `./run_all.sh {self.profile}` makes them.")
         data = profile.base.data
-        own = [run for run in self.runs if run.config["data"]["dataset"] == data.dataset]
-        frames = len((own or self.runs)[0].counts("test").images)
-        others = sorted({run.config["data"]["dataset"] for run in self.runs} - {data.dataset})
-        more = f" Other runs are of {', '.join(others)}, each with a test split of its own." if own and others else ""
+        first = {run.config["data"]["dataset"]: run for run in reversed(self.runs)}  # a run of each data set
+        own = first.pop(data.dataset, None)
+        frames = (own or self.runs[0]).counts("test").images
+        more = ""
+        if own and first:
+            others = ", ".join(sorted(first))
+            shared = all(run.counts("test").images == frames for run in first.values())
+            more = (
+                f" Runs of {others} have the same test frames."
+                if shared
+                else f" Other runs are of {others}, each with a test split of its own."
+            )
         known = DATASETS[data.dataset].one_size if data.dataset in DATASETS else None
         size = f" ({known[0]}x{known[1]})" if known else ""
         return Note(
-            f"**How it was measured.** mIoU in points on the test split of {data.dataset} ({frames} "
+            f"**How it was measured.** mIoU in points on the test split of {data.dataset} ({len(frames)} "
             f"frames, {len(self.classes)} classes), at the original size of the labels{size}.{more} The test "
             "split was not used for selection; the last epoch is reported. "
             f"Differences are paired by seed; brackets are 95 % intervals {INTERVALS[profile.interval]}. With one "

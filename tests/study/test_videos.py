@@ -90,7 +90,8 @@ class VideoRun(MadeUpRun):
     def counts(self, split: str) -> Counts:
         found = super().counts(split)
         sequences = (self.videos[0],) * 20 + (self.videos[1],) * 40
-        return Counts(found.images, sequences, found.counts, found.trimap, found.trimap_px, found.object_recall)
+        images = tuple(f"{video}_{name}" for video, name in zip(sequences, found.images, strict=True))
+        return Counts(images, sequences, found.counts, found.trimap, found.trimap_px, found.object_recall)
 
 
 def run(arm: str, seed: int, points: float, video: str) -> VideoRun:
@@ -151,3 +152,11 @@ def test_a_fold_shows_differences_and_judges_no_claim(studies):
     assert folds.verdict == "not judged"
     assert folds.findings[0].measured.estimate == pytest.approx(1, abs=0.15)
     assert official.verdict != "not judged"
+
+
+def test_it_says_whether_the_data_sets_of_a_profile_share_their_test_frames(studies):
+    made = [MadeUpRun(arm, 0, 50, profile="moving") for arm in ("moving_true", "moving_one", "moving_joint")]
+    assert " Runs of moving_joint, moving_true have the same test frames. " in str(Study("moving", made).how)
+    folds, official = (str(study.how) for study in studies)
+    assert " Other runs are of camvid_cv2, camvid_cv3, each with a test split of its own. " in folds
+    assert "test frames" not in official and "Other runs" not in official
