@@ -75,6 +75,21 @@ def test_executed_notebooks_in_git_have_no_error():
         assert "error" not in kinds, path
 
 
+def sources(path):
+    return ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]]
+
+
+@pytest.mark.parametrize(
+    "path", committed("results/*/notebooks/[0-9]*.ipynb"), ids=lambda path: f"{path.parts[-3]}-{path.stem}"
+)
+def test_executed_notebook_is_the_notebook_of_today(path):
+    first, *others = sources(root() / "notebooks" / path.name)
+    shown, *executed = sources(path)
+    paragraphs = first.split("\n\n")
+    assert [text for text in shown.split("\n\n") if text in paragraphs] == paragraphs  # between them, its answers
+    assert [text for text in executed if not text.startswith("# Parameters\n")] == others
+
+
 def test_no_file_names_a_folder_of_a_machine():
     found = {}
     for path in committed():
