@@ -94,7 +94,7 @@ def test_every_imported_package_is_declared():
 @pytest.mark.skipif(
     not (root() / ".venv" / ".stamp").exists(), reason="this environment was not made by environment.sh"
 )
-def test_a_finished_environment_is_used_at_once(monkeypatch):
+def test_a_finished_environment_is_used_at_once():
     without = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
     command = ["bash", "-c", "source ./environment.sh && echo $PYTHON"]
     done = subprocess.run(command, cwd=root(), env=without, capture_output=True, text=True)
