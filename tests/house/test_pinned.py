@@ -1,4 +1,4 @@
-"""Facts that no refactoring may change: names, learning rates, orders, pixels. Of 71ad65e; later runs were added."""
+"""What no refactoring may change: names, learning rates, orders, weights, pixels. Of 71ad65e; later runs were added."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import streets
-from dsrl_lib import runs
+from dsrl_lib import network, runs
 from dsrl_lib.paths import root
 from dsrl_lib.training.batches import batch_keys, sample_order
 from dsrl_lib.training.schedule import epochs_before, learning_rate
@@ -59,6 +59,14 @@ def test_committed_runs_keep_the_epochs_behind_their_start(monkeypatch):
         stages = runs.chain(directory)
         assert [stage.run_id for stage in stages] == [stage.run_id for stage in runs.chain(stages[-1])]
         assert stages[-1].run_id == directory.name and stages[0].warm_start is None
+
+
+@pytest.mark.parametrize("host", list(PINNED["initial_weights"]))
+def test_a_network_keeps_its_initial_weights(host):
+    """The sum of their magnitudes, with all branches of DSRL and seed 0; processors differ in the last bits."""
+    model = network.build(preset("camvid", "dsrl", host, overrides=["model.pretrained=none"]))
+    total = sum(parameter.double().abs().sum().item() for parameter in model.parameters())
+    assert total == pytest.approx(PINNED["initial_weights"][host], rel=1e-6)
 
 
 def test_streets_keep_their_pixels():

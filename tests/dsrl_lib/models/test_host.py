@@ -1,10 +1,21 @@
-"""What all hosts share: the prediction layer for other classes."""
+"""What all hosts share: how they are initialised, and the prediction layer for other classes."""
 
 import pytest
 import torch
 from torch import nn
 
-from dsrl_lib.models.host import replaced_classifier
+from dsrl_lib.models.host import initialise, replaced_classifier
+
+
+def test_convolutions_start_with_the_variance_of_their_fan_out() -> None:
+    torch.manual_seed(0)
+    convolution, norm, act = nn.Conv2d(16, 200, 3), nn.BatchNorm2d(2), nn.PReLU(2)
+    for tensor in (*norm.parameters(), norm.running_mean, act.weight):
+        nn.init.constant_(tensor, 7)
+    initialise(nn.Sequential(convolution, norm, act))
+    assert convolution.weight.std().item() == pytest.approx((2 / (200 * 9)) ** 0.5, rel=0.03)
+    assert convolution.bias.abs().max() == 0 and act.weight.tolist() == [0.25, 0.25]
+    assert (norm.weight.tolist(), norm.bias.tolist(), norm.running_mean.tolist()) == ([1, 1], [0, 0], [0, 0])
 
 
 def test_a_class_without_a_published_row_starts_afresh() -> None:
