@@ -65,8 +65,10 @@ def _complete(root: Path, asked: dict[str, object]) -> bool:
     """Whether `root` holds the data set asked for; ValueError if it holds anything else."""
     if not root.exists() or not any(root.iterdir()):
         return False
-    marker = root / MARKER
-    found = json.loads(marker.read_text()) if marker.is_file() else "files of another kind"
+    try:
+        found = json.loads((root / MARKER).read_text())
+    except (OSError, ValueError):  # there is none, or it is damaged
+        found = "files of another kind"
     if found != asked:
         raise ValueError(f"{root} holds {found}, not the streets asked for ({asked}): choose another folder")
     return True

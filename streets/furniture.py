@@ -1,4 +1,4 @@
-"""Street furniture: lamp posts, signs, traffic lights and the odd bin."""
+"""Street furniture: lamp posts, signs, traffic lights and bins."""
 
 from .canvas import Panel
 from .dice import RGB, Dice

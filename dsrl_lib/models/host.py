@@ -47,12 +47,13 @@ def initialise(network: nn.Module) -> None:
 
 
 def replaced_classifier(layer: nn.Conv2d, classes: int, rows: Sequence[int | None] | None) -> nn.Conv2d:
-    """A 1x1 prediction layer like `layer` with `classes` outputs: copied `rows` of `layer`, or fresh ones.
+    """A 1x1 prediction layer like `layer`, where it lies, with `classes` outputs: copied `rows` of it, or fresh ones.
 
     A row that is None is fresh. ValueError unless there is a row for each class, and each is one that `layer` has.
     """
     new = nn.Conv2d(layer.in_channels, classes, 1, bias=layer.bias is not None)
     initialise(new)
+    new.to(layer.weight.device, layer.weight.dtype)
     if rows is not None:
         if len(rows) != classes or not all(row is None or 0 <= row < layer.out_channels for row in rows):
             raise ValueError(f"rows {tuple(rows)}: need {classes} indices from 0 to {layer.out_channels - 1}")

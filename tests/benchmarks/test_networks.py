@@ -1,26 +1,37 @@
-"""The benchmarks of whole networks at toy size: each row, and what its ratios are of."""
+"""The benchmarks of whole networks: by a clock that is known, and at toy size."""
+
+from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import stages
-from benchmarks.stages import STAGES, Case, stages_bench
-
-TOY = Case("espnetv2_s0.5", 64, 96, 2, "fp32")
+from benchmarks import networks
+from benchmarks.stages import Case, stage_config
 
 
-def test_stages_are_compared_with_the_host_in_both_ways():
-    rows = stages_bench((TOY,), repeats=1)
-    assert [row["stage"] for row in rows] == list(STAGES) and all(row["seconds"] > 0 for row in rows)
-    lr, bilinear, *_, dsrl = rows
-    assert lr["to_lr"] == bilinear["to_bilinear"] == 1
-    assert dsrl["to_lr"] * lr["seconds"] == pytest.approx(dsrl["to_bilinear"] * bilinear["seconds"])
+def test_images_per_second_are_counted_after_two_steps(monkeypatch):
+    """A step of the rival takes half a second, of any other host a second. The first two take a minute more."""
+    clock = SimpleNamespace(now=0.0)
+
+    def training_step(config):
+        taken = iter((60, 60))
+
+        def step():
+            clock.now += next(taken, 0) + (0.5 if config.model.host == networks.RIVAL else 1)
+
+        return step
+
+    monkeypatch.setattr(networks, "training_step", training_step)
+    monkeypatch.setattr(networks, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    rows = {row["what"]: (row["images_per_s"], row["ratio"]) for row in networks.training_bench(seconds=1.2)}
+    batch = networks._config(networks.RIVAL).optim.batch_size
+    assert tuple(rows) == networks.BENCHED and rows.pop(networks.RIVAL) == (2 * batch, 1)
+    assert set(rows.values()) == {(batch, 0.5)}
 
 
-def test_the_fastest_step_after_the_first_counts(monkeypatch):
-    """Five stages in turn: their first steps take 1 to 5 seconds, the next ones 16 to 20, the last ones 11 to 15."""
-    times = iter([*range(1, 6), *range(16, 21), *range(11, 16)])
-    monkeypatch.setattr(stages, "process_seconds", lambda step: next(times))
-    rows = stages_bench((TOY,), repeats=2)
-    assert [row["seconds"] for row in rows] == [11, 12, 13, 14, 15]
-    assert [row["to_lr"] for row in rows] == [seconds / 11 for seconds in range(11, 16)]
-    assert [row["to_bilinear"] for row in rows] == [seconds / 12 for seconds in range(11, 16)]
+def test_full_networks_are_compared_with_pruned_ones(monkeypatch):
+    monkeypatch.setattr(networks, "BENCHED", ("espnetv2_s0.5",))
+    toy = stage_config(Case("espnetv2_s0.5", 64, 96, 2, "fp32"), "SSSR + SISR + FA")
+    monkeypatch.setattr(networks, "_config", lambda host: toy)
+    (row,) = networks.pruning_bench()
+    assert row["what"] == "espnetv2_s0.5" and row["pruned_ms"] > 0
+    assert row["ratio"] == pytest.approx(row["full_ms"] / row["pruned_ms"])

@@ -1,4 +1,4 @@
-"""Files that other tools read: the container, the checks before a commit, the forms of issues, the notebook to try."""
+"""Files that other tools read: container, workflow, checks before a commit, forms of issues, the notebook to try."""
 
 import json
 import re
@@ -76,6 +76,18 @@ def test_checks_before_a_commit_use_the_ruff_of_the_lock_and_tests_that_exist():
     tests = [word for word in words if word.startswith("tests/")]
     assert tests and all((root() / name).is_file() for name in tests)
     assert words[:3] == ["python", "-m", "pytest"] and local["hooks"][0]["language"] == "system"
+
+
+def test_the_workflow_publishes_the_site_that_it_builds():
+    workflow = yaml.safe_load((root() / ".github/workflows/site.yml").read_text())
+    steps = workflow["jobs"]["site"]["steps"]
+    (python,) = (step["with"]["python-version"] for step in steps if step.get("uses", "").startswith("actions/setup-p"))
+    project = tomllib.loads((root() / "pyproject.toml").read_text())["project"]
+    assert SpecifierSet(project["requires-python"]).contains(python)
+    (build,) = (step["run"] for step in steps if "run" in step)
+    (kept,) = (step["with"]["path"] for step in steps if "upload-pages-artifact" in step.get("uses", ""))
+    assert build == f"./run_all.sh site --out {kept}"
+    assert {"pages", "id-token"} <= {name for name, access in workflow["permissions"].items() if access == "write"}
 
 
 def test_forms_of_issues_are_whole():

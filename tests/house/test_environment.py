@@ -94,7 +94,7 @@ def test_every_imported_package_is_declared():
 @pytest.mark.skipif(
     not (root() / ".venv" / ".stamp").exists(), reason="this environment was not made by environment.sh"
 )
-def test_a_finished_environment_is_used_at_once(monkeypatch):
+def test_a_finished_environment_is_used_at_once():
     without = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
     command = ["bash", "-c", "source ./environment.sh && echo $PYTHON"]
     done = subprocess.run(command, cwd=root(), env=without, capture_output=True, text=True)
@@ -103,9 +103,7 @@ def test_a_finished_environment_is_used_at_once(monkeypatch):
 
 @pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
 def test_an_active_environment_is_used_as_it_is(variable, tmp_path):
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    (tmp_path / "bin" / "python").chmod(0o755)
+    program(tmp_path / "bin" / "python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     active = {variable: str(tmp_path)} | ({"CONDA_DEFAULT_ENV": "dsrl"} if variable == "CONDA_PREFIX" else {})
     command = ["bash", "-c", "source ./environment.sh && echo $PYTHON && python -c 'import dsrl_lib'"]
     without = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
@@ -114,9 +112,7 @@ def test_an_active_environment_is_used_as_it_is(variable, tmp_path):
 
 
 def test_a_conda_environment_that_lacks_packages_is_an_error_that_says_what_to_do(tmp_path):
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # sees no packages
-    (tmp_path / "bin" / "python").chmod(0o755)
+    program(tmp_path / "bin" / "python", f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # sees no packages
     active = {"CONDA_PREFIX": str(tmp_path), "CONDA_DEFAULT_ENV": "dsrl"}
     command = ["bash", "-c", "source ./environment.sh"]
     done = subprocess.run(command, cwd=root(), env=os.environ | active, capture_output=True, text=True)
@@ -138,19 +134,32 @@ def checkout(tmp_path) -> Path:
 
 def make_environment(folder: Path, made_for: Path, options: str = "") -> Path:
     """A .venv whose interpreter is this one; with option -S it sees no packages."""
-    (folder / "bin").mkdir(parents=True)
-    (folder / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} {options} "$@"\n')
-    (folder / "bin" / "python").chmod(0o755)
+    folder.mkdir()
+    program(folder / "bin" / "python", f'#!/bin/sh\nexec {sys.executable} {options} "$@"\n')
     (folder / "pyvenv.cfg").write_text(f"command = /usr/bin/python3 -m venv {made_for}\n")
     return folder
 
 
+PYTHON3 = f"""#!/bin/sh
+[ "$2" = venv ] || exec {sys.executable} -S "$@"
+mkdir -p "$3/bin"
+echo "command = python3 -m venv $3" >"$3/pyvenv.cfg"
+printf '#!/bin/sh\\nexec {sys.executable} "$@"\\n' >"$3/bin/python"
+chmod +x "$3/bin/python"
+"""
+"""It sees no packages, and what it makes as an environment is this one."""
+
+
+def program(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
 def bash(folder: Path, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run in `folder`, where no environment is active and `python3` sees no packages."""
+    """Run in `folder`, where no environment is active, with the programs of `folder`/../path."""
     path = folder.parent / "path"
-    path.mkdir(exist_ok=True)
-    (path / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
-    (path / "python3").chmod(0o755)
+    program(path / "python3", PYTHON3)
     gone = ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHONPATH")
     env = {name: value for name, value in os.environ.items() if name not in gone}
     env |= {"PATH": f"{path}:/usr/bin:/bin"} | variables
@@ -202,6 +211,31 @@ def test_its_own_environment_belongs_to_no_other_folder_and_keeps_bytecode(check
     command = "may_install=no; source ./environment.sh && echo $PYTHON $PYTHONDONTWRITEBYTECODE"
     done = bash(checkout, command, PYTHONDONTWRITEBYTECODE="1")
     assert (done.stdout.strip(), done.stderr) == (str(checkout / ".venv" / "bin" / "python"), "")
+
+
+def test_an_environment_is_made_again_until_it_is_whole_and_then_kept(checkout):
+    path, command = checkout.parent / "path", "source ./environment.sh && echo $PYTHON"
+    program(path / "uv", f'#!/bin/sh\necho "$VIRTUAL_ENV $*" >>{path}/asked\necho no room\nexit 1\n')
+    done = bash(checkout, command)
+    assert done.returncode == 1 and "no room\nerror: the packages could not be installed; the whole" in done.stderr
+    assert (checkout / ".venv" / ".incomplete").exists() and not (checkout / ".venv" / ".stamp").exists()
+    (checkout / ".venv" / "half").touch()
+
+    program(path / "uv", f'#!/bin/sh\necho "$VIRTUAL_ENV $*" >>{path}/asked\n')
+    done = bash(checkout, command)
+    assert done.stdout.strip() == str(checkout / ".venv" / "bin" / "python"), done.stderr
+    assert "The last set-up was interrupted: starting again." in done.stderr
+    names = {item.name for item in (checkout / ".venv").iterdir()}
+    assert names == {"bin", "pyvenv.cfg", "install.log", ".stamp"}
+    asked = (path / "asked").read_text().splitlines()
+    lock, own = f"--require-hashes -r {checkout}/requirements.lock", f"--no-deps --no-build-isolation -e {checkout}"
+    assert asked == [f"{checkout}/.venv pip install {options}" for options in (lock, lock, own)]
+
+    assert bash(checkout, command).stderr == "" and len((path / "asked").read_text().splitlines()) == 3
+    (checkout / "requirements.lock").write_text("")
+    done = bash(checkout, f"may_install=no; {command}")
+    assert (done.returncode, done.stderr) == (0, "")  # it is old, and serves
+    assert "Bringing .venv up to date with requirements.lock" in bash(checkout, command).stderr
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--help"])

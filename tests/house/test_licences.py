@@ -35,8 +35,9 @@ def pictures(path) -> list[bytes]:
 def test_what_is_kept_of_idd_lite_is_charts():
     kept = [path.read_bytes() for path in FOLDER.rglob("*.png")]
     kept += [picture for path in FOLDER.glob("notebooks/*.ipynb") for picture in pictures(path)]
+    assert all(path.with_suffix(".png").exists() for path in FOLDER.rglob("*.pdf"))  # the same figure, looked at here
     assert kept and max(map(rare, kept)) < LIMIT
-    assert not [path for path in FOLDER.rglob("*") if path.suffix in (".jpg", ".jpeg")]
+    assert not [path for path in FOLDER.rglob("*") if path.suffix in (".jpg", ".jpeg", ".svg", ".html")]
 
 
 def test_a_photograph_would_be_noticed():

@@ -109,6 +109,9 @@ def test_write_refuses_a_folder_of_something_else(root: Path, tmp_path: Path) ->
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="files of another kind"):
         streets.write(tmp_path, images=SMALL)
+    (tmp_path / "streets.json").write_text("{")
+    with pytest.raises(ValueError, match=rf"{tmp_path} holds files of another kind, .* choose another folder"):
+        streets.write(tmp_path, images=SMALL)
     with pytest.raises(ValueError, match="'trian'; allowed: train, val, test"):
         streets.write(tmp_path / "new", images={"trian": 1})
 
@@ -118,6 +121,25 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(ZeroDivisionError):
         streets.write(tmp_path / "streets", images=SMALL)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("width", [64, 72])
+def test_of_two_processes_that_write_one_folder_the_first_wins(tmp_path, monkeypatch, width: int) -> None:
+    root, draw = tmp_path / "streets", streets.scene
+
+    def meanwhile(*where, **size):
+        monkeypatch.setattr("streets.files.scene", draw)
+        streets.write(root, images={"val": 1}, height=32, width=64)
+        return draw(*where, **size)
+
+    monkeypatch.setattr("streets.files.scene", meanwhile)
+    if width == 64:
+        assert streets.write(root, images={"val": 1}, height=32, width=width) == root
+    else:
+        with pytest.raises(ValueError, match=r"'width': 64.* choose another folder"):
+            streets.write(root, images={"val": 1}, height=32, width=width)
+    assert [path.name for path in tmp_path.iterdir()] == ["streets"]
+    assert {read(path).shape[:2] for path in root.rglob("*.png")} == {(32, 64)}
 
 
 def test_every_class_is_there_and_classes_are_imbalanced(default_scenes: tuple[np.ndarray, np.ndarray]) -> None:

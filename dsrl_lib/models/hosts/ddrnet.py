@@ -189,4 +189,5 @@ def ddrnet(variant: str, classes: int = 19, *, aux: bool = False) -> DDRNet:
     """Build a variant, with the auxiliary head if `aux`. Raises ValueError for an unknown one."""
     if variant not in VARIANTS:
         raise ValueError(f"DDRNet variant {variant!r}; allowed: {', '.join(VARIANTS)}")
+    # DEVIATION: DDRNet is trained without its auxiliary head, whose loss the paper adds with weight 0.4.
     return DDRNet(variant, classes, aux)

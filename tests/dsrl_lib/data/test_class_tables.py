@@ -1,3 +1,5 @@
+"""Class tables against the published lists, their colours, and wrong values."""
+
 import numpy as np
 import pytest
 

@@ -13,7 +13,6 @@ from dsrl_lib.registry import DATASETS
 from study.__main__ import main
 
 
-# What all of them share
 @pytest.mark.parametrize("dataset", [name for name in DATASETS if not name.startswith(("streets", "moving", "camvid"))])
 def test_missing_data_says_what_to_get_from_where(root: Path, dataset: str) -> None:
     with pytest.raises(DataError, match=r"https?://.*DSRL_DATA") as raised:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from written_frames import save
 
 from dsrl_lib.data.class_tables import CITYSCAPES, IDD_LITE
 from dsrl_lib.data.frames import DataError
@@ -60,11 +60,6 @@ def test_only_sky_is_a_cityscapes_class() -> None:
     rows = dict(zip(IDD_LITE.classes, IDD_LITE.cityscapes_rows, strict=True))
     assert CITYSCAPES.classes[rows.pop("sky")] == "sky" and set(rows.values()) == {None}
     assert set(IDD_LITE.colours) < set(CITYSCAPES.colours) and len(set(IDD_LITE.colours)) == 7
-
-
-def save(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
 
 
 @pytest.fixture

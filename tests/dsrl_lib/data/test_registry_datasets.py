@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.io import savemat
+from written_frames import save
 
 import streets
 from dsrl_lib.data.class_tables import ClassTable, class_table
@@ -19,11 +19,6 @@ from dsrl_lib.data.split import SPLITS, load_split
 from dsrl_lib.registry import DATASETS, OWN, dataset
 
 SIZE = (8, 16)
-
-
-def save(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
 
 
 def picture() -> np.ndarray:

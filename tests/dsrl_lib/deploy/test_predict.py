@@ -83,7 +83,7 @@ def test_a_picture_is_upright(tmp_path):
     assert read_picture(tmp_path / "turned.png").shape == (7, 5, 3)
 
 
-def test_sources(tmp_path, monkeypatch):
+def test_sources(tmp_path):
     for name in ("a.png", "deep/b.jpg", "deep/er/c.png", "deep/note.txt"):
         png(tmp_path / name) if not name.endswith("txt") else (tmp_path / name).write_text("no")
     (tmp_path / "deep" / "up").symlink_to(tmp_path)  # a loop

@@ -1,6 +1,6 @@
 """Latency is measured on a warm network."""
 
-import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,17 +8,21 @@ import torch
 from dsrl_lib.deploy import speed
 
 
-def test_a_slow_first_pass_is_no_latency(monkeypatch):
-    passes = []
+@pytest.mark.parametrize(("first", "passes"), [(500, 1), (4, 128)])
+def test_a_slow_first_pass_is_no_latency(monkeypatch, first, passes):
+    """By a clock that passes alone move: the first takes longer than all the time that is asked for, or four ticks.
+
+    Any other takes one. Those that begin from tick 12.8 to tick 140.8 count: a tenth of the time goes before.
+    """
+    clock, tick, pending = SimpleNamespace(now=0.0), 1 / 1024, iter([first])
 
     def infer(model, config, frames):
-        time.sleep(0.001 if passes else 0.3)  # kernels are chosen, memory is reserved
-        passes.append(None)
+        clock.now += tick * next(pending, 1)
 
     monkeypatch.setattr(speed, "_infer", infer)
-    times = speed._times(None, None, torch.zeros(1), seconds=0.1)  # the first pass takes longer than all that
-    assert len(times) == 1 and len(passes) == 2 and max(times) < 0.3
-    assert max(speed._times(None, None, torch.zeros(1), seconds=0.05)) < 0.3
+    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    times = speed._times(None, None, torch.zeros(1), seconds=128 * tick)
+    assert times == [tick] * passes
 
 
 def test_a_batch_lies_in_memory_as_one_frame_does():

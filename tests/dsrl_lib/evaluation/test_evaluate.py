@@ -24,13 +24,16 @@ from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.evaluation.forward import class_ids
 from study.presets import preset
 
-RNG = np.random.default_rng(0)
-
 
 def example(classes=5, images=3, size=(20, 30)):
-    label = RNG.integers(0, classes, (images, *size)).astype(np.uint8)
-    label[RNG.random(label.shape) < 0.1] = 255
-    return RNG.integers(0, classes, label.shape).astype(np.uint8), label
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, classes, (images, *size)).astype(np.uint8)
+    label[rng.random(label.shape) < 0.1] = 255
+    return rng.integers(0, classes, label.shape).astype(np.uint8), label
+
+
+def picture(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
 def test_counts_by_hand():
@@ -64,7 +67,7 @@ def test_counts_refuse_what_they_cannot_count():
 
 def test_a_frame_that_keeps_its_aspect_is_compared_at_the_size_of_the_reconstruction():
     """A frame of 33 x 67 at HR height 32 is 32 x 65, its input 16 x 32, and the reconstruction 32 x 64."""
-    image = RNG.integers(0, 256, (33, 67, 3)).astype(np.uint8)
+    image = picture(33, 67)
     split = SimpleNamespace(images=[image], labels=[np.zeros((33, 67), np.uint8)], names=["a"], sequences=["a"])
     split = type("Split", (), {**vars(split), "__len__": lambda self: 1})()
 
@@ -209,7 +212,7 @@ def test_a_score_of_nothing_is_no_number():
 
 @pytest.mark.parametrize(("side", "known"), [(5, False), (6, True)])
 def test_a_window_of_ssim_has_to_fit(side, known):
-    image = RNG.integers(0, 256, (40, side, 3)).astype(np.uint8)
+    image = picture(40, side)
     restored = normalise(torch.from_numpy(image).permute(2, 0, 1)[None])
     psnr, ssim = reconstruction_quality(restored, image)
     assert psnr > 40 and (ssim == pytest.approx(1, abs=1e-3)) is known

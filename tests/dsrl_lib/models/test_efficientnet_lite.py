@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.models.build import build_host, load_strictly, read_state_dict
+from dsrl_lib.models.hosts.efficientnet_lite import EfficientNetLite0
 from dsrl_lib.models.published import published_weights
 from dsrl_lib.paths import root
 
@@ -38,6 +39,14 @@ def test_the_encoder_has_timms_features_and_sees_a_street() -> None:
         torch.testing.assert_close(low, wanted, rtol=0, atol=1e-3)
         square = F.interpolate(raw, (224, 299), mode="bilinear", antialias=True)[..., 37:261]
         assert set(classifier(square)[0].topk(6).indices.tolist()) == STREET
+
+
+def test_the_network_gets_the_pixels_that_its_weights_expect() -> None:
+    """(v - 127) / 128 of the values 0 to 255, whatever the normalisation of all hosts does to them."""
+    encoder = EfficientNetLite0(16)
+    encoder.network = torch.nn.Identity()
+    pixels = torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, 256)
+    torch.testing.assert_close(encoder(normalise(pixels)), (pixels.float() - 127) / 128, rtol=0, atol=1e-5)
 
 
 def test_a_file_with_other_layers_is_refused() -> None:

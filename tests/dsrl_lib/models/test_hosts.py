@@ -1,14 +1,11 @@
-"""Every host keeps the common interface, at any input size, and loads weights strictly."""
+"""What single hosts have of their own, and weights that are loaded strictly; test_registry_hosts checks every host."""
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from dsrl_lib.device import autocast
 from dsrl_lib.models.build import build_host, load_strictly, read_state_dict
-from dsrl_lib.models.cpu_gradients import BatchNormPReLU, DepthwiseConv2d, PReLU
 from dsrl_lib.models.hosts.ddrnet import ddrnet
 from dsrl_lib.models.hosts.deeplabv3plus import DeepLabV3Plus
 from dsrl_lib.models.hosts.deepwv3plus import DeepWV3Plus
@@ -35,6 +32,19 @@ def test_deeplab_output_stride_8(backbone):
     x = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert strides(host.features(x)[:3], x) == [4, 8, 4]
+
+
+@pytest.mark.parametrize(("output_stride", "rates"), [(16, (6, 12, 18)), (8, (12, 24, 36))])
+def test_deeplab_has_the_rates_of_its_paper_and_the_dropout_of_the_common_implementation(output_stride, rates):
+    host = DeepLabV3Plus("resnet18", 3, output_stride=output_stride)
+    assert [branch[0].dilation for branch in host.aspp.branches] == [(1, 1), *((rate, rate) for rate in rates)]
+    assert [module.p for module in host.modules() if isinstance(module, nn.Dropout)] == [0.5, 0.5, 0.1]
+
+
+def test_deepwv3plus_drops_channels_of_its_last_two_blocks():
+    with torch.device("meta"):
+        shares = {name: m.p for name, m in DeepWV3Plus(3).named_modules() if isinstance(m, nn.Dropout2d) and m.p}
+    assert shares == {"mod6.block1.convs.dropout": 0.3, "mod7.block1.convs.dropout": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -108,120 +118,6 @@ def test_espnetv2_keeps_inner_widths_with_other_classes():
     own, published = build_host("espnetv2_s0.5", 11).state_dict(), ESPNetv2(0.5).state_dict()
     other = {name for name in own if own[name].shape != published[name].shape}
     assert other == {"bu_dec_l4.merge_layer.3.weight", "bu_dec_l4.merge_layer.3.bias"}
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("dilation", [1, 3])
-def test_depthwise_convolution_matches_the_native_one(stride, dilation):
-    torch.manual_seed(0)
-    own = DepthwiseConv2d(3, stride, dilation).double()
-    native = nn.Conv2d(3, 3, 3, stride, dilation, dilation, 3, bias=False).double()
-    native.load_state_dict(own.state_dict())
-    assert_same_gradients(own, native, torch.randn(2, 3, 9, 14, dtype=torch.double))
-
-
-def test_prelu_matches_the_native_one():
-    x = torch.randn(2, 3, 5, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0))
-    x[0, 0, 0] = 0
-    assert_same_gradients(PReLU(3).double(), nn.PReLU(3).double(), x)
-
-
-@pytest.mark.parametrize("channels", [1, 11, 19])
-def test_prelu_of_a_class_map_has_the_bits_of_pytorch(channels):
-    torch.manual_seed(0)
-    x = torch.randn(2, channels, 31, 29).bfloat16().contiguous(memory_format=torch.channels_last)
-    flow = torch.randn_like(x)
-    x[0, :, 0], act = 0, PReLU(channels)
-    with torch.no_grad():
-        act.weight.uniform_(-1, 2)
-    x.requires_grad_()
-    y, slope = act(x), act.weight.detach().bfloat16()
-    assert y.grad_fn.name() == "_PReLUBackward" and torch.equal(y, F.prelu(x, slope))
-    grad_x, grad_slope = torch.autograd.grad(y, (x, act.weight), flow)
-    wide, above = x.detach().float(), flow.float()
-    positive = wide > 0
-    assert torch.equal(grad_x, torch.where(positive, above, above * act.weight.detach()[:, None, None]).bfloat16())
-    # In blocks of 256 pixels, one after the other in float32, as before there were kernels for a few channels.
-    terms = torch.where(positive, 0, wide * above).permute(0, 2, 3, 1).reshape(-1, channels)
-    blocks = [block.cumsum(0)[-1].double() for block in terms.split(256)]
-    torch.testing.assert_close(grad_slope, sum(blocks).float(), rtol=1e-6, atol=1e-5)
-
-
-@pytest.mark.parametrize("dtype", [torch.double, torch.float, torch.bfloat16])
-def test_batch_norm_with_prelu_matches_the_native_layers(dtype):
-    torch.manual_seed(0)
-    native = nn.Sequential(nn.Conv2d(3, 6, 1, bias=False), nn.BatchNorm2d(6), nn.PReLU(6))
-    own = BatchNormPReLU(nn.Conv2d(3, 6, 1, bias=False), nn.BatchNorm2d(6), PReLU(6))
-    with torch.no_grad():
-        native[1].weight.uniform_(-1, 2)
-        native[1].bias.uniform_(-1, 1)
-        native[2].weight.uniform_(-0.5, 1)
-        native[1].running_mean.uniform_(-9, 9)
-    own.load_state_dict(native.state_dict())
-    if dtype == torch.double:
-        own, native = own.double(), native.double()
-    x = 3 + torch.randn(2, 3, 33, 17, dtype=own[0].weight.dtype)
-    got = []
-    for module in (own, native):
-        inputs = x.clone().requires_grad_()
-        with autocast(inputs.device, "bf16" if dtype == torch.bfloat16 else "fp32"):
-            y = module.train()(inputs)
-        y.backward(torch.linspace(-1, 1, y.numel()).view_as(y).to(y.dtype))
-        statistics = (module[1].running_mean, module[1].running_var, module[1].num_batches_tracked)
-        got.append((y, inputs.grad, *(p.grad for p in module.parameters()), *statistics))
-    tolerance = {torch.double: 1e-10, torch.float: 1e-3, torch.bfloat16: 0.2}[dtype]
-    for ours, theirs in zip(*got, strict=True):
-        assert ours.dtype == theirs.dtype
-        torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * theirs.abs().max().item())
-    assert torch.equal(own.eval()(x), native.load_state_dict(own.state_dict()) and native.eval()(x))
-
-
-def assert_same_gradients(own, native, x):
-    results = []
-    for module in (own, native):
-        inputs = x.clone().requires_grad_()
-        y = module(inputs)
-        gradients = torch.autograd.grad(y, (inputs, module.weight), torch.linspace(-1, 1, y.numel()).view_as(y))
-        results.append((y, *gradients))
-    torch.testing.assert_close(*results)
-
-
-def test_custom_gradients_follow_autocast():
-    torch.manual_seed(0)
-    x = torch.randn(2, 8, 9, 12)
-    for own, native in (
-        (DepthwiseConv2d(8, 2, 2), nn.Conv2d(8, 8, 3, 2, 2, 2, 8, bias=False)),
-        (PReLU(8), nn.PReLU(8)),
-    ):
-        native.load_state_dict(own.state_dict())
-        with torch.autocast("cpu", torch.bfloat16):
-            pair = [module(x) for module in (own, native)]
-        assert pair[0].dtype == pair[1].dtype
-        for y in pair:
-            y.float().square().sum().backward()
-        assert own.weight.grad.dtype == torch.float32
-        torch.testing.assert_close(own.weight.grad, native.weight.grad, rtol=0.02, atol=0.02)
-
-
-@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("whole", [True, False])
-def test_layers_train_in_types_that_no_kernel_knows(half, whole):
-    """Whole: the network itself is in half precision; else it computes in it under autocast."""
-    own = nn.Sequential(
-        BatchNormPReLU(nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), PReLU(6)), DepthwiseConv2d(6, 2), PReLU(6)
-    )
-    native = nn.Sequential(
-        nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.PReLU(6), nn.Conv2d(6, 6, 3, 2, 1, 1, 6, bias=False), nn.PReLU(6)
-    )
-    native.load_state_dict(dict(zip(native.state_dict(), own.state_dict().values(), strict=True)))
-    gradients = []
-    for network in (own, native):
-        x = torch.linspace(-2, 2, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8).to(half if whole else torch.float32)
-        with torch.autocast("cpu", half, enabled=not whole):
-            loss = network.to(half if whole else torch.float32)(x).float().square().mean()
-        gradients.append(torch.autograd.grad(loss, list(network.parameters())))
-    for ours, theirs in zip(*gradients, strict=True):
-        assert ours.isfinite().all() and torch.allclose(ours, theirs, rtol=0.05, atol=0.02)
 
 
 def test_shuffled_convolution_is_shuffle_then_groups():

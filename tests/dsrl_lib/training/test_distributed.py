@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny_runs import TINY, tiny
+from tiny_runs import TINY, assert_same, tiny
 
 from dsrl_lib import distributed, network, runs
 from dsrl_lib.data.split import load_split
@@ -159,12 +159,6 @@ def test_a_run_that_is_asked_to_stop_goes_on_from_that_step(trained, results, mo
     assert signal.getsignal(number) is handler
     assert_same(fit(config, device="cpu", progress=False), undisturbed)
     assert len(calls) == 12  # no step was done twice
-
-
-def assert_same(one: Path, two: Path) -> None:
-    pair = [network.read(directory / "final.safetensors")[0] for directory in (one, two)]
-    assert all(torch.equal(pair[0][key], pair[1][key]) for key in pair[0])
-    assert (one / "counts_test.npz").read_bytes() == (two / "counts_test.npz").read_bytes()
 
 
 def test_a_truncated_checkpoint_falls_back_to_the_one_before(trained, results, monkeypatch):

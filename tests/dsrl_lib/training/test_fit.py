@@ -1,7 +1,6 @@
 """A whole run: its files, bit-equal repeats, settings that cannot be. Tiny runs on `streets`."""
 
 import json
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -37,9 +36,8 @@ def test_a_run_has_every_file_and_a_complete_one_is_returned_at_once(trained, mo
     environment = json.loads((directory / "env.json").read_text())
     assert environment["data"].keys() == {"train", "val", "test"}
     monkeypatch.setenv("DSRL_RESULTS", str(results))
-    started = time.monotonic()
+    monkeypatch.setattr("dsrl_lib.training.fit.train", None)  # it would fail if called
     assert fit(config) == directory
-    assert time.monotonic() - started < 1
 
 
 def test_a_repeated_run_is_bit_identical_with_any_number_of_workers(trained, results):

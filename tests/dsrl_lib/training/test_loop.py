@@ -18,7 +18,7 @@ from dsrl_lib.training.batches import batches, noise_image
 from dsrl_lib.training.loop import NonFiniteLossError
 
 
-def test_noise_targets_are_fixed_per_sample(results):
+def test_noise_targets_are_fixed_per_sample():
     first, again, other = (noise_image(index, (3, 8, 8)) for index in (4, 4, 5))
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert abs(float(noise_image(1, (3, 64, 64)).std()) - 1) < 0.05

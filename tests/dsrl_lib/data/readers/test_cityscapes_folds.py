@@ -16,7 +16,6 @@ def cities(loaded: split.Split) -> list[str]:
     return sorted({name.split("_")[0] for name in loaded.names})
 
 
-# Cityscapes: cross-validation and coarse labels
 VAL = ("frankfurt", "lindau", "munster")
 TRAIN = (
     "aachen", "bochum", "bremen", "cologne", "darmstadt", "dusseldorf", "erfurt", "hamburg", "hanover", "jena",

@@ -13,7 +13,6 @@ from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.readers import coco as coco_reader
 from dsrl_lib.data.split import list_frames, load_split
 
-# COCO
 NAMES = ("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "bird", "cat", "dog",
          "horse", "sheep", "cow", "bottle", "chair", "couch", "potted plant", "dining table", "tv")  # fmt: skip
 COCO_ID = {name: 3 * k + 1 for k, name in enumerate(NAMES)}

@@ -22,7 +22,6 @@ from dsrl_lib.overrides import override
 from dsrl_lib.training.fit import fit
 from study.presets import preset
 
-# KITTI
 KITTI_SIZES = ((32, 64), (33, 67), (30, 64))
 
 

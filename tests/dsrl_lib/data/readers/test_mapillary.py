@@ -4,16 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from written_frames import cycle, picture, save
 
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.split import load_split
-from dsrl_lib.models.host import replaced_classifier
 
 
-# Mapillary Vistas
 @pytest.fixture
 def mapillary(root: Path) -> Path:
     labels = (
@@ -50,13 +47,3 @@ def test_mapillary_takes_its_classes_from_its_own_file(mapillary: Path) -> None:
     (mapillary / "config.json").unlink()
     with pytest.raises(DataError, match=r"class list .*config.json cannot be read .*mapillary.com/dataset/vistas"):
         load_split("mapillary", "train")
-
-
-def test_a_class_without_a_published_row_starts_afresh() -> None:
-    layer = torch.nn.Conv2d(3, 19, 1)
-    new = replaced_classifier(layer, 3, (None, 0, 6))
-    assert torch.equal(new.weight[1:], layer.weight[[0, 6]]) and torch.equal(new.bias[1:], layer.bias[[0, 6]])
-    assert new.bias[0] == 0 and not (new.weight[0] == layer.weight).flatten(1).all(1).any()
-    assert (replaced_classifier(layer, 2, (None, None)).bias == 0).all()
-    with pytest.raises(ValueError, match="need 2 indices from 0 to 18"):
-        replaced_classifier(layer, 2, (None, 19))

@@ -15,7 +15,6 @@ from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.split import load_split
 
 
-# Pascal VOC with SBD
 @pytest.fixture
 def voc(root: Path) -> Path:
     """VOC lists a and b for training, v for validation; SBD has a, c and v for training, d for validation."""

@@ -13,7 +13,6 @@ from dsrl_lib.models.downsampling.locations import (
 )
 
 
-# The auxiliary network
 def test_the_auxiliary_network_is_small():
     assert 1e6 <= macs(LocationNetwork().eval(), torch.zeros(1, 3, 64, 64)) <= 3e6
 

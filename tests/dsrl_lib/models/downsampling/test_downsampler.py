@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from downsampling_cases import grids, linear, pixel_places, random
+from downsampling_cases import grids, linear, pixel_places
 from PIL import Image
 
 from dsrl_lib import network
@@ -23,7 +23,6 @@ from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.downsampling.from_labels import jittered_locations, mean_locations, solved_locations
 from dsrl_lib.models.downsampling.inverse import grid_coordinates
 from dsrl_lib.models.downsampling.locations import cell_areas, resize_locations, uniform_locations
-from dsrl_lib.models.downsampling.sampler import sample
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.host import Features
 
@@ -76,14 +75,6 @@ def test_a_linear_picture_comes_back_as_it_was(locations):
     for name, tolerance in (("logits", 1e-4), ("aux", 0.05)):
         assert outputs[name].shape == frame.shape
         assert (outputs[name] - frame)[middle].abs().max() < tolerance
-
-
-def test_nearest_samples_are_pixels():
-    image, locations = random(1, 3, 20, 30), grids(1)
-    samples = sample(image, locations, (7, 9), filter="nearest").flatten(2)  # (1, 3, 63)
-    assert torch.isin(samples, image).all()
-    with pytest.raises(ValueError, match="allowed: footprint, bilinear, nearest"):
-        sample(image, locations, filter="area")
 
 
 @pytest.mark.parametrize("host", ["espnetv2_s0.5", "ddrnet23_slim"])

@@ -24,7 +24,6 @@ from dsrl_lib.models.downsampling.locations import (
 from dsrl_lib.models.downsampling.sampler import sample
 
 
-# Interpolation back
 @pytest.mark.parametrize("size", [(9, 40), (40, 9), (23, 31)])
 @pytest.mark.parametrize("samples", [(4, 5), (9, 11), (16, 30)])  # the grid itself, and grids resized from it
 def test_affine_scores_come_back_exactly(size, samples):

@@ -15,7 +15,6 @@ from dsrl_lib.models.downsampling.locations import (
 )
 
 
-# Locations
 @pytest.mark.parametrize("name", ["8x8", "6x9", "targets", "12x12"])
 @pytest.mark.parametrize("lam", LAMBDAS)
 def test_locations_are_the_golden_ones(name, lam):

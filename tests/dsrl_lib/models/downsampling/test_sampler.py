@@ -16,7 +16,6 @@ from dsrl_lib.models.downsampling.sampler import _corner_by_corner, _footprints,
 from dsrl_lib.models.downsampling.sampler_numba import loop_over_pixels
 
 
-# Sampling
 @pytest.mark.parametrize("name", ["small", "wide"])
 def test_samples_are_the_golden_ones(name):
     z = {key: torch.from_numpy(value) for key, value in golden(f"sampling_{name}").items() if key != "note"}
@@ -30,6 +29,14 @@ def test_samples_are_the_golden_ones(name):
     assert torch.equal(picked[0].movedim(0, -1), z["nearest"])
     back = interpolate_back(z["linear_values"].movedim(-1, 0)[None], locations, tuple(image.shape[2:]))
     assert torch.allclose(back[0].movedim(0, -1), z["linear_interpolated"], atol=1e-5)
+
+
+def test_nearest_samples_are_pixels():
+    image, locations = random(1, 3, 20, 30), grids(1)
+    samples = sample(image, locations, (7, 9), filter="nearest").flatten(2)  # (1, 3, 63)
+    assert torch.isin(samples, image).all()
+    with pytest.raises(ValueError, match="allowed: footprint, bilinear, nearest"):
+        sample(image, locations, filter="area")
 
 
 def test_bilinear_samples_of_a_uniform_grid_are_pytorch_s_resizing():

@@ -14,7 +14,6 @@ from dsrl_lib.models.downsampling.locations import (
 from dsrl_lib.models.downsampling.targets import boundary_pixels, sampling_targets
 
 
-# Targets
 def with_void_as_a_class(z):
     """Labels and classes for which the original's boundaries are right: it takes void for a class."""
     label = np.where(z["label"] == z["ignore"], 200, z["label"])
