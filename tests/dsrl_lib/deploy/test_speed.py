@@ -38,7 +38,7 @@ def test_a_trace_on_a_full_disk_is_an_error(monkeypatch, tmp_path):
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("cannot mount a file system here")
     try:
-        with pytest.raises(OSError, match="trace.json: No space left on device"):
+        with pytest.raises(OSError, match=r"trace\.json: No space left on device"):
             speed._trace(torch.nn.Linear(1, 1), None, (8, 8), tmp_path / "full" / "trace.json")
         assert not list((tmp_path / "full").iterdir())
     finally:
