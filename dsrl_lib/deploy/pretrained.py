@@ -27,6 +27,8 @@ def from_pretrained(name_or_path: str | Path, host: str | None = None) -> tuple[
 def weights_path(name_or_path: str | Path) -> Path:
     """The file or run directory that a path, a released name, or the id of a run means; errors as `from_pretrained`."""
     path = Path(name_or_path)
+    if not str(name_or_path).strip():  # it would be the working folder
+        raise ValueError(f"an empty name is no weights; released weights: {', '.join(released()) or 'none'}")
     if path.name != str(name_or_path) or path.suffix in SUFFIXES or (path / runs.WEIGHTS).exists():
         return path
     if path.name in released():

@@ -90,6 +90,14 @@ def test_a_folder_of_the_name_of_a_run_hides_it_only_if_it_holds_some(results, t
     assert weights_path(run.name) == Path(run.name)
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_not_the_working_folder(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / runs.WEIGHTS).touch()
+    with pytest.raises(ValueError, match=r"an empty name is no weights; released weights: .*dsrl-camvid"):
+        from_pretrained(name)
+
+
 def test_an_unknown_name_lists_the_released_ones(results):
     with pytest.raises(ValueError, match=r"no run 'dsrl-camvit'.*released weights: .*dsrl-camvid"):
         from_pretrained("dsrl-camvit")
