@@ -1,5 +1,6 @@
 """How a command line of any package ends: its exit status, and one line about what went wrong."""
 
+import io
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ def finish(command: Callable[[], object]) -> int:
     Exit status: the number that it returns, else 0 done, 1 an error that a message explains, 2 a wrong option, 130
     stopped, 141 stopped since nobody reads what it prints.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a letter that a terminal lacks loses no result
     done = False
     try:
         status = command()

@@ -21,7 +21,7 @@ from study.turns import Turns, read_turns
 
 SPLITS = ("val", "test")
 """`test` is what is reported; for Cityscapes it is the official val split, whose labels are public."""
-_CONFIG = {
+CONFIG = {
     "profile": str, "arm": str, "seed": int, "loss": dict, "optim": {"epochs": int},
     "data": {"dataset": str, "height": int, "width": int}, "model": {"host": str, "input_scale": float},
 }  # fmt: skip
@@ -204,7 +204,7 @@ def load_run(folder: Path) -> Run:
         except ValueError as error:  # names the file
             raise DamagedRunError(str(error)) from None
 
-    config, env = read("config.json", _CONFIG), read("env.json", ENVIRONMENT)
+    config, env = read("config.json", CONFIG), read("env.json", ENVIRONMENT)
     run = Run(folder, config, env, read("metrics.json", _COSTS))
     name = f"{run.profile}-{run.host}-{run.arm}-s{run.seed}-"
     if not folder.name.startswith(name):

@@ -1,6 +1,7 @@
 """Class lists that come with the data: classes.txt of your own data sets, config.json of Mapillary Vistas."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def own_classes(dataset: str) -> ClassList:
         raise DataError(f"{path} should name 2 to {MOST_CLASSES} different classes, one per line, without blank lines; "
                         f"it has the lines {lines[:9]}")  # fmt: skip
     for line in lines:
-        if line.lower() == "void" != line:
+        if re.sub(r"[\W\d_]", "", line).lower() == "void" != line:  # "Void", and "0 void" of a list with numbers
             raise DataError(f"{path} has the line {line!r}: a line that makes its value void is 'void'")
         if "#" in line:  # as a class, it would move the ids of those below
             raise DataError(f"{path} has the line {line!r}; allowed: the name of a class alone, without # and comments")
@@ -93,6 +94,8 @@ def _numbered(rows: Iterable[tuple[str, Colour | None]]) -> ClassList:
 def _read(path: Path, what: str) -> str:
     try:
         return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"the class list {path} cannot be read ({error}); allowed: text in UTF-8") from error
+    except OSError as error:
         raise DataError(f"the class list {path} cannot be read ({error}): it should be there, {what}; set DSRL_DATA "
                         f"to the folder that contains {path.parent.name}/ (see data/README.md)") from error  # fmt: skip

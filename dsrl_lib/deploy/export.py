@@ -5,6 +5,7 @@ It is compared with the network before it appears.
 """
 
 import copy
+import io
 import json
 import logging
 import math
@@ -165,13 +166,16 @@ def _onnx(wrapped: ForExport, images: Tensor, path: Path, metadata: dict[str, st
 
 
 def _torchscript(wrapped: ForExport, images: Tensor, path: Path, metadata: dict[str, str]) -> Run:
-    torch.jit.trace(wrapped, images, check_trace=False).save(str(path), _extra_files=metadata)
+    content = io.BytesIO()  # written by PyTorch itself, a full disk would end the process
+    torch.jit.save(torch.jit.trace(wrapped, images, check_trace=False), content, _extra_files=metadata)
+    path.write_bytes(content.getbuffer())
     return torch.jit.load(str(path))
 
 
 def _pt2(wrapped: ForExport, images: Tensor, path: Path, metadata: dict[str, str]) -> Run:
-    with path.open("wb") as file:  # by name, PyTorch wants the suffix that the file has not got yet
-        torch.export.save(_program(wrapped, images), file, extra_files=metadata)
+    content = io.BytesIO()  # as above; by name, PyTorch wants the suffix that the file has not got yet
+    torch.export.save(_program(wrapped, images), content, extra_files=metadata)
+    path.write_bytes(content.getbuffer())
     with path.open("rb") as file:
         return torch.export.load(file).module()
 

@@ -27,14 +27,19 @@ def from_pretrained(name_or_path: str | Path, host: str | None = None) -> tuple[
 def weights_path(name_or_path: str | Path) -> Path:
     """The file or run directory that a path, a released name, or the id of a run means; errors as `from_pretrained`."""
     path = Path(name_or_path)
-    alone = path.name == str(name_or_path)
-    if alone and path.name in released() and not (path / runs.WEIGHTS).exists():  # such a folder may hold predictions
+    if not str(name_or_path).strip():  # it would be the working folder
+        raise ValueError(f"an empty name is no weights; released weights: {', '.join(released()) or 'none'}")
+    if path.name != str(name_or_path) or path.suffix in SUFFIXES or (path / runs.WEIGHTS).exists():
+        return path
+    if path.name in released():
         return released_dir() / f"{path.name}.safetensors"
-    if path.exists() or not alone or path.suffix in SUFFIXES:
+    if path.exists() and not path.is_dir():
         return path
     try:
-        return runs.find_run(path.name)
+        return runs.find_run(path.name)  # a folder of that name without weights may hold predictions
     except ValueError as error:
+        if path.exists():
+            return path
         raise ValueError(f"{error}; released weights: {', '.join(released()) or 'none'}") from None
 
 

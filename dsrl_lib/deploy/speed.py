@@ -1,9 +1,11 @@
 """How fast one network is on this device, by input size: latency with percentiles, throughput, peak memory."""
 
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
@@ -21,6 +23,7 @@ from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.models.downsampling.downsampler import without_labels
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_file
+from dsrl_lib.records import write_atomically
 
 PERCENTILES = (50, 90, 99)
 
@@ -144,4 +147,7 @@ def _trace(model: DSRL, config: Config, size: tuple[int, int], path: Path) -> No
     frame = _frames(1, size, device)
     with profile(activities=kinds) as profiler:
         _infer(model, config, frame)
-    profiler.export_chrome_trace(str(path))
+    with TemporaryDirectory() as folder:  # the profiler itself says nothing of a full disk
+        made = Path(folder, path.name)
+        profiler.export_chrome_trace(str(made))
+        write_atomically(path, lambda temporary: shutil.copyfile(made, temporary))

@@ -151,6 +151,7 @@ def _image_weights(
     members = [(sets >> c & 1).bool() for c in range(classes)]
     counts = torch.stack([member.sum((1, 2)) for member in members])  # (K, B)
     # Void is one more plane of the released target, and outside the image everything is void.
+    border = min(border, max(labels.shape[1:]))  # a wider window sees no more, and would fill the memory
     void = _or_over_window(F.pad(labels == VOID, [border] * 4, value=True), border)
     void = void[:, border : border + labels.shape[1], border : border + labels.shape[2]]
     void = void & ~torch.isin(labels, torch.as_tensor(strict, dtype=labels.dtype, device=labels.device))

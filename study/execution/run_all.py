@@ -37,6 +37,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     options = parser.parse_args(arguments)
     if not options.slurm and (alone := [name for name in SLURM_ONLY if getattr(options, name) is not None]):
         parser.error(f"--{alone[0].replace('_', '-')} goes with --slurm")
+    if empty := [name for name in SLURM_ONLY if getattr(options, name) == ""]:  # such as an unset variable
+        parser.error(f"--{empty[0].replace('_', '-')} '': allowed: a name, or leave the option out")
     if (options.gpus_per_run or 0) < 0 or (options.time is not None and not 0 < options.time < math.inf):
         parser.error("--gpus-per-run is 0 or more, --time more than 0 hours")
     if options.runs_per_gpu < 1 or (options.slurm and options.runs_per_gpu > 1):
@@ -174,7 +176,7 @@ def _lab(arguments: Sequence[str]) -> int:
 
 def _list_of(convert: Callable[[str], object]) -> Callable[[str], list]:
     def parse(text: str) -> list:
-        return [convert(item) for item in text.split(",") if item]
+        return [convert(item.strip()) for item in text.split(",") if item.strip()]
 
     parse.__name__ = f"comma-separated {convert.__name__}"
     return parse

@@ -4,9 +4,9 @@ Both are made from `weights/<name>.json`, which `study.release` writes, and hold
 that `claims` refreshes them and an audit finds a wrong number (`study.report.texts`).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.paths import released_dir
 from dsrl_lib.records import read_json
 from study.arms import ARMS
-from study.catalogue import input_size
+from study.catalogue import CONFIG, input_size
 from study.profiles import PROFILES
 
 MISSED = 0.25
@@ -80,11 +80,18 @@ class Record:
         return DATA.get(name, (name, f"Scenes like those of {name}", "The terms of the data set apply."))
 
 
+KINDS = get_type_hints(Record) | {
+    "config": CONFIG, "environment": {"commit?": str, "device?": str, "data?": {"*": str}}, "frames": {"*": list},
+}  # fmt: skip
+"""What a record holds (`allowed.check_fields`)."""
+
+
 def read_record(path: Path) -> Record:
-    """The record in weights/<name>.json. ValueError that names the file, if it has other entries."""
-    found = read_json(path)
-    if missing := {field.name for field in fields(Record)} ^ set(found):
-        raise ValueError(f"{path}: {', '.join(sorted(missing))} should not be missing, or should not be there")
+    """The record in weights/<name>.json. ValueError that names the file, if it has other entries or entries of other
+    kinds."""
+    found = read_json(path, KINDS)
+    if more := set(found) - set(KINDS):
+        raise ValueError(f"{path}: {', '.join(sorted(more))} should not be there")
     return Record(**found)
 
 

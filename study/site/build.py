@@ -19,9 +19,11 @@ def build(out: Path) -> Path:
     """
     check_folder(out, "out")
     out = out.resolve()  # of a link, what it leads to is replaced
-    mark = out / ".nojekyll"  # folders that begin with an underscore are published too
-    if out.is_dir() and any(out.iterdir()) and not mark.exists():
-        raise FileExistsError(f"out = {out} holds files that no earlier call wrote; give a new folder")
+    mark = out / ".nojekyll"  # folders that begin with an underscore are published too; it lists what a call wrote
+    known = mark.read_text().splitlines() if mark.is_file() else []
+    if out.is_dir() and (others := sorted({path.name for path in out.iterdir()} - {*known})):
+        raise FileExistsError(f"out = {out} holds files that no earlier call wrote, such as {others[0]}; give a new "
+                              "folder")  # fmt: skip
     if missing := missing_packages():
         raise ValueError(f"the site needs {', '.join(missing)}; to install: pip install -e '.[site]'")
     if results_dir() != root() / "results":
@@ -41,7 +43,7 @@ def build(out: Path) -> Path:
             raise RuntimeError("Sphinx warned; the messages are above")
         if found := problems(made):
             raise RuntimeError("broken pages:\n" + "\n".join(found))
-        (made / mark.name).touch()
+        (made / mark.name).write_text("\n".join(sorted({mark.name, *(path.name for path in made.iterdir())})))
         shutil.rmtree(out, ignore_errors=True)  # pages whose source is gone
         made.rename(out)
     return out / "index.html"

@@ -1,6 +1,7 @@
 """What people give by mistake, through the command line: a clear error each, no traceback, and no lost output."""
 
 import importlib
+import io
 import json
 import os
 import re
@@ -550,6 +551,13 @@ def test_what_cannot_be_written_is_not_measured(dsrl, results, monkeypatch, comm
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != results.parent and real(path, mode))
     status, _, errors = dsrl(*command.split(), "--profile", "camvid", program=study_main)
     assert status == 1 and f"DSRL_RESULTS = {results / 'camvid'}: nothing can be written in" in errors
+
+
+def test_a_letter_that_a_terminal_lacks_loses_no_result(monkeypatch):
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding="ascii"))
+    assert finish(lambda: print("orchard ü, mIoU 31.5")) == 0
+    assert terminal.getvalue() == rb"orchard \xfc, mIoU 31.5" + b"\n"
 
 
 def test_a_package_that_is_not_installed_is_named(capsys):

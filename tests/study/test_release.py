@@ -89,11 +89,31 @@ def test_nothing_is_replaced_where_it_cannot_be_scored(run, tmp_path, monkeypatc
         release(run, folder=tmp_path / "file")
 
 
-def test_a_record_with_other_entries_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"run": 3}, r"a\.json is damaged: run = 3; allowed: text"),
+        ({"iou": "0.5"}, r"a\.json is damaged: iou = '0.5'; allowed: a list"),
+        ({"iou": [0.5, "0.5"]}, r"a\.json is damaged: iou = "),
+        ({"megabytes": None}, r"a\.json is damaged: megabytes = None; allowed: a number"),
+        ({"config": {"arm": "dsrl"}}, r"a\.json is damaged: config\.profile is missing"),
+        ({"environment": {"commit": 7}}, r"a\.json is damaged: environment\.commit = 7; allowed: text"),
+        ({"frames": []}, r"a\.json is damaged: frames = \[\]; allowed: fields"),
+        ({"more": 1}, r"a\.json: more should not be there"),
+    ],
+)
+def test_a_wrong_record_is_named(tmp_path, change, said):
+    content = json.loads(next(released_dir().glob("*.json")).read_text())
+    (tmp_path / "a.json").write_text(json.dumps(content | change))
+    with pytest.raises(ValueError, match=said):
+        read_record(tmp_path / "a.json")
+
+
+def test_a_record_with_a_missing_entry_is_refused(tmp_path):
     content = json.loads(next(released_dir().glob("*.json")).read_text())
     del content["run"]
     (tmp_path / "a.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"a\.json: run should not be missing"):
+    with pytest.raises(ValueError, match=r"a\.json is damaged: run is missing"):
         read_record(tmp_path / "a.json")
     (tmp_path / "a.json").write_text(json.dumps(content)[:-9])
     with pytest.raises(ValueError, match=r"a\.json is damaged"):

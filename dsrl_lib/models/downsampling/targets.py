@@ -23,7 +23,7 @@ def sampling_targets(
     size: (n, m), at least 2 each. The corners of the grid are the centres of the corner pixels.
     classes: the boundary pixels of these classes alone; None takes all.
 
-    Raises ValueError for other shapes or sizes.
+    Raises ValueError for other shapes, sizes or types.
     """
     # DEVIATION: the sampling targets of adaptive downsampling are as the paper says. The released code (Marin et al.)
     # rounds grid points down to whole pixels, takes the height for the width, leaves the frame if there is no boundary,
@@ -32,6 +32,8 @@ def sampling_targets(
     if ids.ndim != 2 or min(ids.shape) < 2:
         raise ValueError(f"sampling_targets: labels of shape {ids.shape}; allowed: (H, W), at least 2 each")
     uniform = uniform_locations(size)
+    if ids.dtype.kind not in "biu":  # a map that was resized like an image holds classes that are none
+        raise ValueError(f"sampling_targets: labels are {ids.dtype}; allowed: integers")
     boundary = np.argwhere(boundary_pixels(ids, classes))  # (pixels, 2)
     if not len(boundary):
         return uniform

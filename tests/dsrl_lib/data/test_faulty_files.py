@@ -1,7 +1,9 @@
 """Files of your own data set that are read wrongly elsewhere, or that are bad: all is said before training."""
 
+import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +128,23 @@ def test_two_images_of_one_name_are_refused(orchard: Path) -> None:
         load_split("orchard", "train")
 
 
-@pytest.mark.parametrize("name", ["9.gif", "day2/9.png"])
+def test_two_label_maps_of_one_image_are_refused(orchard: Path) -> None:
+    save(orchard / "train/labels/0.k.png", cycle(0, 1))  # of no image: named alone
+    Image.fromarray(cycle(2, 1)).save(orchard / "train/labels/0.PNG")
+    with pytest.raises(DataError, match=r"labels/0.PNG and .*labels/0.png are label maps of one image: move one"):
+        load_split("orchard", "train")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("nowhere", path)])
+def test_what_is_no_file_is_no_image(orchard: Path, make: Callable[[Path], None]) -> None:
+    path = orchard / "train/images/1.png"
+    path.unlink()
+    make(path)
+    with pytest.raises(DataError, match=r"cannot read image .*images/1.png: it is not a file"):
+        load_split("orchard", "train")
+
+
+@pytest.mark.parametrize("name", ["9.gif", "day2/9.png", "day2/9.webp", "day2/9.gif"])
 def test_no_image_is_left_out_without_a_word(orchard: Path, name: str) -> None:
     path = orchard / "val/images" / name
     path.parent.mkdir(exist_ok=True)
@@ -142,10 +160,16 @@ def test_no_image_is_left_out_without_a_word(orchard: Path, name: str) -> None:
         load_split("orchard", "val")
 
 
-@pytest.mark.parametrize("name", ["Void", "VOID"])
+@pytest.mark.parametrize("name", ["Void", "VOID", "0 void", "0: void", "void,", "void,0,0,0"])
 def test_void_has_one_spelling(orchard: Path, name: str) -> None:
     (orchard / "classes.txt").write_text(f"{name}\nsoil\ntree\n")
     with pytest.raises(DataError, match=f"has the line '{name}': a line that makes its value void is 'void'"):
+        load_split("orchard", "val")
+
+
+def test_a_class_list_in_another_encoding_says_which_is_read(orchard: Path) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n", "utf-16")  # as PowerShell writes it
+    with pytest.raises(DataError, match=r"classes.txt cannot be read \(.*\); allowed: text in UTF-8$"):
         load_split("orchard", "val")
 
 

@@ -116,6 +116,15 @@ def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize("format", ["torchscript", "pt2"])
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(tmp_path, monkeypatch, format):
+    monkeypatch.setattr(exporting, "_program", lambda module, images: torch.export.export(module, (images,)))
+    (tmp_path / "file").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        exporting._WRITERS[format](torch.nn.Linear(8, 8), torch.ones(1, 8), tmp_path / "file", {})
+
+
 def test_the_suffix_says_the_format(command_line, saved, tmp_path):
     done = command_line("dsrl_lib", "export", saved, tmp_path / "a.pt", "--format", "onnx")
     assert done.returncode == 1 and "a file of format onnx ends in .onnx" in done.stderr

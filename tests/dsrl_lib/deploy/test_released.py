@@ -78,6 +78,26 @@ def test_a_folder_of_the_name_of_released_weights_hides_them_only_if_it_holds_so
     assert weights_path("dsrl-camvid") == Path("dsrl-camvid")
 
 
+def test_a_folder_of_the_name_of_a_run_hides_it_only_if_it_holds_some(results, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = runs.folder(Config())
+    run.mkdir(parents=True)
+    (run / "config.json").touch()
+    (tmp_path / run.name / "rgb").mkdir(parents=True)  # predictions, in a folder of that name
+    (tmp_path / "other").mkdir()
+    assert weights_path(run.name) == run and weights_path("other") == Path("other")
+    (tmp_path / run.name / runs.WEIGHTS).touch()
+    assert weights_path(run.name) == Path(run.name)
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_not_the_working_folder(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / runs.WEIGHTS).touch()
+    with pytest.raises(ValueError, match=r"an empty name is no weights; released weights: .*dsrl-camvid"):
+        from_pretrained(name)
+
+
 def test_an_unknown_name_lists_the_released_ones(results):
     with pytest.raises(ValueError, match=r"no run 'dsrl-camvit'.*released weights: .*dsrl-camvid"):
         from_pretrained("dsrl-camvit")

@@ -105,6 +105,13 @@ def test_loss_is_that_of_the_loop(border, strict, upper_bound, void_joins):
         assert relaxed_cross_entropy(logits, labels, **how).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_window_far_beyond_the_image_fills_no_memory():
+    logits, labels = example()
+    expected = naive_loss(logits, labels, border=9, upper_bound=6.0)  # wider than the image too
+    value = relaxed_cross_entropy(logits, labels, border=10**6, upper_bound=6.0)
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("classes", [31, 32, 63])
 def test_sets_of_many_classes_are_those_of_the_loop(classes):
     _, labels = example(classes=classes, seed=classes)

@@ -97,6 +97,9 @@ def test_jobs_on_a_cluster_have_time_and_cores_and_data_are_prepared_before_them
         (["smoke", "--seeds", "9"], "profile 'smoke' has no seed 9; valid: 0, 1"),
         (["smoke", "--arms", ","], "arms: none given; valid: lr, bilinear, sssr"),
         (["smoke", "--seeds", ""], "seeds: none given; valid: 0, 1"),
+        (["smoke", "--seeds", " , "], "seeds: none given; valid: 0, 1"),
+        (["smoke", "--slurm", "--partition", ""], "--partition '': allowed: a name, or leave the option out"),
+        (["smoke", "--slurm", "--gpu-type", ""], "--gpu-type '': allowed: a name"),
         (["smoke", "--hosts", ","], "hosts: none given; valid: espnetv2_s0.5"),
         (["smoke", "--cores", "0"], "--cores 0: allowed: 1 or more"),
         (["smoke", "--runs-per-gpu", "0"], "--runs-per-gpu 0: allowed: 1 or more, and 1 with --slurm"),
@@ -111,6 +114,14 @@ def test_wrong_option_is_named_with_the_valid_ones(results, arguments, message, 
     assert end.value.code == 2
     error = capsys.readouterr().err
     assert message in error and "--dry-run" in error
+
+
+def test_a_list_may_have_spaces(results, capsys):
+    words = ["smoke", "--dry-run", "--device", "cpu", "--arms"]
+    for arms, seeds in (("lr,dsrl", "0,1"), (" lr , dsrl", "0, 1")):
+        assert study.main([*words, arms, "--seeds", seeds]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 4 and lines[: len(lines) // 2] == lines[len(lines) // 2 :]
 
 
 def test_several_runs_share_a_gpu(results, capsys):

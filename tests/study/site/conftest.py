@@ -20,8 +20,8 @@ def site(python_m, tmp_path_factory) -> Path:
     if build.missing_packages() and "CI" not in os.environ:
         pytest.skip(f"needs {', '.join(build.missing_packages())}")
     out = tmp_path_factory.mktemp("site")
-    for name in (".nojekyll", "gone.html"):  # of an earlier build
-        (out / name).touch()
+    (out / ".nojekyll").write_text(".nojekyll\ngone.html\n")  # of an earlier build
+    (out / "gone.html").touch()
     command = [*python_m, "study", "site", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root())
     assert done.returncode == 0, done.stderr

@@ -57,8 +57,14 @@ def test_results_of_another_folder_are_refused(results, tmp_path):
         build.build(tmp_path / "site")
 
 
-def test_files_that_are_no_site_are_kept(tmp_path):
+@pytest.mark.parametrize(
+    "mark", [None, "", ".nojekyll\nsearch.html"]
+)  # any folder for GitHub Pages may have an empty one
+def test_files_that_are_no_site_are_kept(tmp_path, mark):
     (tmp_path / "index.html").write_text("mine")
-    with pytest.raises(FileExistsError, match="holds files that no earlier call wrote"):
+    (tmp_path / "search.html").touch()
+    if mark is not None:
+        (tmp_path / ".nojekyll").write_text(mark)
+    with pytest.raises(FileExistsError, match=r"holds files that no earlier call wrote, such as "):
         build.build(tmp_path)
-    assert (tmp_path / "index.html").read_text() == "mine"
+    assert (tmp_path / "index.html").read_text() == "mine" and (tmp_path / "search.html").exists()

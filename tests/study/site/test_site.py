@@ -79,7 +79,8 @@ def test_commands_show_their_help(site):
 
 
 def test_pages_of_an_earlier_build_are_gone(site):
-    assert not (site / "gone.html").exists() and (site / ".nojekyll").exists()
+    assert not (site / "gone.html").exists()
+    assert {path.name for path in site.iterdir()} == {*(site / ".nojekyll").read_text().splitlines()}
 
 
 def test_it_is_small(site):

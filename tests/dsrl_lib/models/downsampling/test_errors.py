@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from downsampling_cases import grids, random
 
 from dsrl_lib.config import Downsampling
@@ -19,6 +20,7 @@ from dsrl_lib.models.downsampling.targets import sampling_targets
     [
         (lambda: sampling_targets(np.zeros((3, 4, 5)), (2, 2)), r"labels of shape \(3, 4, 5\); allowed: \(H, W\)"),
         (lambda: sampling_targets(np.zeros((4, 4)), (1, 2)), r"size=\(1, 2\); allowed: \(n, m\), at least 2"),
+        (lambda: sampling_targets(torch.rand(4, 4), (2, 2)), "labels are float32; allowed: integers"),
         (lambda: solve_locations(random(4, 4, 2), -1), "lam=-1; allowed: 0 or larger"),
         (lambda: solve_locations(random(4, 4, 2), math.nan), "lam=nan; allowed: 0 or larger"),
         (lambda: solve_locations(random(4, 4, 3), 1), r"targets \(4, 4, 3\)"),
