@@ -59,7 +59,10 @@ def claim_page(claim: Claim, profile: str, rows: pd.DataFrame, runs: list[Run]) 
     parts = rows.dropna(subset=["part"])
     if len(parts):
         shown = parts[list(COLUMNS)].rename(columns=COLUMNS).set_index("part").dropna(axis=1, how="all")
-        text += "\n## Parts and rules\n\nDifferences are in mIoU points with 95 % intervals; costs are ratios.\n\n"
+        text += "\n## Parts and rules\n\nDifferences are in mIoU points with 95 % intervals; costs are ratios."
+        if (parts["levels"] == "images").any():
+            text += " With one seed, an interval covers the sampling of images alone."
+        text += "\n\n"
         text += readable(shown).to_markdown(disable_numparse=True) + "\n"
     if runs:
         file = f"{claim.id}-counts.csv"
@@ -84,11 +87,12 @@ def _run_table(runs: list[Run]) -> pd.DataFrame:
     for run in runs:
         summed = run.counts("test").counts.sum((0, 1))  # (3,): over images and classes
         rows.append({
-            "run": f"`{run.run_id}`", "arm": run.arm, "seed": run.seed,
+            "run": f"`{run.run_id}`", "arm": run.arm, "overrides": " ".join(run.overrides or ()), "seed": run.seed,
             "test mIoU": f"{100 * run.metrics['test']['miou']:.2f}",
             "right pixels": f"{summed[0]:,}", "wrong pixels": f"{summed[2]:,}",
         })  # fmt: skip
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table if (table["overrides"] != "").any() else table.drop(columns="overrides")
 
 
 def _run_ids(rows: pd.DataFrame) -> list[str]:

@@ -1,8 +1,11 @@
 """Parts of the site that need no build: the check of links, docstrings, the list of commands."""
 
+import pandas as pd
 import pytest
 
+from dsrl_lib.paths import root
 from study.site import build, generated
+from study.site.claim_pages import write_claim_pages
 from study.site.links import problems
 from study.site.sources import readable
 
@@ -68,3 +71,14 @@ def test_files_that_are_no_site_are_kept(tmp_path, mark):
     with pytest.raises(FileExistsError, match=r"holds files that no earlier call wrote, such as "):
         build.build(tmp_path)
     assert (tmp_path / "index.html").read_text() == "mine" and (tmp_path / "search.html").exists()
+
+
+def test_a_claim_page_says_what_was_overridden_and_what_one_seed_covers(tmp_path):
+    write_claim_pages("idd", tmp_path)
+    pages = {path.stem: path.read_text() for path in (tmp_path / "idd").glob("*.md")}
+    (row,) = (line for line in pages["C21"].splitlines() if "idd-espnetv2_s0.5-dsrl-s0-2449d230" in line)
+    assert [cell.strip() for cell in row.split("|")][2:5] == ["dsrl", "model.pretrained=none optim.epochs=20", "0"]
+    assert "overrides" not in pages["C1"]
+    found = pd.read_csv(root() / "results" / "idd" / "claims.csv")
+    of_one = {*found[(found["seeds"] == 1) & found["low"].notna()]["claim"]}
+    assert {claim for claim, text in pages.items() if "With one seed, an interval covers" in text} == of_one
