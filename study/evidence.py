@@ -4,16 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
-from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
-from dsrl_lib.registry import DATASETS
 from study.arms import ARMS, known_arm
 from study.catalogue import Run, counts_by_seed, load_runs, select
-from study.figures.notes import Note, some
-from study.presets import epochs_until, parent_of
 from study.profiles import PROFILES
 from study.statistics.bootstrap import Difference, Score, contrast
 from study.statistics.random_effects import Interval, as_difference, interval, pseudo_values
@@ -30,12 +25,6 @@ KINDS: dict[str, tuple[str, Statistic]] = {
 """Kind of score -> which counts, and the statistic of their sum over images. "trimap" has a score for each band; a
 number after it, as in "trimap 4", is the one within so many pixels of a class boundary."""
 
-INTERVALS = {
-    "bootstrap": "of the two-level bootstrap (seeds, and blocks of neighbouring frames)",
-    "random effects": "over random effects of seeds and of blocks of images (drives, where there are many)",
-}
-"""Kind of interval -> how a note describes it."""
-
 Pair = tuple[str, str]
 """Two arms a, b; their difference is a - b."""
 Strata = Sequence[Mapping[str, float]]
@@ -46,7 +35,7 @@ class Study:
     """The runs of a profile, and the scores of each arm, computed when first asked for.
 
     An arm is named "arm", or "arm@variant" for the runs of a variant (`Profile.variants`). An arm without runs is no
-    error: it has no score, and `not_run` names it.
+    error: it has no score, and `report.provenance.not_run` names it.
     """
 
     def __init__(self, profile: str, runs: Sequence[Run] | None = None) -> None:
@@ -183,72 +172,3 @@ class Study:
         """`difference` of each pair by name, without the pairs that were not run."""
         found = {f"{a} − {b}": self.difference(a, b, kind) for a, b in pairs}
         return {name: value for name, value in found.items() if value is not None}
-
-    def histories(self, arm: str) -> list[pd.DataFrame]:
-        """history.csv of each seed of an arm, after those of the stages before it; epochs count from the first."""
-        by_id = {run.run_id: run for run in self.runs}
-        found = []
-        for run in self.select(arm):
-            stages = [run]
-            while (parent := by_id.get(stages[0].config["warm_start"])) is not None and parent.trains_host:
-                stages.insert(0, parent)
-            before = total_epochs(run) - sum(stage.config["optim"]["epochs"] for stage in stages)
-            pieces = []
-            for stage in stages:
-                pieces.append(stage.history.assign(epoch=stage.history["epoch"] + before))
-                before += stage.config["optim"]["epochs"]
-            found.append(pd.concat(pieces, ignore_index=True))
-        return found
-
-    @property
-    def how(self) -> Note:
-        """How the numbers were made: runs, host, split, evaluation size, intervals."""
-        profile = PROFILES[self.profile]
-        if not self.runs:
-            return Note(f"**No runs of profile `{self.profile}` yet:** `./run_all.sh {self.profile}` makes them.")
-        data = profile.base.data
-        first = {run.config["data"]["dataset"]: run for run in reversed(self.runs)}  # a run of each data set
-        own = first.pop(data.dataset, None)
-        frames = (own or self.runs[0]).counts("test").images
-        more = ""
-        if own and first:
-            others = ", ".join(sorted(first))
-            shared = all(run.counts("test").images == frames for run in first.values())
-            more = (
-                f" Runs of {others} have the same test frames."
-                if shared
-                else f" Other runs are of {others}, each with a test split of its own."
-            )
-        known = DATASETS[data.dataset].one_size if data.dataset in DATASETS else None
-        size = f" ({known[0]}x{known[1]})" if known else ""
-        return Note(
-            f"**How it was measured.** mIoU in points on the test split of {data.dataset} ({len(frames)} "
-            f"frames, {len(self.classes)} classes), at the original size of the labels{size}.{more} The test "
-            "split was not used for selection; the last epoch is reported. "
-            f"Differences are paired by seed; brackets are 95 % intervals {INTERVALS[profile.interval]}. With one "
-            f"seed they cover the sampling of images only. Host {profile.hosts[0]}; {len(self.runs)} complete runs of "
-            f"profile `{self.profile}`, on {_devices(self.runs)}."
-        )
-
-    def not_run(self, arms: Sequence[str]) -> Note:
-        """Which of these arms have runs, with how many seeds, and which have none."""
-        seeds = {arm: len(self.select(arm)) for arm in dict.fromkeys(arms)}
-        run = ", ".join(f"{arm} {number}" for arm, number in seeds.items() if number)
-        absent = ", ".join(arm for arm, number in seeds.items() if not number)
-        if not run:
-            return Note(f"**Not run** in this profile: {some(list(seeds))}.")
-        return Note(f"Seeds: {run}." + (f" **Not run:** {absent}." if absent else ""))
-
-
-def _devices(runs: Sequence[Run]) -> str:
-    """Such as "CPU (AMD EPYC; Intel(R) Xeon(R) Processor)": what the runs ran on, each kind and each name once."""
-    kinds: dict[str, set[str]] = {}
-    for kind, _, name in (run.env.get("device", "?").partition(", ") for run in runs):
-        kinds.setdefault(kind, set()).update({name} - {""})
-    return ", ".join(f"{kind} ({'; '.join(sorted(names))})" if names else kind for kind, names in sorted(kinds.items()))
-
-
-def total_epochs(run: Run) -> int:
-    """Epochs of training that ended in this run, with those in which the runs before it trained the host."""
-    config = Config.from_dict(run.config)
-    return config.optim.epochs + epochs_until(parent_of(config))

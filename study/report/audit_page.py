@@ -7,6 +7,7 @@ from study.evidence import Study
 from study.figures.notes import Answer, Note
 from study.report import tables
 from study.report.audit import COLUMNS, audit
+from study.report.provenance import how_measured
 from study.report.readable import readable
 from study.report.results import results_frame
 
@@ -37,7 +38,7 @@ def recomputed(study: Study) -> Note:
 
 def run_table(study: Study) -> Note:
     """One row per run: what it is, its test mIoU, and why it must not be reported, if so."""
-    return readable_table(results_frame(study.runs)[list(SHOWN)]) if study.runs else study.how
+    return readable_table(results_frame(study.runs)[list(SHOWN)]) if study.runs else how_measured(study)
 
 
 def readable_table(table: pd.DataFrame) -> Note:

@@ -13,10 +13,11 @@ from dsrl_lib.records import read_json, write_atomically
 from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS, STAGE_ARMS
 from study.catalogue import input_key, input_size
 from study.claims.rules import cells, without_fa
-from study.evidence import Pair, Study, total_epochs
+from study.evidence import Pair, Study
 from study.figures.arm_plots import INTERPOLATIONS
 from study.plan import SCANNED
 from study.profiles import SEARCH_SEEDS
+from study.report.histories import total_epochs
 from study.report.latencies import FORMS, comparable_latencies
 from study.report.readable import readable
 from study.statistics.bootstrap import Difference

@@ -3,11 +3,12 @@
 import pandas as pd
 
 from study.claims.rules import load_rules
-from study.evidence import Pair, Study, total_epochs
+from study.evidence import Pair, Study
 from study.figures.notes import Note
 from study.profiles import PROFILES
 from study.report import tables
 from study.report.comparison import FULL_LENGTH
+from study.report.histories import histories, total_epochs
 from study.report.readable import readable
 
 FLATTENING = ("arm", "epochs", "val mIoU after two thirds", "at the end", "gain", "flat?")
@@ -48,7 +49,7 @@ def flattening_table(study: Study) -> Note:
 
 
 def _flattening(study: Study, arm: str) -> dict[str, str]:
-    curves = [history.dropna(subset="val_miou").set_index("epoch")["val_miou"] for history in study.histories(arm)]
+    curves = [history.dropna(subset="val_miou").set_index("epoch")["val_miou"] for history in histories(study, arm)]
     if not curves:
         return {"arm": arm, "flat?": "not run"}
     epochs = total_epochs(study.select(arm)[0])

@@ -19,6 +19,7 @@ from study.claims.judge import judge, verdict
 from study.evidence import Study
 from study.presets import preset
 from study.report import audit, reported, tables, texts
+from study.report.histories import histories
 from study.report.results import results_frame, write_results
 from study.statistics.scores import Resamples, mean_iou, score
 from study.turns import write_turns
@@ -211,5 +212,5 @@ def test_what_the_repository_publishes(monkeypatch):
 def test_the_history_of_a_stage_follows_those_before_it(results):
     for arm in ("sssr", "sssr_sisr", "dsrl"):
         write_run(arm, 0)
-    (history,) = Study("camvid").histories("dsrl")
+    (history,) = histories(Study("camvid"), "dsrl")
     assert history["epoch"].tolist() == [1, 6, 11]  # five epochs a stage

@@ -15,6 +15,7 @@ from study.catalogue import Counts
 from study.claims.judge import judge
 from study.evidence import Study
 from study.figures.interval_charts import video_panels
+from study.report.provenance import how_measured
 from study.report.videos import panels_of, videos_chart, videos_table
 
 FRAMES = {  # video: split -> numbers of its frames, not in the order of their files
@@ -156,7 +157,7 @@ def test_a_fold_shows_differences_and_judges_no_claim(studies):
 
 def test_it_says_whether_the_data_sets_of_a_profile_share_their_test_frames(studies):
     made = [MadeUpRun(arm, 0, 50, profile="moving") for arm in ("moving_true", "moving_one", "moving_joint")]
-    assert " Runs of moving_joint, moving_true have the same test frames. " in str(Study("moving", made).how)
-    folds, official = (str(study.how) for study in studies)
+    assert " Runs of moving_joint, moving_true have the same test frames. " in str(how_measured(Study("moving", made)))
+    folds, official = (str(how_measured(study)) for study in studies)
     assert " Other runs are of camvid_cv2, camvid_cv3, each with a test split of its own. " in folds
     assert "test frames" not in official and "Other runs" not in official

@@ -20,9 +20,9 @@ from dsrl_lib.training.loop import train_step
 from dsrl_lib.training.schedule import epochs_before
 from dsrl_lib.training.state import RunState
 from study.catalogue import load_runs
-from study.evidence import total_epochs
 from study.presets import parent_of, preset
 from study.report.adaptive import location_error_table
+from study.report.histories import total_epochs
 from study.train import train_with_parents
 
 CPU = torch.device("cpu")

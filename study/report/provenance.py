@@ -1,0 +1,65 @@
+"""What the numbers of a notebook rest on: runs, devices, test frames, kind of interval, and what was not run."""
+
+from collections.abc import Sequence
+
+from dsrl_lib.registry import DATASETS
+from study.catalogue import Run
+from study.evidence import Study
+from study.figures.notes import Note, some
+from study.profiles import PROFILES
+
+INTERVALS = {
+    "bootstrap": "of the two-level bootstrap (seeds, and blocks of neighbouring frames)",
+    "random effects": "over random effects of seeds and of blocks of images (drives, where there are many)",
+}
+"""Kind of interval (`Profile.interval`) -> how a note describes it."""
+
+
+def how_measured(study: Study) -> Note:
+    """How the numbers were made: runs, host, split, evaluation size, intervals."""
+    if not study.runs:
+        return Note(f"**No runs of profile `{study.profile}` yet:** `./run_all.sh {study.profile}` makes them.")
+    profile = PROFILES[study.profile]
+    dataset = profile.base.data.dataset
+    frames, others = _test_frames(study.runs, dataset)
+    known = DATASETS[dataset].one_size if dataset in DATASETS else None
+    size = f" ({known[0]}x{known[1]})" if known else ""
+    return Note(
+        f"**How it was measured.** mIoU in points on the test split of {dataset} ({frames} "
+        f"frames, {len(study.classes)} classes), at the original size of the labels{size}.{others} The test "
+        "split was not used for selection; the last epoch is reported. "
+        f"Differences are paired by seed; brackets are 95 % intervals {INTERVALS[profile.interval]}. With one "
+        f"seed they cover the sampling of images only. Host {profile.hosts[0]}; {len(study.runs)} complete runs of "
+        f"profile `{study.profile}`, on {_devices(study.runs)}."
+    )
+
+
+def not_run(study: Study, arms: Sequence[str]) -> Note:
+    """Which of these arms have runs, with how many seeds, and which have none."""
+    seeds = {arm: len(study.select(arm)) for arm in dict.fromkeys(arms)}
+    run = ", ".join(f"{arm} {number}" for arm, number in seeds.items() if number)
+    absent = ", ".join(arm for arm, number in seeds.items() if not number)
+    if not run:
+        return Note(f"**Not run** in this profile: {some(list(seeds))}.")
+    return Note(f"Seeds: {run}." + (f" **Not run:** {absent}." if absent else ""))
+
+
+def _test_frames(runs: Sequence[Run], dataset: str) -> tuple[int, str]:
+    """How many test frames a data set has, and a sentence about the other data sets that runs were trained on."""
+    first = {run.config["data"]["dataset"]: run for run in reversed(runs)}  # a run of each
+    own = first.pop(dataset, None)
+    frames = (own or runs[0]).counts("test").images
+    if not own or not first:
+        return len(frames), ""
+    others = ", ".join(sorted(first))
+    if all(run.counts("test").images == frames for run in first.values()):
+        return len(frames), f" Runs of {others} have the same test frames."
+    return len(frames), f" Other runs are of {others}, each with a test split of its own."
+
+
+def _devices(runs: Sequence[Run]) -> str:
+    """Such as "CPU (AMD EPYC; Intel(R) Xeon(R) Processor)": what the runs ran on, each kind and each name once."""
+    kinds: dict[str, set[str]] = {}
+    for kind, _, name in (run.env.get("device", "?").partition(", ") for run in runs):
+        kinds.setdefault(kind, set()).update({name} - {""})
+    return ", ".join(f"{kind} ({'; '.join(sorted(names))})" if names else kind for kind, names in sorted(kinds.items()))
