@@ -35,7 +35,7 @@ class Study:
     """The runs of a profile, and the scores of each arm, computed when first asked for.
 
     An arm is named "arm", or "arm@variant" for the runs of a variant (`Profile.variants`). An arm without runs is no
-    error: it has no score, and `report.provenance.not_run` names it.
+    error: it has no score.
     """
 
     def __init__(self, profile: str, runs: Sequence[Run] | None = None) -> None:
