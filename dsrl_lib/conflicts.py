@@ -36,6 +36,8 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
         yield "optim.amsgrad", "false with optim.optimizer = sgd"
     if optim.schedule == "poly_restart" and not loss.relax_epochs:
         yield "optim.schedule", "poly, cosine, step with loss.relax_epochs = 0: lr restarts where label relaxation ends"
+    if optim.restart_factor != 1 and optim.schedule != "poly_restart":
+        yield "optim.restart_factor", f"1 with optim.schedule = {optim.schedule}"
     if optim.lr_end > optim.lr:
         yield "optim.lr_end", f"at most optim.lr = {optim.lr}"
     if optim.patience and config.warm_start is not None:
@@ -68,6 +70,8 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
         yield "loss.relax_epochs", f"0 (all epochs), or below the {end} epochs of the schedule"
     if loss.relax_control != "none" and loss.relax_upper_bound:
         yield "loss.relax_upper_bound", f"0 with loss.relax_control = {loss.relax_control}"
+    if loss.relax_weights_over == "batch" and not loss.relax_upper_bound:
+        yield "loss.relax_weights_over", "image with loss.relax_upper_bound = 0, which is without class weights"
     if loss.relax_control == "moved" and loss.train_labels != "hr":
         yield "loss.relax_control", f"none, void with loss.train_labels = {loss.train_labels}"
     if not model.frozen_bn:
@@ -130,7 +134,8 @@ def _of_released_affinity(config: Any) -> Iterator[tuple[str, str]]:
 
 def _unused_relaxation(loss: Any) -> Iterator[str]:
     """Settings of label relaxation that are not at their default and that the loss does not use."""
-    used = {"relaxed": "relax_", "boundary": "relax_upper_bound"}.get(loss.segmentation, "none")
+    weights = ("relax_upper_bound", "relax_weights_over")
+    used = {"relaxed": ("relax_",), "boundary": weights}.get(loss.segmentation, ())
     for name in vars(loss):
         if name.startswith("relax_") and not name.startswith(used) and getattr(loss, name) != _default(loss, name):
             yield name

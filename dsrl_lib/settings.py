@@ -203,7 +203,9 @@ class Loss(Section):
     relax_void_joins: bool = True
     """Void pixels beside a class take part with the classes of their window, as in the released code."""
     relax_upper_bound: Weight = 0.0
-    """b > 0: class weights 1 + b (1 - share of the class) in each image; 0: none."""
+    """b > 0: class weights 1 + b (1 - share of the class); 0: none."""
+    relax_weights_over: Literal["image", "batch"] = "image"
+    """Whether the shares of the classes are those in the image or in the whole batch."""
     relax_epochs: Annotated[int, at_least(0)] = 0
     """Epochs of label relaxation, counted from the first of the runs that this one continues; then the loss is that of
     segmentation = "boundary". 0: all epochs."""
@@ -227,6 +229,8 @@ class Optim(Section):
     """How lr falls: (1 - t)^power, half a cosine, or to a tenth after each third of the schedule. "poly_restart" starts
     again from lr after loss.relax_epochs, with restart_power: the switch-off schedule of Zhu et al. (2019)."""
     restart_power: Annotated[float, at_least(0)] = 1.5
+    restart_factor: Annotated[float, above(0)] = 1.0
+    """Of lr, where "poly_restart" starts again."""
     weight_decay: Annotated[float, at_least(0)] = 1e-2
     momentum: Annotated[float, from_to_below(0, 1)] = 0.9
     """SGD only."""

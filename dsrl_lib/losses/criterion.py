@@ -101,7 +101,7 @@ def segmentation_loss(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
     if kind == "relaxed":
         return label_relaxation(logits, targets, loss)
     if kind == "boundary":
-        value = boundary_weighted_cross_entropy(logits, labels, upper_bound=loss.relax_upper_bound)
+        value = boundary_weighted_cross_entropy(logits, labels, **_relaxation_weights(loss))
     else:
         value = cross_entropy(logits, labels, class_weights=weights) if kind == "ce" else focal(logits, labels)
     return value if distributed.size() == 1 else value * distributed.weight(mass(labels, weights))
@@ -117,12 +117,18 @@ def label_relaxation(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
     if loss.relax_control == "void":
         sets = void_borders(labels, logits.shape[1], **how, strict=strict)
     if loss.relax_control == "none":
-        value = relaxed_cross_entropy(logits, labels, **how, strict=strict, upper_bound=loss.relax_upper_bound)
+        value = relaxed_cross_entropy(logits, labels, **how, strict=strict, **_relaxation_weights(loss))
     else:
         value = cross_entropy_over_sets(logits, labels, sets)
     if distributed.size() == 1:
         return value
     return value * distributed.weight(relaxed_mass(labels, **how) if sets is None else (sets != 0).sum())
+
+
+def _relaxation_weights(loss: Loss) -> dict[str, Any]:
+    return {
+        "upper_bound": loss.relax_upper_bound, "weights_over": loss.relax_weights_over, "gather": distributed.join,
+    }  # fmt: skip
 
 
 def strict_classes(loss: Loss, classes: int) -> tuple[int, ...]:

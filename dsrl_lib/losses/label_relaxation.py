@@ -4,7 +4,7 @@ N_i is the set of classes in the window around pixel i. The loss is -log P(N_i),
 N_i (Eq. 3): cross entropy if the set holds one class. Sets are bits of integers, so a window costs a few ORs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,8 @@ def relaxed_cross_entropy(
     strict: Sequence[int] = (),
     upper_bound: float = 0.0,
     void_joins: bool = True,
+    weights_over: str = "image",
+    gather: Callable[[Tensor], Tensor] = lambda values: values,
 ) -> Tensor:
     """Mean of -log P(N_i) over the pixels of the batch whose set N_i is not empty, a scalar.
 
@@ -35,7 +37,8 @@ def relaxed_cross_entropy(
     border: N_i holds the classes at most this many rows and columns away. strict: classes whose own pixels keep their
     one label. upper_bound: b > 0 multiplies each pixel by the mean over N_i of omega_c = 1 + b (1 - f_c), f_c the
     share of class c in the sets of its image. void_joins: a void pixel beside a class takes part with the classes of
-    its window, as in the released code; otherwise void pixels never count.
+    its window, as in the released code; otherwise void pixels never count. weights_over: "image", or "batch" for the
+    shares f_c in the whole batch. gather: joins the rows of all processes that share the batch, for "batch".
 
     The loss is finite for all logits whose differences float32 can hold. With border = 0 and upper_bound = 0 it is
     `cross_entropy`, bit by bit and always in float32. If all sets are empty it is 0, with a graph.
@@ -46,11 +49,14 @@ def relaxed_cross_entropy(
     # released code (Zhu et al.) adds up sum / (pixels + 1) of the samples, divides pixels of one sample by set sizes of
     # another, and gives NaN if the softmax of a set underflows.
     check_shapes(logits, labels)
-    _check_bound(upper_bound)
+    _check_weights(upper_bound, weights_over)
     sets = allowed_sets(labels, logits.shape[1], border=border, strict=strict, void_joins=void_joins)
     if border == 0 and upper_bound == 0:
         return cross_entropy(logits, labels)
-    weights = _image_weights(sets, labels, border, strict, upper_bound, logits.shape[1]) if upper_bound else sets != 0
+    if upper_bound == 0:
+        return _mean(logits, labels, sets, sets != 0)
+    planes = _planes(sets, labels, border, strict, logits.shape[1])
+    weights = _pixel_weights(sets, planes, upper_bound, weights_over, gather)
     return _mean(logits, labels, sets, weights)
 
 
@@ -69,18 +75,28 @@ def relaxed_mass(labels: Tensor, *, border: int = 1, void_joins: bool = True) ->
     return (_or_over_window(labelled, border) if void_joins else labelled).sum()
 
 
-def boundary_weighted_cross_entropy(logits: Tensor, labels: Tensor, *, upper_bound: float = 0.0) -> Tensor:
+def boundary_weighted_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    upper_bound: float = 0.0,
+    weights_over: str = "image",
+    gather: Callable[[Tensor], Tensor] = lambda values: values,
+) -> Tensor:
     """Cross entropy in which pixels of thick boundaries weigh 2: the released training after its switch-off epoch.
 
     The sum of the weighted pixels over the number of labelled pixels (`mass` of the cross entropy), so the loss grows
-    with the boundaries, as in the released code. Shapes, upper_bound, void and errors as in `relaxed_cross_entropy`.
+    with the boundaries, as in the released code. Shapes, options, void and errors as in `relaxed_cross_entropy`.
     """
     check_shapes(logits, labels)
-    _check_bound(upper_bound)
+    _check_weights(upper_bound, weights_over)
     sets = allowed_sets(labels, logits.shape[1], border=0)
+    weights: Tensor = sets != 0
     # DEVIATION: after the switch-off epoch of label relaxation each pixel counts once in the shares of the classes. The
     # released code (Zhu et al.) counts pixels of boundaries twice.
-    weights = _image_weights(sets, labels, 0, (), upper_bound, logits.shape[1]) if upper_bound else sets != 0
+    if upper_bound:
+        planes = _planes(sets, labels, 0, (), logits.shape[1])
+        weights = _pixel_weights(sets, planes, upper_bound, weights_over, gather)
     return _mean(logits, labels, sets, weights * (1 + thick_boundaries(labels).float()))
 
 
@@ -144,21 +160,25 @@ def _or_over_window(bits: Tensor, border: int) -> Tensor:
     return bits
 
 
-def _image_weights(
-    sets: Tensor, labels: Tensor, border: int, strict: Sequence[int], bound: float, classes: int
-) -> Tensor:
-    """Mean of omega_c over the classes of each pixel's set, 0 if it is empty: float32 (B, H, W)."""
-    members = [(sets >> c & 1).bool() for c in range(classes)]
-    counts = torch.stack([member.sum((1, 2)) for member in members])  # (K, B)
-    # Void is one more plane of the released target, and outside the image everything is void.
+def _planes(sets: Tensor, labels: Tensor, border: int, strict: Sequence[int], classes: int) -> Tensor:
+    """Pixels of each image whose set holds a class, and in the last column void, (B, K + 1): the released target."""
+    # Outside the image everything is void.
     border = min(border, max(labels.shape[1:]))  # a wider window sees no more, and would fill the memory
     void = _or_over_window(F.pad(labels == VOID, [border] * 4, value=True), border)
     void = void[:, border : border + labels.shape[1], border : border + labels.shape[2]]
     void = void & ~torch.isin(labels, torch.as_tensor(strict, dtype=labels.dtype, device=labels.device))
-    share = counts / (counts.sum(0) + void.sum((1, 2)))
-    omega = torch.where(counts > 0, 1 + bound * (1 - share), 1)  # (K, B)
+    return torch.stack([*((sets >> c & 1).sum((1, 2)) for c in range(classes)), void.sum((1, 2))], 1)
+
+
+def _pixel_weights(sets: Tensor, planes: Tensor, bound: float, over: str, gather: Callable[[Tensor], Tensor]) -> Tensor:
+    """Mean of omega_c over the classes of each pixel's set, 0 if it is empty: float32 (B, H, W)."""
+    if over == "batch":
+        planes = gather(planes).sum(0, keepdim=True).expand(len(sets), -1)
+    counts = planes[:, :-1]  # (B, K)
+    omega = torch.where(counts > 0, 1 + bound * (1 - counts / planes.sum(1, keepdim=True)), 1)
     total, size = torch.zeros(sets.shape, device=sets.device), torch.zeros_like(sets)
-    for member, weight in zip(members, omega, strict=True):
+    for c, weight in enumerate(omega.T):
+        member = (sets >> c & 1).bool()
         total += member * weight[:, None, None]
         size += member
     return total / size.clamp_min(1)
@@ -238,6 +258,8 @@ def _one_sample(z: Tensor, labels: Tensor, sets: Tensor, factors: Tensor, slope:
     return loss.mul_(factors.flatten()).sum(dtype=torch.float64)
 
 
-def _check_bound(upper_bound: float) -> None:
+def _check_weights(upper_bound: float, weights_over: str) -> None:
     if not 0 <= upper_bound < float("inf"):
         raise ValueError(f"upper_bound = {upper_bound}: allowed are 0 (no class weights) and finite numbers above 0")
+    if weights_over not in ("image", "batch"):
+        raise ValueError(f"weights_over = {weights_over!r}: allowed are 'image', 'batch'")

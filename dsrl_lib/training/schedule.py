@@ -53,7 +53,7 @@ def decay(done: float, config: Config, restart: float = 0.0) -> float:
     restart: the share after which the schedule "poly_restart" begins anew (Zhu et al. 2019, released code).
     """
     if config.optim.schedule == "poly_restart" and done >= restart:
-        return (1 - (done - restart) / (1 - restart)) ** config.optim.restart_power
+        return config.optim.restart_factor * (1 - (done - restart) / (1 - restart)) ** config.optim.restart_power
     if config.optim.schedule in ("poly", "poly_restart"):
         return (1 - done) ** config.optim.power
     if config.optim.schedule == "cosine":

@@ -53,14 +53,18 @@ def naive_set(label, i, j, border, strict, void_joins):
     return window(label, i, j, border) - {255}
 
 
-def naive_loss(logits, labels, border=1, strict=(), upper_bound=0.0, void_joins=True):
+def naive_loss(logits, labels, border=1, strict=(), upper_bound=0.0, void_joins=True, weights_over="image"):
     """The definition, pixel by pixel in float64."""
     total, pixels = 0.0, 0
-    for z, label in zip(logits.detach().double().numpy(), labels.numpy(), strict=True):
-        sets = {at: naive_set(label, *at, border, strict, void_joins) for at in np.ndindex(label.shape)}
-        planes = sum(len(found) for found in sets.values())
-        planes += sum(255 in window(label, *at, border) and label[at] not in strict for at in sets)
-        share = [sum(c in found for found in sets.values()) / planes for c in range(len(z))]
+    images, classes = labels.numpy(), range(logits.shape[1])
+    all_sets = [{at: naive_set(x, *at, border, strict, void_joins) for at in np.ndindex(x.shape)} for x in images]
+    counts = [[sum(c in found for found in sets.values()) for c in classes] for sets in all_sets]
+    for row, sets, label in zip(counts, all_sets, images, strict=True):
+        row.append(sum(255 in window(label, *at, border) and label[at] not in strict for at in sets))
+    if weights_over == "batch":
+        counts = [[sum(column) for column in zip(*counts, strict=True)]] * len(counts)
+    for z, row, sets in zip(logits.detach().double().numpy(), counts, all_sets, strict=True):
+        share = [count / sum(row) for count in row[:-1]]
         omega = [1 + upper_bound * (1 - f) if f > 0 else 1 for f in share]
         for at, found in sets.items():
             if found:
@@ -103,6 +107,17 @@ def test_loss_is_that_of_the_loop(border, strict, upper_bound, void_joins):
     assert relaxed_cross_entropy(logits, labels, **how).item() == pytest.approx(expected, rel=1e-5)
     with torch.no_grad():
         assert relaxed_cross_entropy(logits, labels, **how).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("border", "strict", "void_joins"), [(0, (), True), (1, (1, 3), True), (2, (), False)])
+def test_class_weights_of_a_batch_are_those_of_the_loop(border, strict, void_joins):
+    logits, labels = example()
+    labels[0, :, : labels.shape[2] // 2] = 2  # so that images differ in their shares
+    how = {"border": border, "strict": strict, "upper_bound": 6.0, "void_joins": void_joins}
+    expected = naive_loss(logits, labels, **how, weights_over="batch")
+    value = relaxed_cross_entropy(logits, labels, **how, weights_over="batch").item()
+    assert value == pytest.approx(expected, rel=1e-5)
+    assert value != pytest.approx(relaxed_cross_entropy(logits, labels, **how).item(), rel=1e-3)
 
 
 def test_a_window_far_beyond_the_image_fills_no_memory():
@@ -264,6 +279,7 @@ def test_boundaries_weigh_twice():
         ({"border": 0.5}, "border = 0.5: allowed"),
         ({"strict": (5,)}, r"strict = \(5,\): allowed are the classes 0 to 4"),
         ({"upper_bound": -1.0}, "upper_bound = -1.0: allowed are 0"),
+        ({"weights_over": "epoch"}, "weights_over = 'epoch': allowed are 'image', 'batch'"),
         ({"upper_bound": math.nan}, "upper_bound = nan: allowed"),
     ],
 )

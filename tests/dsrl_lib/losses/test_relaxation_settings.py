@@ -43,8 +43,12 @@ def sizes(sets):
         ({"relax_strict": "1 3"}, lambda z, y: relaxed_cross_entropy(z, y, strict=(1, 3))),
         ({"relax_void_joins": False}, lambda z, y: relaxed_cross_entropy(z, y, void_joins=False)),
         ({"relax_upper_bound": 6.0}, lambda z, y: relaxed_cross_entropy(z, y, upper_bound=6.0)),
+        ({"relax_upper_bound": 6.0, "relax_weights_over": "batch"},
+         lambda z, y: relaxed_cross_entropy(z, y, upper_bound=6.0, weights_over="batch")),
         ({"segmentation": "boundary", "relax_upper_bound": 1.0},
          lambda z, y: boundary_weighted_cross_entropy(z, y, upper_bound=1.0)),
+        ({"segmentation": "boundary", "relax_upper_bound": 1.0, "relax_weights_over": "batch"},
+         lambda z, y: boundary_weighted_cross_entropy(z, y, upper_bound=1.0, weights_over="batch")),
     ],
 )  # fmt: skip
 def test_each_setting_reaches_the_loss(settings, expected):
@@ -123,6 +127,28 @@ def test_the_parts_of_two_processes_add_up_to_the_batch(monkeypatch, how):
     values = parts(lambda count: count * 2 / sum(counts))
     assert counts[0] > 5 * counts[1] > 0
     assert sum(values).item() / 2 == pytest.approx(whole.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["relaxed", "boundary"])
+def test_class_weights_of_a_batch_are_the_same_in_its_parts(monkeypatch, kind):
+    loss = replace(RELAXED, segmentation=kind, relax_upper_bound=6.0, relax_weights_over="batch")
+    logits, labels = blocks(batch=4, void=0.1)
+    labels[1::2, :, 12:] = 2  # the parts differ in their shares
+    whole = segmentation_loss(logits, Targets(labels), loss)
+    rows, counts = [], []
+
+    def parts():
+        return [segmentation_loss(logits[i::2], Targets(labels[i::2]), loss) for i in range(2)]
+
+    monkeypatch.setattr(criterion.distributed, "size", lambda: 2)
+    monkeypatch.setattr(criterion.distributed, "join", lambda own: rows.append(own) or own)
+    monkeypatch.setattr(criterion.distributed, "weight", lambda count: counts.append(count) or 1)
+    alone = parts()
+    monkeypatch.setattr(criterion.distributed, "join", lambda own: torch.cat(rows))
+    monkeypatch.setattr(criterion.distributed, "weight", lambda count: count * 2 / sum(counts[:2]))
+    values = parts()
+    assert sum(values).item() / 2 == pytest.approx(whole.item(), rel=1e-6)
+    assert alone[0].item() != pytest.approx(values[0].item() / (2 * counts[0] / sum(counts[:2])).item(), rel=1e-3)
 
 
 def test_sets_of_the_borders_give_label_relaxation():

@@ -39,6 +39,14 @@ def test_lr_restarts_where_label_relaxation_ends():
     assert rates[4:] == pytest.approx([(1 - k / 6) ** 1.5 for k in range(6)])
 
 
+def test_lr_may_restart_from_another_height():
+    """`--rescale` of Zhu et al."""
+    settings = ("loss.segmentation=relaxed", "loss.relax_epochs=2", "optim.schedule=poly_restart")
+    config = tiny("sssr", *settings, "optim.restart_factor=0.1", "optim.schedule_epochs=5", "optim.lr=2")
+    assert learning_rate(config, 3, 2, 0) == pytest.approx(2 * (1 - 3 / 10) ** 0.9)
+    assert [learning_rate(config, step, 2, 0) for step in (4, 7)] == pytest.approx([0.2, 0.2 * 0.5**1.5])
+
+
 def test_lr_falls_to_its_end_by_hand():
     config = tiny("sssr", "optim.lr=0.01", "optim.lr_end=0.001", "optim.power=1", "optim.schedule_epochs=1")
     rates = [learning_rate(config, step, 4, 0) for step in range(4)]
