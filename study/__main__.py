@@ -123,7 +123,7 @@ def runs(
 
     Args:
         compare: Two runs (directory or id): the settings in which they differ, and their scores.
-        delete: A run to delete; the command asks first.
+        delete: A run to delete; the command names the runs that start from it, and asks first.
         yes: Delete without asking.
     """
     from dsrl_lib.runs import find_run
@@ -137,7 +137,9 @@ def runs(
         directory = find_run(delete)
         if directory.name != Path(delete).absolute().name:  # '.' is one too
             raise ValueError(f"--delete {delete}: give the whole id, {directory.name}")
-        if not (yes or _agreed(f"delete {directory}? [y/N] ")):
+        others = manage.started_from(directory)
+        start = f" ({', '.join(others)} cannot be trained again without it)" if others else ""
+        if not (yes or _agreed(f"delete {directory}{start}? [y/N] ")):
             raise ValueError(f"{directory.name} was not deleted; --yes deletes it without asking")
         manage.delete(directory)
         print(f"deleted {directory.name}")

@@ -3,6 +3,7 @@
 import csv
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,24 @@ from dsrl_lib.records import read_json
 
 
 def runs_table(profile: str) -> str:
-    """One line per run of a profile: id, state, epochs, mIoU on val and test in points."""
+    """One line per run of a profile: id, state, epochs, mIoU on val and test in points; or what is damaged in it."""
     lines = [f"{'run':68}{'state':14}{'epochs':>9}{'val':>8}{'test':>8}"]
     for folder in sorted((results_dir() / profile / "runs").glob("*/")):
         if (folder / "config.json").exists():
-            config = read_json(folder / "config.json", {"optim": {"epochs": int}})
-            done, total = len(_history(folder)), config["optim"]["epochs"]
-            complete = runs.is_complete(folder)
-            points = [_points(folder, split) if complete else "" for split in ("val", "test")]
-            state = "complete" if complete else "cut off" if (folder / "last.pt").exists() else "not started"
-            lines.append(f"{folder.name:68}{state:14}{f'{done}/{total}':>9}{points[0]:>8}{points[1]:>8}")
+            try:
+                lines.append(f"{folder.name:68}{_state(folder)}")
+            except ValueError as error:
+                lines.append(f"{folder.name:68}damaged: {error}")
     return "\n".join(lines)
+
+
+def _state(folder: Path) -> str:
+    config = read_json(folder / "config.json", {"optim": {"epochs": int}})
+    epochs = f"{len(_history(folder))}/{config['optim']['epochs']}"
+    complete = runs.is_complete(folder)
+    points = [_points(folder, split) if complete else "" for split in ("val", "test")]
+    state = "complete" if complete else "cut off" if (folder / "last.pt").exists() else "not started"
+    return f"{state:14}{epochs:>9}{points[0]:>8}{points[1]:>8}"
 
 
 def compare(a: Path, b: Path) -> str:
@@ -36,6 +44,16 @@ def compare(a: Path, b: Path) -> str:
         shown = [_points(path, split) if runs.is_complete(path) else "not complete" for path in (a, b)]
         lines.append(f"{split + ' mIoU (points)':32}{'  |  '.join(shown)}")
     return "\n".join(lines)
+
+
+def started_from(directory: Path) -> list[str]:
+    """Ids of the runs beside this one that start from its weights. What cannot be read starts from none."""
+    found = []
+    for path in sorted(directory.parent.glob("*/config.json")):
+        with suppress(ValueError):
+            if read_json(path, {"warm_start?": str | None}).get("warm_start") == directory.name:
+                found.append(path.parent.name)
+    return found
 
 
 def delete(directory: Path) -> None:

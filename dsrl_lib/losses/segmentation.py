@@ -20,19 +20,26 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, class_weights: Tensor | Non
     """Mean cross entropy over the pixels whose label is not void (255), a float32 scalar.
 
     logits: (B, K, h, w) of any float type, resized bilinearly (align_corners=False) to the size of the labels
-    where it differs. labels: (B, H, W), integers in 0..K-1 or 255. class_weights: (K,), makes it the mean weighted
-    by each label's weight. Where every pixel is void the loss is 0, with a graph, not NaN.
+    where it differs. labels: (B, H, W), integers in 0..K-1 or 255. class_weights: (K,), finite, 0 or more, makes it the
+    mean weighted by each label's weight. Where every pixel is void the loss is 0, with a graph, not NaN.
 
     Raises ValueError for other shapes and types, IndexError (on the CPU) for other labels.
     """
     check_shapes(logits, labels)
-    if class_weights is not None and class_weights.shape != logits.shape[1:2]:
-        raise ValueError(f"class_weights {tuple(class_weights.shape)}; allowed: one per class, ({logits.shape[1]},)")
+    if class_weights is not None:
+        _check_weights(class_weights, logits.shape[1])
     with torch.autocast(logits.device.type, enabled=False):
         weights = None if class_weights is None else class_weights.to(logits.device, torch.float32)
         sum_of = _BySample.apply if logits.is_cpu and torch.is_grad_enabled() else _cross_entropy
         total, divisor = sum_of(logits, labels, weights), mass(labels, weights)
         return total / torch.where(divisor > 0, divisor, 1)
+
+
+def _check_weights(weights: Tensor, classes: int) -> None:
+    if weights.shape != (classes,):
+        raise ValueError(f"class_weights {tuple(weights.shape)}; allowed: one per class, ({classes},)")
+    if weights.is_cpu and not (weights.isfinite() & (weights >= 0)).all():  # a look at a GPU would wait for it
+        raise ValueError(f"class_weights {weights.tolist()}; allowed: finite numbers, 0 or more")
 
 
 def mass(labels: Tensor, class_weights: Tensor | None = None) -> Tensor:

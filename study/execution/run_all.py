@@ -46,6 +46,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     if options.cores < 1:
         parser.error(f"--cores {options.cores}: allowed: 1 or more")
     options.gpus = _gpus(options)
+    if options.gpu_type and not options.gpus:
+        parser.error("--gpu-type goes with a GPU; --gpus-per-run 0 asks for none")
     options.device = options.device or ("cuda" if options.gpus else "cpu")
     if options.runs_per_gpu > 1 and options.device == "cpu":
         parser.error("--runs-per-gpu goes with a GPU; on a CPU --cores says how many runs go at once")

@@ -9,6 +9,7 @@ import socket
 import struct
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -280,9 +281,10 @@ def test_a_damaged_run_names_its_file(dsrl, results):
     directory = runs.folder(config)
     directory.mkdir(parents=True)
     (directory / "config.json").write_text("{")
-    for program, command in ((main, ["resume", directory]), (study_main, ["runs"])):
-        status, _, errors = dsrl(*command, program=program)
-        assert status == 1 and directory.name in errors and "config.json" in errors
+    status, _, errors = dsrl("resume", directory)
+    assert status == 1 and directory.name in errors and "config.json" in errors
+    status, text, _ = dsrl("runs", program=study_main)  # the other runs are listed too
+    assert status == 0 and f"{directory.name}/config.json is damaged" in text
 
 
 def test_only_a_run_that_is_named_is_deleted(dsrl, results, tmp_path, monkeypatch):
@@ -503,6 +505,10 @@ def test_a_run_is_deleted_by_its_whole_id_alone(dsrl, results):
     runs.prepare(runs.folder(config), config)
     status, _, errors = dsrl("runs", "--delete", config.run_id[:-1], "--yes", program=study_main)
     assert status == 1 and f"give the whole id, {config.run_id}" in errors and runs.folder(config).exists()
+    following = replace(config, arm="after", warm_start=config.run_id)
+    runs.prepare(runs.folder(following), following)
+    status, text, _ = dsrl("runs", "--delete", config.run_id, program=study_main)
+    assert status == 1 and f"({following.run_id} cannot be trained again without it)? [y/N]" in text
     words = ["--compare", config.run_id, config.run_id, "--delete", config.run_id]
     status, _, errors = dsrl("runs", *words, program=study_main)
     assert status == 1 and "--compare and --delete: give one of the two" in errors

@@ -112,6 +112,9 @@ def test_shapes_are_checked():
         cross_entropy(logits, labels[:1])
     with pytest.raises(ValueError, match=r"class_weights \(4,\); allowed: one per class, \(5,\)"):
         cross_entropy(logits, labels, class_weights=torch.ones(4))
+    for wrong in (float("nan"), float("inf"), -1.0):
+        with pytest.raises(ValueError, match=r"class_weights \[.*\]; allowed: finite numbers, 0 or more"):
+            cross_entropy(logits, labels, class_weights=torch.tensor([1.0, wrong, 1.0, 1.0, 1.0]))
     with pytest.raises(ValueError, match=r"shapes differ: \(2, 3\) and \(3,\)"):
         image_mse(torch.zeros(2, 3), torch.zeros(3))
 

@@ -100,6 +100,7 @@ def test_jobs_on_a_cluster_have_time_and_cores_and_data_are_prepared_before_them
         (["smoke", "--seeds", " , "], "seeds: none given; valid: 0, 1"),
         (["smoke", "--slurm", "--partition", ""], "--partition '': allowed: a name, or leave the option out"),
         (["smoke", "--slurm", "--gpu-type", ""], "--gpu-type '': allowed: a name"),
+        (["smoke", "--slurm", "--gpu-type", "a100", "--gpus-per-run", "0"], "--gpu-type goes with a GPU"),
         (["smoke", "--hosts", ","], "hosts: none given; valid: espnetv2_s0.5"),
         (["smoke", "--cores", "0"], "--cores 0: allowed: 1 or more"),
         (["smoke", "--runs-per-gpu", "0"], "--runs-per-gpu 0: allowed: 1 or more, and 1 with --slurm"),
