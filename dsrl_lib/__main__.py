@@ -10,7 +10,7 @@ import tyro
 
 from dsrl_lib import data_commands, network_commands
 from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start, moved
-from dsrl_lib.ending import finish
+from dsrl_lib.ending import clearing_up, finish
 
 
 def train(
@@ -79,12 +79,13 @@ for command in (
 
 
 def main() -> int:
-    """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
+    """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped, 143 by SIGTERM."""
     if now := moved(sys.argv[1:]):
         print(f"error: python -m dsrl_lib {sys.argv[1]} is now: {now}", file=sys.stderr)
         return 2
     prog = "dsrl" if Path(sys.argv[0]).stem == "dsrl" else "python -m dsrl_lib"
-    return finish(lambda: app.cli(prog=prog, description=__doc__, registry=PATHS))
+    with clearing_up():
+        return finish(lambda: app.cli(prog=prog, description=__doc__, registry=PATHS))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import TextIO
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn, TextIO
 
 
 def finish(command: Callable[[], object]) -> int:
@@ -40,6 +42,26 @@ def finish(command: Callable[[], object]) -> int:
         print("stopped", file=sys.stderr)
         return 130
     return status if isinstance(status, int) else 0
+
+
+@contextmanager
+def clearing_up() -> Iterator[None]:
+    """SIGTERM raises SystemExit instead of ending the process at once, so that what was begun is deleted.
+
+    Without effect outside the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _drop_unwritten() -> None:

@@ -1,5 +1,7 @@
 """Propagation of images and labels: hand-made motions, a general warp as oracle, and the data set that is written."""
 
+import os
+import signal
 import sys
 from functools import partial
 
@@ -11,7 +13,8 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from torchvision.models.optical_flow import raft_small
 from written_frames import save
 
-from dsrl_lib.data import propagation
+from dsrl_lib.__main__ import main
+from dsrl_lib.data import propagated_set, propagation
 from dsrl_lib.data.propagated_set import Video, write_propagated
 from dsrl_lib.data.propagation import (
     FLOWS,
@@ -223,6 +226,16 @@ def test_the_data_set_that_is_written_can_be_trained_on(data, monkeypatch, joint
     assert np.array_equal(load_split("more", "val").labels[0], labels[2])
     with pytest.raises(RuntimeError, match="holds files already"):
         write_propagated("mine", data / "video", data / "data" / "more", flow="exact")
+
+
+def test_a_scheduler_that_ends_the_command_leaves_nothing_behind(data, monkeypatch):
+    monkeypatch.setattr(propagated_set, "save_pair", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    before, handler = sorted((data / "data").rglob("*")), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["dsrl", "propagate", "mine", f"{data / 'video'}", f"{data / 'data' / 'more'}"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 128 + signal.SIGTERM and signal.getsignal(signal.SIGTERM) == handler
+    assert sorted((data / "data").rglob("*")) == before
 
 
 def test_wrong_requests_are_explained(data, monkeypatch):
