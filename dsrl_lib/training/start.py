@@ -206,8 +206,8 @@ def _read(
         stored, made = network.read(path)
         found = network.metadata(path)
         if made.model.host != host:
-            raise ValueError(f"model.start: {path} holds the weights of host {made.model.host}; allowed: those of "
-                             f"{host}, which this run trains")  # fmt: skip
+            raise ValueError(f"model.start: {path}, of {made.run_id}, holds the weights of host {made.model.host}; "
+                             f"allowed: those of {host}, which this run trains")  # fmt: skip
         if "folded" in found:
             raise ValueError(f"model.start: the batch norms of {path} are folded, so it cannot be trained further; "
                              "allowed: the file from which it was pruned")  # fmt: skip
