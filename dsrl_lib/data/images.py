@@ -19,6 +19,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", "
 OTHERS = (".gif", ".jp2", ".jpe", ".jfif", ".avif", ".heic", ".heif", ".tga", ".pbm", ".pnm")
 """Of pictures too: in a folder they are not skipped, but read, or reported as what cannot be read."""
 
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+"""A tag of TIFF, and one of its values."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -147,5 +150,7 @@ def _from_deep(image: Image.Image, path: Path) -> np.ndarray:
         or values.max() > 65535
     ):
         raise DataError(f"cannot read image {path}: mode {image.mode}; allowed: 8 bits per channel, or 16-bit grey")
+    if image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # type: ignore[attr-defined]
+        values = 65535 - values  # Pillow does so for 8 bits alone
     grey = np.round(values / 257).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)  # (H, W, 3)

@@ -76,6 +76,19 @@ def test_every_kind_of_picture_becomes_rgb(tmp_path, name, image):
         np.testing.assert_array_equal(got[..., 0], noise(5, 7) if name != "grey_alpha.png" else noise(5, 7, 2)[..., 0])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_in_a_tiff_0_may_be_white(tmp_path, dtype):
+    grey = noise(5, 7)
+    stored = (255 - grey) if dtype == np.uint8 else (255 - grey).astype(np.uint16) * 257
+    Image.fromarray(stored).save(tmp_path / "black.tif")
+    data = (tmp_path / "black.tif").read_bytes()
+    black, white = (np.array([262, 3, 1, 0, value, 0], "<u2").tobytes() for value in (1, 0))  # the whole tag
+    assert data.count(black) == 1
+    (tmp_path / "white.tif").write_bytes(data.replace(black, white))
+    for name, expected in (("black.tif", 255 - grey), ("white.tif", grey)):
+        np.testing.assert_array_equal(read_picture(tmp_path / name)[..., 0], expected)
+
+
 def test_a_picture_is_upright(tmp_path):
     image, exif = Image.fromarray(noise(5, 7, 3)), Image.Exif()
     exif[0x0112] = 6  # the camera was turned
