@@ -1,19 +1,17 @@
 """The criterion of a run: L = CE + w1 * MSE + w2 * FA (paper, Eq. 4), from what the network gave and its targets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from dsrl_lib import distributed
 from dsrl_lib.config import Loss
+from dsrl_lib.losses.allowed_sets import MOST_CLASSES
 from dsrl_lib.losses.feature_affinity import feature_affinity
 from dsrl_lib.losses.feature_affinity_released import RELEASED
 from dsrl_lib.losses.label_relaxation import (
-    MOST_CLASSES,
     boundary_weighted_cross_entropy,
     cross_entropy_over_sets,
     relaxed_cross_entropy,
@@ -140,15 +138,3 @@ def strict_classes(loss: Loss, classes: int) -> tuple[int, ...]:
     if strict and strict[-1] >= classes:
         raise ValueError(f"loss.relax_strict = {loss.relax_strict!r}; allowed: numbers from 0 to {classes - 1}")
     return strict
-
-
-def frequency_weights(labels: Iterable[np.ndarray], classes: int) -> Tensor:
-    """(K,) weights of the classes, 1 / ln(1.02 + share of the pixels) (ENet, Paszke et al. 2016, Sec. 5.2).
-
-    labels: the label maps of the training split, (H, W) each. ValueError if all their pixels are void.
-    """
-    counts = (np.bincount(label.ravel(), minlength=256)[:classes] for label in labels)
-    pixels = sum(counts, np.zeros(classes, np.int64))  # (K,)
-    if not pixels.any():
-        raise ValueError("all pixels of the training labels are void: there are no shares of classes to weight by")
-    return torch.from_numpy(1 / np.log(1.02 + pixels / pixels.sum())).float()

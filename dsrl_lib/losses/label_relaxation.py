@@ -1,7 +1,7 @@
 """Boundary label relaxation (Zhu et al., CVPR 2019, Sec. 3.3): near a boundary any class of the neighbourhood is right.
 
-N_i is the set of classes in the window around pixel i. The loss is -log P(N_i), P(N_i) the sum of the softmax over
-N_i (Eq. 3): cross entropy if the set holds one class. Sets are bits of integers, so a window costs a few ORs.
+N_i is the set of classes in the window around pixel i (`allowed_sets`). The loss is -log P(N_i), P(N_i) the sum of the
+softmax over N_i (Eq. 3): cross entropy if the set holds one class.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,11 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from dsrl_lib.losses.segmentation import check_shapes, cross_entropy, unknown_labels
+from dsrl_lib.losses.allowed_sets import allowed_sets, or_over_window, several
+from dsrl_lib.losses.class_weights import bounded_weights, check_bounded
+from dsrl_lib.losses.segmentation import check_shapes, cross_entropy
 from dsrl_lib.metrics import VOID
-
-MOST_CLASSES = 63
-"""One bit per class of an int64."""
 
 
 def relaxed_cross_entropy(
@@ -49,14 +48,14 @@ def relaxed_cross_entropy(
     # released code (Zhu et al.) adds up sum / (pixels + 1) of the samples, divides pixels of one sample by set sizes of
     # another, and gives NaN if the softmax of a set underflows.
     check_shapes(logits, labels)
-    _check_weights(upper_bound, weights_over)
+    check_bounded(upper_bound, weights_over)
     sets = allowed_sets(labels, logits.shape[1], border=border, strict=strict, void_joins=void_joins)
     if border == 0 and upper_bound == 0:
         return cross_entropy(logits, labels)
-    if upper_bound == 0:
-        return _mean(logits, labels, sets, sets != 0)
-    planes = _planes(sets, labels, border, strict, logits.shape[1])
-    weights = _pixel_weights(sets, planes, upper_bound, weights_over, gather)
+    weights = bounded_weights(
+        sets, labels, logits.shape[1], upper_bound=upper_bound, border=border, strict=strict,
+        weights_over=weights_over, gather=gather,
+    )  # fmt: skip
     return _mean(logits, labels, sets, weights)
 
 
@@ -72,7 +71,7 @@ def cross_entropy_over_sets(logits: Tensor, labels: Tensor, sets: Tensor) -> Ten
 def relaxed_mass(labels: Tensor, *, border: int = 1, void_joins: bool = True) -> Tensor:
     """What `relaxed_cross_entropy` divides by: the number of pixels whose set is not empty."""
     labelled = labels != VOID  # (B, H, W)
-    return (_or_over_window(labelled, border) if void_joins else labelled).sum()
+    return (or_over_window(labelled, border) if void_joins else labelled).sum()
 
 
 def boundary_weighted_cross_entropy(
@@ -89,14 +88,13 @@ def boundary_weighted_cross_entropy(
     with the boundaries, as in the released code. Shapes, options, void and errors as in `relaxed_cross_entropy`.
     """
     check_shapes(logits, labels)
-    _check_weights(upper_bound, weights_over)
+    check_bounded(upper_bound, weights_over)
     sets = allowed_sets(labels, logits.shape[1], border=0)
-    weights: Tensor = sets != 0
     # DEVIATION: after the switch-off epoch of label relaxation each pixel counts once in the shares of the classes. The
     # released code (Zhu et al.) counts pixels of boundaries twice.
-    if upper_bound:
-        planes = _planes(sets, labels, 0, (), logits.shape[1])
-        weights = _pixel_weights(sets, planes, upper_bound, weights_over, gather)
+    weights = bounded_weights(
+        sets, labels, logits.shape[1], upper_bound=upper_bound, weights_over=weights_over, gather=gather
+    )
     return _mean(logits, labels, sets, weights * (1 + thick_boundaries(labels).float()))
 
 
@@ -109,79 +107,6 @@ def thick_boundaries(labels: Tensor) -> Tensor:
         result.narrow(dim, 1, rest).logical_or_(differ)
         result.narrow(dim, 0, rest).logical_or_(differ)
     return result
-
-
-def allowed_sets(
-    labels: Tensor, classes: int, *, border: int = 1, strict: Sequence[int] = (), void_joins: bool = True
-) -> Tensor:
-    """N_i as bits: bit c of element i is set if class c is allowed at pixel i; 0 is the empty set.
-
-    labels: (B, H, W), 0..classes-1 or 255. Returns (B, H, W), int32 for at most 31 classes, int64 for at most 63.
-    Void and what lies outside the image add no class. Options and errors as in `relaxed_cross_entropy`.
-    """
-    if not 1 <= classes <= MOST_CLASSES:
-        raise ValueError(f"classes = {classes}: label relaxation allows 1 to {MOST_CLASSES}")
-    if isinstance(border, bool) or not isinstance(border, int) or border < 0:
-        raise ValueError(f"border = {border!r}: allowed are the integers 0, 1, 2, ...")
-    for c in strict:
-        if c not in range(classes):
-            raise ValueError(f"strict = {tuple(strict)}: allowed are the classes 0 to {classes - 1}")
-    if labels.is_cpu and not ((labels == VOID) | (labels >= 0) & (labels < classes)).all():
-        raise IndexError(unknown_labels(labels, classes))
-    own = _bits(labels, classes)
-    sets = _or_over_window(own, border)
-    if not void_joins:
-        sets.masked_fill_(labels == VOID, 0)
-    for c in strict:
-        sets = torch.where(labels == c, own, sets)
-    return sets
-
-
-def several(sets: Tensor) -> Tensor:
-    """Whether a set holds two classes or more: bool, of the shape of `sets`."""
-    return sets & (sets - 1) != 0
-
-
-def _bits(labels: Tensor, classes: int) -> Tensor:
-    """1 << label, and 0 at void: int32 or int64 (B, H, W)."""
-    dtype = torch.int32 if classes <= 31 else torch.int64
-    bits = torch.ones_like(labels, dtype=dtype) << labels.to(dtype).clamp_max(classes - 1)
-    return bits.masked_fill_(labels == VOID, 0)
-
-
-def _or_over_window(bits: Tensor, border: int) -> Tensor:
-    """OR over the window of 2 border + 1 pixels on a side, rows first, then columns: (B, H, W)."""
-    for dim in (1, 2):
-        source, bits = bits, bits.clone()
-        for shift in range(1, min(border, bits.shape[dim] - 1) + 1):
-            rest = bits.shape[dim] - shift
-            bits.narrow(dim, shift, rest).bitwise_or_(source.narrow(dim, 0, rest))
-            bits.narrow(dim, 0, rest).bitwise_or_(source.narrow(dim, shift, rest))
-    return bits
-
-
-def _planes(sets: Tensor, labels: Tensor, border: int, strict: Sequence[int], classes: int) -> Tensor:
-    """Pixels of each image whose set holds a class, and in the last column void, (B, K + 1): the released target."""
-    # Outside the image everything is void.
-    border = min(border, max(labels.shape[1:]))  # a wider window sees no more, and would fill the memory
-    void = _or_over_window(F.pad(labels == VOID, [border] * 4, value=True), border)
-    void = void[:, border : border + labels.shape[1], border : border + labels.shape[2]]
-    void = void & ~torch.isin(labels, torch.as_tensor(strict, dtype=labels.dtype, device=labels.device))
-    return torch.stack([*((sets >> c & 1).sum((1, 2)) for c in range(classes)), void.sum((1, 2))], 1)
-
-
-def _pixel_weights(sets: Tensor, planes: Tensor, bound: float, over: str, gather: Callable[[Tensor], Tensor]) -> Tensor:
-    """Mean of omega_c over the classes of each pixel's set, 0 if it is empty: float32 (B, H, W)."""
-    if over == "batch":
-        planes = gather(planes).sum(0, keepdim=True).expand(len(sets), -1)
-    counts = planes[:, :-1]  # (B, K)
-    omega = torch.where(counts > 0, 1 + bound * (1 - counts / planes.sum(1, keepdim=True)), 1)
-    total, size = torch.zeros(sets.shape, device=sets.device), torch.zeros_like(sets)
-    for c, weight in enumerate(omega.T):
-        member = (sets >> c & 1).bool()
-        total += member * weight[:, None, None]
-        size += member
-    return total / size.clamp_min(1)
 
 
 def _mean(logits: Tensor, labels: Tensor, sets: Tensor, weights: Tensor) -> Tensor:
@@ -256,10 +181,3 @@ def _one_sample(z: Tensor, labels: Tensor, sets: Tensor, factors: Tensor, slope:
     slope[:, soft] = soft_slope
     slope.mul_(factors.flatten())
     return loss.mul_(factors.flatten()).sum(dtype=torch.float64)
-
-
-def _check_weights(upper_bound: float, weights_over: str) -> None:
-    if not 0 <= upper_bound < float("inf"):
-        raise ValueError(f"upper_bound = {upper_bound}: allowed are 0 (no class weights) and finite numbers above 0")
-    if weights_over not in ("image", "batch"):
-        raise ValueError(f"weights_over = {weights_over!r}: allowed are 'image', 'batch'")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dsrl_lib.losses.label_relaxation import allowed_sets, several
+from dsrl_lib.losses.allowed_sets import allowed_sets, several
 from dsrl_lib.metrics import VOID
 
 

@@ -11,7 +11,8 @@ from dsrl_lib import distributed, network
 from dsrl_lib.config import Config
 from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.split import Split
-from dsrl_lib.losses.criterion import frequency_weights, strict_classes
+from dsrl_lib.losses.class_weights import frequency_weights
+from dsrl_lib.losses.criterion import strict_classes
 from dsrl_lib.models.downsampling.from_labels import mean_locations
 from dsrl_lib.training.batches import epoch_steps
 from dsrl_lib.training.early_stopping import ends_early

@@ -7,9 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dsrl_lib.losses.allowed_sets import allowed_sets
+from dsrl_lib.losses.class_weights import bounded_weights
 from dsrl_lib.losses.label_relaxation import (
     _sum,
-    allowed_sets,
     boundary_weighted_cross_entropy,
     relaxed_cross_entropy,
     relaxed_mass,
@@ -94,6 +95,22 @@ def test_sums_sets_and_gradients_are_those_of_the_original(name):
         assert value.item() * valid == pytest.approx(total, rel=1e-5)
         (gradient,) = torch.autograd.grad(value * int(valid), logits)
         assert np.allclose(gradient, g["grad_of_sum"][i], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "over"), [("w1_weighted", "image"), ("w1_batch_weights", "batch")])
+def test_class_weights_give_the_batch_loss_of_the_original(name, over):
+    """Its fault is put back: it divides each pixel of a sample by the set sizes there of all samples, in turn."""
+    g = golden(name)
+    labels, z, members = (torch.from_numpy(g[key]) for key in ("label", "logits", "multihot"))
+    members = members[:, :-1].bool()  # without the plane of void
+    how = {"border": int(g["window"]), "strict": tuple(g["strict"].tolist())}
+    sets = allowed_sets(labels, z.shape[1], **how)
+    weights = bounded_weights(sets, labels, z.shape[1], **how, upper_bound=float(g["bound"]), weights_over=over)
+    size, used = members.sum(1), members.any(1)  # (B, H, W)
+    loss = -(z.softmax(1) * members).sum(1).where(used, 1).log() * weights * size
+    loss = loss * (1 / size.clamp_min(1)).sum(0)
+    total = sum(part.sum() / (valid.sum() + 1) for part, valid in zip(loss, used, strict=True))
+    assert total.item() == pytest.approx(g["original_batch_loss"].item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("border", [0, 1, 2, 9])
@@ -278,9 +295,9 @@ def test_boundaries_weigh_twice():
         ({"border": -1}, "border = -1: allowed are the integers 0, 1, 2"),
         ({"border": 0.5}, "border = 0.5: allowed"),
         ({"strict": (5,)}, r"strict = \(5,\): allowed are the classes 0 to 4"),
-        ({"upper_bound": -1.0}, "upper_bound = -1.0: allowed are 0"),
-        ({"weights_over": "epoch"}, "weights_over = 'epoch': allowed are 'image', 'batch'"),
-        ({"upper_bound": math.nan}, "upper_bound = nan: allowed"),
+        ({"upper_bound": -1.0}, "upper_bound = -1.0; allowed: a number 0 or more"),
+        ({"weights_over": "epoch"}, "weights_over = 'epoch'; allowed: image, batch"),
+        ({"upper_bound": math.nan}, "upper_bound = nan; allowed"),
     ],
 )
 def test_a_bad_setting_is_named_with_the_allowed_ones(how, message):

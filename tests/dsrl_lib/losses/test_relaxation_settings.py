@@ -8,13 +8,12 @@ import torch
 
 from dsrl_lib.config import Loss
 from dsrl_lib.losses import criterion
+from dsrl_lib.losses.allowed_sets import allowed_sets, several
 from dsrl_lib.losses.criterion import Targets, segmentation_loss, strict_classes
 from dsrl_lib.losses.label_relaxation import (
-    allowed_sets,
     boundary_weighted_cross_entropy,
     cross_entropy_over_sets,
     relaxed_cross_entropy,
-    several,
 )
 from dsrl_lib.losses.relaxation_controls import moved_borders, void_borders
 

@@ -87,9 +87,13 @@ def together(python_m: list[str], folder: Path, processes: int, *arguments: str)
     return torch.load(folder / f"{processes}.pt")
 
 
-def test_a_batch_in_two_parts_has_the_gradient_of_the_whole(python_m, tmp_path):
-    """The parts differ in their share of void, and 40 frames are evaluated, each once."""
-    one, two = (together(python_m, tmp_path, processes, "dsrl", *TINY, "model.sync_bn=true") for processes in (1, 2))
+@pytest.mark.parametrize(
+    "loss", [(), ("loss.segmentation=relaxed", "loss.relax_upper_bound=6", "loss.relax_weights_over=batch")]
+)
+def test_a_batch_in_two_parts_has_the_gradient_of_the_whole(python_m, tmp_path, loss):
+    """The parts differ in their shares of void and of the classes; 40 frames are evaluated, each once."""
+    settings = (*TINY, "model.sync_bn=true", *loss)
+    one, two = (together(python_m, tmp_path, processes, "dsrl", *settings) for processes in (1, 2))
     assert one.keys() == two.keys() and len(one) > 100
     for name, expected in one.items():
         scale = max(expected.abs().double().max().item(), 1e-6)

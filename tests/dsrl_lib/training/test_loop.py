@@ -13,7 +13,7 @@ from dsrl_lib import network
 from dsrl_lib.config import Config
 from dsrl_lib.data.split import load_split
 from dsrl_lib.losses import criterion as criterion_file
-from dsrl_lib.losses.criterion import frequency_weights
+from dsrl_lib.losses.class_weights import frequency_weights
 from dsrl_lib.training.batches import batches, noise_image
 from dsrl_lib.training.loop import NonFiniteLossError
 

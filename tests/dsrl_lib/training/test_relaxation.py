@@ -8,7 +8,7 @@ from tiny_runs import tiny
 
 from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.split import load_split
-from dsrl_lib.losses.label_relaxation import allowed_sets, several
+from dsrl_lib.losses.allowed_sets import allowed_sets, several
 from dsrl_lib.overrides import override_all
 from dsrl_lib.training import loop
 from dsrl_lib.training.batches import batches, moved_sets
