@@ -15,7 +15,8 @@ from dsrl_lib.allowed import FolderName, between, did_you_mean
 from dsrl_lib.conflicts import conflicts
 from dsrl_lib.paths import own_datasets
 from dsrl_lib.registry import DATASETS
-from dsrl_lib.settings import Data, Downsampling, Loss, Model, Optim, Section, kinds
+from dsrl_lib.section import Section, kinds
+from dsrl_lib.settings import Data, Downsampling, Loss, Model, Optim
 
 
 def datasets() -> tuple[str, ...]:

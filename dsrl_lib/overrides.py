@@ -6,8 +6,8 @@ from functools import cache
 from typing import Any
 
 from dsrl_lib.allowed import did_you_mean, parse
-from dsrl_lib.config import Config, datasets, kinds
-from dsrl_lib.settings import is_section
+from dsrl_lib.config import Config, datasets
+from dsrl_lib.section import is_section, kinds
 
 
 def override(config: Config, key: str, value: Any) -> Config:

@@ -5,57 +5,25 @@ never changes once runs exist (see `config`): profiles and arms are the place fo
 """
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Annotated, Any, Literal, TypeGuard, get_args, get_type_hints
+from typing import Annotated, Literal
 
 from dsrl_lib.allowed import (
     FolderName,
     above,
     at_least,
     between,
-    check,
     checksum,
     class_numbers,
     from_to_below,
     one_of,
 )
 from dsrl_lib.registry import HOSTS
+from dsrl_lib.section import Section
 
 Pixels = Annotated[int, at_least(1)]
 Probability = Annotated[float, between(0, 1)]
 Weight = Annotated[float, at_least(0)]
 Classes = Annotated[str, class_numbers()]
-
-
-class Section:
-    """Settings that are checked, each for itself, when they are made: ValueError names the setting, value and range."""
-
-    @property
-    def prefix(self) -> str:
-        """What comes before the name of a setting in a message."""
-        return f"{type(self).__name__.lower()}."
-
-    def __post_init__(self) -> None:
-        section: type = type(self)
-        for name, kind in kinds(section).items():
-            value = getattr(self, name)
-            if not is_section(kind):
-                check(f"{self.prefix}{name}", value, kind)
-                if isinstance(value, int) and float in (kind, *get_args(kind)):
-                    object.__setattr__(self, name, float(value))  # equal settings, equal hash: JSON has 2 and 2.0
-            elif not isinstance(value, kind):
-                raise ValueError(f"{name} = {value!r}; allowed: the settings of {name}, by their names")
-
-
-def is_section(kind: Any) -> TypeGuard[type[Section]]:
-    """Whether a type is that of a section, and not of a setting."""
-    return isinstance(kind, type) and issubclass(kind, Section)
-
-
-@cache
-def kinds(section: type) -> dict[str, Any]:
-    """The annotated types of a section's fields."""
-    return get_type_hints(section, include_extras=True)
 
 
 @dataclass(frozen=True)
