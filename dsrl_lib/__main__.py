@@ -2,6 +2,7 @@
 
 # Every command is one call, and imports what it needs itself, so that --help loads no torch.
 
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,7 @@ import tyro
 
 from dsrl_lib import data_commands, network_commands
 from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start, moved
-from dsrl_lib.ending import clearing_up, finish
+from dsrl_lib.ending import exit_by, finish, handled
 
 
 def train(
@@ -84,7 +85,7 @@ def main() -> int:
         print(f"error: python -m dsrl_lib {sys.argv[1]} is now: {now}", file=sys.stderr)
         return 2
     prog = "dsrl" if Path(sys.argv[0]).stem == "dsrl" else "python -m dsrl_lib"
-    with clearing_up():
+    with handled([signal.SIGTERM], exit_by):
         return finish(lambda: app.cli(prog=prog, description=__doc__, registry=PATHS))
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn, TextIO
 
@@ -45,22 +45,21 @@ def finish(command: Callable[[], object]) -> int:
 
 
 @contextmanager
-def clearing_up() -> Iterator[None]:
-    """SIGTERM raises SystemExit instead of ending the process at once, so that what was begun is deleted.
-
-    Without effect outside the main thread.
-    """
+def handled(numbers: Sequence[int], act: Callable[[int], None]) -> Iterator[None]:
+    """`act` is called with each of these signals. Only the main thread can take them; elsewhere this does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _exit)
+    before = {number: signal.signal(number, lambda number, _: act(number)) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _exit(number: int, _: object) -> NoReturn:
+def exit_by(number: int) -> NoReturn:
+    """End the process by SystemExit, with the status of a signal: what was begun is deleted on the way."""
     sys.exit(128 + number)
 
 

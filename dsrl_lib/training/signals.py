@@ -3,10 +3,11 @@
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from dsrl_lib.ending import handled
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
@@ -28,7 +29,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         came.append(number)
 
-    with _handled(note):
+    with handled(SIGNALS, note):
         yield lambda: bool(came)
 
 
@@ -41,7 +42,7 @@ def ignore_in_worker(worker: int) -> None:
 @contextmanager
 def passed_on(child: subprocess.Popen) -> Iterator[None]:
     """Passes SIGTERM, SIGUSR1 and SIGINT on to a child process, as SIGTERM."""
-    with _handled(lambda _: child.terminate()):
+    with handled(SIGNALS, lambda _: child.terminate()):
         yield
 
 
@@ -57,24 +58,10 @@ def passed_on_to_children() -> Iterator[Callable[[], bool]]:
             with suppress(ProcessLookupError):  # another thread may have waited for its end meanwhile
                 os.kill(child, signal.SIGTERM)
 
-    with _handled(pass_on):
+    with handled(SIGNALS, pass_on):
         yield lambda: bool(came)
 
 
 def _children() -> list[int]:
     listed = Path("/proc/self/task").glob("*/children")  # a process belongs to the thread that started it
     return [int(child) for path in listed for child in path.read_text().split()]
-
-
-@contextmanager
-def _handled(act: Callable[[int], None]) -> Iterator[None]:
-    """Only the main thread can take signals; elsewhere this does nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, lambda number, _: act(number)) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
