@@ -150,7 +150,13 @@ def _of_downsampling(config: Any) -> Iterator[tuple[str, str]]:
     if settings.locations == "none":
         if settings.stage == "locations":
             yield "downsampling.stage", "host, or downsampling.locations = predicted"
+        if settings.classes:
+            yield "downsampling.classes", "'' with downsampling.locations = none"
         return
+    if settings.classes and settings.locations == "uniform":
+        yield "downsampling.classes", "'' with downsampling.locations = uniform, which no boundary moves"
+    if settings.locations == "jitter" and settings.rows == settings.columns == 2:
+        yield "downsampling.rows", "3 or more, or downsampling.columns 3 or more, with downsampling.locations = jitter"
     if settings.stage == "locations" and (settings.locations != "predicted" or settings.swapped):
         yield "downsampling.stage", "host, or downsampling.locations = predicted, not swapped: it trains that network"
     starts = config.warm_start is not None or model.start != "none"

@@ -130,6 +130,8 @@ class Downsampling(Section):
     """Nodes of the grid whose locations are solved or predicted; bilinear interpolation gives one for each sample. Time
     grows with their third power."""
     columns: Annotated[int, between(2, 512)] = 8
+    classes: Classes = ""
+    """The boundary pixels of these classes alone are sampled densely; empty: those of all classes."""
     lam: Annotated[float, above(0)] = 1.0
     """lambda of the energy: the smoothness of the grid. It reaches sqrt(lam) cells of rows x columns."""
     filter: Literal["footprint", "bilinear", "nearest"] = "footprint"

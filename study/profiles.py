@@ -119,6 +119,9 @@ PROFILES: dict[str, Profile] = {
             "small_input": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(180, 240, 180, 240)),
             "second_host": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
             "twice_as_long": Variant(dict.fromkeys(("lr", "bilinear", "dsrl"), (0, 1)), overrides=("optim.epochs=10",)),
+            "grid_16x16": Variant(
+                {"locations": (0, 1, 2)}, overrides=("downsampling.rows=16", "downsampling.columns=16")
+            ),
         },
     ),
     "idd": Profile(

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from study.arms import ARMS
 from study.claims.rules import load_rules
 from study.evidence import Pair, Study
 from study.figures.notes import Note
@@ -43,7 +44,8 @@ def flattening_table(study: Study) -> Note:
     """
     variants = [
         f"{arm}@{name}" for name, variant in PROFILES[study.profile].variants.items() for arm in variant.arm_seeds
-    ]
+        if ARMS[arm].changes.get("downsampling.stage") != "locations"  # it trains no host
+    ]  # fmt: skip
     rows = [_flattening(study, arm) for arm in (*(arm for arm in FULL_LENGTH if arm in study.arms), *variants)]
     return Note.table(pd.DataFrame(rows, columns=FLATTENING).fillna("")) if rows else Note("No runs.")
 

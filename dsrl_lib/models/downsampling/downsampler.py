@@ -67,7 +67,8 @@ class Downsampler(nn.Module):
             locations = self._own(frame)
         locations = locations.detach().expand(frame.shape[0], -1, -1, -1)
         if self.settings.swapped and self.training:
-            locations = locations.roll(1, 0)  # those of another sample of the batch
+            # Evaluation takes those of another frame of the split; a batch is what a training step has.
+            locations = locations.roll(1, 0)
         with torch.autocast(frame.device.type, enabled=False):
             frame, grid = frame.float(), resize_locations(locations, self.size(frame))  # (B, h, w, 2)
             places = grid_coordinates(grid, tuple(frame.shape[2:]))  # (B, H, W, 2)

@@ -23,7 +23,16 @@ def label_locations(labels: np.ndarray | Tensor, settings: Downsampling, rng: np
 
 def solved_locations(labels: np.ndarray | Tensor, settings: Downsampling) -> Tensor:
     """The minimiser of the energy for the boundaries of a label map (H, W), (n, m, 2) float32."""
-    return solve_locations(sampling_targets(labels, (settings.rows, settings.columns)), settings.lam)
+    targets = sampling_targets(labels, (settings.rows, settings.columns), classes=target_classes(settings))
+    return solve_locations(targets, settings.lam)
+
+
+def target_classes(settings: Downsampling, classes: int | None = None) -> tuple[int, ...] | None:
+    """downsampling.classes as numbers; None for all. ValueError if one is not below `classes`, where that is given."""
+    numbers = tuple(map(int, settings.classes.split()))
+    if numbers and classes is not None and numbers[-1] >= classes:
+        raise ValueError(f"downsampling.classes = {settings.classes!r}; allowed: numbers from 0 to {classes - 1}")
+    return numbers or None
 
 
 def mean_locations(label_maps: Iterable[np.ndarray], settings: Downsampling) -> Tensor:

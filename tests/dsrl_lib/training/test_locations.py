@@ -3,17 +3,20 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from tiny_runs import TINY
 
 from dsrl_lib import network, runs
+from dsrl_lib.config import Downsampling
 from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.locations import mean_grid_errors
 from dsrl_lib.models.downsampling.from_labels import mean_locations, solved_locations
+from dsrl_lib.models.downsampling.locations import solve_locations, uniform_locations
 from dsrl_lib.training.batches import batch_keys, batches
 from dsrl_lib.training.gradient_shares import gradient_norms
 from dsrl_lib.training.loop import train_step
@@ -63,7 +66,8 @@ def test_both_stages_train_their_part_alone(results):
     assert total_epochs(run) == 3
     (first_run,) = (run for run in load_runs("smoke") if run.run_id == first.run_id)
     study = SimpleNamespace(profile="smoke", select=lambda arm: [first_run])
-    shown = location_error_table(study, {"val": 0.0123, "test": 0.0234})._repr_markdown_()
+    shown = location_error_table(study, {"locations": {"val": 0.0123, "test": 0.0234}})._repr_markdown_()
+    assert "8 x 8, seed 0, val" in shown
     assert f"{100 * errors['location_error']:.2f}" in shown and "1.23" in shown and "2.34" in shown
 
 
@@ -73,6 +77,27 @@ def test_the_mean_grid_has_the_error_of_a_naive_loop():
     mean = sum(solved_locations(label, settings).double() for label in train) / len(train)
     errors = [float(((solved_locations(label, settings) - mean) ** 2).mean() ** 0.5) for label in val]
     assert mean_grid_errors("streets", settings)["val"] == pytest.approx(sum(errors) / len(val), rel=1e-4)
+
+
+def test_boundaries_of_chosen_classes_alone_are_sampled_densely():
+    """A frame of three bands: with the classes of the lower two, the upper border is of no one's interest."""
+    label = np.repeat(np.array([0, 1, 2], np.uint8), (10, 10, 12))[:, None].repeat(48, 1)
+    targets = uniform_locations((8, 8))
+    for i, j in np.ndindex(8, 8):
+        rows = (9, 10, 19, 20)  # both sides of both borders
+        wanted = [row for row in rows if label[row, 0] == 2]
+        targets[i, j, 0] = min(wanted, key=lambda row: abs(row - 31 * i / 7)) / 31
+        targets[i, j, 1] = round(47 * j / 7) / 47
+    found = solved_locations(label, Downsampling("oracle", classes="2"))
+    assert torch.allclose(found, solve_locations(targets, 1.0), atol=1e-6)
+    assert not torch.allclose(found, solved_locations(label, Downsampling("oracle")), atol=1e-2)
+
+
+def test_target_classes_are_those_of_the_data_set():
+    with pytest.raises(ValueError, match=r"downsampling.classes = '3 19'; allowed: numbers from 0 to 18"):
+        RunState(tiny("adaptive_oracle", "downsampling.classes=3 19"), load_split("streets", "train"), CPU)
+    stages = tiny("adaptive", "downsampling.classes=3 4")
+    assert parent_of(stages).downsampling.classes == "3 4"
 
 
 @pytest.mark.parametrize("arm", ["adaptive_oracle", "uniform_jitter", "locations"])
