@@ -189,6 +189,10 @@ DATASETS: dict[str, Dataset] = {
         "dsrl_lib.data.readers.streets:frames", f"{_TABLES}:CITYSCAPES", (64, 40), one_size=(128, 256),
         test_labels=True,
     ),
+    "streets_coarse": Dataset(
+        "dsrl_lib.data.readers.streets_coarse:frames", f"{_TABLES}:CITYSCAPES", (64, 40), one_size=(128, 256),
+        test_labels=True,
+    ),
     "camvid": _camvid("frames", 367, 334),
     "camvid_cv1": _camvid("fold_frames", 460, 241, 1),
     "camvid_cv2": _camvid("fold_frames", 479, 222, 2),

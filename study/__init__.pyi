@@ -82,6 +82,7 @@ from .report.overview import reading_list as reading_list
 from .report.overview import split_table as split_table
 from .report.provenance import how_measured as how_measured
 from .report.provenance import not_run as not_run
+from .report.relaxation import class_draws as class_draws
 from .report.relaxation import crop_counts as crop_counts
 from .report.relaxation import crop_shares as crop_shares
 from .report.relaxation import crops_with_class as crops_with_class

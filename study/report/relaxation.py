@@ -13,10 +13,19 @@ from study.figures.notes import Note
 from study.profiles import PROFILES
 
 
+class Drawn(Protocol):
+    """What is read of a `dsrl_lib.data.sampling.Draw`."""
+
+    frame: int
+    label: int | None
+
+
 class Crops(Protocol):
     """What is read of a `dsrl_lib.TrainingSet`, which would load PyTorch."""
 
     def __len__(self) -> int: ...
+
+    def draw(self, key: tuple[int, int]) -> Drawn: ...
 
     def labels(self, key: tuple[int, int]) -> np.ndarray: ...
 
@@ -44,6 +53,15 @@ def crop_counts(crops: Crops, table: ClassTable, epochs: int = 3) -> np.ndarray:
     keys = ((epoch, number) for epoch in range(epochs) for number in range(len(crops)))
     maps = (np.asarray(crops.labels(key)) for key in keys)
     return np.stack([np.bincount(label.ravel(), minlength=256)[: len(table.classes)] for label in maps])
+
+
+def class_draws(crops: Crops, table: ClassTable, epochs: int = 3) -> pd.DataFrame:
+    """How many samples of the first epochs are drawn for each class, and how many of these are frames of the boost."""
+    draws = [crops.draw((epoch, number)) for epoch in range(epochs) for number in range(len(crops))]
+    found = [(draw.label, draw.frame >= len(crops)) for draw in draws if draw.label is not None]
+    counted = pd.DataFrame(found, columns=["class", "coarse"]).groupby("class")["coarse"].agg(["size", "sum"])
+    counted.index = pd.Index([table.classes[int(c)] for c in counted.index], name="class")
+    return counted.rename(columns={"size": "samples drawn for it", "sum": "of them coarse frames"})
 
 
 def crop_shares(counts: Mapping[str, np.ndarray], table: ClassTable) -> pd.DataFrame:

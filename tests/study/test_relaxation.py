@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 
 from dsrl_lib.data.class_tables import VOID, ClassTable
+from dsrl_lib.data.sampling import Draw
 from study.evidence import Study
 from study.figures.data_charts import paint_sets
-from study.report.relaxation import crop_counts, crop_shares, crops_with_class, relaxation_runs, relaxed_shares
+from study.report.relaxation import (
+    class_draws,
+    crop_counts,
+    crop_shares,
+    crops_with_class,
+    relaxation_runs,
+    relaxed_shares,
+)
 
 TABLE = ClassTable("two", ("a", "b"), ((100, 0, 0), (0, 0, 200)), (None, None))
 
@@ -32,6 +40,19 @@ def test_classes_are_counted_in_the_crops_of_several_epochs():
     assert counts.tolist() == [[2, 1], [1, 2], [1, 2], [0, 3]]
     assert crop_shares({"all": counts}, TABLE)["all"].to_dict() == pytest.approx({"b": 800 / 12, "a": 400 / 12})
     assert crops_with_class({"all": counts}, TABLE)["all"].tolist() == [75, 100]
+
+
+def test_samples_of_the_boost_are_counted_by_class():
+    draws = {
+        (0, 0): Draw(0, None, None),
+        (0, 1): Draw(2, 1, (0, 0)),
+        (1, 0): Draw(1, 1, (0, 0)),
+        (1, 1): Draw(3, 0, (0, 0)),
+    }
+    crops = Crops()
+    crops.draw = draws.get
+    found = class_draws(crops, TABLE, epochs=2)  # of two frames: 2 and 3 are coarse
+    assert found.loc["b"].tolist() == [2, 1] and found.loc["a"].tolist() == [1, 1]
 
 
 def test_colours_of_sets():
