@@ -8,6 +8,7 @@ from tiny_runs import tiny
 from dsrl_lib.losses.criterion import affinity_loss
 from dsrl_lib.losses.feature_affinity import feature_affinity
 from dsrl_lib.losses.feature_affinity_released import affinity_of_dootmaan, affinity_of_sanje2v
+from dsrl_lib.paths import root
 
 
 def positive(*shape, seed=0):
@@ -57,6 +58,23 @@ def test_sanje2v_is_as_large_for_equal_as_for_unrelated_maps_and_rewards_flat_on
     assert affinity_of_sanje2v(torch.zeros(1, 1, 64, 128), a).isnan()
     tokens = (8, 16)
     assert feature_affinity(a, a, normalise=False, tokens=tokens) == 0  # the paper's is 0
+
+
+def test_the_values_on_the_method_page_are_those_of_the_losses():
+    """The mean over five draws of uniform random maps, to the two digits of the page."""
+    losses = {
+        "FA of the paper": lambda a, b: feature_affinity(a, b, tokens=(45, 60)),
+        "without normalisation": lambda a, b: feature_affinity(a, b, tokens=(45, 60), normalise=False),
+        "sanje2v": affinity_of_sanje2v,
+        "dootmaan": lambda a, b: affinity_of_dootmaan(a, b, pool=8),
+    }
+    draws = [[positive(1, 3, 360, 480, seed=2 * seed + i) for i in (0, 1)] for seed in range(5)]
+    page = (root() / "docs/methods/feature_affinity.md").read_text().splitlines()
+    for name, loss in losses.items():
+        (row,) = (line.split("|")[2:4] for line in page if line.startswith(f"| {name} |"))
+        for printed, other in zip(row, (0, 1), strict=True):
+            mean = sum(loss(pair[0], pair[other]).item() for pair in draws) / len(draws)
+            assert mean == pytest.approx(float(printed), rel=0.03, abs=1e-6)
 
 
 def test_dootmaan_grows_with_the_batch_and_with_the_scale():
