@@ -28,7 +28,7 @@ def own_claims(study: Study) -> str:
 
 
 def beds_table(studies: Sequence[Study]) -> str:
-    """One row per claim that was run on two data sets or more: what was measured, the verdict and what it needs, on each."""
+    """One row per claim that was run on two data sets or more: measurements, verdict and what it needs, on each."""
     names = [BEDS[study.profile] for study in studies]
     lines = [f"| Claim | {' | '.join(names)} | Together |", "|---" * (len(names) + 2) + "|"]
     for claim, found, word in _by_claim(studies, least=2):
