@@ -135,7 +135,7 @@ PROFILES: dict[str, Profile] = {
             optim=Optim(epochs=3, batch_size=16),
         ),
         hosts=("espnetv2_s1.0",),
-        arm_seeds=_seeds(main=5, long=5, control=5, factorial=0, without=OLD_CONTROLS)
+        arm_seeds=_seeds(main=5, long=5, control=5, factorial=0, without=(*OLD_CONTROLS, "sssr_random", "dsrl_joint"))
         | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4))
         | dict.fromkeys(FA_SHARE_ARMS + SHARE_CONTROLS, (0, 1, 2))
         | dict.fromkeys(("released_sanje2v", "released_dootmaan"), (0,))

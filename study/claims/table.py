@@ -62,10 +62,9 @@ def markdown(verdicts: Iterable[Verdict], profile: str) -> str:
             _detectable(finding.part, finding.measured)
             for finding in _quantities(verdict) if finding.measured is not None
         )  # fmt: skip
-        settle = _settle(verdict) if verdict.verdict == "inconclusive" else ""
         lines.append(
             f"| **{claim.id}** {claim.text} ({claim.source}) | {shown(verdict)} | {detectable} "
-            f"| **{verdict.verdict}**{settle}{links if claim.notebook and _findings(verdict) else ''} |"
+            f"| **{verdict.verdict}**{settle(verdict)}{links if claim.notebook and _findings(verdict) else ''} |"
         )
     return "\n".join(lines)
 
@@ -137,22 +136,29 @@ def _detectable(part: Part, measured: Difference) -> str:
     return "–" if part.cost else f"{measured.detectable_effect:.2f}"
 
 
-def _settle(verdict: Verdict) -> str:
-    """What an inconclusive verdict needs to be settled."""
+def settle(verdict: Verdict) -> str:
+    """What an inconclusive verdict needs to be settled, with the name of each part if several are open; or ""."""
+    if verdict.verdict != "inconclusive":
+        return ""
     unclear = [f for f in verdict.findings if f.outcome == UNCLEAR and not f.part.weaker]
     missing = list(dict.fromkeys(arm for finding in unclear for arm in finding.missing))
     needs = [f"runs of {some(missing)}"] if missing else []
-    measured = [finding for finding in unclear if finding.measured is not None]
-    enough = [f.settle <= len(f.measured.seeds) for f in unclear if f.measured is not None]
-    if not needs and measured and all(enough):
+    measured = [(f, f.settle <= len(f.measured.seeds)) for f in unclear if f.measured is not None]
+    short = [finding for finding, enough in measured if not enough]
+    if measured and not needs and not short:
         return ": the estimate is close to a limit of its rule"
-    needed = max((finding.settle for finding in measured), default=0)
-    if any(np.isnan(finding.settle) for finding in measured):
-        needs.append("a second seed, to estimate the spread between seeds")
-    elif np.isinf(needed):
-        more = max(finding.settle_more_images for finding in measured)
-        with_more = f"about {more:.0f} seeds with {MORE_IMAGES} times the images"
-        needs.append("many more images" if np.isinf(more) else with_more)
-    elif needed:
-        needs.append(f"about {needed:.0f} seeds")
-    return f": {' and '.join(needs)} would settle it" if needs else ""
+    needs += [f"{_needed(f)} ({f.part.name})" if len(short) > 1 or missing else _needed(f) for f in short]
+    if not needs:
+        return ""
+    *others, last = needs
+    return f": {', '.join(others)}{' and ' if others else ''}{last} would settle it"
+
+
+def _needed(finding: Finding) -> str:
+    """Seeds, or seeds and images, with which 80 % of studies find a true effect of the size of interest."""
+    if np.isnan(finding.settle):
+        return "a second seed, to estimate the spread between seeds"
+    if np.isfinite(finding.settle):
+        return f"about {finding.settle:.0f} seeds"
+    more = finding.settle_more_images
+    return "many more images" if np.isinf(more) else f"about {more:.0f} seeds with {MORE_IMAGES} times the images"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from study.claims.judge import Verdict, judge
 from study.claims.rules import Claim
-from study.claims.table import deciding, evidence, markdown, sentence, shown
+from study.claims.table import deciding, evidence, markdown, sentence, settle, shown
 from study.evidence import Study
 
 BEDS = {"camvid": "CamVid", "idd": "IDD-lite"}
@@ -28,7 +28,7 @@ def own_claims(study: Study) -> str:
 
 
 def beds_table(studies: Sequence[Study]) -> str:
-    """One row per claim that was run on two data sets or more: measurements and verdict on each, and on all."""
+    """One row per claim that was run on two data sets or more: measurements, verdict and what it needs, on each."""
     names = [BEDS[study.profile] for study in studies]
     lines = [f"| Claim | {' | '.join(names)} | Together |", "|---" * (len(names) + 2) + "|"]
     for claim, found, word in _by_claim(studies, least=2):
@@ -58,10 +58,18 @@ def _by_claim(studies: Sequence[Study], least: int) -> Iterator[tuple[Claim, lis
 
 
 def _cell(verdict: Verdict | None) -> str:
-    return f"{shown(verdict)}<br>{verdict.verdict}" if verdict else "not run"
+    return f"{shown(verdict)}<br>{verdict.verdict}{settle(verdict)}" if verdict else "not run"
 
 
 def _short(verdict: Verdict | None, profile: str) -> str:
     if verdict is None:
         return "–"
-    return f"[{verdict.verdict}]({evidence(verdict.claim, profile)})<br>{sentence(*deciding(verdict))}"
+    return f"[{verdict.verdict}]({evidence(verdict.claim, profile)})<br>{_first(verdict)}"
+
+
+def _first(verdict: Verdict) -> str:
+    """What decides a verdict first: of one that is open since a part was not run, that part."""
+    absent = [f.part for f in verdict.findings if f.measured is None and f.part.test and not f.part.weaker]
+    return (
+        f"{absent[0].name}: not run" if absent and verdict.verdict == "inconclusive" else sentence(*deciding(verdict))
+    )

@@ -162,6 +162,10 @@ def test_inconclusive_says_what_would_settle_it():
     images = replace(few, settle=float("inf"), settle_more_images=9.0)
     line = claims_table.markdown([replace(found, findings=(images,))], "camvid").splitlines()[-1]
     assert "about 9 seeds with 4 times the images would settle it" in line
+    first, second = replace(images, part=replace(images.part, name="a")), replace(few, part=replace(few.part, name="b"))
+    line = claims_table.settle(replace(found, findings=(first, second)))
+    assert line == ": about 9 seeds with 4 times the images (a) and about 7 seeds (b) would settle it"
+    assert claims_table.settle(replace(found, verdict="partly")) == ""
 
 
 @pytest.mark.parametrize(
@@ -344,6 +348,14 @@ def test_one_row_per_claim_shows_what_decides_each_verdict():
     _, camvid, idd, both = rows["C23"]  # of this data set alone
     assert camvid == " – " and "[reproduced]" in idd and both == " **reproduced** "
     assert "**C7**" not in verdicts_table([Study("camvid", []), Study("idd", other)])  # not run
+
+
+def test_a_claim_that_a_missing_part_leaves_open_names_that_part():
+    runs = [
+        MadeUpRun(arm, seed, points, profile="idd") for arm, points in (("dsrl", 53), ("lr", 50)) for seed in (0, 1)
+    ]
+    row = next(line for line in verdicts_table([Study("idd", runs)]).splitlines() if "**C6**" in line)
+    assert "[inconclusive]" in row and "<br>gain, second host: not run" in row
 
 
 def test_claims_of_one_data_set_alone_are_shown_once_they_were_run():
