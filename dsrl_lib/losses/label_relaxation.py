@@ -56,6 +56,8 @@ def relaxed_cross_entropy(
     sets = allowed_sets(labels, logits.shape[1], border=border, strict=strict, void_joins=void_joins)
     if border == 0 and upper_bound == 0:
         return cross_entropy(logits, labels)
+    # DEVIATION: the arms of label relaxation have no class weights (loss.relax_upper_bound = 0), as Eq. 3 of the paper
+    # has none. The released recipe (Zhu et al.) leaves --wt_bound at 1, so each pixel there weighs 1 to 2.
     weights = bounded_weights(
         sets, labels, logits.shape[1], upper_bound=upper_bound, border=border, strict=strict,
         weights_over=weights_over, gather=gather,
