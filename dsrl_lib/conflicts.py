@@ -62,6 +62,8 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
     yield from _of_downsampling(config)
     if loss.class_weights != "none" and loss.segmentation != "ce":
         yield "loss.class_weights", f"none with loss.segmentation = {loss.segmentation}"
+    if loss.class_weights not in ("image", "batch") and loss.class_bound != (unused := _default(loss, "class_bound")):
+        yield "loss.class_bound", f"{unused!r} with loss.class_weights = {loss.class_weights}"
     if loss.relax_border >= max(2, side := min(data.crop_height, data.crop_width)):
         yield "loss.relax_border", f"below {side}, the shorter side of a crop"
     for name in _unused_relaxation(loss):

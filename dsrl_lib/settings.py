@@ -164,8 +164,10 @@ class Loss(Section):
     segmentation: Literal["ce", "focal", "ohem", "relaxed", "boundary"] = "ce"
     """Cross entropy, focal loss, cross entropy over hard examples alone, label relaxation (Zhu et al. 2019), or cross
     entropy with weight 2 on thick boundaries."""
-    class_weights: Literal["none", "frequency"] = "none"
-    """Of the cross entropy."""
+    class_weights: Literal["none", "frequency", "image", "batch"] = "none"
+    """Of the cross entropy: from the frequencies of the classes in the training split, or from their shares in each
+    image or batch, 1 + class_bound (1 - share), where the loss is a mean over the images (Zhu et al. 2019)."""
+    class_bound: Weight = 1.0
     relax_border: Annotated[int, at_least(0)] = 1
     """Label relaxation: the classes at most this many rows and columns away are right too."""
     relax_strict: Classes = ""

@@ -56,12 +56,20 @@ def bounded_weights(
     if weights_over == "batch":
         planes = gather(planes).sum(0, keepdim=True).expand(len(sets), -1)
     counts = planes[:, :-1]  # (B, K)
-    omega = torch.where(counts > 0, 1 + upper_bound * (1 - counts / planes.sum(1, keepdim=True)), 1)
+    omega = bounded(counts, planes.sum(1, keepdim=True), upper_bound)
     total, size = torch.zeros(sets.shape, device=sets.device), torch.zeros_like(sets)
     for member, weight in zip(members, omega.T, strict=True):
         total += member * weight[:, None, None]
         size += member
     return total / size.clamp_min(1)
+
+
+def bounded(counts: Tensor, total: Tensor, upper_bound: float) -> Tensor:
+    """omega = 1 + b (1 - f), f = counts / total, and 1 for a class without any: float (B, K).
+
+    counts: (B, K), total: (B, 1), integers. b: upper_bound.
+    """
+    return torch.where(counts > 0, 1 + upper_bound * (1 - counts / total), 1)
 
 
 def _void(labels: Tensor, border: int, strict: Sequence[int]) -> Tensor:

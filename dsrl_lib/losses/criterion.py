@@ -11,6 +11,7 @@ from dsrl_lib.config import Loss
 from dsrl_lib.losses.allowed_sets import MOST_CLASSES
 from dsrl_lib.losses.feature_affinity import feature_affinity
 from dsrl_lib.losses.feature_affinity_released import RELEASED
+from dsrl_lib.losses.image_weights import image_weighted_cross_entropy, labelled_images
 from dsrl_lib.losses.label_relaxation import (
     boundary_weighted_cross_entropy,
     cross_entropy_over_sets,
@@ -89,11 +90,13 @@ def token_grid(size: tuple[int, int], loss: Loss) -> tuple[int, int]:
 def segmentation_loss(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
     """The first term of the loss, without its weight: cross entropy, or what `loss.segmentation` asks for.
 
-    In several processes, the part of this one in the mean over the pixels of the whole batch.
+    In several processes, the part of this one in the mean over the pixels of the whole batch, or over its images.
     """
     kind, labels, weights = loss.segmentation, targets.labels, targets.class_weights
-    if kind != "ce" and weights is not None:
+    if kind != "ce" and (weights is not None or loss.class_weights != "none"):
         raise ValueError(f"loss.segmentation = {kind} takes no class weights; allowed: loss.class_weights = none")
+    if loss.class_weights in ("image", "batch"):
+        return image_weights(logits, targets, loss)
     if kind == "ohem":
         return hard_examples(logits, labels, gather=distributed.join)
     if kind == "relaxed":
@@ -103,6 +106,17 @@ def segmentation_loss(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
     else:
         value = cross_entropy(logits, labels, class_weights=weights) if kind == "ce" else focal(logits, labels)
     return value if distributed.size() == 1 else value * distributed.weight(mass(labels, weights))
+
+
+def image_weights(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
+    """Cross entropy with the class weights of each image, or of the batch. Processes as above."""
+    if targets.class_weights is not None:
+        raise ValueError(f"loss.class_weights = {loss.class_weights} is computed from the labels; allowed: Targets "
+                         "without class_weights")  # fmt: skip
+    value = image_weighted_cross_entropy(
+        logits, targets.labels, upper_bound=loss.class_bound, weights_over=loss.class_weights, gather=distributed.join
+    )
+    return value if distributed.size() == 1 else value * distributed.weight(labelled_images(targets.labels))
 
 
 def label_relaxation(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:

@@ -16,6 +16,9 @@ from dsrl_lib.losses.class_weights import bounded_weights, check_bounded
 from dsrl_lib.losses.segmentation import check_shapes, cross_entropy
 from dsrl_lib.metrics import VOID
 
+LEAST = -1e30
+"""log P of a set is at least this: float32 holds larger gaps between logits, but not their weighted sums."""
+
 
 def relaxed_cross_entropy(
     logits: Tensor,
@@ -39,8 +42,9 @@ def relaxed_cross_entropy(
     its window, as in the released code; otherwise void pixels never count. weights_over: "image", or "batch" for the
     shares f_c in the whole batch. gather: joins the rows of all processes that share the batch, for "batch".
 
-    The loss is finite for all logits whose differences float32 can hold. With border = 0 and upper_bound = 0 it is
-    `cross_entropy`, bit by bit and always in float32. If all sets are empty it is 0, with a graph.
+    Loss and gradient are finite for all finite logits: a pixel's -log P counts as 1e30 at most. With border = 0 and
+    upper_bound = 0 the loss is `cross_entropy`, bit by bit, always in float32 and without that limit. If all sets are
+    empty it is 0, with a graph.
 
     Raises ValueError for other shapes and settings, IndexError (on the CPU) for other labels.
     """
@@ -52,6 +56,8 @@ def relaxed_cross_entropy(
     sets = allowed_sets(labels, logits.shape[1], border=border, strict=strict, void_joins=void_joins)
     if border == 0 and upper_bound == 0:
         return cross_entropy(logits, labels)
+    # DEVIATION: the arms of label relaxation have no class weights (loss.relax_upper_bound = 0), as Eq. 3 of the paper
+    # has none. The released recipe (Zhu et al.) leaves --wt_bound at 1, so each pixel there weighs 1 to 2.
     weights = bounded_weights(
         sets, labels, logits.shape[1], upper_bound=upper_bound, border=border, strict=strict,
         weights_over=weights_over, gather=gather,
@@ -113,9 +119,11 @@ def _mean(logits: Tensor, labels: Tensor, sets: Tensor, weights: Tensor) -> Tens
     """Sum of the weighted pixels over the number of pixels with a set that is not empty."""
     factors = weights / (sets != 0).sum().clamp_min(1)  # (B, H, W)
     with torch.autocast(logits.device.type, enabled=False):
-        if logits.is_cpu and torch.is_grad_enabled():
+        if not torch.is_grad_enabled():
+            return _sum(logits, sets, factors)
+        if logits.is_cpu:
             return _BySample.apply(logits, labels, sets, factors)
-        return _sum(logits, sets, factors)
+        return _AtOnce.apply(_full_size(logits, sets.shape[1:]), sets, factors)
 
 
 def _full_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -124,16 +132,44 @@ def _full_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _sum(logits: Tensor, sets: Tensor, factors: Tensor) -> Tensor:
-    """The definition, of the whole batch at once and without a branch: what a GPU computes."""
-    logits = _full_size(logits, sets.shape[1:])
-    classes = torch.arange(logits.shape[1], device=sets.device).to(sets.dtype)[:, None, None]
-    outside = (sets[:, None] >> classes & 1) == 0  # (B, K, H, W)
-    log_p = logits.log_softmax(1).masked_fill(outside, torch.finfo(logits.dtype).min)
-    return (torch.where(sets != 0, -log_p.logsumexp(1), 0) * factors).sum()
+    """The definition, of the whole batch at once and without a branch."""
+    log_p = _full_size(logits, sets.shape[1:]).log_softmax(1)
+    return (torch.where(sets != 0, -_inside(log_p, sets).logsumexp(1), 0) * factors).sum()
+
+
+def _inside(log_p: Tensor, sets: Tensor) -> Tensor:
+    """log p of the classes in the sets; that of the others is so small that its exponential is 0: (B, K, H, W)."""
+    classes = torch.arange(log_p.shape[1], device=sets.device).to(sets.dtype)[:, None, None]
+    outside = (sets[:, None] >> classes & 1) == 0
+    # A finite number: -inf would make the softmax over an empty set NaN.
+    return log_p.clamp_min(LEAST).masked_fill_(outside, 2 * LEAST)
+
+
+class _AtOnce(torch.autograd.Function):
+    """`_sum` with its gradient for a GPU: all samples at once, no value that is read, one map kept for the backward.
+
+    logits: (B, K, H, W), float32 or float64, at the size of the sets. Gradient as in `_BySample`.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, logits: Tensor, sets: Tensor, factors: Tensor) -> Tensor:
+        slope = logits.log_softmax(1)
+        inside = _inside(slope, sets)
+        most = inside.amax(1)  # (B, H, W)
+        inside = inside.log_softmax(1)  # log of the softmax over the set
+        log_set = most - inside.amax(1)
+        slope.exp_().sub_(inside.exp_()).mul_(factors[:, None])
+        ctx.save_for_backward(slope)
+        return -(torch.where(sets != 0, log_set, 0) * factors).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad * ctx.saved_tensors[0], None, None
 
 
 class _BySample(torch.autograd.Function):
-    """`_sum` with its gradient in one pass, one sample at a time, so that a CPU's cache holds the maps.
+    """`_sum` with its gradient for a CPU: in one pass, one sample at a time, so that the cache holds the maps.
 
     d l_i / d z = softmax(z) - softmax(z restricted to N_i). Only a pixel whose set is more than its own label, one in
     16 of CamVid, needs the second softmax.
@@ -169,11 +205,11 @@ def _one_sample(z: Tensor, labels: Tensor, sets: Tensor, factors: Tensor, slope:
     log_p = z.flatten(1).log_softmax(0)  # (K, P)
     torch.exp(log_p, out=slope)
     label = labels.flatten().long().clamp_max(len(z) - 1)[None]  # (1, P)
-    loss = -log_p.gather(0, label)[0]  # (P,)
+    loss = -log_p.gather(0, label)[0].clamp_min_(LEAST)  # (P,)
     joining = (labels == VOID) & (sets != 0)
     soft = (several(sets) | joining).flatten().nonzero()[:, 0]  # (S,)
     outside = (sets.flatten()[soft] >> torch.arange(len(z), dtype=sets.dtype)[:, None] & 1) == 0  # (K, S)
-    inside = log_p[:, soft].masked_fill_(outside, -torch.inf)
+    inside = log_p[:, soft].clamp_min_(LEAST).masked_fill_(outside, -torch.inf)
     log_set = inside.logsumexp(0)  # (S,)
     loss[soft] = -log_set
     soft_slope = slope[:, soft] - (inside - log_set).exp()

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dsrl_lib.losses.allowed_sets import allowed_sets
 from dsrl_lib.losses.class_weights import bounded_weights
 from dsrl_lib.losses.label_relaxation import (
+    _AtOnce,
     _sum,
     boundary_weighted_cross_entropy,
     relaxed_cross_entropy,
@@ -241,6 +243,36 @@ def test_gaps_of_ten_thousand_stay_finite(dtype, how):
             assert relaxed_cross_entropy(logits, labels, **how).isfinite()
 
 
+EXTREMES = [(torch.float32, 3.4e38), (torch.bfloat16, 3.38e38), (torch.float16, 65504), (torch.float64, 1.7e308)]
+
+
+@pytest.mark.parametrize(("dtype", "largest"), EXTREMES)
+@pytest.mark.parametrize("size", [(6, 7), (3, 4)])
+@pytest.mark.parametrize("how", [{}, {"upper_bound": 6.0}, {"border": 2, "strict": (1, 3)}])
+def test_the_largest_finite_logits_stay_finite(dtype, largest, size, how):
+    """Gaps of twice the largest number: the log of a softmax is minus infinity there."""
+    _, labels = example()
+    signs = torch.randint(-1, 2, (2, 5, *size), generator=torch.Generator().manual_seed(0))
+    logits = (signs.double() * largest).to(dtype).requires_grad_()
+    assert logits.isfinite().all() and (dtype == torch.float16 or (2 * logits.max()).float().isinf())
+    for value in (relaxed_cross_entropy(logits, labels, **how), boundary_weighted_cross_entropy(logits, labels)):
+        (gradient,) = torch.autograd.grad(value, logits)
+        assert value.isfinite() and value > 1e3 and gradient.isfinite().all()
+    with torch.no_grad():
+        assert relaxed_cross_entropy(logits, labels, **how).isfinite()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_largest_finite_logits_stay_finite_on_a_gpu(dtype):
+    _, labels = example()
+    sets = allowed_sets(labels, 5)
+    signs = torch.randint(-1, 2, (2, 5, 6, 7), generator=torch.Generator().manual_seed(0))
+    logits = (signs.to(dtype) * torch.finfo(dtype).max).requires_grad_()
+    value = _AtOnce.apply(logits, sets, (sets != 0) / (sets != 0).sum())
+    (gradient,) = torch.autograd.grad(value, logits)
+    assert value.isfinite() and value > 1e28 and gradient.isfinite().all() and gradient.abs().sum(1).max() <= 2
+
+
 @pytest.mark.parametrize(("size", "upper_bound"), [((2, 3), 0.0), ((2, 3), 2.0), ((1, 2), 0.0)])
 def test_gradient_is_that_of_finite_differences(size, upper_bound):
     logits = torch.randn(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
@@ -252,15 +284,51 @@ def test_gradient_is_that_of_finite_differences(size, upper_bound):
     assert torch.autograd.gradcheck(loss, logits)
 
 
-def test_fused_gradient_is_that_of_the_definition():
-    logits, labels = example()
-    sets = allowed_sets(labels, 5)
-    oracle = _sum(logits, sets, sets != 0) / (sets != 0).sum()
-    for z in (logits, logits.contiguous(memory_format=torch.channels_last)):
-        value = relaxed_cross_entropy(z, labels)
-        a, b = (torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in (value, oracle))
-        assert torch.allclose(a, b, atol=1e-8)
+def definition(logits, sets, factors):
+    """The sum over pixels by autograd, set by set, in float64."""
+    p = logits.double().softmax(1)  # (B, K, H, W)
+    total = torch.zeros((), dtype=torch.float64)
+    for b, i, j in np.argwhere(sets.numpy() != 0):
+        inside = [c for c in range(logits.shape[1]) if sets[b, i, j].item() >> c & 1]
+        total = total - p[b, inside, i, j].sum().log() * factors[b, i, j]
+    return total
+
+
+@pytest.mark.parametrize("classes", [5, 40])  # sets in int32 and in int64
+@pytest.mark.parametrize("upper_bound", [0.0, 6.0])
+def test_fused_gradients_are_those_of_the_definition(classes, upper_bound):
+    logits, labels = example(classes=classes)
+    sets = allowed_sets(labels, classes)
+    weights = bounded_weights(sets, labels, classes, upper_bound=upper_bound, border=1)
+    factors = weights / (sets != 0).sum()
+    oracle = definition(logits, sets, factors)
+    assert oracle.item() == pytest.approx(naive_loss(logits, labels, upper_bound=upper_bound), rel=1e-6)
+    planes = logits.contiguous(memory_format=torch.channels_last)
+    fused = [relaxed_cross_entropy(z, labels, upper_bound=upper_bound) for z in (logits, planes)]  # of a CPU
+    fused += [_AtOnce.apply(z, sets, factors) for z in (logits, planes)]  # of a GPU
+    fused += [_sum(logits, sets, factors)]  # without a gradient of its own
+    (expected,) = torch.autograd.grad(oracle, logits)
+    for value in fused:
         assert value.item() == pytest.approx(oracle.item(), rel=1e-6)
+        (gradient,) = torch.autograd.grad(3 * value, logits)
+        assert torch.allclose(gradient, 3 * expected, atol=1e-7)
+
+
+def test_the_gradient_of_a_gpu_is_that_of_finite_differences():
+    logits = torch.randn(2, 3, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    sets = allowed_sets(torch.tensor([[[0, 0, 1], [2, 255, 1]], [[2, 255, 255], [255, 255, 255]]]), 3)
+    assert torch.autograd.gradcheck(lambda z: _AtOnce.apply(z, sets, (sets != 0) / 7), logits)
+
+
+@pytest.mark.parametrize("size", [(6, 7), (3, 4)])
+def test_a_gpu_takes_the_fused_gradient(size):
+    with FakeTensorMode():
+        logits = torch.empty(2, 5, *size, dtype=torch.bfloat16, device="cuda", requires_grad=True)
+        labels = torch.empty(2, 6, 7, dtype=torch.uint8, device="cuda")
+        value = relaxed_cross_entropy(logits, labels)
+        assert value.grad_fn.name() == "_AtOnceBackward" and value.dtype == torch.float32
+        with torch.no_grad():
+            assert relaxed_cross_entropy(logits, labels).device.type == "cuda"
 
 
 def test_logits_are_resized_bilinearly_without_aligned_corners():

@@ -88,7 +88,12 @@ def together(python_m: list[str], folder: Path, processes: int, *arguments: str)
 
 
 @pytest.mark.parametrize(
-    "loss", [(), ("loss.segmentation=relaxed", "loss.relax_upper_bound=6", "loss.relax_weights_over=batch")]
+    "loss",
+    [
+        (),
+        ("loss.segmentation=relaxed", "loss.relax_upper_bound=6", "loss.relax_weights_over=batch"),
+        ("loss.class_weights=batch", "loss.class_bound=6"),
+    ],
 )
 def test_a_batch_in_two_parts_has_the_gradient_of_the_whole(python_m, tmp_path, loss):
     """The parts differ in their shares of void and of the classes; 40 frames are evaluated, each once."""

@@ -56,7 +56,7 @@ def step(arm: str, *overrides: str, host: str = "espnetv2_s0.5") -> set[torch.de
             batch["noise"] = torch.empty(2, 3, *high, device=GPU)
         if config.loss.relax_control == "moved":
             batch["sets"] = torch.empty(2, *high, dtype=torch.int64, device=GPU)
-        weights = torch.empty(7, device=GPU) if config.loss.class_weights != "none" else None
+        weights = torch.empty(7, device=GPU) if config.loss.class_weights == "frequency" else None
         return {value.device for value in loss_terms(model, batch, config, weights).values()}
 
 
@@ -91,6 +91,8 @@ def test_each_kind_of_arm(arm):
         ("loss.segmentation=boundary", "loss.relax_upper_bound=1"),
         ("loss.segmentation=relaxed", "loss.relax_upper_bound=1", "loss.relax_weights_over=batch"),
         ("loss.class_weights=frequency",),
+        ("loss.class_weights=image", "loss.class_bound=6"),
+        ("loss.class_weights=batch",),
         ("model.sssr_head=subpixel",),
         ("loss.fa_q=2",),
     ],
