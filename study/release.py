@@ -28,9 +28,9 @@ from study.report.model_cards import card, read_record
 def release(directory: Path, whole: bool = False, folder: Path | None = None) -> list[Path]:
     """Write <arm>-<profile>.safetensors, .json and .md into weights/ (or `folder`), and return them.
 
-    directory: a complete run with its weights. whole: keep SISR head and FTM, which the affinity explorer shows;
-    otherwise the network is pruned and its batch norms are folded. The file holds the kernels in the precision in which
-    the network computes, and is scored on test itself.
+    directory: a complete run with its weights. whole: keep SISR head, FTM and batch norms, for the affinity explorer
+    and to train on from, as <arm>_whole-<profile>; otherwise the network is pruned and its batch norms are folded. The
+    file holds the kernels in the precision in which the network computes, and is scored on test itself.
     FileNotFoundError if the run has no weights here, ValueError if it must not be reported or if another run was
     released under this name, DataError if the test split is not here.
     """
@@ -40,7 +40,7 @@ def release(directory: Path, whole: bool = False, folder: Path | None = None) ->
     run = load_run(directory)
     if run.stale:
         raise ValueError(f"{run.run_id} cannot be released: {run.stale}")
-    target = (folder or released_dir()) / f"{run.arm}-{run.profile}.safetensors"
+    target = (folder or released_dir()) / f"{run.arm}{'_whole' if whole else ''}-{run.profile}.safetensors"
     check_folder(target.parent, "out")
     record = target.with_suffix(".json")
     if record.exists() and (other := read_json(record, {"run": str})["run"]) != run.run_id:

@@ -121,9 +121,13 @@ def card(name: str, record: Record) -> str:
     size = f"{record.parameters / 1e3:,.0f} k parameters, {record.macs / 1e6:,.1f} M MACs at {input_size(config)}"
     where = record.environment
     trained = f", commit {where['commit'][:7]}, {where['device']}" if where else ""
-    parts = "with SISR head and FTM, which only training needs (`prune` drops them)" if record.whole else (
-        "without what only training needs; batch norms are folded into convolutions"
-    )  # fmt: skip
+    branches = "SISR head and FTM" if config["model"]["fa"] else "SISR head"
+    parts = (
+        f"whole, with {branches} and all batch norms: for the affinity explorer and to train on from. Prediction needs "
+        "less: `prune --fold` drops the rest"
+        if record.whole
+        else "without what only training needs; batch norms are folded into convolutions: it cannot be trained further"
+    )
     return f"""# {name}
 
 | | |

@@ -47,6 +47,7 @@ def test_a_whole_file_keeps_what_training_needs(run, tmp_path):
 
 
 def test_a_run_without_weights_or_from_uncommitted_code_is_refused(run, tmp_path):
+    assert weights.name == "sssr_sisr_whole-smoke.safetensors"
     environment = json.loads((run / "env.json").read_text())
     (run / "env.json").write_text(json.dumps(environment | {"dirty": True}))
     with pytest.raises(ValueError, match="cannot be released: made from uncommitted code"):
@@ -65,7 +66,7 @@ def test_weights_record_and_card_are_replaced_together(run, tmp_path, monkeypatc
     before = {path: path.read_bytes() for path in release(run, folder=out)}
     monkeypatch.setattr("study.release.evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        release(run, whole=True, folder=out)
+        release(run, folder=out)
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 

@@ -12,8 +12,11 @@ from dsrl_lib import runs
 from dsrl_lib.config import Config
 from dsrl_lib.data.frames import read_pair
 from dsrl_lib.data.readers import camvid
+import torch
+from torch import nn
 from dsrl_lib.deploy import pretrained
-from dsrl_lib.deploy.pretrained import from_pretrained, released, weights_of, weights_path
+from dsrl_lib.deploy.pretrained import from_pretrained, open_weights, released, weights_of, weights_path
+from dsrl_lib.deploy.prune import prune
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.metrics import counts, miou
 from dsrl_lib.paths import released_dir, root
@@ -53,6 +56,27 @@ def test_released_weights_see_the_frames_as_recorded(name):
     classes = len(then["pixels"][0])
     pixels = np.stack([np.bincount(prediction.ravel(), minlength=classes) for prediction, _ in seen])
     assert np.abs(pixels - then["pixels"]).sum() <= 0.01 * pixels.sum()  # pixels on the border between two classes
+@pytest.mark.parametrize("name", released())
+def test_released_weights_are_pruned_and_folded_but_for_those_named_whole(name):
+    whole = "_whole-" in name
+    model, _ = from_pretrained(name)
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    assert (model.sisr is not None) == whole and (norms > 40) == whole  # those after a sum or concatenation stay
+    assert json.loads((released_dir() / f"{name}.json").read_text())["whole"] == whole
+
+
+@pytest.mark.parametrize("arm", ["dsrl", "sssr_sisr"])
+def test_a_pruned_file_is_what_prune_makes_of_the_whole_one(arm, tmp_path):
+    whole, small = (released_dir() / f"{name}-camvid.safetensors" for name in (f"{arm}_whole", arm))
+    prune(whole, tmp_path / "a.safetensors", fold=True)  # it compares the logits before and after
+    (made, _), (here, _) = open_weights(tmp_path / "a.safetensors"), open_weights(small)
+    made, here = made.state_dict(), here.state_dict()
+    assert made.keys() == here.keys()
+    for key, value in here.items():  # another CPU may round a kernel to its neighbour in bfloat16
+        torch.testing.assert_close(made[key].float(), value.float(), rtol=2**-7, atol=1e-6)
+    prune(whole, tmp_path / "b.safetensors")  # without folding the logits are bit-equal
+
+
     if "counts" in then:
         now, then = np.stack([counts(*pair, classes) for pair in seen]), np.array(then["counts"])
         assert np.abs(now - then).sum() <= 0.01 * then[..., :2].sum()
@@ -62,7 +86,8 @@ def test_released_weights_see_the_frames_as_recorded(name):
 @pytest.mark.parametrize("name", released())
 def test_weights_of_a_run_are_its_own_or_else_the_released_ones(name, results):
     config = Config.from_dict(json.loads((released_dir() / f"{name}.json").read_text())["config"])  # of its run
-    assert weights_of(config) == released_dir() / f"{name}.safetensors"
+    whole = name if "_whole-" in name else name.replace("-", "_whole-")
+    assert weights_of(config) == released_dir() / f"{whole if whole in released() else name}.safetensors"
     assert weights_of(replace(config, seed=8)) is None
     own = runs.folder(config)
     own.mkdir(parents=True)
