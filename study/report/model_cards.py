@@ -62,7 +62,8 @@ class Record:
     iou: list[float | None]
     """In [0, 1] by class; None for a class that is absent."""
     frames: dict[str, list]
-    """What the file makes of the three frames in tests/frames: see `study.release.seen`."""
+    """What the file makes of the three frames in tests/frames, and of three test frames of another data set than
+    CamVid: see `study.release.seen` and `scored`."""
 
     @property
     def miou(self) -> float:
