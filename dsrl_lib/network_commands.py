@@ -83,7 +83,7 @@ def prune(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]
     """Write what inference needs: no SISR head, no feature transform. Says sizes and MACs before and after.
 
     Args:
-        source: Released weights (dsrl-camvid), a run or its id, or a .safetensors file of this library.
+        source: Released weights (dsrl_whole-camvid), a run or its id, or a .safetensors file of this library.
         target: The .safetensors file to write.
         fold: Also fold batch norms into convolutions; logits then agree up to rounding instead of bit by bit.
     """

@@ -178,7 +178,8 @@ def release(
     Args:
         run: A run directory or its id. To train a complete run again, set DSRL_RESULTS to a new folder, and name the
             directory there.
-        whole: Keep the SISR head and the FTM, which the affinity explorer shows.
+        whole: Keep SISR head, FTM and batch norms, for the affinity explorer and for fine-tuning; the name is then
+            <arm>_whole-<profile>.
         out: The folder to write; weights/ of this repository unless given.
     """
     from dsrl_lib.runs import find_run

@@ -49,9 +49,8 @@ def live_explorer(profile: str, seed: int = 0) -> Any:
 
 
 def trained_networks(profile: str, seed: int = 0) -> dict[str, tuple[DSRL, Config]]:
-    """The networks of STATES that have weights, in eval mode: from their runs, or else from released weights.
-
-    Without those of pruned files, which have no SISR branch to compare with.
+    """The networks of STATES that have weights, in eval mode: from their runs, or else from whole released
+    weights. Without those of pruned files, which have no SISR branch to compare with.
     """
     found = {}
     for arm, name in STATES.items():

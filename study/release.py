@@ -15,7 +15,7 @@ from dsrl_lib.deploy.pretrained import open_weights
 from dsrl_lib.deploy.prune import prune
 from dsrl_lib.deploy.rounding import round_kernels
 from dsrl_lib.evaluation import cost
-from dsrl_lib.evaluation.evaluate import evaluate
+from dsrl_lib.evaluation.evaluate import Evaluation, evaluate
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.metrics import counts, iou
 from dsrl_lib.models.dsrl import DSRL
@@ -28,9 +28,9 @@ from study.report.model_cards import card, read_record
 def release(directory: Path, whole: bool = False, folder: Path | None = None) -> list[Path]:
     """Write <arm>-<profile>.safetensors, .json and .md into weights/ (or `folder`), and return them.
 
-    directory: a complete run with its weights. whole: keep SISR head and FTM, which the affinity explorer shows;
-    otherwise the network is pruned and its batch norms are folded. The file holds the kernels in the precision in which
-    the network computes, and is scored on test itself.
+    directory: a complete run with its weights. whole: keep SISR head, FTM and batch norms, for the affinity explorer
+    and to train on from, as <arm>_whole-<profile>; otherwise the network is pruned and its batch norms are folded. The
+    file holds the kernels in the precision in which the network computes, and is scored on test itself.
     FileNotFoundError if the run has no weights here, ValueError if it must not be reported or if another run was
     released under this name, DataError if the test split is not here.
     """
@@ -40,7 +40,7 @@ def release(directory: Path, whole: bool = False, folder: Path | None = None) ->
     run = load_run(directory)
     if run.stale:
         raise ValueError(f"{run.run_id} cannot be released: {run.stale}")
-    target = (folder or released_dir()) / f"{run.arm}-{run.profile}.safetensors"
+    target = (folder or released_dir()) / f"{run.arm}{'_whole' if whole else ''}-{run.profile}.safetensors"
     check_folder(target.parent, "out")
     record = target.with_suffix(".json")
     if record.exists() and (other := read_json(record, {"run": str})["run"]) != run.run_id:
@@ -83,7 +83,7 @@ def document(target: Path, trained: Config, environment: dict[str, object]) -> l
         "macs": cost.macs(small, x),
         "images": len(found.names),
         "iou": [None if np.isnan(value) else float(value) for value in by_class],
-        "frames": seen(model, config),
+        "frames": seen(model, config) | ({} if config.data.dataset == "camvid" else scored(found)),
     })  # fmt: skip
     text = card(target.stem, read_record(record))
     page = target.with_suffix(".md")
@@ -97,10 +97,19 @@ def seen(model: DSRL, config: Config) -> dict[str, list]:
     "pixels": (3, K) how many pixels it gives to each class; of CamVid's own classes also "counts": (3, K, 3). Another
     CPU may round differently.
     """
-    pixels, scored, classes = [], [], model.host.classes
+    pixels, counted, classes = [], [], model.host.classes
     for frame in camvid.frames(root() / "tests" / "frames" / "camvid", "val"):
         image, label = read_pair(frame)
         prediction = class_ids(forward(model, network_input(image, config), config)["logits"].detach(), label.shape)
         pixels.append(np.bincount(prediction.ravel(), minlength=classes).tolist())
-        scored.append(counts(prediction, label, classes).tolist() if config.data.dataset == "camvid" else [])
-    return {"pixels": pixels} | ({"counts": scored} if config.data.dataset == "camvid" else {})
+        counted.append(counts(prediction, label, classes).tolist() if config.data.dataset == "camvid" else [])
+    return {"pixels": pixels} | ({"counts": counted} if config.data.dataset == "camvid" else {})
+
+
+def scored(found: Evaluation) -> dict[str, list]:
+    """The first, the middle and the last frame of the test split: "test_names", and "test_counts" (3, K, 3).
+
+    For data sets whose frames may not be in tests/frames: counts are no pictures and no labels.
+    """
+    at = [0, len(found.names) // 2, len(found.names) - 1]
+    return {"test_names": [found.names[i] for i in at], "test_counts": found.counts[at].tolist()}

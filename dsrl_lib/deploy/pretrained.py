@@ -49,13 +49,15 @@ def released() -> list[str]:
 
 
 def weights_of(config: Config) -> Path | None:
-    """The run directory of a configuration if it holds the final weights, or else the released file of that run."""
+    """The run directory of a configuration if it holds the final weights, or else the released file of that run: the
+    whole one, if the run was released both whole and pruned."""
     directory = runs.folder(config)
     if (directory / runs.WEIGHTS).exists():
         return directory
     records = {released_dir() / f"{name}.json": released_dir() / f"{name}.safetensors" for name in released()}
-    of_run = {read_json(path, {"run": str})["run"]: file for path, file in records.items() if path.exists()}
-    return of_run.get(config.run_id)
+    found = [(read_json(path, {"run": str, "whole": bool}), file) for path, file in records.items() if path.exists()]
+    of_run = {record["whole"]: file for record, file in found if record["run"] == config.run_id}
+    return of_run.get(True, of_run.get(False))
 
 
 def open_weights(path: str | Path, host: str | None = None) -> tuple[DSRL, Config]:

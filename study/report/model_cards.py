@@ -62,7 +62,8 @@ class Record:
     iou: list[float | None]
     """In [0, 1] by class; None for a class that is absent."""
     frames: dict[str, list]
-    """What the file makes of the three frames in tests/frames: see `study.release.seen`."""
+    """What the file makes of the three frames in tests/frames, and of three test frames of another data set than
+    CamVid: see `study.release.seen` and `scored`."""
 
     @property
     def miou(self) -> float:
@@ -121,9 +122,13 @@ def card(name: str, record: Record) -> str:
     size = f"{record.parameters / 1e3:,.0f} k parameters, {record.macs / 1e6:,.1f} M MACs at {input_size(config)}"
     where = record.environment
     trained = f", commit {where['commit'][:7]}, {where['device']}" if where else ""
-    parts = "with SISR head and FTM, which only training needs (`prune` drops them)" if record.whole else (
-        "without what only training needs; batch norms are folded into convolutions"
-    )  # fmt: skip
+    branches = "SISR head and FTM" if config["model"]["fa"] else "SISR head"
+    parts = (
+        f"whole, with {branches} and all batch norms: for the affinity explorer and to train on from. Prediction needs "
+        "less: `prune --fold` drops the rest"
+        if record.whole
+        else "without what only training needs; batch norms are folded into convolutions: it cannot be trained further"
+    )
     return f"""# {name}
 
 | | |
@@ -142,9 +147,9 @@ model, config = from_pretrained("{name}")
 
 ## Scores
 
-Test mIoU of this file: **{record.miou:.2f}** points on {record.images} frames, at the original label size. It is the
-last epoch; the test split was not used for selection.
-The arm in the study, all seeds, with its 95 % interval: {_of_arm(record)}.
+Test mIoU of this file, of seed {config["seed"]} alone: **{record.miou:.2f}** points on {record.images} frames, at the
+original label size. It is the last epoch; the test split was not used for selection.
+{_all_seeds(record)}
 
 | class | IoU on test |
 |---|---|
@@ -168,9 +173,23 @@ def _network(record: Record) -> str:
     return f"{model['host']}{' with the SSSR head' if model['sssr'] else ''}"
 
 
+def _all_seeds(record: Record) -> str:
+    """What the study knows of the arm of a file, and what its interval covers."""
+    if record.profile not in PROFILES:
+        return "The study does not have this arm on this data."
+    return (
+        f"The arm in the study, mean test mIoU with its 95 % interval: {_of_arm(record)}; number of seeds: "
+        f"{_mark(record, ', seeds')}.\nThe interval is of the mean, not of this file: it covers which seeds and which frames"
+        " were drawn; with\none seed, the frames alone."
+    )
+
+
 def _of_arm(record: Record) -> str:
     """Marks that `study.report.texts` fills: the arm's mean, and its interval."""
     if record.profile not in PROFILES:
         return "none"
-    mark = f"<!-- {record.profile} miou: {record.config['arm']}{{}} -->0.00<!-- end -->"
-    return f"{mark.format('')} [{mark.format(', low')}, {mark.format(', high')}]"
+    return f"{_mark(record)} [{_mark(record, ', low')}, {_mark(record, ', high')}]"
+
+
+def _mark(record: Record, field: str = "") -> str:
+    return f"<!-- {record.profile} miou: {record.config['arm']}{field} -->0.00<!-- end -->"

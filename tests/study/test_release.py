@@ -34,14 +34,20 @@ def test_a_released_file_scores_what_its_run_scored(run, tmp_path):
     found, stored = read_record(record), json.loads((run / "metrics.json").read_text())
     assert found.miou == pytest.approx(100 * stored["test"]["miou"], abs=0.05)  # folding rounds differently
     assert found.macs == stored["cost"]["macs_pruned"] and found.parameters <= stored["cost"]["params_pruned"]
-    assert found.run == run.name and not found.whole and set(found.frames) == {"pixels"}
+    assert found.run == run.name and not found.whole and set(found.frames) == {"pixels", "test_names", "test_counts"}
     assert np.sum(found.frames["pixels"], axis=1).tolist() == [360 * 480] * 3
+    with np.load(run / "counts_test.npz") as file:
+        of_run = dict(zip(file["images"].tolist(), file["counts"], strict=True))
+    then = np.stack([of_run[name] for name in found.frames["test_names"]])  # (3, K, 3)
+    assert len(set(found.frames["test_names"])) == len(then) == 3
+    assert np.abs(then - found.frames["test_counts"]).sum() <= 0.01 * then[..., [0, 2]].sum()  # folding, again
     text = page.read_text()
     assert f"**{found.miou:.2f}** points" in text and all(cls in text for cls in class_table("streets").classes)
 
 
 def test_a_whole_file_keeps_what_training_needs(run, tmp_path):
     weights, record, _ = release(run, whole=True, folder=tmp_path)
+    assert weights.name == "sssr_sisr_whole-smoke.safetensors"
     model, config = open_weights(weights)
     assert model.sisr is not None and config.run_id == run.name and read_record(record).whole
 
@@ -65,7 +71,7 @@ def test_weights_record_and_card_are_replaced_together(run, tmp_path, monkeypatc
     before = {path: path.read_bytes() for path in release(run, folder=out)}
     monkeypatch.setattr("study.release.evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        release(run, whole=True, folder=out)
+        release(run, folder=out)
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 

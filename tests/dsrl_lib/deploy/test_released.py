@@ -1,41 +1,50 @@
-"""Released weights: each opens by its name and sees three real frames as it did when it was released."""
+"""Released weights: each opens by its name and sees three real frames as it did when it was released.
+
+The frames are of CamVid. Frames of IDD-lite may not be here: those weights must give each class as many pixels of the
+CamVid frames as then, and where the data is, score three frames of its test split as then.
+"""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from dsrl_lib import runs
 from dsrl_lib.config import Config
 from dsrl_lib.data.frames import read_pair
 from dsrl_lib.data.readers import camvid
+from dsrl_lib.data.split import load_split
 from dsrl_lib.deploy import pretrained
-from dsrl_lib.deploy.pretrained import from_pretrained, released, weights_of, weights_path
+from dsrl_lib.deploy.pretrained import from_pretrained, open_weights, released, weights_of, weights_path
+from dsrl_lib.deploy.prune import prune
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.metrics import counts, miou
-from dsrl_lib.paths import released_dir, root
+from dsrl_lib.paths import DataError, released_dir, root
 
 FRAMES = root() / "tests" / "frames" / "camvid"
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """pixels of each class (3 frames, K), and counts (3, K, 3) if the frames' labels are of the same classes.
+    """pixels of each class (3 frames, K), and counts (3, K, 3) if the frames' labels are of the same classes; if not,
+    test_names (3) of frames of its own test split, and test_counts (3, K, 3).
 
     On the CPU that made the weights. Another CPU may round differently.
     """
     return json.loads((released_dir() / f"{name}.json").read_text())["frames"]
 
 
-def predictions(name: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Predicted and true class ids of each frame."""
+def predictions(name: str, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Predicted and true class ids of each frame; pairs: images and labels."""
     model, config = from_pretrained(name)
     model.eval()
     found = []
-    for frame in camvid.frames(FRAMES, "val"):
-        image, label = read_pair(frame)
+    for image, label in pairs:
         out = forward(model, network_input(image, config), config)
         found.append((class_ids(out["logits"].detach(), label.shape), label))
     return found
@@ -48,21 +57,80 @@ def test_every_released_file_has_a_record_and_a_card():
 
 
 @pytest.mark.parametrize("name", released())
+def test_released_weights_are_pruned_and_folded_but_for_those_named_whole(name):
+    whole = "_whole-" in name
+    model, _ = from_pretrained(name)
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    assert (model.sisr is not None) == whole and (norms > 40) == whole  # those after a sum or concatenation stay
+    assert json.loads((released_dir() / f"{name}.json").read_text())["whole"] == whole
+
+
+@pytest.mark.parametrize("arm", ["dsrl", "sssr_sisr"])
+def test_a_pruned_file_is_what_prune_makes_of_the_whole_one(arm, tmp_path):
+    whole, small = (released_dir() / f"{name}-camvid.safetensors" for name in (f"{arm}_whole", arm))
+    prune(whole, tmp_path / "a.safetensors", fold=True)  # it compares the logits before and after
+    (made, _), (here, _) = open_weights(tmp_path / "a.safetensors"), open_weights(small)
+    made, here = made.state_dict(), here.state_dict()
+    assert made.keys() == here.keys()
+    for key, value in here.items():  # another CPU may round a kernel to its neighbour in bfloat16
+        torch.testing.assert_close(made[key].float(), value.float(), rtol=2**-7, atol=1e-6)
+    prune(whole, tmp_path / "b.safetensors")  # without folding the logits are bit-equal
+
+
+@pytest.mark.parametrize("name", released())
 def test_released_weights_see_the_frames_as_recorded(name):
-    then, seen = recorded(name), predictions(name)
+    then, seen = recorded(name), predictions(name, map(read_pair, camvid.frames(FRAMES, "val")))
     classes = len(then["pixels"][0])
     pixels = np.stack([np.bincount(prediction.ravel(), minlength=classes) for prediction, _ in seen])
     assert np.abs(pixels - then["pixels"]).sum() <= 0.01 * pixels.sum()  # pixels on the border between two classes
     if "counts" in then:
-        now, then = np.stack([counts(*pair, classes) for pair in seen]), np.array(then["counts"])
-        assert np.abs(now - then).sum() <= 0.01 * then[..., :2].sum()
-        assert 100 * miou(now) == pytest.approx(100 * miou(then), abs=0.5)
+        assert_same_scores(np.stack([counts(*pair, classes) for pair in seen]), np.array(then["counts"]))
+
+
+def assert_same_scores(now: np.ndarray, then: np.ndarray) -> None:
+    """Counts (3, K, 3) of the same frames, but for pixels on the border between two classes."""
+    assert (now[..., [0, 2]].sum(-1) == then[..., [0, 2]].sum(-1)).all()  # the labels: they are the same frames
+    assert np.abs(now - then).sum() <= 0.01 * then[..., :2].sum()
+    assert 100 * miou(now) == pytest.approx(100 * miou(then), abs=0.5)
+
+
+OF_TEST = [name for name in released() if "test_counts" in recorded(name)]
+"""Those of IDD-lite."""
+
+
+@pytest.mark.parametrize("name", OF_TEST)
+def test_released_weights_score_frames_of_their_test_split_as_recorded(name):
+    frames, dataset = recorded(name), from_pretrained(name)[1].data.dataset
+    then = np.array(frames["test_counts"])
+    try:
+        split = load_split(dataset, "test")
+    except DataError as error:
+        pytest.skip(f"the frames of {dataset} are not here, and may not be in the repository: {error}")
+    at = [split.names.index(frame) for frame in frames["test_names"]]
+    seen = predictions(name, [(np.array(split.images[i]), np.array(split.labels[i])) for i in at])
+    assert_same_scores(np.stack([counts(*pair, then.shape[1]) for pair in seen]), then)
+
+
+@pytest.mark.parametrize("name", OF_TEST)
+def test_the_recorded_scores_of_test_frames_are_those_of_the_run(name):
+    """Of the run's own counts, which need no data: those weights had batch norms that were not folded."""
+    content = json.loads((released_dir() / f"{name}.json").read_text())
+    run = root() / "results" / content["config"]["profile"] / "runs" / content["run"]
+    with np.load(run / "counts_test.npz") as file:
+        of_run = dict(zip(file["images"].tolist(), file["counts"], strict=True))
+    frames = content["frames"]
+    assert_same_scores(np.array(frames["test_counts"]), np.stack([of_run[frame] for frame in frames["test_names"]]))
+
+
+def test_weights_of_other_data_than_camvid_have_counts_of_test_frames():
+    assert OF_TEST == [name for name in released() if not name.endswith("-camvid")] != []
 
 
 @pytest.mark.parametrize("name", released())
 def test_weights_of_a_run_are_its_own_or_else_the_released_ones(name, results):
     config = Config.from_dict(json.loads((released_dir() / f"{name}.json").read_text())["config"])  # of its run
-    assert weights_of(config) == released_dir() / f"{name}.safetensors"
+    whole = name if "_whole-" in name else name.replace("-", "_whole-")
+    assert weights_of(config) == released_dir() / f"{whole if whole in released() else name}.safetensors"
     assert weights_of(replace(config, seed=8)) is None
     own = runs.folder(config)
     own.mkdir(parents=True)
