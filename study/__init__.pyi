@@ -17,10 +17,12 @@ from .figures.data_charts import label_pictures as label_pictures
 from .figures.data_charts import paint_sets as paint_sets
 from .figures.data_charts import sample_pictures as sample_pictures
 from .figures.example_panels import affinity_panel as affinity_panel
+from .figures.example_panels import affinity_photo as affinity_photo
 from .figures.example_panels import prediction_panel as prediction_panel
 from .figures.example_panels import reconstruction_panel as reconstruction_panel
 from .figures.example_panels import shown_frames as shown_frames
 from .figures.example_panels import without_weights as without_weights
+from .figures.explorer import fa_tokens as fa_tokens
 from .figures.location_charts import location_grids as location_grids
 from .figures.location_charts import sampled_pictures as sampled_pictures
 from .figures.map_charts import affinity_matrices as affinity_matrices

@@ -1,6 +1,8 @@
 """The pictures of a training notebook: what a run made of a few frames, or how to get its weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
@@ -53,4 +55,9 @@ def reconstruction_panel(shown: Sequence[Example]) -> Photo | None:
 def affinity_panel(shown: Sequence[Example], pixel: tuple[float, float]) -> Photo | None:
     """The affinity of every place of the first frame to `pixel`, in each branch; None without FA."""
     example = next((example for example in shown if example.affinity), None)
-    return Photo(panels.affinity(example.target, example.affinity, pixel), QUALITY) if example else None
+    return affinity_photo(example.target, example.affinity, pixel) if example else None
+
+
+def affinity_photo(image: np.ndarray, maps: Mapping[str, np.ndarray], pixel: tuple[float, float]) -> Photo:
+    """An image, uint8 (H, W, 3), and by title the affinity of every place to `pixel`, (h, w): see `panels.affinity`."""
+    return Photo(panels.affinity(image, maps, pixel), QUALITY)

@@ -5,7 +5,7 @@
   root.querySelector(".without-script").remove();
   const VIRIDIS = ["440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b", "fde725"]
     .map((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)));
-  const state = { frame: 0, y: 0.6, x: 0.5, normalise: true, side: "ftm" };
+  const state = { frame: 0, network: "all", y: 0.6, x: 0.5, normalise: true, side: "ftm" };
 
   async function unpack(map) {
     const packed = Uint8Array.from(atob(map.data), (letter) => letter.charCodeAt(0));
@@ -62,8 +62,8 @@
     });
   }
 
-  function picture(content, text) {
-    const figure = element("figure", pictures), place = element("div", figure, { className: "place" });
+  function picture(content, text, className = "") {
+    const figure = element("figure", pictures, { className }), place = element("div", figure, { className: "place" });
     place.append(content);
     const cross = element("span", place, { className: "cross" });
     cross.style.top = `${100 * state.y}%`;
@@ -77,18 +77,17 @@
     element("figcaption", figure, { textContent: text });
   }
 
-  function photo(address, text) {
-    picture(Object.assign(new Image(), { src: address, alt: text }), text);
+  function photo(address, text, className) {
+    picture(Object.assign(new Image(), { src: address, alt: text }), text, className);
   }
 
   function draw() {
     const frame = frames[state.frame];
     pictures.replaceChildren();
     root.maps = [];
-    photo(frame.image, `${frame.name}: click a pixel`);
-    photo(frame.truth, "label");
-    photo(frame.networks.at(-1).prediction, `prediction, ${frame.networks.at(-1).name}`);
-    frame.networks.forEach((network) => {
+    photo(frame.image, `${frame.name}: click a pixel`, "wide");
+    photo(frame.truth, "label", "wide");
+    frame.networks.filter(({ name }) => ["all", name].includes(state.network)).forEach((network) => {
       const title = element("h4", pictures);
       const kind = state.side === "ftm" && network.ftm ? "ftm" : "seg";
       const sides = [network[kind], network.sr];
@@ -97,6 +96,7 @@
       const low = Math.min(0, ...rows.map((values) => Math.min(...values)));
       const high = Math.max(...rows.map((values) => Math.max(...values)));
       title.textContent = `${network.name} (dark blue ${low.toFixed(2).replace("-", "−")}, yellow ${high.toFixed(2)})`;
+      photo(network.prediction, "prediction");
       const mean = gap.reduce((sum, value) => sum + value, 0) / gap.length;
       const texts = [`SSSR branch${kind === "ftm" ? ", after the FTM" : ", before the FTM"}`, "SISR branch",
         `|difference|, mean ${mean.toPrecision(3)} (yellow ${(high - low).toFixed(2)})`];
@@ -117,6 +117,8 @@
   const choices = element("div", root, { className: "choices" });
   const pictures = element("div", root, { className: "pictures" });
   if (frames.length > 1) choice("frame", frames.map((frame, i) => [i, frame.name]), "frame");
+  const names = frames[0].networks.map(({ name }) => name);
+  if (names.length > 1) choice("network", [["all", "all"], ...names.map((name) => [name, name])], "network");
   choice("S from", [[true, "cosines (Eq. 2)"], [false, "inner products"]], "normalise");
   choice("SSSR map", [["ftm", "after the FTM, if there is one"], ["seg", "before the FTM"]], "side");
   root.tabIndex = 0;

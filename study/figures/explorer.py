@@ -74,16 +74,25 @@ def explored(networks: Mapping[str, tuple[DSRL, Config]], split: Split, index: i
     stored, truth = split.images[index], np.array(split.labels[index])
     predictions, tokens = {}, {}
     for name, (model, config) in networks.items():
-        frame = network_input(stored, config)
         table = class_table(config.data.dataset)
-        grid = token_grid((2 * frame.shape[1], 2 * frame.shape[2]), config.loss)
-        raw = forward(_with_taps(model), frame, config)
-        with autocast(frame.device, config.optim.precision):
-            after = model.ftm(raw["seg_map"]) if model.ftm else None
-        predictions[name] = colourise(class_ids(raw["logits"], truth.shape), table)
-        transformed = None if after is None else pooled(after, grid)
-        tokens[name] = Tokens(pooled(raw["seg_map"], grid), transformed, pooled(raw["sr_map"], grid))
+        tokens[name], logits = fa_tokens(model, config, stored)
+        predictions[name] = colourise(class_ids(logits, truth.shape), table)
     return Explored(split.names[index], stored, colourise(truth, table), predictions, tokens)
+
+
+@torch.inference_mode()
+def fa_tokens(model: DSRL, config: Config, image: np.ndarray) -> tuple[Tokens, Tensor]:
+    """What FA compares of one image, uint8 (H0, W0, 3), in a network with a SISR branch, in eval mode on the CPU.
+
+    Returns also the logits, (1, K, h, w).
+    """
+    frame = network_input(image, config)
+    grid = token_grid((2 * frame.shape[1], 2 * frame.shape[2]), config.loss)
+    out = forward(_with_taps(model), frame, config)
+    with autocast(frame.device, config.optim.precision):
+        after = model.ftm(out["seg_map"]) if model.ftm else None
+    transformed = None if after is None else pooled(after, grid)
+    return Tokens(pooled(out["seg_map"], grid), transformed, pooled(out["sr_map"], grid)), out["logits"]
 
 
 def pooled(features: Tensor, grid: tuple[int, int]) -> np.ndarray:

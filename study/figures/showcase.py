@@ -106,7 +106,7 @@ def example(
     made = _pixels(255 * denormalise(out["image"])[0]) if "image" in out else None
     bicubic = None if made is None else _pixels(255 * denormalise(upsample(normalise(image[None]), "bicubic"))[0])
     tokens = token_grid((height, width), config.loss)
-    maps = {"segmentation branch": "seg_map", "super-resolution branch": "sr_map"}
+    maps = {"SSSR branch": "seg_map", "SISR branch": "sr_map"}
     affinity = {
         name: affinity_to(out[key], pixel, tokens, config.loss.fa_normalise) for name, key in maps.items() if key in out
     }

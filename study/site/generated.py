@@ -15,7 +15,7 @@ from unittest.mock import patch
 from dsrl_lib.paths import root
 
 PACKAGES = ("study", "dsrl_lib", "benchmarks")
-DOORS = ("dsrl_lib", "study")
+DOORS = ("dsrl_lib", "study", "benchmarks")
 _BOX = str.maketrans(dict.fromkeys("╭╮╰╯│", " ") | {"─": "-"})
 
 

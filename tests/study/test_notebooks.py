@@ -163,7 +163,13 @@ def test_method_notebook_runs_with_its_defaults(tmp_path):
     assert re.search(r"\nsisr +(\d+) +\1 +0\n", text)  # all tensors move, or none
     counted, by_hand = re.search(r"head: (\d+) counted, (\d+) by hand", text).groups()
     assert counted == by_hand
-    assert picture_kinds(output) == ["image/png"] * 2
+    terms = re.findall(r"(ce|mse|fa) +\S+ x \S+ = (\S+), criterion (\S+)", text)
+    assert [name for name, *_ in terms] == ["ce", "mse", "fa"]
+    for _, written_out, value in terms:
+        assert 0 < float(written_out) == pytest.approx(float(value), abs=2e-5)
+    before, _, after = map(float, re.findall(r"L_fa = (\S+)", text))
+    assert 0 < after < before  # the trained networks, on a real frame
+    assert picture_kinds(output) == ["image/png", "image/png", "image/jpeg"]
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,16 @@
 """The built site and a browser, for all tests of this folder."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import chromium
 
 from dsrl_lib.paths import root
 from study.site import build
-
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
@@ -31,11 +29,10 @@ def site(python_m, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")  # its event loop would stand in the way of other files
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"needs one of {', '.join(BROWSERS)}")
-    with playwright.sync_playwright() as engine:
+    found = chromium()
+    from playwright.sync_api import sync_playwright  # lazy: optional
+
+    with sync_playwright() as engine:
         browser = engine.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield browser
         browser.close()

@@ -1,12 +1,16 @@
 """The affinity explorer shows the rows of S that the library computes, in a browser too."""
 
 import base64
+import io
 import zlib
+from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dsrl_lib import feature_affinity
 from dsrl_lib.config import Config, Data
@@ -31,7 +35,7 @@ def networks() -> dict:
     host = build_host("espnetv2_s0.5", 11)
     return {
         "before": (DSRL(host, sisr=True, seed=1).eval(), config),
-        "after": (DSRL(host, sisr=True, fa=True, seed=1).eval(), config),
+        "after": (DSRL(host, sisr=True, fa=True, seed=1, start="random").eval(), config),
     }
 
 
@@ -89,31 +93,51 @@ def test_pruned_weights_have_no_branch_to_compare_with(results):
     assert explore.trained_networks("idd", seed=1) == {} and explore.affinity_explorer("idd", 1) is None
 
 
-def test_a_click_shows_that_pixel_in_the_browser(frame, browser, tmp_path):
+@pytest.fixture
+def page(frame, browser, tmp_path) -> Iterator[Any]:
+    """The explorer of one frame at the width of a phone; no script may fail."""
     (tmp_path / "page.html").write_text(f"<!doctype html><p>above</p>{explorer.Explorer([frame])._repr_html_()}")
     page, errors = browser.new_page(viewport={"width": 390, "height": 900}), []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto((tmp_path / "page.html").as_uri())
     page.wait_for_function("document.querySelector('.affinity-explorer').maps")  # the tokens are unpacked first
-    maps = "document.querySelector('.affinity-explorer').maps.map(m => [m.kind, ...m.rows.map(r => [...r])])"
+    yield page
+    assert errors == []
+    page.close()
 
-    def check(y: float, x: float, kinds: tuple[str, str], cosines: bool) -> None:
-        for (kind, *rows), expected, tokens in zip(page.evaluate(maps), kinds, frame.tokens.values(), strict=True):
-            assert kind == expected
-            for row, values in zip(rows, (getattr(tokens, kind), tokens.sr), strict=True):
-                right = affinity_to(torch.from_numpy(values)[None], (y, x), GRID, cosines)
-                assert np.allclose(np.reshape(row, GRID), right, atol=2e-3 * np.abs(right).max())
 
-    check(0.6, 0.5, ("seg", "ftm"), cosines=True)
+def check_maps(page, frame, place: tuple[float, float], kinds: dict[str, str], cosines: bool = True) -> None:
+    """kinds: by network that is shown, its SSSR map."""
+    maps = "document.querySelector('.affinity-explorer').maps.map(m => [m.network, m.kind, m.rows.map(r => [...r])])"
+    shown = page.evaluate(maps)
+    assert {name: kind for name, kind, _ in shown} == kinds
+    for name, kind, rows in shown:
+        for row, values in zip(rows, (getattr(frame.tokens[name], kind), frame.tokens[name].sr), strict=True):
+            right = affinity_to(torch.from_numpy(values)[None], place, GRID, cosines)
+            assert np.allclose(np.reshape(row, GRID), right, atol=2e-3 * np.abs(right).max())
+
+
+def test_a_click_shows_that_pixel_in_the_browser(page, frame):
+    check_maps(page, frame, (0.6, 0.5), {"before": "seg", "after": "ftm"})
     place = page.locator(".place").nth(0)
     box = place.bounding_box()
     place.click(position={"x": 0.9 * box["width"], "y": 0.2 * box["height"]})
-    check(0.2, 0.9, ("seg", "ftm"), cosines=True)
+    check_maps(page, frame, (0.2, 0.9), {"before": "seg", "after": "ftm"})
     page.keyboard.press("ArrowDown")  # one token
-    check(0.2 + 1 / 8, 0.9, ("seg", "ftm"), cosines=True)
+    check_maps(page, frame, (0.2 + 1 / 8, 0.9), {"before": "seg", "after": "ftm"})
     page.select_option("select[name=side]", "seg")
     page.select_option("select[name=normalise]", "false")
-    check(0.2 + 1 / 8, 0.9, ("seg", "seg"), cosines=False)
+    check_maps(page, frame, (0.2 + 1 / 8, 0.9), {"before": "seg", "after": "seg"}, cosines=False)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert errors == []
-    page.close()
+
+
+def test_a_network_can_be_chosen_in_the_browser(page, frame):
+    assert (frame.predictions["before"] != frame.predictions["after"]).any()
+    kinds = {"before": "seg", "after": "ftm"}
+    for chosen, shown in {"before": ["before"], "after": ["after"], "all": ["before", "after"]}.items():
+        page.select_option("select[name=network]", chosen)
+        check_maps(page, frame, (0.6, 0.5), {name: kinds[name] for name in shown})
+        predictions = page.eval_on_selector_all("img[alt=prediction]", "images => images.map(image => image.src)")
+        for address, name in zip(predictions, shown, strict=True):
+            with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as picture:
+                assert np.array_equal(picture.convert("RGB"), frame.predictions[name])

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from browsers import chromium
 
 from dsrl_lib.paths import root
 from study.site import build, generated
@@ -46,6 +47,18 @@ def test_a_notebook_names_its_data_set_says_an_answer_once_and_describes_its_pic
     assert "".join(title["source"]).startswith("# Costs\n*Executed for IDD-lite.*\n\n**Answer.**")
     assert shown["outputs"] == [picture]
     assert shown["metadata"]["mystnb"]["image"]["alt"] == "Costs. x axis: mIoU"
+
+
+def test_without_a_browser_tests_are_skipped_but_fail_in_ci(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="needs one of chromium-headless-shell"):
+        chromium()
+    monkeypatch.setenv("CI", "1")
+    with pytest.raises(pytest.fail.Exception, match="CI is set, and this machine lacks one of chromium-headless-shell"):
+        chromium()
+    (tmp_path / "chromium").touch(0o755)
+    assert chromium() == str(tmp_path / "chromium")
 
 
 def test_commands_come_from_the_usage_line():

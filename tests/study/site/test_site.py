@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import re
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,20 +23,29 @@ PAGES = (
     "index.html", "README.html", "commands.html", "api/dsrl_lib.html", "claims/camvid/C2.html",
     "docs/methods/feature_affinity.html", "results/camvid/notebooks/02_method.html",
     "results/camvid/notebooks/41_main_results.html", "results/camvid/notebooks/52_affinity_explorer.html",
+    "results/camvid/REPORT.html", "results/idd/notebooks/41_main_results.html", "claims/idd/C2.html",
 )  # fmt: skip
+
+MATHS = ("docs/methods/feature_affinity.html", "results/camvid/notebooks/02_method.html")
 
 
 def page(site: Path, name: str) -> str:
     return (site / name).read_text()
 
 
-def test_every_notebook_claim_and_method_is_a_page(site):
-    published = [*root().glob("results/camvid/notebooks/*.ipynb"), *root().glob("docs/methods/*.md")]
-    assert len(published) > 15
+def test_every_notebook_report_and_method_is_a_page(site):
+    patterns = ("results/*/notebooks/*.ipynb", "results/*/REPORT.md", "docs/methods/*.md")
+    command = ["git", "ls-files", *(f":(glob){pattern}" for pattern in patterns)]
+    published = [Path(name) for name in subprocess.check_output(command, text=True, cwd=root()).splitlines()]
+    assert {path.parts[1] for path in published} >= {"camvid", "idd", "camvid_videos", "moving", "methods"}
     for path in published:
-        assert (site / path.relative_to(root()).with_suffix(".html")).exists(), path
-    claims = pd.read_csv(root() / "results" / "camvid" / "claims.csv")["claim"].unique()
-    assert {path.stem for path in (site / "claims" / "camvid").glob("*.html")} == set(claims)
+        assert (site / path.with_suffix(".html")).exists(), path
+
+
+@pytest.mark.parametrize("profile", ["camvid", "idd", "moving"])
+def test_every_claim_is_a_page(site, profile):
+    claims = pd.read_csv(root() / "results" / profile / "claims.csv")["claim"].unique()
+    assert {path.stem for path in (site / "claims" / profile).glob("*.html")} == set(claims) != set()
 
 
 def test_tables_are_tables_and_code_is_folded(site):
@@ -63,11 +73,13 @@ def test_a_claim_shows_its_runs_and_their_counts(site):
 
 
 def test_equations_are_equations_and_the_doors_are_documented(site):
-    assert page(site, "docs/methods/feature_affinity.html").count("<math") > 5
-    door = page(site, "api/dsrl_lib.html")
-    for names in generated.names_by_module(root() / "dsrl_lib" / "__init__.pyi").values():
-        assert all(f'id="dsrl_lib.{name}"' in door for name in names)
-    assert "Mean distance between the pixel-affinity matrices" in door
+    for name in MATHS:
+        assert page(site, name).count("<math") > 5, name
+    for package in ("dsrl_lib", "study", "benchmarks"):
+        door = page(site, f"api/{package}.html")
+        for names in generated.names_by_module(root() / package / "__init__.pyi").values():
+            assert all(f'id="{package}.{name}"' in door for name in names)
+    assert "Mean distance between the pixel-affinity matrices" in page(site, "api/dsrl_lib.html")
 
 
 def test_commands_show_their_help(site):
@@ -85,6 +97,7 @@ def test_pages_of_an_earlier_build_are_gone(site):
 
 def test_it_is_small(site):
     assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) < 25e6
+    assert (site / "results/camvid/notebooks/52_affinity_explorer.html").stat().st_size <= 3e6  # with all its tokens
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -124,10 +137,14 @@ def test_pages_fit_and_have_no_errors(address, browser, width):
         page.close()
 
 
-def test_equations_have_a_size(address, browser):
-    page, _ = open_page(browser, f"{address}/docs/methods/feature_affinity.html", 1280)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", MATHS)
+def test_equations_have_a_size(address, browser, name, width):
+    page, errors = open_page(browser, f"{address}/{name}", width)
     sizes = page.evaluate("[...document.querySelectorAll('math')].map(m => m.getBoundingClientRect().height)")
     assert len(sizes) > 5 and min(sizes) > 5
+    assert errors == []
+    page.close()
 
 
 def test_the_explorer_of_the_site_answers_a_click(address, browser):
@@ -139,12 +156,15 @@ def test_the_explorer_of_the_site_answers_a_click(address, browser):
     assert errors == []
 
 
-def test_search_finds_feature_affinity(address, browser):
-    page, errors = open_page(browser, f"{address}/search.html?q=feature+affinity", 1280)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_search_finds_feature_affinity(address, browser, width):
+    page, errors = open_page(browser, f"{address}/search.html?q=feature+affinity", width)
     page.wait_for_selector("#search-results li a")
     found = page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.textContent)")
     assert any("affinity" in text.lower() for text in found)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert errors == []
+    page.close()
 
 
 def test_a_click_enlarges_a_picture(address, browser):
