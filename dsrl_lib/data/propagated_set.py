@@ -17,8 +17,9 @@ from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.propagation import TOLERANCE, FlowEstimator, flow_estimator, propagate
 from dsrl_lib.data.sequences import LIST
 from dsrl_lib.data.split import SPLITS, Split, load_split
-from dsrl_lib.paths import CLASSES, DataError, check_folder
+from dsrl_lib.paths import CLASSES, MADE_FROM, DataError, check_folder
 from dsrl_lib.progress import bar
+from dsrl_lib.registry import origin
 
 SUFFIX = "_leftImg8bit"
 """Of Cityscapes' images, behind the name of the frame."""
@@ -67,7 +68,8 @@ def write_propagated(
 
     video: a folder with the frames of the videos, under the names of the labelled ones and with the same numbering.
     steps: pairs on each side of a labelled frame, where the video has frames. flow: one of FLOWS. joint, tolerance: as
-    for `propagate`. The folder appears whole or not at all.
+    for `propagate`. The folder appears whole or not at all. It names the published data set that its frames and labels
+    are of: class table, size of frames and terms are those of that (`registry.origin`).
 
     ValueError for an unknown flow, no steps or a tolerance below 0, and errors of `flow_estimator`. DataError if `out`
     holds files already, if the video holds none of the labelled frames, or if its frames are bad or of another size:
@@ -93,6 +95,8 @@ def write_propagated(
         lines = dict.fromkeys(f"{name}\t{sequence}\n" for pairs in written.values() for name, sequence in pairs)
         (partial / LIST).write_text("".join(lines), "utf-8")
         (partial / CLASSES).write_text("".join(f"{name}\n" for name in class_table(dataset).classes), "utf-8")
+        if source := origin(dataset):  # names alone match fewer classes of Cityscapes, and its terms go on
+            (partial / MADE_FROM).write_text(f"{source}\n", "utf-8")
         partial.chmod(0o755)  # a temporary folder is private by default
         partial.rename(out)
     finally:
