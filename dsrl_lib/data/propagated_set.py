@@ -4,8 +4,10 @@ import re
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
+from statistics import median_low
 from typing import Annotated
 
 import numpy as np
@@ -26,7 +28,10 @@ SUFFIX = "_leftImg8bit"
 
 
 class Video:
-    """Frames on disk in the order of their numbers: the last digits of a name, the rest of which names the sequence."""
+    """Frames on disk in the order of their numbers: the last digits of a name, the rest of which names the sequence.
+
+    A sequence ends where a frame is missing, so that neighbours in it are neighbours in time.
+    """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -43,15 +48,29 @@ class Video:
                 self.paths[name] = picture.path
         self.place = {
             name: (frames, i)
-            for frames in ([name for _, name in sorted(found)] for found in by_sequence.values())
+            for found in by_sequence.values()
+            for frames in _without_gaps(sorted(found))
             for i, name in enumerate(frames)
         }
 
     def after(self, name: str, steps: int) -> list[np.ndarray]:
-        """The frames that follow `name`, at most `steps`, the nearest first; those before it if steps is negative."""
+        """The frames that follow `name` without a gap, at most `steps`, the nearest first; if steps is negative, those
+        before it."""
         frames, i = self.place[name]
         found = frames[i + 1 : i + 1 + steps] if steps > 0 else frames[max(0, i + steps) : i][::-1]
         return [read_picture(self.paths[name]) for name in found]
+
+
+def _without_gaps(numbered: list[tuple[int, str]]) -> Iterator[list[str]]:
+    """Names of frames in the order of their numbers, cut where these jump by twice their usual step or more.
+
+    A frame is missing there; or one name is used for several videos, as in Hamburg and Hanover of Cityscapes.
+    """
+    jumps = [after - before for (before, _), (after, _) in pairwise(numbered)]
+    usual = max(1, median_low(jumps)) if jumps else 1  # of numbers that are times, no two steps need be equal
+    cuts = [i for i, jump in enumerate(jumps, start=1) if jump >= 2 * usual]
+    for start, end in pairwise([0, *cuts, len(numbered)]):
+        yield [name for _, name in numbered[start:end]]
 
 
 def write_propagated(

@@ -271,12 +271,32 @@ def test_wrong_requests_are_explained(data, monkeypatch):
 
 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path):
-    for name in ("a_9", "a_10", "a_2", "b_11", "city_000001_000019_leftImg8bit"):
+    for name in ("a_9", "a_10", "a_8", "b_11", "city_000001_000019_leftImg8bit"):
         save(tmp_path / f"{name}.png", np.full((4, 4, 3), int(name.split("_")[1]), np.uint8))
     video = Video(tmp_path)
-    assert [frame[0, 0, 0] for frame in video.after("a_9", -2)] == [2]
-    assert [frame[0, 0, 0] for frame in video.after("a_2", 5)] == [9, 10]
+    assert [frame[0, 0, 0] for frame in video.after("a_9", -2)] == [8]
+    assert [frame[0, 0, 0] for frame in video.after("a_8", 5)] == [9, 10]
     assert video.after("b_11", 1) == [] and "city_000001_000019" in video.place
+
+
+@pytest.mark.parametrize(
+    ("numbers", "of", "beside"),
+    [
+        ((1, 2, 3, 5, 6), 3, {1: [], -3: [2, 1]}),  # frame 4 is missing
+        ((1, 2, 3, 5, 6), 5, {3: [6], -1: []}),
+        ((11, 13, 15, 19, 21), 15, {2: [], -2: [13, 11]}),  # every second frame was kept, as of CamVid, and 17 lost
+        ((0, 33, 67, 100, 167, 200), 67, {3: [100], -3: [33, 0]}),  # milliseconds, which are not even
+        ((18, 19, 20, 218, 219, 220), 19, {2: [20], -2: [18]}),  # two videos under one name
+        ((10, 40, 70), 40, {2: [70], -2: [10]}),
+        ((10, 40), 10, {1: [40]}),  # nothing says that one is missing
+    ],
+)
+def test_a_gap_ends_a_sequence(tmp_path, numbers, of, beside):
+    for number in numbers:
+        save(tmp_path / f"a_{number:06}.png", np.full((4, 4, 3), number, np.uint8))
+    video = Video(tmp_path)
+    for steps, expected in beside.items():
+        assert [frame[0, 0, 0] for frame in video.after(f"a_{of:06}", steps)] == expected
 
 
 def test_a_propagated_set_is_not_propagated_over(data, monkeypatch):
