@@ -177,8 +177,27 @@ def test_quality_is_perfect_for_the_true_motion():
     assert (by_form.loc[[(1, "flow"), (3, "consistent")], ["mIoU", "near"]] == 100).all(axis=None)
     assert by_form.loc[(1, "no motion"), "mIoU"] < 90 and by_form.loc[(3, "no motion"), "near"] < 80
     assert by_form.loc[(1, "no motion"), "kept"] > by_form.loc[(1, "flow"), "kept"]
+    direct = propagation_quality(split, 4, (3, 1), lambda a, b: exact(a, b, frames), direct=True, progress=False)
+    assert direct.equals(table)
     with pytest.raises(ValueError, match=r"steps = \(5, 7\); allowed: at least one below 5"):
         propagation_quality(split, 4, (5, 7), None, progress=False)
+
+
+def test_flow_that_follows_neighbours_alone_is_good_composed_and_useless_direct():
+    frames, labels = street(4)
+    split = type("Video", (), {"images": frames, "labels": labels, "__len__": lambda self: 4})()
+
+    def near_sighted(frame, source):
+        flow = exact(frame, source, frames)
+        return flow if np.abs(flow).max() <= max(STEP) else np.zeros_like(flow)
+
+    composed, direct = (
+        propagation_quality(split, 4, (1, 3, 9), near_sighted, direct=way, progress=False).set_index(["steps", "form"])
+        for way in (False, True)
+    )
+    assert composed.index.equals(direct.index) and composed.loc[(3, "flow"), "mIoU"] == 100
+    assert direct.loc[(1, "flow")].equals(composed.loc[(1, "flow")])
+    assert direct.loc[(3, "flow")].equals(direct.loc[(3, "no motion")])
 
 
 def test_quality_of_given_labels_is_that_of_the_forms():
