@@ -23,8 +23,9 @@ from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.models.published import published_weights
 from dsrl_lib.models.sync_batch_norm import synchronise
 from dsrl_lib.overrides import override
-from dsrl_lib.paths import CLASSES, data_dir
+from dsrl_lib.paths import CLASSES, MADE_FROM, data_dir
 from dsrl_lib.records import write_atomically
+from dsrl_lib.registry import origin
 
 
 def build(config: Config) -> DSRL:
@@ -121,11 +122,12 @@ def save(network: DSRL, config: Config, path: Path, folded: bool = False) -> Non
 
     folded: batch norms were folded into convolutions (`models.folding`), which a reader must know.
     """
-    table = class_table(config.data.dataset)
+    table, source = class_table(config.data.dataset), origin(config.data.dataset)
     metadata = {
         "config": json.dumps(config.to_dict(), sort_keys=True),
         "classes": json.dumps(table.classes),
         "normalisation": json.dumps({"mean": MEAN, "std": STD}),
+        **({"made_from": json.dumps(source)} if source not in (None, config.data.dataset) else {}),
         **({"folded": "true"} if folded else {}),
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
@@ -137,7 +139,8 @@ def load(path: Path) -> tuple[DSRL, Config]:
     """The network and configuration that `save` wrote, on the CPU. ValueError if the file does not fit itself."""
     tensors, config = read(path)
     found = metadata(path)
-    _check_classes(config.data.dataset, stored(path, "classes", list[str] | None), path)
+    source = stored(path, "made_from", str | None)
+    _check_classes(config.data.dataset, stored(path, "classes", list[str] | None), source, path)
     network = build(override(config, "model.pretrained", "none"))  # downloads nothing
     if "folded" in found:
         fold_batch_norms(network)
@@ -145,13 +148,21 @@ def load(path: Path) -> tuple[DSRL, Config]:
     return network, config
 
 
-def _check_classes(dataset: str, names: list[str] | None, path: Path) -> None:
-    """The classes of your own data set come with it: those of the file have to be the ones that are here."""
+def _check_classes(dataset: str, names: list[str] | None, source: str | None, path: Path) -> None:
+    """The classes of your own data set come with it: those of the file have to be the ones that are here.
+
+    source: the published data set that it was made from, which decides the size of frames; None for no such one.
+    """
+    folder = data_dir() / dataset
     if dataset not in datasets():
+        beside = f", and {MADE_FROM} beside it with the line {source}" if source else ""
         raise ValueError(
             f"{path} is of the data set {dataset!r}, which is not here. Its classes suffice to use the weights: write "
-            f"{data_dir() / dataset / CLASSES} with a line for each of {', '.join(names or ())}"
+            f"{folder / CLASSES} with a line for each of {', '.join(names or ())}{beside}"
         )
+    if source and (found := origin(dataset)) != source:
+        raise ValueError(f"{path} is of a data set made from {source}; {folder / MADE_FROM} names {found}; "
+                         f"allowed: {source}")  # fmt: skip
     here = class_table(dataset).classes
     if names is not None and tuple(names) != here:
         raise ValueError(f"{path} has the classes {', '.join(names)}; here {dataset} has {', '.join(here)}")

@@ -1,7 +1,7 @@
 """Class tables: names, colours and the matching Cityscapes classes. Void is 255 everywhere in the library."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,8 +9,9 @@ from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import datasets
 from dsrl_lib.data.class_lists import Colour, mapillary_classes, own_classes, voc_colours
 from dsrl_lib.metrics import VOID as VOID
+from dsrl_lib.paths import CLASSES, MADE_FROM, DataError, data_dir
 from dsrl_lib.registry import dataset as entry_of
-from dsrl_lib.registry import named
+from dsrl_lib.registry import named, origin
 
 VOID_COLOUR: Colour = (0, 0, 0)
 
@@ -117,9 +118,19 @@ def mapillary_table(dataset: str) -> ClassTable:
 
 
 def own_table(dataset: str) -> ClassTable:
-    """The classes of your own data set, from its classes.txt. DataError if it is missing or wrong."""
+    """The classes of your own data set, from its classes.txt. DataError if it is missing or wrong.
+
+    One that was made from a published data set has the colours, the rows and the ids of that.
+    """
     found = own_classes(dataset)
-    return ClassTable(dataset, found.names, found.colours, same_named(found.names), found.stored)
+    if (source := origin(dataset)) is None:
+        return ClassTable(dataset, found.names, found.colours, same_named(found.names), found.stored)
+    table = class_table(source)
+    if found.names != table.classes:
+        folder = data_dir() / dataset
+        raise DataError(f"{folder / CLASSES} names {', '.join(found.names)}; allowed with {source} in "
+                        f"{folder / MADE_FROM}: its classes, {', '.join(table.classes)}")  # fmt: skip
+    return replace(table, name=dataset)
 
 
 def class_table(dataset: str) -> ClassTable:

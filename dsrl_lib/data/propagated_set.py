@@ -4,8 +4,10 @@ import re
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
+from statistics import median_low
 from typing import Annotated
 
 import numpy as np
@@ -17,15 +19,19 @@ from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.propagation import TOLERANCE, FlowEstimator, flow_estimator, propagate
 from dsrl_lib.data.sequences import LIST
 from dsrl_lib.data.split import SPLITS, Split, load_split
-from dsrl_lib.paths import CLASSES, DataError, check_folder
+from dsrl_lib.paths import CLASSES, MADE_FROM, DataError, check_folder
 from dsrl_lib.progress import bar
+from dsrl_lib.registry import origin
 
 SUFFIX = "_leftImg8bit"
 """Of Cityscapes' images, behind the name of the frame."""
 
 
 class Video:
-    """Frames on disk in the order of their numbers: the last digits of a name, the rest of which names the sequence."""
+    """Frames on disk in the order of their numbers: the last digits of a name, the rest of which names the sequence.
+
+    A sequence ends where a frame is missing, so that neighbours in it are neighbours in time.
+    """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -42,15 +48,29 @@ class Video:
                 self.paths[name] = picture.path
         self.place = {
             name: (frames, i)
-            for frames in ([name for _, name in sorted(found)] for found in by_sequence.values())
+            for found in by_sequence.values()
+            for frames in _without_gaps(sorted(found))
             for i, name in enumerate(frames)
         }
 
     def after(self, name: str, steps: int) -> list[np.ndarray]:
-        """The frames that follow `name`, at most `steps`, the nearest first; those before it if steps is negative."""
+        """The frames that follow `name` without a gap, at most `steps`, the nearest first; if steps is negative, those
+        before it."""
         frames, i = self.place[name]
         found = frames[i + 1 : i + 1 + steps] if steps > 0 else frames[max(0, i + steps) : i][::-1]
         return [read_picture(self.paths[name]) for name in found]
+
+
+def _without_gaps(numbered: list[tuple[int, str]]) -> Iterator[list[str]]:
+    """Names of frames in the order of their numbers, cut where these jump by twice their usual step or more.
+
+    A frame is missing there; or one name is used for several videos, as in Hamburg and Hanover of Cityscapes.
+    """
+    jumps = [after - before for (before, _), (after, _) in pairwise(numbered)]
+    usual = max(1, median_low(jumps)) if jumps else 1  # of numbers that are times, no two steps need be equal
+    cuts = [i for i, jump in enumerate(jumps, start=1) if jump >= 2 * usual]
+    for start, end in pairwise([0, *cuts, len(numbered)]):
+        yield [name for _, name in numbered[start:end]]
 
 
 def write_propagated(
@@ -67,7 +87,8 @@ def write_propagated(
 
     video: a folder with the frames of the videos, under the names of the labelled ones and with the same numbering.
     steps: pairs on each side of a labelled frame, where the video has frames. flow: one of FLOWS. joint, tolerance: as
-    for `propagate`. The folder appears whole or not at all.
+    for `propagate`. The folder appears whole or not at all. It names the published data set that its frames and labels
+    are of: class table, size of frames and terms are those of that (`registry.origin`).
 
     ValueError for an unknown flow, no steps or a tolerance below 0, and errors of `flow_estimator`. DataError if `out`
     holds files already, if the video holds none of the labelled frames, or if its frames are bad or of another size:
@@ -93,6 +114,8 @@ def write_propagated(
         lines = dict.fromkeys(f"{name}\t{sequence}\n" for pairs in written.values() for name, sequence in pairs)
         (partial / LIST).write_text("".join(lines), "utf-8")
         (partial / CLASSES).write_text("".join(f"{name}\n" for name in class_table(dataset).classes), "utf-8")
+        if source := origin(dataset):  # names alone match fewer classes of Cityscapes, and its terms go on
+            (partial / MADE_FROM).write_text(f"{source}\n", "utf-8")
         partial.chmod(0o755)  # a temporary folder is private by default
         partial.rename(out)
     finally:

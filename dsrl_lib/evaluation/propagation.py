@@ -1,13 +1,13 @@
 """How good propagated labels are: against the true labels of later frames, in a video that is labelled as a whole."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from dsrl_lib import metrics
-from dsrl_lib.data.propagation import FlowEstimator, consistent, motions, nearest_labels
+from dsrl_lib.data.propagation import Flow, FlowEstimator, consistent, motions, nearest_labels
 from dsrl_lib.data.split import Split
 from dsrl_lib.evaluation.details import boundary_distance
 from dsrl_lib.metrics import VOID
@@ -21,13 +21,21 @@ Counts = tuple[np.ndarray, np.ndarray, int, int]
 
 
 def propagation_quality(
-    split: Split, classes: int, steps: Sequence[int], flow: FlowEstimator, *, every: int = 1, progress: bool = True
+    split: Split,
+    classes: int,
+    steps: Sequence[int],
+    flow: FlowEstimator,
+    *,
+    every: int = 1,
+    direct: bool = False,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """mIoU in percent of propagated labels against the true ones, one row per number of steps and form.
 
     split: consecutive frames of one video. steps: frames from the labelled one. every: frames from one that is
-    propagated to the next one. Forms: "no motion" takes the labels as they are, "flow" warps them, and "consistent"
-    also checks the motion (`propagation.consistent`). Pixels that a form leaves void are not counted for it.
+    propagated to the next one. direct: one flow over the whole distance, instead of the composed flows of neighbours.
+    Forms: "no motion" takes the labels as they are, "flow" warps them, and "consistent" also checks the motion
+    (`propagation.consistent`). Pixels that a form leaves void are not counted for it.
     Columns: `steps`, `form`, `pairs`, `mIoU`, `near` (mIoU within NEAR pixels of a true boundary) and `kept`, the
     percentage of the truly labelled pixels that are not void. ValueError for a video without any such pair.
     """
@@ -38,12 +46,11 @@ def propagation_quality(
     for start in bar(starts, "propagate", disable=not progress):
         labels = np.asarray(split.labels[start])
         frames = [split.images[i] for i in range(start, min(start + max(steps) + 1, len(split)))]
-        for step, flows in enumerate(motions(frames, flow), start=1):
-            if step in steps:
-                truth = np.asarray(split.labels[start + step])
-                near = boundary_distance(truth) <= NEAR
-                for form, found in _forms(labels, *flows).items():
-                    pairs[step, form].append(_counts(found, truth, near, classes))
+        for step, flows in _flows(frames, steps, flow, direct):
+            truth = np.asarray(split.labels[start + step])
+            near = boundary_distance(truth) <= NEAR
+            for form, found in _forms(labels, *flows).items():
+                pairs[step, form].append(_counts(found, truth, near, classes))
     rows = [{"steps": step, "form": form} | _quality(counts) for (step, form), counts in pairs.items()]
     return pd.DataFrame(rows).sort_values("steps", kind="stable", ignore_index=True)
 
@@ -55,6 +62,18 @@ def label_quality(labels: Iterable[np.ndarray], truth: Iterable[np.ndarray], cla
     if not counts:
         raise ValueError("label_quality: there is no label map")
     return _quality(counts)
+
+
+def _flows(
+    frames: Sequence[np.ndarray], steps: Sequence[int], flow: FlowEstimator, direct: bool
+) -> Iterator[tuple[int, tuple[Flow, Flow]]]:
+    """Steps, as far as there are frames, each with the motion from the first frame and back."""
+    if not direct:
+        yield from ((step, flows) for step, flows in enumerate(motions(frames, flow), start=1) if step in steps)
+        return
+    for step in sorted(set(steps)):
+        if step < len(frames):
+            yield step, next(motions([frames[0], frames[step]], flow))
 
 
 def _forms(labels: np.ndarray, backward: np.ndarray, forward: np.ndarray) -> dict[str, np.ndarray]:

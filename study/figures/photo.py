@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from dsrl_lib.registry import DATASETS
+from dsrl_lib.registry import dataset as entry_of
 from study.figures.described import described
 from study.figures.notes import Note
 from study.figures.style import STYLE, styled
@@ -32,6 +32,6 @@ class Photo:
 
 def withheld(dataset: str) -> Note | None:
     """What a notebook shows instead of pictures and label maps of a data set whose terms withhold them; else None."""
-    if dataset not in DATASETS or not DATASETS[dataset].withheld:
+    if not entry_of(dataset).withheld:
         return None
     return Note(f"No picture: the terms of {dataset} do not allow publishing its frames or label maps.")

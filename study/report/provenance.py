@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dsrl_lib.registry import DATASETS
+from dsrl_lib.registry import dataset as entry_of
 from study.catalogue import Run
 from study.evidence import Study
 from study.figures.notes import Note, some
@@ -22,7 +22,7 @@ def how_measured(study: Study) -> Note:
     profile = PROFILES[study.profile]
     dataset = profile.base.data.dataset
     frames, others = _test_frames(study.runs, dataset)
-    known = DATASETS[dataset].one_size if dataset in DATASETS else None
+    known = entry_of(dataset).one_size
     size = f" ({known[0]}x{known[1]})" if known else ""
     return Note(
         f"**How it was measured.** mIoU in points on the test split of {dataset} ({frames} "

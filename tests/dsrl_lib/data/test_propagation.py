@@ -177,8 +177,27 @@ def test_quality_is_perfect_for_the_true_motion():
     assert (by_form.loc[[(1, "flow"), (3, "consistent")], ["mIoU", "near"]] == 100).all(axis=None)
     assert by_form.loc[(1, "no motion"), "mIoU"] < 90 and by_form.loc[(3, "no motion"), "near"] < 80
     assert by_form.loc[(1, "no motion"), "kept"] > by_form.loc[(1, "flow"), "kept"]
+    direct = propagation_quality(split, 4, (3, 1), lambda a, b: exact(a, b, frames), direct=True, progress=False)
+    assert direct.equals(table)
     with pytest.raises(ValueError, match=r"steps = \(5, 7\); allowed: at least one below 5"):
         propagation_quality(split, 4, (5, 7), None, progress=False)
+
+
+def test_flow_that_follows_neighbours_alone_is_good_composed_and_useless_direct():
+    frames, labels = street(4)
+    split = type("Video", (), {"images": frames, "labels": labels, "__len__": lambda self: 4})()
+
+    def near_sighted(frame, source):
+        flow = exact(frame, source, frames)
+        return flow if np.abs(flow).max() <= max(STEP) else np.zeros_like(flow)
+
+    composed, direct = (
+        propagation_quality(split, 4, (1, 3, 9), near_sighted, direct=way, progress=False).set_index(["steps", "form"])
+        for way in (False, True)
+    )
+    assert composed.index.equals(direct.index) and composed.loc[(3, "flow"), "mIoU"] == 100
+    assert direct.loc[(1, "flow")].equals(composed.loc[(1, "flow")])
+    assert direct.loc[(3, "flow")].equals(direct.loc[(3, "no motion")])
 
 
 def test_quality_of_given_labels_is_that_of_the_forms():
@@ -271,12 +290,32 @@ def test_wrong_requests_are_explained(data, monkeypatch):
 
 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path):
-    for name in ("a_9", "a_10", "a_2", "b_11", "city_000001_000019_leftImg8bit"):
+    for name in ("a_9", "a_10", "a_8", "b_11", "city_000001_000019_leftImg8bit"):
         save(tmp_path / f"{name}.png", np.full((4, 4, 3), int(name.split("_")[1]), np.uint8))
     video = Video(tmp_path)
-    assert [frame[0, 0, 0] for frame in video.after("a_9", -2)] == [2]
-    assert [frame[0, 0, 0] for frame in video.after("a_2", 5)] == [9, 10]
+    assert [frame[0, 0, 0] for frame in video.after("a_9", -2)] == [8]
+    assert [frame[0, 0, 0] for frame in video.after("a_8", 5)] == [9, 10]
     assert video.after("b_11", 1) == [] and "city_000001_000019" in video.place
+
+
+@pytest.mark.parametrize(
+    ("numbers", "of", "beside"),
+    [
+        ((1, 2, 3, 5, 6), 3, {1: [], -3: [2, 1]}),  # frame 4 is missing
+        ((1, 2, 3, 5, 6), 5, {3: [6], -1: []}),
+        ((11, 13, 15, 19, 21), 15, {2: [], -2: [13, 11]}),  # every second frame was kept, as of CamVid, and 17 lost
+        ((0, 33, 67, 100, 167, 200), 67, {3: [100], -3: [33, 0]}),  # milliseconds, which are not even
+        ((18, 19, 20, 218, 219, 220), 19, {2: [20], -2: [18]}),  # two videos under one name
+        ((10, 40, 70), 40, {2: [70], -2: [10]}),
+        ((10, 40), 10, {1: [40]}),  # nothing says that one is missing
+    ],
+)
+def test_a_gap_ends_a_sequence(tmp_path, numbers, of, beside):
+    for number in numbers:
+        save(tmp_path / f"a_{number:06}.png", np.full((4, 4, 3), number, np.uint8))
+    video = Video(tmp_path)
+    for steps, expected in beside.items():
+        assert [frame[0, 0, 0] for frame in video.after(f"a_{of:06}", steps)] == expected
 
 
 def test_a_propagated_set_is_not_propagated_over(data, monkeypatch):
