@@ -147,9 +147,9 @@ model, config = from_pretrained("{name}")
 
 ## Scores
 
-Test mIoU of this file: **{record.miou:.2f}** points on {record.images} frames, at the original label size. It is the
-last epoch; the test split was not used for selection.
-The arm in the study, all seeds, with its 95 % interval: {_of_arm(record)}.
+Test mIoU of this file, of seed {config["seed"]} alone: **{record.miou:.2f}** points on {record.images} frames, at the
+original label size. It is the last epoch; the test split was not used for selection.
+{_all_seeds(record)}
 
 | class | IoU on test |
 |---|---|
@@ -173,9 +173,23 @@ def _network(record: Record) -> str:
     return f"{model['host']}{' with the SSSR head' if model['sssr'] else ''}"
 
 
+def _all_seeds(record: Record) -> str:
+    """What the study knows of the arm of a file, and what its interval covers."""
+    if record.profile not in PROFILES:
+        return "The study does not have this arm on this data."
+    return (
+        f"The arm in the study, mean test mIoU with its 95 % interval: {_of_arm(record)}; number of seeds: "
+        f"{_mark(record, ', seeds')}.\nThe interval is of the mean, not of this file: it covers the draw of seeds and "
+        "of test frames;\nwith one seed, that of frames alone."
+    )
+
+
 def _of_arm(record: Record) -> str:
     """Marks that `study.report.texts` fills: the arm's mean, and its interval."""
     if record.profile not in PROFILES:
         return "none"
-    mark = f"<!-- {record.profile} miou: {record.config['arm']}{{}} -->0.00<!-- end -->"
-    return f"{mark.format('')} [{mark.format(', low')}, {mark.format(', high')}]"
+    return f"{_mark(record)} [{_mark(record, ', low')}, {_mark(record, ', high')}]"
+
+
+def _mark(record: Record, field: str = "") -> str:
+    return f"<!-- {record.profile} miou: {record.config['arm']}{field} -->0.00<!-- end -->"

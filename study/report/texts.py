@@ -2,8 +2,9 @@
 
 A table stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, NAME of TABLES. A number stands in a mark such as
 `<!-- miou: dsrl - lr -->+1.25<!-- end -->`: test mIoU of an arm, or a sum and difference of arms, in points; `, low` or
-`, high` after it is an end of the 95 % interval, `, smallest` the minimum detectable effect. It keeps the sign and the
-decimals that it is shown with; after "not run", a difference has a sign and two decimals.
+`, high` after it is an end of the 95 % interval, `, smallest` the minimum detectable effect, `, seeds` the number of
+seeds that its arms share. It keeps the sign and the decimals that it is shown with; after "not run", a difference has a
+sign and two decimals.
 `<!-- idd miou: ... -->` is a number of the profile `idd`.
 """
 
@@ -32,7 +33,7 @@ PUBLISHED = "camvid"
 """The profile whose results README.md and REPORT.md show; a mark may name another."""
 
 _TABLE = re.compile(r"(<!-- (\w+):begin -->\n)(.*?)(<!-- \2:end -->)", re.DOTALL)
-_NUMBER = re.compile(r"(<!-- (?:(\w+) )?miou: ([^>]+?)(?:, (low|high|smallest))? -->)([^<]*)(<!-- end -->)")
+_NUMBER = re.compile(r"(<!-- (?:(\w+) )?miou: ([^>]+?)(?:, (low|high|smallest|seeds))? -->)([^<]*)(<!-- end -->)")
 _TERM = re.compile(r"([+−-]?)\s*([\w@]+)")
 _FIELD = {"": "estimate", "smallest": "detectable_effect"}
 
@@ -132,8 +133,11 @@ def _renewed(path: Path, study: Study) -> str:
 
 def _number(study: Study, expression: str, field: str, shown: str) -> str:
     terms = [(-1.0 if sign in ("-", "−") else 1.0, arm) for sign, arm in _TERM.findall(expression)]
-    if not study.seeds([arm for _, arm in terms]):
+    seeds = study.seeds([arm for _, arm in terms])
+    if not seeds:
         return "not run"
+    if field == "seeds":
+        return str(len(seeds))
     value = study.contrast([{arm: weight for weight, arm in terms}])
     signed = shown[:1] in ("+", "−") or (shown == "not run" and len(terms) > 1)
     decimals, sign = len(shown.partition(".")[2]) or 2, "+" if signed else ""

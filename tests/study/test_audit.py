@@ -191,12 +191,14 @@ def test_marked_numbers_in_a_text(directory, tmp_path):
     text.write_text(
         f"DSRL gains <!-- miou: dsrl - lr -->{gain}<!-- end --> points and"
         f" reaches <!-- miou: dsrl -->{values['dsrl']:.1f}<!-- end -->;"
-        " <!-- miou: dsrl - lr, low -->+99.0<!-- end -->, <!-- miou: hr -->70.0<!-- end -->"
+        " <!-- miou: dsrl - lr, low -->+99.0<!-- end -->, <!-- miou: hr -->70.0<!-- end -->,"
+        " <!-- miou: dsrl - lr, seeds -->9<!-- end --> seeds"
     )
     wrong = texts.wrong_lines(study, text)
     assert len(wrong) == 1 and "+99.0" in wrong[0][1]
     again = texts.refreshed(text.read_text(), study)
     assert f">{gain}<" in again and f">{values['dsrl']:.1f}<" in again and "miou: hr -->not run<" in again
+    assert f", seeds -->{len(study.seeds(['dsrl', 'lr']))}<" in again
 
 
 PUBLISHED = (root() / "README.md").exists() and (root() / "results" / "camvid" / "runs").exists()
