@@ -179,8 +179,8 @@ def _all_seeds(record: Record) -> str:
         return "The study does not have this arm on this data."
     return (
         f"The arm in the study, mean test mIoU with its 95 % interval: {_of_arm(record)}; number of seeds: "
-        f"{_mark(record, ', seeds')}.\nThe interval is of the mean, not of this file: it covers which seeds and which frames"
-        " were drawn; with\none seed, the frames alone."
+        f"{_mark(record, ', seeds')}.\nThe interval is of the mean, not of this file: it covers the draw of seeds and "
+        "of test frames;\nwith one seed, that of frames alone."
     )
 
 
