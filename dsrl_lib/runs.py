@@ -52,13 +52,22 @@ def folder(config: Config) -> Path:
 
 
 def read_config(path: Path) -> Config:
-    """The configuration of a run directory, or in a JSON file. ValueError that names the file, if it holds none."""
+    """The configuration of a run directory, or in a JSON file.
+
+    ValueError that names the file, if it holds none, or in a directory that of another run.
+    """
     file = path / "config.json" if path.is_dir() else path
     values = read_json(file)
     try:
-        return Config.from_dict(values)
+        config = Config.from_dict(values)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+    if file != path and config.run_id != path.resolve().name:
+        raise ValueError(
+            f"{file} was changed: it is the configuration of {config.run_id}. Put back what it was, and give changes "
+            "as --set SECTION.KEY=VALUE"
+        )
+    return config
 
 
 def chain(run: Config | Path) -> list[Config]:
@@ -72,10 +81,7 @@ def chain(run: Config | Path) -> list[Config]:
     while (name := stages[0].warm_start) is not None:
         if not (beside / name / "config.json").exists():
             raise ValueError(f"{stages[0].run_id} starts from the run {name}, which is not in {beside}")
-        before = read_config(beside / name)
-        if before.run_id != name:
-            raise ValueError(f"{beside / name / 'config.json'} was changed: it is the configuration of {before.run_id}")
-        stages.insert(0, before)
+        stages.insert(0, read_config(beside / name))
     return stages
 
 

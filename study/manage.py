@@ -35,7 +35,7 @@ def _state(folder: Path) -> str:
 
 def compare(a: Path, b: Path) -> str:
     """The settings in which two runs differ, and their scores side by side."""
-    first, second = (_flat(read_json(path / "config.json")) for path in (a, b))
+    first, second = (_flat(runs.read_config(path).to_dict()) for path in (a, b))
     lines = [f"{'':32}{a.name}  |  {b.name}"]
     for key in dict.fromkeys((*first, *second)):
         if first.get(key) != second.get(key):
