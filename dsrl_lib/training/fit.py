@@ -56,8 +56,6 @@ def fit(
     RuntimeError if one of several processes fails.
     """
     directory = runs.folder(config.checked())
-    check("workers", workers, Annotated[int, at_least(0)])
-    check("devices", devices, Annotated[int, at_least(1)])
     check("keep_last", keep_last, Annotated[int, at_least(0)])
     if runs.is_complete(directory) and not distributed.launched():
         if (keep_best and not kept(directory, BEST)) or (keep_last and not kept(directory, EPOCH)):
@@ -65,10 +63,7 @@ def fit(
         _tell_of_other_data(config, directory)
         return directory
     check_folder(directory, "DSRL_RESULTS")
-    where = pick_device(device)
-    check_precision(config.optim.precision, where)
-    _check_devices(config, devices, where)
-    check_workers(config, workers)
+    where = check_machine(config, device=device, workers=workers, devices=devices)
     if not checkpoint.exists(directory):
         if config.continues is not None:
             before = config.continues.partition("@")[0]
@@ -231,7 +226,19 @@ def start(state: RunState) -> Started | None:
     return None
 
 
-def _check_devices(config: Config, devices: int, device: torch.device) -> None:
-    if device.type == "cuda" and devices > torch.cuda.device_count():
+def check_machine(
+    config: Config, *, device: str = "auto", workers: int = 0, devices: int = 1, **others: Any
+) -> torch.device:
+    """The device of that name. ValueError if the run of `config` cannot be trained so on this machine.
+
+    others: what `fit` takes too, and no machine can lack.
+    """
+    check("workers", workers, Annotated[int, at_least(0)])
+    check("devices", devices, Annotated[int, at_least(1)])
+    where = pick_device(device)
+    check_precision(config.optim.precision, where)
+    if where.type == "cuda" and devices > torch.cuda.device_count():
         raise ValueError(f"devices = {devices}, but torch finds {torch.cuda.device_count()} CUDA devices here")
     check_shared_batch(config, devices)
+    check_workers(config, workers)
+    return where
