@@ -19,7 +19,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from dsrl_lib.config import Config
-from dsrl_lib.paths import results_dir
+from dsrl_lib.paths import in_checkout, released_dir, results_dir
 from dsrl_lib.records import read_json, write_atomically, write_json
 
 GRADIENT_COLUMNS = ("gradient", "share")
@@ -40,6 +40,7 @@ ENVIRONMENT = {
 
 WEIGHTS = "final.safetensors"
 """The file of a run's final weights."""
+LISTED = in_checkout("; `python -m study runs` lists them")
 
 
 class RunBusyError(RuntimeError):
@@ -95,7 +96,7 @@ def start_weights(config: Config, run_id: str) -> Path:
     if not is_complete(directory):
         raise FileNotFoundError(
             f"{config.run_id} starts from the run {run_id}, which is not complete in {directory.parent}: "
-            "train that one first; `python -m study train` trains an arm with all runs that it starts from"
+            "train that one first" + in_checkout("; `python -m study train` trains an arm with all that it starts from")
         )
     if not weights.exists():
         raise FileNotFoundError(f"{config.run_id} starts from the run {run_id}, and {missing_weights(weights)}")
@@ -107,13 +108,23 @@ def weights_file(path: Path) -> Path:
     return path / WEIGHTS if path.is_dir() else path
 
 
+def released_weights(run_id: str) -> Path | None:
+    """The released file of a run, for inference, if it is released."""
+    records = {path: path.with_suffix(".json") for path in sorted(released_dir().glob("*.safetensors"))}
+    found = (path for path, record in records.items()
+             if record.exists() and read_json(record, {"run": str})["run"] == run_id)  # fmt: skip
+    return next(found, None)
+
+
 def missing_weights(path: Path) -> str:
     """What to say about weights that are not at `path`; of a run, how to get them."""
     if is_complete(path.parent):
+        released = released_weights(path.resolve().parent.name)
+        ready = f"; for inference they are released as {released.stem}" if released else ""
         return (
-            f"{path} is missing, though that run is complete: weights are not kept in git. Copy the file from where "
-            "the run was trained, or train the run again with DSRL_RESULTS set to a new folder, which leaves this one "
-            "as it is"
+            f"{path} is missing, though that run is complete: weights are not kept in git{ready}. Copy the file from "
+            "where the run was trained, or train the run again with DSRL_RESULTS set to a new folder, which leaves "
+            "this one as it is"
         )
     if (path.parent / "config.json").exists():
         return f"weights {path} do not exist: to complete the run, `python -m dsrl_lib resume {path.parent.name}`"
@@ -133,7 +144,7 @@ def find_run(name: str) -> Path:
     ValueError if none or several fit.
     """
     if not name.strip():
-        raise ValueError("an empty name is no run; `python -m study runs` lists them")
+        raise ValueError("an empty name is no run" + LISTED)
     if (Path(name) / "config.json").exists():
         return Path(os.path.abspath(name))  # "." has no name
     every = (path.parent for path in results_dir().glob("*/runs/*/config.json"))
@@ -143,7 +154,7 @@ def find_run(name: str) -> Path:
         return (exact or found)[0]
     if found:
         raise ValueError(f"run {name!r} could be any of: {', '.join(path.name for path in found)}")
-    raise ValueError(f"there is no run {name!r} in {results_dir()}; `python -m study runs` lists them")
+    raise ValueError(f"there is no run {name!r} in {results_dir()}{LISTED}")
 
 
 def is_complete(directory: Path) -> bool:

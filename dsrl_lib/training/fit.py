@@ -19,7 +19,7 @@ from dsrl_lib.data.overlap import shared_images
 from dsrl_lib.data.split import SPLITS, Split, load_split
 from dsrl_lib.device import check_precision, free_bytes, keep_freed_memory, pick_device
 from dsrl_lib.evaluation.evaluate import check_frames
-from dsrl_lib.paths import DataError, check_folder, own_datasets
+from dsrl_lib.paths import DataError, check_folder, in_checkout, own_datasets
 from dsrl_lib.records import read_json, write_json
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.finish import finish
@@ -92,7 +92,8 @@ def _tell_of_other_data(config: Config, directory: Path) -> None:
     if config.data.dataset not in own_datasets():
         return
     known = read_json(directory / "env.json", runs.ENVIRONMENT).get("data", {})
-    kept, delete = f"note: {directory.name} is kept as it is", f"`python -m study runs --delete {directory.name}`"
+    kept = f"note: {directory.name} is kept as it is"
+    delete = in_checkout(f"`python -m study runs --delete {directory.name}` removes it") or f"delete {directory}"
     try:
         changed = [
             name
@@ -103,8 +104,8 @@ def _tell_of_other_data(config: Config, directory: Path) -> None:
         print(f"{kept}, but its data cannot be read now: {error}", file=sys.stderr)
         return
     if changed:  # val and test too: the scores are of what they were
-        print(f"{kept}, but files of {config.data.dataset} {', '.join(changed)} have changed since; {delete} removes "
-              "it, to train and score on those of now", file=sys.stderr)  # fmt: skip
+        print(f"{kept}, but files of {config.data.dataset} {', '.join(changed)} have changed since; {delete}, to "
+              "train and score on those of now", file=sys.stderr)  # fmt: skip
 
 
 def _tell_of_shared_images(config: Config, splits: Mapping[str, Split]) -> None:
