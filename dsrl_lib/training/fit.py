@@ -137,7 +137,7 @@ def _take_up(
         _check_memory(config, device)
         splits = {name: load_split(config.data.dataset, name) for name in ("train", "val", "test")}
         for name in ("val", "test"):
-            check_frames(splits[name], config)
+            check_frames(splits[name], config, device)
         if writes and config.warm_start is None:
             _tell_of_shared_images(config, splits)
         state = RunState(config, splits["train"], device)
