@@ -12,6 +12,7 @@ import tyro
 from dsrl_lib import data_commands, network_commands
 from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start, moved
 from dsrl_lib.ending import exit_by, finish, handled
+from dsrl_lib.paths import in_checkout
 
 
 def train(
@@ -82,7 +83,8 @@ for command in (
 def main() -> int:
     """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped, 143 by SIGTERM."""
     if now := moved(sys.argv[1:]):
-        print(f"error: python -m dsrl_lib {sys.argv[1]} is now: {now}", file=sys.stderr)
+        where = "" if in_checkout(now) else ", in a checkout of the repository"
+        print(f"error: python -m dsrl_lib {sys.argv[1]} is now: {now}{where}", file=sys.stderr)
         return 2
     prog = "dsrl" if Path(sys.argv[0]).stem == "dsrl" else "python -m dsrl_lib"
     with handled([signal.SIGTERM], exit_by):

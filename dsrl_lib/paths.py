@@ -29,6 +29,11 @@ def root() -> Path:
     return Path.cwd() if SHIPPED.is_dir() else Path(__file__).resolve().parents[1]
 
 
+def in_checkout(words: str) -> str:
+    """The words, which name a command of the study; "" where the library is installed without it."""
+    return "" if SHIPPED.is_dir() else words
+
+
 def data_dir() -> Path:
     """Data sets as published: ``$DSRL_DATA``, else ``data/``. Read only for the library."""
     return _folder("DSRL_DATA", root() / "data")

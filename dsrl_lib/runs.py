@@ -19,7 +19,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from dsrl_lib.config import Config
-from dsrl_lib.paths import results_dir
+from dsrl_lib.paths import in_checkout, released_dir, results_dir
 from dsrl_lib.records import read_json, write_atomically, write_json
 
 GRADIENT_COLUMNS = ("gradient", "share")
@@ -40,6 +40,7 @@ ENVIRONMENT = {
 
 WEIGHTS = "final.safetensors"
 """The file of a run's final weights."""
+LISTED = in_checkout("; `python -m study runs` lists them")
 
 
 class RunBusyError(RuntimeError):
@@ -52,13 +53,22 @@ def folder(config: Config) -> Path:
 
 
 def read_config(path: Path) -> Config:
-    """The configuration of a run directory, or in a JSON file. ValueError that names the file, if it holds none."""
+    """The configuration of a run directory, or in a JSON file.
+
+    ValueError that names the file, if it holds none, or in a directory that of another run.
+    """
     file = path / "config.json" if path.is_dir() else path
     values = read_json(file)
     try:
-        return Config.from_dict(values)
+        config = Config.from_dict(values)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+    if file != path and config.run_id != path.resolve().name:
+        raise ValueError(
+            f"{file} was changed: it is the configuration of {config.run_id}. Put back what it was, and give changes "
+            "as --set SECTION.KEY=VALUE"
+        )
+    return config
 
 
 def chain(run: Config | Path) -> list[Config]:
@@ -72,10 +82,7 @@ def chain(run: Config | Path) -> list[Config]:
     while (name := stages[0].warm_start) is not None:
         if not (beside / name / "config.json").exists():
             raise ValueError(f"{stages[0].run_id} starts from the run {name}, which is not in {beside}")
-        before = read_config(beside / name)
-        if before.run_id != name:
-            raise ValueError(f"{beside / name / 'config.json'} was changed: it is the configuration of {before.run_id}")
-        stages.insert(0, before)
+        stages.insert(0, read_config(beside / name))
     return stages
 
 
@@ -89,7 +96,7 @@ def start_weights(config: Config, run_id: str) -> Path:
     if not is_complete(directory):
         raise FileNotFoundError(
             f"{config.run_id} starts from the run {run_id}, which is not complete in {directory.parent}: "
-            "train that one first; `python -m study train` trains an arm with all runs that it starts from"
+            "train that one first" + in_checkout("; `python -m study train` trains an arm with all that it starts from")
         )
     if not weights.exists():
         raise FileNotFoundError(f"{config.run_id} starts from the run {run_id}, and {missing_weights(weights)}")
@@ -101,13 +108,23 @@ def weights_file(path: Path) -> Path:
     return path / WEIGHTS if path.is_dir() else path
 
 
+def released_weights(run_id: str, *, whole: bool = False) -> Path | None:
+    """The released file of a run; None if it is not released. whole: which one, where it is both whole and pruned."""
+    records = {path: path.with_suffix(".json") for path in sorted(released_dir().glob("*.safetensors"))}
+    known = {path: read_json(record, {"run": str, "whole": bool}) for path, record in records.items() if record.exists()}
+    of_run = {record["whole"]: path for path, record in known.items() if record["run"] == run_id}
+    return of_run.get(whole, of_run.get(not whole))
+
+
 def missing_weights(path: Path) -> str:
     """What to say about weights that are not at `path`; of a run, how to get them."""
     if is_complete(path.parent):
+        released = released_weights(path.resolve().parent.name)
+        ready = f"; for inference they are released as {released.stem}" if released else ""
         return (
-            f"{path} is missing, though that run is complete: weights are not kept in git. Copy the file from where "
-            "the run was trained, or train the run again with DSRL_RESULTS set to a new folder, which leaves this one "
-            "as it is"
+            f"{path} is missing, though that run is complete: weights are not kept in git{ready}. Copy the file from "
+            "where the run was trained, or train the run again with DSRL_RESULTS set to a new folder, which leaves "
+            "this one as it is"
         )
     if (path.parent / "config.json").exists():
         return f"weights {path} do not exist: to complete the run, `python -m dsrl_lib resume {path.parent.name}`"
@@ -127,7 +144,7 @@ def find_run(name: str) -> Path:
     ValueError if none or several fit.
     """
     if not name.strip():
-        raise ValueError("an empty name is no run; `python -m study runs` lists them")
+        raise ValueError("an empty name is no run" + LISTED)
     if (Path(name) / "config.json").exists():
         return Path(os.path.abspath(name))  # "." has no name
     every = (path.parent for path in results_dir().glob("*/runs/*/config.json"))
@@ -137,7 +154,7 @@ def find_run(name: str) -> Path:
         return (exact or found)[0]
     if found:
         raise ValueError(f"run {name!r} could be any of: {', '.join(path.name for path in found)}")
-    raise ValueError(f"there is no run {name!r} in {results_dir()}; `python -m study runs` lists them")
+    raise ValueError(f"there is no run {name!r} in {results_dir()}{LISTED}")
 
 
 def is_complete(directory: Path) -> bool:

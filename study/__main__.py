@@ -13,8 +13,11 @@ from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start
 from dsrl_lib.ending import finish
 from study import measure_commands
 from study.measure_commands import Profile
-from study.profiles import known_profile
+from study.profiles import PROFILES, known_profile
 
+ProfileIfGiven = Annotated[
+    str | None, tyro.conf.arg(metavar="|".join(PROFILES), help="The profile; of a list, smoke unless given.")
+]
 app = tyro.extras.SubcommandApp()
 
 
@@ -114,7 +117,7 @@ def scan(profile: Profile = "idd", machine: OnMachine = Machine()) -> None:  # n
 
 @app.command
 def runs(
-    profile: Profile = "smoke",
+    profile: ProfileIfGiven = None,
     compare: tuple[str, str] | None = None,
     delete: str | None = None,
     yes: bool = False,
@@ -126,15 +129,19 @@ def runs(
         delete: A run to delete; the command names the runs that start from it, and asks first.
         yes: Delete without asking.
     """
-    from dsrl_lib.runs import find_run
     from study import manage
 
+    def find(name: str) -> Path:
+        return manage.run_of(name, profile)
+
+    if profile is not None:
+        known_profile(profile)
     if compare is not None and delete is not None:
         raise ValueError("--compare and --delete: give one of the two")
     if compare is not None:
-        print(manage.compare(*map(find_run, compare)))
+        print(manage.compare(*map(find, compare)))
     elif delete is not None:
-        directory = find_run(delete)
+        directory = find(delete)
         if directory.name != Path(delete).absolute().name:  # '.' is one too
             raise ValueError(f"--delete {delete}: give the whole id, {directory.name}")
         others = manage.started_from(directory)
@@ -144,7 +151,7 @@ def runs(
         manage.delete(directory)
         print(f"deleted {directory.name}")
     else:
-        print(manage.runs_table(known_profile(profile)))
+        print(manage.runs_table(profile or "smoke"))
 
 
 @app.command

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from dsrl_lib.config import Config
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.paths import results_dir
 from dsrl_lib.records import read_json
-from dsrl_lib.runs import ENVIRONMENT, METRICS, is_complete
+from dsrl_lib.runs import ENVIRONMENT, METRICS, is_complete, read_config
 from study.arms import ARMS
 from study.presets import preset
 from study.profiles import PROFILES, SEARCH_SEEDS, known_profile
@@ -21,11 +21,6 @@ from study.turns import Turns, read_turns
 
 SPLITS = ("val", "test")
 """`test` is what is reported; for Cityscapes it is the official val split, whose labels are public."""
-CONFIG = {
-    "profile": str, "arm": str, "seed": int, "loss": dict, "optim": {"epochs": int},
-    "data": {"dataset": str, "height": int, "width": int}, "model": {"host": str, "input_scale": float},
-}  # fmt: skip
-"""What tables need of a config.json, which may be older than some settings."""
 _COSTS = METRICS | {"cost": {"input": list[int], "*": float | bool}}  # of a metrics.json: scores come from the counts
 
 
@@ -61,6 +56,7 @@ class Run:
 
     folder: Path
     config: Mapping[str, Any]
+    """The whole configuration, also of a config.json that is older than some settings."""
     env: Mapping[str, Any]
     metrics: Mapping[str, Any]
 
@@ -87,7 +83,7 @@ class Run:
     @property
     def trains_host(self) -> bool:
         """Whether this run trained more than the auxiliary network of adaptive downsampling."""
-        return self.config.get("downsampling", {}).get("stage") != "locations"
+        return self.config["downsampling"]["stage"] != "locations"
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -105,7 +101,9 @@ class Run:
         """Counts of "val" or "test", read from the disk at each call."""
         if split not in SPLITS:
             raise ValueError(f"split {split!r}; allowed: {', '.join(SPLITS)}")
-        return _read_counts(self.folder / f"counts_{split}.npz")
+        return _read_counts(
+            self.folder / f"counts_{split}.npz", len(class_table(self.config["data"]["dataset"]).classes)
+        )
 
     @cached_property
     def overrides(self) -> tuple[str, ...] | None:
@@ -196,34 +194,40 @@ def counts_by_seed(runs: Sequence[Run], what: str = "counts") -> tuple[dict[int,
 def load_run(folder: Path) -> Run:
     """The complete run in a directory. DamagedRunError names a bad file."""
 
-    def read(name: str, kinds: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            return read_json(folder / name, kinds)
-        except OSError as error:
-            raise DamagedRunError(f"{folder / name} cannot be read: {error}") from None
-        except ValueError as error:  # names the file
-            raise DamagedRunError(str(error)) from None
-
-    config, env = read("config.json", CONFIG), read("env.json", ENVIRONMENT)
-    run = Run(folder, config, env, read("metrics.json", _COSTS))
-    name = f"{run.profile}-{run.host}-{run.arm}-s{run.seed}-"
-    if not folder.name.startswith(name):
+    try:
+        config = read_config(folder / "config.json")  # that of another run is stale
+        env, metrics = read_json(folder / "env.json", ENVIRONMENT), read_json(folder / "metrics.json", _COSTS)
+    except OSError as error:
+        raise DamagedRunError(f"{error.filename} cannot be read: {error}") from None
+    except ValueError as error:  # names the file
+        raise DamagedRunError(str(error)) from None
+    if not folder.name.startswith(config.run_id.removesuffix(config.hash8)):
         raise DamagedRunError(f"{folder / 'config.json'} is not the configuration that named this directory")
-    return run
+    return Run(folder, config.to_dict(), env, metrics)
 
 
-def _read_counts(path: Path) -> Counts:
+def _read_counts(path: Path, classes: int) -> Counts:
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in Counts.__dataclass_fields__}
-        if not all(array.ndim for array in arrays.values()) or arrays["counts"].dtype.kind not in "iu":
-            raise ValueError("its arrays are of other kinds")
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise DamagedRunError(f"{path} cannot be read: {error}") from None
-    counts, images = arrays["counts"], arrays["images"]
-    lengths = {len(counts), len(images), len(arrays["sequences"]), len(arrays["trimap"])}
-    if counts.ndim != 3 or counts.shape[-1] != 3 or len(lengths) != 1 or counts.min(initial=0) < 0:
-        raise DamagedRunError(f"{path}: expected counts >= 0 (images, classes, 3) for {len(images)} images")
+    except Exception as error:  # a damaged archive ends in errors of many kinds
+        raise DamagedRunError(f"{path} cannot be read: {error!r}") from None
+    images, bands, bins = arrays["images"].size, arrays["trimap_px"].size, arrays["object_recall"].shape[1:2]
+    expected = {
+        "images": ("U", (images,)),
+        "sequences": ("U", (images,)),
+        "trimap_px": ("iu", (bands,)),
+        "counts": ("iu", (images, classes, 3)),
+        "trimap": ("iu", (images, bands, classes, 3)),
+        "object_recall": ("iu", (classes, *bins, 2)),
+    }
+    for name, (kinds, shape) in expected.items():
+        array = arrays[name]
+        if array.dtype.kind not in kinds or array.shape != shape:
+            what = "texts" if kinds == "U" else "integers"
+            raise DamagedRunError(f"{path}: {name} is {array.dtype} {array.shape}, expected {what} {shape}")
+        if kinds == "iu" and array.min(initial=0) < 0:
+            raise DamagedRunError(f"{path}: {name} has numbers below 0")
     names = {name: tuple(arrays[name].tolist()) for name in ("images", "sequences")}
     return Counts(**arrays | names)
 

@@ -13,15 +13,28 @@ from dsrl_lib.records import read_json
 
 
 def runs_table(profile: str) -> str:
-    """One line per run of a profile: id, state, epochs, mIoU on val and test in points; or what is damaged in it."""
+    """One line per run of a profile: id, state, epochs, mIoU on val and test in points; or what is damaged in it.
+
+    Without any run: where they would be.
+    """
     lines = [f"{'run':68}{'state':14}{'epochs':>9}{'val':>8}{'test':>8}"]
-    for folder in sorted((results_dir() / profile / "runs").glob("*/")):
-        if (folder / "config.json").exists():
-            try:
-                lines.append(f"{folder.name:68}{_state(folder)}")
-            except ValueError as error:
-                lines.append(f"{folder.name:68}damaged: {error}")
+    where = results_dir() / profile / "runs"
+    for folder in sorted(path.parent for path in where.glob("*/config.json")):
+        try:
+            lines.append(f"{folder.name:68}{_state(folder)}")
+        except ValueError as error:
+            lines.append(f"{folder.name:68}damaged: {error}")
+    if len(lines) == 1:
+        return f"there are no runs in {where}"
     return "\n".join(lines)
+
+
+def run_of(name: str, profile: str | None) -> Path:
+    """The directory of a run (`find_run`). ValueError if a profile is given, and the run is none of it."""
+    directory = runs.find_run(name)
+    if profile is not None and (found := runs.read_config(directory / "config.json").profile) != profile:
+        raise ValueError(f"profile = {profile!r}, but {directory.name} is a run of {found}")
+    return directory
 
 
 def _state(folder: Path) -> str:
@@ -35,7 +48,7 @@ def _state(folder: Path) -> str:
 
 def compare(a: Path, b: Path) -> str:
     """The settings in which two runs differ, and their scores side by side."""
-    first, second = (_flat(read_json(path / "config.json")) for path in (a, b))
+    first, second = (_flat(runs.read_config(path).to_dict()) for path in (a, b))
     lines = [f"{'':32}{a.name}  |  {b.name}"]
     for key in dict.fromkeys((*first, *second)):
         if first.get(key) != second.get(key):

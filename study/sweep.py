@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 
 from dsrl_lib.config import Config
+from dsrl_lib.data.split import SPLITS, load_split
 from dsrl_lib.paths import check_file
 from dsrl_lib.records import read_json
-from dsrl_lib.runs import METRICS
+from dsrl_lib.runs import METRICS, folder, is_complete
 from study.figures.style import FORMATS, chart, save, styled
 from study.presets import preset
-from study.train import train_with_parents
+from study.train import check_plan, train_with_parents
 
 
 def sweep(
@@ -29,7 +30,8 @@ def sweep(
     """Train the arm at each value of a setting such as loss.w2, write the chart `out`; complete runs are kept.
 
     Returns one row per run: value, seed, validation mIoU in points, run. The test split is for comparisons, and chooses
-    nothing. how: see `fit`. ValueError before the first training if a value or the name of the file cannot be used.
+    nothing. how: see `fit`. Before the first training: ValueError if a value, the name of the file or this machine
+    cannot be used, DataError if the data of a run are missing.
     """
     if out.suffix not in FORMATS:
         raise ValueError(f"out = {out}; allowed: names that end with {', '.join(FORMATS)}")
@@ -45,9 +47,20 @@ def sweep(
     ]
     if len({config.run_id for _, config in planned}) < len(planned):
         raise ValueError(f"values = {' '.join(values)}, seeds = {' '.join(map(str, seeds))}: one of them stands twice")
+    missing = [config for _, config in planned if not is_complete(folder(config))]
+    for config in missing:
+        check_plan(config, **how)
+    for name, split in dict.fromkeys(wanted for config in missing for wanted in _data(config)):
+        load_split(name, split)
     table = pd.DataFrame([_trained(value, config, how) for value, config in planned])
     save(_chart(table, setting, arm), out)
     return table
+
+
+def _data(config: Config) -> list[tuple[str, str]]:
+    """Data set and split of all that a run reads."""
+    boost = [(config.data.boost_dataset, "train")] if config.data.boost_dataset else []
+    return [(config.data.dataset, split) for split in SPLITS] + boost
 
 
 def _trained(value: str, config: Config, how: dict[str, Any]) -> dict[str, Any]:

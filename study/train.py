@@ -7,7 +7,7 @@ from typing import Any
 from dsrl_lib import runs
 from dsrl_lib.config import Config
 from dsrl_lib.training import checkpoint
-from dsrl_lib.training.fit import fit
+from dsrl_lib.training.fit import check_machine, fit
 from dsrl_lib.training.schedule import schedule_epochs
 from study.presets import epochs_until, parent_of, preset
 
@@ -25,21 +25,31 @@ def train_arm(
 def train_with_parents(config: Config, **how: Any) -> Path:
     """Train the run of `config`, and first those that it starts from if they are missing; return its directory.
 
-    RuntimeError if the directory holds another run than the one that was planned; ValueError if the table of arms
-    has changed since `config` was made, and now plans another start. how: see `fit`.
+    ValueError if a directory holds another run than the one that was planned, and before the first training if this
+    machine cannot train all of them, or if the table of arms has changed since `config` was made, and now plans another
+    start. how: see `fit`.
     """
+    check_plan(config, **how)
+    for stage in _stages(config):
+        runs.read_config(fit(stage, **how))
+    return runs.folder(config)
+
+
+def check_plan(config: Config, **how: Any) -> None:
+    """ValueError if the run of `config`, or one that is to be trained before it, cannot be trained on this machine."""
+    for stage in _stages(config):
+        if not runs.is_complete(runs.folder(stage)):
+            check_machine(stage, **how)
+
+
+def _stages(config: Config) -> list[Config]:
+    """The run of `config`, after those that it starts from, unless it is complete or has begun."""
     directory = runs.folder(config)
-    if config.warm_start and not runs.is_complete(directory) and not checkpoint.exists(directory):
-        parent = _planned_parent(config)
-        schedule_epochs(config, epochs_until(parent))  # a mistake shows before the parents are trained
-        train_with_parents(parent, **how)
-    made = runs.read_config(fit(config, **how)).run_id
-    if made != config.run_id:
-        raise RuntimeError(
-            f"the run {config.run_id} was planned, but the configuration in {directory} is that of {made}: "
-            "move that directory away and train the run again"
-        )
-    return directory
+    if config.warm_start is None or runs.is_complete(directory) or checkpoint.exists(directory):
+        return [config]
+    parent = _planned_parent(config)
+    schedule_epochs(config, epochs_until(parent))  # a mistake shows before the parents are trained
+    return [*_stages(parent), config]
 
 
 def _planned_parent(config: Config) -> Config:

@@ -4,7 +4,7 @@ Training, evaluation and prediction all read by `read_picture`.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
@@ -64,7 +64,7 @@ def _pictures(source: str, leave_out: Callable[[Path], bool]) -> Iterator[Pictur
     source = os.path.expanduser(source)  # no shell has done so in a quoted pattern
     path = Path(source)
     if path.is_dir():
-        for folder, files in _folders(path):
+        for folder, files in folders(path):
             for picture in (Path(folder, file) for file in files if not is_hidden(file)):
                 meant = picture.suffix.lower() in SUFFIXES + OTHERS or not os.path.isfile(picture)
                 if meant and not leave_out(picture):
@@ -87,7 +87,30 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
-def _folders(top: Path) -> Iterator[tuple[str, list[str]]]:
+def by_name(paths: Iterable[Path], fault: str) -> dict[str, Path]:
+    """Files by their names without suffix. DataError, with the fault in words, for two files of one name."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if (other := found.setdefault(path.stem, path)) != path:
+            raise DataError(f"{other} and {path} {fault}: move one of the two elsewhere")
+    return found
+
+
+def with_end(paths: Iterable[Path], end: str) -> list[Path]:
+    """Those whose names end with `end`, such as "_image.jpg", sorted.
+
+    DataError for a picture that would be left out because of its suffix alone; beside one that is read, it is a copy.
+    """
+    stem, paths = end.rpartition(".")[0], sorted(paths)
+    found = [path for path in paths if path.name.endswith(end)]
+    read = {path.with_suffix("") for path in found}
+    for path in paths:
+        if path.stem.endswith(stem) and path.suffix.lower() in SUFFIXES + OTHERS and path.with_suffix("") not in read:
+            raise DataError(f"cannot read image {path}; allowed: files that end in {end}")
+    return found
+
+
+def folders(top: Path) -> Iterator[tuple[str, list[str]]]:
     """`top` and the folders below it, with their files. Each comes once, so that loops end; linked ones come last.
 
     A folder that cannot be opened is given as a file of the one above it.

@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +31,8 @@ from dsrl_lib.paths import check_file
 from dsrl_lib.records import write_atomically
 
 Format = Literal["onnx", "torchscript", "pt2"]
+PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+"""Of the extra `export`: the format onnx alone needs them."""
 SUFFIXES: dict[str, str] = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2"}
 OPSET = 18
 INPUT, OUTPUT = "images", "logits"
@@ -70,7 +73,7 @@ def export(network: DSRL, config: Config, target: str | Path, format: Format, no
     normalised: the file takes float32 images that are normalised already; else uint8 RGB, and it normalises them.
     ValueError for an unknown format, a suffix that does not say it, or another number of classes than the data set of
     `config`, whose names go into the file; RuntimeError, and no file, if its logits
-    differ.
+    differ, and for the format onnx without PACKAGES.
     """
     target = Path(target)
     if format not in SUFFIXES:
@@ -86,6 +89,9 @@ def export(network: DSRL, config: Config, target: str | Path, format: Format, no
         )
     check_classes(network, config)
     check_file(target, "out")
+    for package in PACKAGES if format == "onnx" else ():
+        if find_spec(package) is None:
+            raise RuntimeError(f"format = 'onnx' needs {package}: pip install {' '.join(PACKAGES)}")
     wrapped = ForExport(copy.deepcopy(network).cpu().float(), normalised)
     shapes = tuple((*shape[:2], *(_side(network, length) for length in shape[2:])) for shape in SHAPES)
     inputs = [_images(shape, normalised) for shape in shapes]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from dsrl_lib.config import Config
@@ -42,6 +43,8 @@ KINDS = {
 ALWAYS = ("rgb", "pred", "compose")
 """Those that are made of every picture."""
 BLEND = 0.5
+MARK = ("Software", "dsrl_lib predict")
+"""A text in the head of every file that is written, by which a later call knows it."""
 FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR)
 """Errors of writing that the next picture would meet too."""
 
@@ -190,12 +193,15 @@ def _jobs(sources: Sequence[str], table: ClassTable) -> Iterator[Job]:
 
 
 def _is_prediction(path: Path) -> bool:
-    """Whether `path` was written by an earlier call: all that is made of every picture lies beside it."""
+    """Whether an earlier call wrote `path`, also one that was cut off, or of whose files some were removed."""
     path = Path(os.path.realpath(path))
-    return any(
-        folder.name in KINDS and all((folder.parent / made / path.relative_to(folder)).exists() for made in ALWAYS)
-        for folder in path.parents
-    )
+    if path.suffix != ".png" or not any(folder.name in KINDS for folder in path.parents):
+        return False
+    try:
+        with Image.open(path) as image:
+            return image.info.get(MARK[0]) == MARK[1]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # whoever reads the picture names it
+        return False
 
 
 def _refuse_equal_names(jobs: Sequence[Job]) -> None:
@@ -208,20 +214,21 @@ def _refuse_equal_names(jobs: Sequence[Job]) -> None:
 
 
 def _keep_files(jobs: Sequence[Job], out: Path) -> None:
-    """DataError if a file that would be written is a source, also by another path to it, or was there before `predict`
-    first wrote into `out`."""
+    """DataError if a file that would be written is a source, also by another path to it, or one that `predict` did not
+    write."""
     sources = {os.path.realpath(job.path) for job in jobs if job.path is not None}
-    used = all((out / made).is_dir() for made in ALWAYS)
     for job in jobs:
         for kind in KINDS:
             target = out / kind / f"{job.name}.png"
             if target.exists() and os.path.realpath(target) in sources:
                 raise DataError(f"the prediction {target} would overwrite a source: choose another folder for --out")
-            if target.exists() and not used:
+            if target.exists() and not _is_prediction(target):
                 raise DataError(f"the prediction {target} would overwrite a file that no earlier call wrote: choose "
                                 "another folder for --out")  # fmt: skip
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda temporary: Image.fromarray(pixels).save(temporary, format="png"))
+    marked = PngInfo()
+    marked.add_text(*MARK)
+    write_atomically(path, lambda temporary: Image.fromarray(pixels).save(temporary, format="png", pnginfo=marked))

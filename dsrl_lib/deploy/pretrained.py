@@ -8,7 +8,6 @@ from dsrl_lib.data.class_tables import CITYSCAPES
 from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import released_dir
-from dsrl_lib.records import read_json
 
 SUFFIXES = (".safetensors", ".pth")
 CROP = (768, 1536)
@@ -54,10 +53,7 @@ def weights_of(config: Config) -> Path | None:
     directory = runs.folder(config)
     if (directory / runs.WEIGHTS).exists():
         return directory
-    records = {released_dir() / f"{name}.json": released_dir() / f"{name}.safetensors" for name in released()}
-    found = [(read_json(path, {"run": str, "whole": bool}), file) for path, file in records.items() if path.exists()]
-    of_run = {record["whole"]: file for record, file in found if record["run"] == config.run_id}
-    return of_run.get(True, of_run.get(False))
+    return runs.released_weights(config.run_id, whole=True)
 
 
 def open_weights(path: str | Path, host: str | None = None) -> tuple[DSRL, Config]:

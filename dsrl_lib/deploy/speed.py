@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dsrl_lib.allowed import above, at_least, check
+from dsrl_lib.allowed import Range, at_least, check
 from dsrl_lib.allowed import threads as allowed_threads
 from dsrl_lib.config import Config
 from dsrl_lib.deploy.memory import Room
@@ -26,6 +26,8 @@ from dsrl_lib.paths import check_file
 from dsrl_lib.records import write_atomically
 
 PERCENTILES = (50, 90, 99)
+SECONDS = Range(0, "above 0, up to 3600", 3600, without_low=True)
+"""Of one measurement."""
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -75,7 +77,7 @@ def speed(
     Latency is from the normalised input to class ids at the size of the output, after a warm-up of a tenth of
     `seconds`; it and the throughput are each measured for `seconds`. Peak memory is that of the device's allocator, or
     on the CPU the largest sum of live activations. trace: also write a chrome trace of one frame of the first size.
-    ValueError for a batch below 1, and for seconds that are not above 0 and finite; DataError for a size beyond the
+    ValueError for a batch below 1, and for seconds beyond SECONDS; DataError for a size beyond the
     memory that is free; OSError if `trace` is a folder.
     """
     _check(batch, seconds, trace)
@@ -100,7 +102,7 @@ def speed(
 
 def _check(batch: int, seconds: float, trace: Path | None) -> None:
     check("batch", batch, Annotated[int, at_least(1)])
-    check("seconds", seconds, Annotated[float, above(0)])
+    check("seconds", seconds, Annotated[float, SECONDS])
     if trace is not None:
         check_file(trace, "trace")
         if not trace.name.endswith((".json", ".json.gz")):

@@ -1,5 +1,6 @@
 """The one loop over the images of a split: evaluation at the ORIGINAL label size, with integer counts per image."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 from dsrl_lib import distributed, metrics
 from dsrl_lib.config import Config
 from dsrl_lib.data import lazy
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.frames import DataError, image_size
 from dsrl_lib.data.split import Split
+from dsrl_lib.data.transforms import frame_size
+from dsrl_lib.device import free_bytes
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.details import (
     OBJECT_PX,
@@ -84,13 +88,25 @@ class Evaluation:
         return scores | {"location_error": predicted, "location_error_uniform": uniform}
 
 
-def check_frames(split: Split, config: Config, scale: float = 1) -> None:
-    """DataError that names a frame of a split that no network of `config` can take at this scale (`check_size`)."""
+def check_frames(split: Split, config: Config, device: torch.device, scales: Sequence[float] = (1,)) -> None:
+    """DataError that names a frame of a split that no network of `config` can take at these scales (`check_size`), or
+    whose logits are larger than the memory that is free. On a GPU, PyTorch says so itself; on the CPU the system may
+    kill the process."""
+    classes = len(class_table(config.data.dataset).classes)
+    free = free_bytes() if device.type == "cpu" else math.inf
     for frame in split.images.frames if isinstance(split.images, lazy.Images) else ():
+        height, width = image_size(frame.image)
         try:
-            check_size(image_size(frame.image), config, scale)
+            check_size((height, width), config, min(scales))
         except ValueError as error:
             raise DataError(f"{frame.image} cannot be evaluated: {error}") from None
+        # At the size of the labels beside those of the frame, then beside their probabilities.
+        largest = max(height * width, math.prod(frame_size((height, width), config.data, max(scales))))
+        if (needed := 4 * classes * (height * width + largest)) > free:
+            raise DataError(
+                f"{frame.image} cannot be evaluated: the logits of {height} x {width} pixels and {classes} classes "
+                f"need {needed / 1e9:.1f} GB of memory or more, and {free / 1e9:.1f} GB are free"
+            )
 
 
 @torch.inference_mode()

@@ -58,15 +58,17 @@ class Report:
 def split_report(
     model: nn.Module, config: Config, dataset: str, split: str, tta: TTA | None = None, progress: bool = True
 ) -> Report:
-    """Evaluate a network on `split` of `dataset`. DataError if its classes differ from those of `config`, and for a
-    frame that the network cannot take; ValueError if it has another number of classes; RuntimeError if it gives no
-    finite numbers."""
+    """Evaluate a network on `split` of `dataset`.
+
+    DataError if its classes differ from those of `config`, and for a frame that the network cannot take, or that is
+    larger than the memory; ValueError if it has another number of classes; RuntimeError if it gives no finite numbers.
+    """
     own, theirs = class_table(config.data.dataset), class_table(dataset)
     if own.classes != theirs.classes:
         raise DataError(f"the network has the {len(own.classes)} classes of {own.name}, not those of {dataset}")
     check_classes(model, config)
     loaded = load_split(dataset, split)
-    check_frames(loaded, config, min((tta or TTA()).scales))  # before the first is scored
+    check_frames(loaded, config, next(model.parameters()).device, (tta or TTA()).scales)  # before the first is scored
     found = evaluate(model, loaded, config, tta=tta, progress=progress)
     if not np.isfinite(found.nll).all():
         name = found.names[int(np.flatnonzero(~np.isfinite(found.nll))[0])]

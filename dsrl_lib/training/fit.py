@@ -19,7 +19,7 @@ from dsrl_lib.data.overlap import shared_images
 from dsrl_lib.data.split import SPLITS, Split, load_split
 from dsrl_lib.device import check_precision, free_bytes, keep_freed_memory, pick_device
 from dsrl_lib.evaluation.evaluate import check_frames
-from dsrl_lib.paths import DataError, check_folder, own_datasets
+from dsrl_lib.paths import DataError, check_folder, in_checkout, own_datasets
 from dsrl_lib.records import read_json, write_json
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.finish import finish
@@ -56,8 +56,6 @@ def fit(
     RuntimeError if one of several processes fails.
     """
     directory = runs.folder(config.checked())
-    check("workers", workers, Annotated[int, at_least(0)])
-    check("devices", devices, Annotated[int, at_least(1)])
     check("keep_last", keep_last, Annotated[int, at_least(0)])
     if runs.is_complete(directory) and not distributed.launched():
         if (keep_best and not kept(directory, BEST)) or (keep_last and not kept(directory, EPOCH)):
@@ -65,10 +63,7 @@ def fit(
         _tell_of_other_data(config, directory)
         return directory
     check_folder(directory, "DSRL_RESULTS")
-    where = pick_device(device)
-    check_precision(config.optim.precision, where)
-    _check_devices(config, devices, where)
-    check_workers(config, workers)
+    where = check_machine(config, device=device, workers=workers, devices=devices)
     if not checkpoint.exists(directory):
         if config.continues is not None:
             before = config.continues.partition("@")[0]
@@ -97,7 +92,8 @@ def _tell_of_other_data(config: Config, directory: Path) -> None:
     if config.data.dataset not in own_datasets():
         return
     known = read_json(directory / "env.json", runs.ENVIRONMENT).get("data", {})
-    kept, delete = f"note: {directory.name} is kept as it is", f"`python -m study runs --delete {directory.name}`"
+    kept = f"note: {directory.name} is kept as it is"
+    delete = in_checkout(f"`python -m study runs --delete {directory.name}` removes it") or f"delete {directory}"
     try:
         changed = [
             name
@@ -108,8 +104,8 @@ def _tell_of_other_data(config: Config, directory: Path) -> None:
         print(f"{kept}, but its data cannot be read now: {error}", file=sys.stderr)
         return
     if changed:  # val and test too: the scores are of what they were
-        print(f"{kept}, but files of {config.data.dataset} {', '.join(changed)} have changed since; {delete} removes "
-              "it, to train and score on those of now", file=sys.stderr)  # fmt: skip
+        print(f"{kept}, but files of {config.data.dataset} {', '.join(changed)} have changed since; {delete}, to "
+              "train and score on those of now", file=sys.stderr)  # fmt: skip
 
 
 def _tell_of_shared_images(config: Config, splits: Mapping[str, Split]) -> None:
@@ -141,7 +137,7 @@ def _take_up(
         _check_memory(config, device)
         splits = {name: load_split(config.data.dataset, name) for name in ("train", "val", "test")}
         for name in ("val", "test"):
-            check_frames(splits[name], config)
+            check_frames(splits[name], config, device)
         if writes and config.warm_start is None:
             _tell_of_shared_images(config, splits)
         state = RunState(config, splits["train"], device)
@@ -231,7 +227,19 @@ def start(state: RunState) -> Started | None:
     return None
 
 
-def _check_devices(config: Config, devices: int, device: torch.device) -> None:
-    if device.type == "cuda" and devices > torch.cuda.device_count():
+def check_machine(
+    config: Config, *, device: str = "auto", workers: int = 0, devices: int = 1, **others: Any
+) -> torch.device:
+    """The device of that name. ValueError if the run of `config` cannot be trained so on this machine.
+
+    others: what `fit` takes too, and no machine can lack.
+    """
+    check("workers", workers, Annotated[int, at_least(0)])
+    check("devices", devices, Annotated[int, at_least(1)])
+    where = pick_device(device)
+    check_precision(config.optim.precision, where)
+    if where.type == "cuda" and devices > torch.cuda.device_count():
         raise ValueError(f"devices = {devices}, but torch finds {torch.cuda.device_count()} CUDA devices here")
     check_shared_batch(config, devices)
+    check_workers(config, workers)
+    return where

@@ -28,11 +28,6 @@ def resume(directory: Path, changes: Sequence[str] = (), **how: Any) -> Path:
     if runs.is_complete(directory):
         raise ValueError(f"{directory.name} is complete: there is nothing to resume")
     config = runs.read_config(directory)
-    if config.run_id != directory.resolve().name:
-        raise ValueError(
-            f"{directory / 'config.json'} was changed: it is the configuration of {config.run_id}. Put back what it "
-            "was, and give changes as --set SECTION.KEY=VALUE"
-        )
     if runs.folder(config).resolve() != directory.resolve():
         raise ValueError(f"{directory} is not in the results folder: set DSRL_RESULTS to the one that it is in")
     if changes:

@@ -55,6 +55,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         runs = plan.planned_runs(options.profile, options.arms, options.seeds, options.hosts, options.device)
         for run in (run for run in runs if not run.is_complete):
             check_shared_batch(run.config, max(1, options.gpus))
+        if options.slurm:
+            slurm.check_names(options.partition, options.gpu_type)
     except ValueError as error:
         parser.error(str(error))
     if options.dry_run:

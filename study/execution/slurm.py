@@ -4,6 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from dsrl_lib.allowed import did_you_mean
+
 NEVER_AGAIN = ("PREEMPTED", "NODE_FAIL")
 """States of jobs that Slurm has not put back into its queue: it would have called them PENDING."""
 
@@ -27,13 +29,32 @@ def executor_options(partition: str | None, account: str | None) -> list[str]:
     ]
 
 
+def check_names(partition: str | None, gpu_type: str | None) -> None:
+    """ValueError for a partition or a kind of GPU that this cluster lacks, as far as it says what it has.
+
+    An account is not looked up: clusters without accounting know none, and others need not list them all.
+    """
+    known = _offered("%R")
+    for name in partition.split(",") if partition and known else ():
+        if name not in known:
+            raise ValueError(f"--partition {name!r}; allowed: {', '.join(known)}{did_you_mean(name, known)}")
+    types = gpu_types(partition)
+    if gpu_type and types and gpu_type.lower() not in map(str.lower, types):
+        raise ValueError(f"--gpu-type {gpu_type!r}; allowed: {', '.join(types)}{did_you_mean(gpu_type, types)}")
+
+
 def gpu_types(partition: str | None) -> list[str]:
     """GPUs of a partition, or of all; none where there is no Slurm: a plan can be made elsewhere."""
+    shown = _offered("%G", *([f"--partition={partition}"] if partition else []))
+    return sorted(set(re.findall(r"gpu:([A-Za-z][^:,(\s]*)", "\n".join(shown))))
+
+
+def _offered(form: str, *options: str) -> list[str]:
+    """What sinfo lists in this format, each once; [] where it does not answer."""
     try:
-        shown = _answer("sinfo", "--noheader", "--format=%G", *([f"--partition={partition}"] if partition else []))
+        return sorted({*_answer("sinfo", "--all", "--noheader", f"--format={form}", *options).split()})
     except (OSError, subprocess.CalledProcessError):
         return []
-    return sorted(set(re.findall(r"gpu:([A-Za-z][^:,(\s]*)", shown)))
 
 
 def tell_ended_jobs() -> None:

@@ -25,6 +25,7 @@ from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.evaluation.interpolation import upsample
 from dsrl_lib.losses.criterion import token_grid
 from dsrl_lib.models.dsrl import DSRL
+from study.catalogue import load_run
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,7 @@ def examples(
         return []
     model, config = open_weights(weights)
     loaded = load_split(config.data.dataset, split)
-    with np.load(directory / f"counts_{split}.npz") as file:
-        counts = file["counts"]  # (I, K, 3)
+    counts = load_run(directory).counts(split).counts  # (I, K, 3)
     indices = [round(part * (len(loaded) - 1)) for part in at]
     return [example(model.eval(), config, loaded, index, pixel, counts[index]) for index in indices]
 

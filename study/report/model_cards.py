@@ -14,7 +14,7 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.paths import released_dir
 from dsrl_lib.records import read_json
 from study.arms import ARMS
-from study.catalogue import CONFIG, input_size
+from study.catalogue import input_size
 from study.profiles import PROFILES
 
 MISSED = 0.25
@@ -81,6 +81,10 @@ class Record:
         return DATA.get(name, (name, f"Scenes like those of {name}", "The terms of the data set apply."))
 
 
+CONFIG = {
+    "profile": str, "arm": str, "seed": int, "loss": dict, "optim": {"epochs": int},
+    "data": {"dataset": str, "height": int, "width": int}, "model": {"host": str, "input_scale": float},
+}  # fmt: skip
 KINDS = get_type_hints(Record) | {
     "config": CONFIG, "environment": {"commit?": str, "device?": str, "data?": {"*": str}}, "frames": {"*": list},
 }  # fmt: skip

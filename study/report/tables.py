@@ -192,7 +192,7 @@ def compute(study: Study) -> pd.DataFrame:
             "runs": len(runs),
             "device": "; ".join(sorted({str(run.env.get("device")) for run in runs})),
             "hours of training": sum(run.env.get("train_seconds", np.nan) for run in runs) / 3600,
-            "peak memory (MiB)": max(run.env.get("peak_memory_mib", np.nan) for run in runs),
+            "peak memory (MiB)": max(filter(None, [run.env.get("peak_memory_mib") for run in runs]), default=np.nan),
         }
     total = {"runs": len(study.runs), "device": "", "peak memory (MiB)": ""}
     rows["all"] = total | {"hours of training": sum(row["hours of training"] for row in rows.values())}

@@ -28,6 +28,8 @@ from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.published import published_weights
 from dsrl_lib.overrides import override
+from dsrl_lib.paths import released_dir
+from dsrl_lib.records import read_json
 from dsrl_lib.training import fit
 from study.__main__ import main as study_main
 from study.evidence import Study
@@ -303,7 +305,18 @@ def test_only_a_run_that_is_named_is_deleted(dsrl, results, tmp_path, monkeypatc
     ):
         status, _, errors = dsrl("runs", "--delete", *words, program=study_main)
         assert status == 1 and message in errors, errors
+    for words, message in (
+        (["--profile", "typo", "--delete", config.run_id, "--yes"], "unknown profile 'typo'; valid: smoke, "),
+        (["--profile", "camvid", "--delete", config.run_id, "--yes"], f"{config.run_id} is a run of smoke"),
+        (["--profile", "camvid", "--compare", config.run_id, config.run_id], f"{config.run_id} is a run of smoke"),
+    ):
+        status, _, errors = dsrl("runs", *words, program=study_main)
+        assert status == 1 and message in errors, errors
     assert other.exists() and runs.folder(config).exists()
+    status, text, _ = dsrl("runs", "--profile", "camvid", program=study_main)
+    assert status == 0 and text.strip() == f"there are no runs in {results / 'camvid' / 'runs'}"
+    status, text, _ = dsrl("runs", "--profile", "smoke", "--delete", config.run_id, "--yes", program=study_main)
+    assert status == 0 and not runs.folder(config).exists()
 
 
 def test_a_complete_run_without_weights_says_how_to_get_them(dsrl, results):
@@ -323,10 +336,19 @@ def test_a_complete_run_without_weights_says_how_to_get_them(dsrl, results):
     assert sorted(results.rglob("*")) == before
 
 
+def test_missing_weights_of_a_run_that_is_released_say_so(results):
+    record = next(released_dir().glob("*.json"))
+    directory = results / "camvid" / "runs" / read_json(record)["run"]
+    directory.mkdir(parents=True)
+    (directory / "metrics.json").write_text("{}")
+    assert f"for inference they are released as {record.stem}. Copy" in runs.missing_weights(directory / runs.WEIGHTS)
+    assert "released" not in runs.missing_weights(directory.with_name("other") / runs.WEIGHTS)
+
+
 @pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])
 def test_a_speed_cannot_be_measured_for_such_a_time(dsrl, weights, seconds):
     status, _, errors = dsrl("speed", weights, "--seconds", seconds)
-    assert status == 1 and f"seconds = {float(seconds)}; allowed: a number above 0" in errors
+    assert status == 1 and f"seconds = {float(seconds)}; allowed: a number above 0, up to 3600" in errors
 
 
 @pytest.mark.parametrize(

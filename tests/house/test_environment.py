@@ -17,6 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from dsrl_lib.deploy.export import PACKAGES
 from dsrl_lib.paths import root
 
 PROJECT = tomllib.loads((root() / "pyproject.toml").read_text())
@@ -51,6 +52,13 @@ def test_lock_satisfies_pyproject():
         assert all(requirement.specifier.contains(version) for version in found), f"{text}: {found}"
 
 
+def test_a_checkout_has_what_exports_need():
+    """The library alone does without."""
+    assert set(EXTRAS["export"]) <= set(EXTRAS["study"])
+    assert [Requirement(text).name for text in EXTRAS["export"]] == list(PACKAGES)
+    assert not {*EXTRAS["export"]} & {*PROJECT["project"]["dependencies"]}
+
+
 def test_lock_has_hashes_and_no_addresses():
     text = (root() / "requirements.lock").read_text()
     entries = re.split(r"\n(?=\S)", text)
@@ -71,7 +79,7 @@ def test_every_imported_package_is_declared():
     distributions = {"cv2": ["opencv-python-headless"]} | packages_distributions()  # it need not be installed
     listed = [*DECLARED, *SITE, *EXTRAS["flow"], *PROJECT["build-system"]["requires"]]  # flow: not in the lock
     everywhere = {canonicalize_name(Requirement(text).name) for text in listed}
-    library = [*PROJECT["project"]["dependencies"], *EXTRAS["flow"]]
+    library = [*PROJECT["project"]["dependencies"], *EXTRAS["flow"], *EXTRAS["export"]]
     packages = {"dsrl_lib", "study", "streets", "benchmarks"}
     undeclared = set()
     for folder in (*packages, "tests"):
@@ -189,6 +197,11 @@ def test_a_linked_environment_is_used_but_never_installed_into(checkout, tmp_pat
     assert done.stdout.strip() == str(checkout / ".venv" / "bin" / "python")
     assert f"symbolic link to {shared}" in done.stderr
     assert contents(shared) == before
+    script = (root() / ".ci" / "run").read_text()  # nor by continuous integration
+    add = script[script.index("add() {") : script.index("\n}\nadd ") + 3]
+    done = bash(checkout, f"source ./environment.sh\n{add}add no_module no-package-of-this-name")
+    assert f"belongs to another folder (it is a symbolic link to {shared}): no-package-of-this-name" in done.stderr
+    assert contents(shared) == before and "pip" not in done.stderr
 
 
 @pytest.mark.parametrize("linked", [True, False])

@@ -48,7 +48,7 @@ def write_run(arm: str, seed: int, profile: str = "camvid", dirty: bool = False)
         counts[..., 0] *= 4 if arm == "dsrl" else 2  # a clear difference
         arrays = {"counts": counts, "images": np.array([f"{i:02d}" for i in range(IMAGES)]),
                   "sequences": np.array(["a"] * 5 + ["b"] * 7), "trimap": np.stack([counts] * 2, 1),
-                  "trimap_px": np.array([1, 4]), "object_recall": np.ones((CLASSES, 5, 2), int)}  # fmt: skip
+                  "trimap_px": np.array([1, 4]), "object_recall": np.ones((counts.shape[1], 5, 2), int)}  # fmt: skip
         write_counts(directory / f"counts_{split}.npz", arrays)
         metrics[split] = {"miou": miou(counts), "iou": iou(counts.sum(0)).tolist(), "psnr": None, "ssim": None}
     write_json(directory / "env.json", {"dirty": dirty, "device": "CPU, one", "data": {"train": "a"}})

@@ -12,8 +12,9 @@ from tiny_runs import TINY, tiny
 from dsrl_lib import network, runs
 from dsrl_lib.records import write_json
 from dsrl_lib.training.fit import fit
-from study import presets
+from study import manage, presets
 from study.arms import ARMS
+from study.latency import remeasure
 from study.presets import preset
 from study.profiles import PROFILES
 from study.train import train_with_parents
@@ -84,8 +85,36 @@ def test_the_run_that_was_made_is_the_run_that_was_planned(results):
     path = runs.folder(config) / "config.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"seed": 3}))
-    with pytest.raises(RuntimeError, match=f"{config.run_id} was planned, but the configuration in .* that of .*-s3-"):
+    with pytest.raises(
+        ValueError, match=rf"{config.run_id}/config\.json was changed: it is the configuration of .*-s3-"
+    ):
         train_with_parents(config, **HOW)
+
+
+def test_an_edited_run_is_neither_compared_nor_measured(results):
+    config, other = tiny("lr"), tiny("sssr")
+    for made in (config, other):
+        pretend_complete(made)
+        write_json(runs.folder(made) / "env.json", {"threads": 1})
+        write_json(runs.folder(made) / "metrics.json", {"val": {"miou": 0.5}, "test": {"miou": None}})
+    assert "model.sssr" in manage.compare(runs.folder(config), runs.folder(other))
+    path = runs.folder(config) / "config.json"
+    path.write_text(path.read_text().replace('"sssr": false', '"sssr": true'))
+    for take in (lambda: manage.compare(runs.folder(config), runs.folder(other)), lambda: remeasure("smoke", turns=1)):
+        with pytest.raises(ValueError, match=r"config\.json was changed: it is the configuration of smoke-"):
+            take()
+
+
+def test_no_run_is_trained_if_a_later_one_cannot_be(results):
+    config = tiny("sssr_sisr", "optim.batch_size=3")
+    with pytest.raises(ValueError, match=r"optim\.batch_size = 3 cannot be shared by 2 processes"):
+        train_with_parents(config, **HOW, devices=2)
+    config = preset("smoke", "adaptive_swap", overrides=TINY)
+    with pytest.raises(
+        ValueError, match=r"devices = \d+; allowed: 2 or more for each device with downsampling.swapped"
+    ):
+        train_with_parents(config, **HOW, devices=config.optim.batch_size)
+    assert not list(results.glob("*/runs/*"))
 
 
 def test_a_table_of_arms_that_changed_since_is_noticed(results, monkeypatch):

@@ -1,5 +1,6 @@
 """JSON that is JSON, but not what a run writes: an error that names the file, or a dash; never a traceback."""
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_up_runs import MadeUpRun
 from safetensors.torch import load_file, save_file
 from tiny_runs import tiny
 
@@ -20,6 +22,8 @@ from study import manage
 from study.catalogue import DamagedRunError, load_run
 from study.evidence import Study
 from study.report.factor import strength_table
+from study.report.histories import total_epochs
+from study.report.tables import compute
 
 SCORES = {"miou": 0.5, "iou": [0.5, None], "psnr": None, "ssim": None}
 COST = {"cost": {"input": [16, 32], "macs_full": 3}}
@@ -91,16 +95,27 @@ def test_a_wrong_environment_is_named(complete: Path, content: object, said: str
         load_run(complete)
 
 
-@pytest.mark.parametrize("change", [{"optim": None}, {"optim": {"epochs": "ten"}}, {"optim": {}}, None])
+@pytest.mark.parametrize("change", [{"optim": None}, {"optim": {"epochs": "ten"}}, {"optim": {"epochs": None}}, None])
 def test_a_wrong_configuration_is_named(complete: Path, change: dict | None) -> None:
     values = read_json(complete / "config.json")
     (complete / "config.json").write_text(json.dumps([1] if change is None else values | change))
-    with pytest.raises(ValueError, match=f"{complete.name}/config.json is damaged: "):
+    with pytest.raises(DamagedRunError, match=rf"{complete.name}/config\.json(: | is damaged: )"):
         load_run(complete)
     assert f"{complete.name}/config.json is damaged: " in manage.runs_table("smoke")
     (complete / "config.json").write_bytes(b"\xff\xfe{")
     with pytest.raises(ValueError, match=r"config\.json is damaged: "):
         runs.read_config(complete)
+
+
+def test_a_configuration_older_than_some_settings_is_read(complete: Path) -> None:
+    values = read_json(complete / "config.json")
+    (complete / "config.json").write_text(json.dumps(without(values, "warm_start", "downsampling", "continues")))
+    run = load_run(complete)
+    assert run.config == values and run.trains_host and total_epochs(run) == values["optim"]["epochs"]
+    for change in ({"downsampling": None}, {"loss": {"w1": "x"}}, {"seed": 3}):
+        (complete / "config.json").write_text(json.dumps(values | change))
+        with pytest.raises(DamagedRunError, match=rf"{complete.name}/config\.json(:| is not the configuration)"):
+            load_run(complete)
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "epoch,step,lr,loss\n1,x,0.1,0.5\n"])
@@ -118,12 +133,47 @@ def test_a_history_that_is_no_table_is_named(complete: Path) -> None:
     assert "history.csv is damaged: field larger" in damaged and other.split()[:2] == [whole.run_id, "not"]
 
 
-def test_wrong_counts_are_named(complete: Path) -> None:
-    names = ("images", "sequences", "counts", "trimap", "trimap_px", "object_recall")
-    for value in (np.array(3), np.array(["a"]), np.zeros((1, 2, 3))):
-        np.savez(complete / "counts_val.npz", **dict.fromkeys(names, value))
-        with pytest.raises(DamagedRunError, match=r"counts_val\.npz cannot be read: its arrays are of other kinds"):
-            load_run(complete).counts("val")
+COUNTS = {
+    "images": np.array(["a", "b"]), "sequences": np.array(["a", "a"]), "counts": np.ones((2, 19, 3), int),
+    "trimap": np.ones((2, 4, 19, 3), int), "trimap_px": np.arange(4), "object_recall": np.ones((19, 3, 2), int),
+}  # fmt: skip
+OTHERS = [
+    *((name, np.array(3), f"{name} is int64 ") for name in COUNTS),
+    *((name, np.array(["a"]), f"{name} is <U1 ") for name in COUNTS if name not in ("images", "sequences")),
+    ("counts", np.ones((2, 18, 3), int), r"counts is int64 \(2, 18, 3\), expected integers \(2, 19, 3\)"),
+    ("counts", np.zeros((2, 19, 3)), r"counts is float64 \(2, 19, 3\), expected integers"),
+    ("trimap", -COUNTS["trimap"], "trimap has numbers below 0"),
+    ("object_recall", np.ones((19, 3), int), r"object_recall is int64 \(19, 3\), expected integers \(19, 3, 2\)"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), OTHERS)
+def test_wrong_counts_are_named(complete: Path, name: str, value: np.ndarray, said: str) -> None:
+    np.savez(complete / "counts_val.npz", **COUNTS)
+    assert load_run(complete).counts("val").images == ("a", "b")
+    np.savez(complete / "counts_val.npz", **COUNTS | {name: value})
+    with pytest.raises(DamagedRunError, match=rf"counts_val\.npz: {said}" if name != "images" else "expected texts"):
+        load_run(complete).counts("val")
+
+
+def test_counts_with_a_byte_that_was_flipped_are_named(complete: Path) -> None:
+    path = complete / "counts_test.npz"
+    runs.write_counts(path, COUNTS)
+    content = bytearray(path.read_bytes())
+    for at in range(0, len(content), 17):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
+        with contextlib.suppress(DamagedRunError):  # any other error is one too many
+            load_run(complete).counts("test")
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DamagedRunError, match=r"counts_test\.npz cannot be read: "):
+        load_run(complete).counts("test")
+
+
+def test_a_peak_of_memory_that_is_not_known_is_left_out() -> None:
+    made = [MadeUpRun("lr", seed, 60) for seed in range(3)]
+    for run, peak in zip(made, (None, 3.0, 2.0), strict=True):
+        run.env["peak_memory_mib"] = peak
+    assert compute(Study("camvid", made)).loc["lr", "peak memory (MiB)"] == 3.0
 
 
 def test_a_mark_of_the_byte_order_is_no_damage(complete: Path) -> None:

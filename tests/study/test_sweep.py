@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from tiny_runs import TINY, tiny
 
-from dsrl_lib.paths import results_dir
+from dsrl_lib.paths import DataError, results_dir
 from study import __main__ as command
 from study.sweep import sweep
 
@@ -53,4 +53,18 @@ def test_a_sweep_trains_what_is_missing_and_draws_all(trained, tmp_path, monkeyp
 def test_a_mistake_shows_before_anything_is_trained(values, out, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         sweep("loss.w2", values, tmp_path / out, "smoke", "dsrl", overrides=TINY)
+    assert not (results_dir() / "smoke").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "values", "message"),
+    [
+        ("optim.precision", ("fp32", "fp16"), "optim.precision = fp16 needs a CUDA device"),
+        ("data.dataset", ("streets", "cityscapes"), "Cityscapes is not complete: looked for "),
+    ],
+)
+def test_what_this_machine_lacks_shows_before_anything_is_trained(setting, values, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("DSRL_DATA", str(tmp_path))
+    with pytest.raises((ValueError, DataError), match=message):
+        sweep(setting, values, tmp_path / "a.png", "smoke", "lr", overrides=TINY, device="cpu", progress=False)
     assert not (results_dir() / "smoke").exists()

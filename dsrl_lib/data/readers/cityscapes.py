@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_TRAIN_ID, VOID
 from dsrl_lib.data.frames import DataError, Frame, label_table
-from dsrl_lib.data.images import is_hidden
+from dsrl_lib.data.images import is_hidden, with_end
 
 IMAGE = "_leftImg8bit.png"
 # 255 is how the id -1 (licence plate) is stored.
@@ -42,7 +42,7 @@ def frames(root: Path, split: str, labels: str = "gtFine") -> list[Frame]:
                 f"https://www.cityscapes-dataset.com/downloads/ (free registration) and unpack it in {root}, "
                 f"or set DSRL_DATA to the folder that contains {root.name}/"
             )
-    paths = sorted(path for path in images.glob(f"*/*{IMAGE}") if not any(map(is_hidden, path.parts[-2:])))
+    paths = with_end((path for path in images.glob("*/*") if not any(map(is_hidden, path.parts[-2:]))), IMAGE)
     if not paths:
         raise DataError(f"Cityscapes split {split!r} is empty: no <city>/*{IMAGE} in {images}")
     return [_frame(root, split, labels, path) for path in paths]

@@ -1,12 +1,12 @@
 """A folder of images beside a folder of label maps of the same names: KITTI, Mapillary Vistas, your own data sets."""
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from dsrl_lib.data.class_lists import mapillary_classes, own_classes
 from dsrl_lib.data.frames import DataError, Frame, label_table
-from dsrl_lib.data.images import OTHERS, SUFFIXES, is_hidden
+from dsrl_lib.data.images import OTHERS, SUFFIXES, by_name, folders, is_hidden
 from dsrl_lib.data.readers.cityscapes import ID_TABLE
 from dsrl_lib.data.sequences import own_sequences
 
@@ -61,19 +61,10 @@ def paired(
     paths = [path for path in _shown(images) if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise DataError(f"there are no images in {images}: looked for {', '.join(SUFFIXES)}. {hint}")
-    maps = _by_name([path for path in _shown(labels) if path.suffix.lower() == ".png"], "are label maps of one image")
+    maps = by_name([path for path in _shown(labels) if path.suffix.lower() == ".png"], "are label maps of one image")
     _refuse_left_out(images, labels, {path.stem for path in paths}, maps)
-    _by_name(paths, "share one label map")
+    by_name(paths, "share one label map")
     return [_pair(path, maps.get(path.stem, labels / f"{path.stem}.png"), table, sequence(path.stem)) for path in paths]
-
-
-def _by_name(paths: Iterable[Path], fault: str) -> dict[str, Path]:
-    """Files by their names without suffix. DataError, with the fault in words, for two files of one name."""
-    found: dict[str, Path] = {}
-    for path in paths:
-        if (other := found.setdefault(path.stem, path)) != path:
-            raise DataError(f"{other} and {path} {fault}: move one of the two elsewhere")
-    return found
 
 
 def _shown(folder: Path) -> list[Path]:
@@ -89,7 +80,8 @@ def _refuse_left_out(images: Path, labels: Path, stems: Collection[str], maps: M
     alone = sorted(path.name for stem, path in maps.items() if stem not in stems)
     for path in _shown(images):
         if path.is_dir():
-            if any(file.suffix.lower() in SUFFIXES + OTHERS for file in path.rglob("*")):
+            within = (Path(file) for _, files in folders(path) for file in files if not is_hidden(file))
+            if any(file.suffix.lower() in SUFFIXES + OTHERS for file in within):
                 raise DataError(f"{path} holds images that would not be read: put all of them into {images}")
         elif path.stem not in stems and (path.stem in maps or path.suffix.lower() in OTHERS):
             raise DataError(f"cannot read image {path}; allowed: files that end in {', '.join(SUFFIXES)}")

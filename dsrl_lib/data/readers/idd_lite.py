@@ -6,12 +6,11 @@ Varma et al., "IDD: A Dataset for Exploring Problems of Autonomous Navigation in
 or, prepared: <split>/images/<drive, 3 digits>_<frame>.jpg and <split>/labels/<drive, 3 digits>_<frame>.png.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from dsrl_lib.data.class_tables import IDD_LITE, VOID
 from dsrl_lib.data.frames import DataError, Frame, label_table
-from dsrl_lib.data.images import is_hidden
+from dsrl_lib.data.images import is_hidden, with_end
 from dsrl_lib.data.readers.folders import paired
 from dsrl_lib.paths import manifests_dir
 
@@ -31,10 +30,10 @@ def frames(root: Path, split: str) -> list[Frame]:
                  f"unpack it in {root}, or set DSRL_DATA to the folder that contains {root.name}/")  # fmt: skip
         return paired(root / split / "images", root / split / "labels", TABLE, where, sequence=_drive)
     official = root / ARCHIVE / "leftImg8bit" / ("val" if split == "test" else "train")
-    paths: Iterable[Path] = (path for path in official.glob(f"[0-9]*/*{IMAGE}") if not is_hidden(path.name))
+    paths = with_end((path for path in official.glob("[0-9]*/*") if not is_hidden(path.name)), IMAGE)
     if split != "test":
         held_out = val_drives()
-        paths = (path for path in paths if (_number(path) in held_out) == (split == "val"))
+        paths = [path for path in paths if (_number(path) in held_out) == (split == "val")]
     found = sorted((_published(root, official.name, path) for path in paths), key=lambda frame: frame.name)
     if not found:
         raise DataError(f"IDD-lite split {split!r} is empty: no <drive>/*{IMAGE} of it in {official}")

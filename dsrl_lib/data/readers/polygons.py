@@ -9,10 +9,13 @@ def polygon_mask(polygon: Sequence[float], height: int, width: int) -> np.ndarra
     """Pixels whose centre lies inside a polygon by the even-odd rule, bool (H, W).
 
     polygon: x0, y0, x1, y1, ... in pixels; pixel (row, column) covers [column, column + 1] x [row, row + 1].
+    ValueError for coordinates that are no pairs of finite numbers.
     """
     # DEVIATION: polygons of COCO cover the pixels whose centre they hold; pycocotools rounds corners to a fifth
     # of a pixel and follows the outline, so that pixels on it may differ.
-    x, y = np.asarray(polygon, float).reshape(-1, 2).T  # (n,) each
+    x, y = corners = np.asarray(polygon, float).reshape(-1, 2).T  # (n,) each
+    if not np.isfinite(corners).all():
+        raise ValueError(f"the polygon {polygon} has corners that are no finite numbers")
     x_next, y_next = np.roll(x, -1), np.roll(y, -1)
     rows = np.arange(height) + 0.5  # (H,)
     edge, row = np.nonzero((y[:, None] <= rows) != (y_next[:, None] <= rows))  # which edge crosses which row

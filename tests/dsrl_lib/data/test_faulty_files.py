@@ -135,6 +135,17 @@ def test_two_label_maps_of_one_image_are_refused(orchard: Path) -> None:
         load_split("orchard", "train")
 
 
+def test_images_behind_a_link_are_not_left_out(orchard: Path) -> None:
+    for split in ("train", "val"):
+        (orchard / split / "images/2024").mkdir()
+    (orchard / "train/images/2024/again").symlink_to(orchard / "train/images/2024")  # a loop, without images
+    assert len(load_split("orchard", "train")) == 2
+    save(orchard / "disk/5.png", picture(5))
+    (orchard / "val/images/2024/day").symlink_to(orchard / "disk")
+    with pytest.raises(DataError, match="images/2024 holds images that would not be read: put all of them into"):
+        load_split("orchard", "val")
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("nowhere", path)])
 def test_what_is_no_file_is_no_image(orchard: Path, make: Callable[[Path], None]) -> None:
     path = orchard / "train/images/1.png"

@@ -115,6 +115,16 @@ def test_what_is_missing_is_said(published: Path) -> None:
         load_split("idd_lite", "train")
 
 
+def test_an_image_of_another_kind_is_refused(published: Path) -> None:
+    drive = published / "idd20k_lite/leftImg8bit/train/0"
+    for name in ("7_image.png", ".8_image.png", "notes_image.txt"):  # a copy, hidden, and no picture
+        (drive / name).write_bytes(b"")
+    assert load_split("idd_lite", "train").names == ["000_7"]
+    (drive / "8_image.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"cannot read image .*/0/8_image\.png; allowed: files that end in _image\.jpg"):
+        load_split("idd_lite", "train")
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="DSRL_DATA has no idd_lite")
 def test_the_real_files_are_those_of_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DSRL_CACHE", str(tmp_path))

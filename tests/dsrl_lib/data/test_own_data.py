@@ -235,7 +235,7 @@ def test_a_frame_that_no_network_can_take_is_named_before_scoring(orchard: Path,
     (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
     Image.fromarray(np.zeros((2000, 1, 3), np.uint8)).save(orchard / "val/images/2.png")
     Image.fromarray(np.zeros((2000, 1), np.uint8)).save(orchard / "val/labels/2.png")
-    network = SimpleNamespace(host=SimpleNamespace(classes=3))
+    network = SimpleNamespace(host=SimpleNamespace(classes=3), parameters=lambda: iter([torch.zeros(1)]))
     config = preset("smoke", "lr", overrides=[*SIZES, "data.dataset=orchard"])
     monkeypatch.setattr("dsrl_lib.evaluation.report.evaluate", lambda *_, **__: pytest.fail("it was scored"))
     with pytest.raises(DataError, match=r"val/images/2.png cannot be evaluated: of 2000 x 1 pixels .* leaves no input"):
@@ -244,3 +244,20 @@ def test_a_frame_that_no_network_can_take_is_named_before_scoring(orchard: Path,
     (orchard / "val/labels/2.png").unlink()
     with pytest.raises(DataError, match=r"cannot be evaluated: .*scale 0.01 leaves no input"):
         split_report(network, config, "orchard", "val", TTA(scales=(1.0, 0.01)))
+
+
+def test_a_frame_beyond_memory_is_named_before_training_and_scoring(orchard: Path, results: Path, monkeypatch) -> None:
+    """Of 400 x 600 pixels and three classes, the logits and the probabilities are 5.8 MB."""
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    for name, kind in (("images", (400, 600, 3)), ("labels", (400, 600))):
+        Image.fromarray(np.zeros(kind, np.uint8)).save(orchard / f"val/{name}/2.png")
+    monkeypatch.setattr("dsrl_lib.evaluation.evaluate.free_bytes", lambda: 5.7e6)
+    monkeypatch.setattr("dsrl_lib.training.fit.train", lambda *_, **__: pytest.fail("it was trained"))
+    monkeypatch.setattr("dsrl_lib.evaluation.report.evaluate", lambda *_, **__: pytest.fail("it was scored"))
+    config = preset("smoke", "lr", overrides=[*SIZES, "data.dataset=orchard"])
+    network = SimpleNamespace(host=SimpleNamespace(classes=3), parameters=lambda: iter([torch.zeros(1)]))
+    said = r"val/images/2.png cannot be evaluated: the logits of 400 x 600 pixels and 3 classes need 0.0 GB of memory"
+    with pytest.raises(DataError, match=said):
+        fit(config, device="cpu", progress=False)
+    with pytest.raises(DataError, match=said):
+        split_report(network, config, "orchard", "val")

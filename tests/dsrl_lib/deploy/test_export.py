@@ -133,6 +133,15 @@ def test_the_suffix_says_the_format(command_line, saved, tmp_path):
         export(model, config, tmp_path / "a.tflite", "tflite")
 
 
+def test_packages_that_onnx_needs_are_named_and_other_formats_do_without(tmp_path, monkeypatch):
+    model, config = untrained("lr")
+    monkeypatch.setattr(exporting, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match="'onnx' needs onnx: pip install onnx onnxruntime onnxscript"):
+        export(model, config, tmp_path / "a.onnx", "onnx")
+    monkeypatch.setitem(exporting._WRITERS, "pt2", lambda wrapped, images, path, _: path.touch() or wrapped)
+    assert export(model, config, tmp_path / "a.pt2", "pt2").difference == 0
+
+
 @pytest.mark.parametrize("size", [(5, 7), (16, 9), (33, 64)])
 @pytest.mark.parametrize("cells", [(1, 1), (3, 5), (4, 4), (5, 9), (7, 13)])
 def test_pooling_for_files_is_adaptive_pooling(monkeypatch, size, cells):

@@ -239,8 +239,8 @@ def test_what_predict_wrote_elsewhere_is_no_source_either(file, tmp_path):
     model, config = open_weights(file)
     for out in ("one", "day/two", "three"):
         assert predict(model, config, [str(tmp_path)], tmp_path / out, progress=False).written == 1
-    (tmp_path / "one/pred/day/a.png").unlink()  # no longer all that predict writes
-    assert [p.name for p in predictions.find_pictures([str(tmp_path / "one")], predictions._is_prediction)] != []
+    with pytest.raises(DataError, match="no pictures in"):
+        predict(model, config, [str(tmp_path / "one")], tmp_path / "four", progress=False)
 
 
 @pytest.mark.parametrize("size", [(400, 600), (1, 3000)])
@@ -289,6 +289,25 @@ def test_what_predict_wrote_is_no_source_of_the_next_call(file, tmp_path, below)
             predict(model, config, [f"{tmp_path}/**/*.png"], tmp_path, progress=False)
     else:
         assert predict(model, config, [f"{tmp_path}/**/*.png"], tmp_path / below, progress=False).written == 3
+
+
+def test_what_a_call_that_was_cut_off_wrote_is_no_source(file, tmp_path, monkeypatch):
+    png(tmp_path / "a.png"), png(tmp_path / "b.png")
+    (model, config), write = open_weights(file), predictions._write
+
+    def stop_at_the_third(path, pixels):
+        if path.match("compose/*"):
+            raise KeyboardInterrupt
+        write(path, pixels)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(predictions, "_write", stop_at_the_third)
+        predict(model, config, [str(tmp_path)], tmp_path / "out", progress=False)
+    assert predict(model, config, [str(tmp_path)], tmp_path / "out", progress=False).written == 2
+    shutil.rmtree(tmp_path / "out/compose")  # the rest is no source, and may be replaced
+    (tmp_path / "out/rgb/cut.png").write_bytes(b"\x89PNG")  # nobody knows whose: it is named
+    done = predict(model, config, [str(tmp_path)], tmp_path / "out", progress=False)
+    assert done.written == 2 and len(done.failed) == 1 and "cannot read image" in done.failed[0]
 
 
 def test_a_linked_folder_is_searched_once(tmp_path):

@@ -49,7 +49,7 @@ def test_a_trace_on_a_full_disk_is_an_error(monkeypatch, tmp_path):
         subprocess.run(["umount", tmp_path / "full"], check=True)
 
 
-@pytest.mark.parametrize("seconds", [0.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("seconds", [0.0, float("nan"), float("inf"), 1e300, 3601.0])
 def test_a_time_that_never_ends_is_refused(seconds):
     with pytest.raises(ValueError, match=r"seconds = .*; allowed: a number above 0"):
         speed._check(1, seconds, None)

@@ -117,6 +117,38 @@ def test_wrong_option_is_named_with_the_valid_ones(results, arguments, message, 
     assert message in error and "--dry-run" in error
 
 
+SINFO = """#!/bin/sh
+case "$*" in
+    *%R) printf 'gpu\\nlong\\n' ;;
+    *--partition=long) echo '(null)' ;;
+    *) printf 'gpu:a100:4(S:0-1),lscratch:1\\n(null)\\ngpu:h100:8\\n' ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--partition", "lung"], "--partition 'lung'; allowed: gpu, long (did you mean long?)"),
+        (["--partition", "gpu,typo"], "--partition 'typo'; allowed: gpu, long"),
+        (["--partition", "gpu", "--gpu-type", "v100"], "--gpu-type 'v100'; allowed: a100, h100"),
+        (["--partition", "gpu,long", "--gpu-type", "A100"], None),
+        (["--partition", "long", "--gpu-type", "v100"], None),  # it does not say which it has
+    ],
+)
+def test_what_a_cluster_lacks_is_named_before_its_plan(results, tmp_path, monkeypatch, capsys, options, message):
+    (tmp_path / "sinfo").write_text(SINFO)
+    (tmp_path / "sinfo").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    arguments = ["camvid_gpu", "--arms", "lr", "--slurm", "--dry-run", *options]
+    if message is None:
+        assert study.main(arguments) == 0
+        return
+    with pytest.raises(SystemExit):
+        study.main(arguments)
+    assert message in capsys.readouterr().err
+
+
 def test_a_list_may_have_spaces(results, capsys):
     words = ["smoke", "--dry-run", "--device", "cpu", "--arms"]
     for arms, seeds in (("lr,dsrl", "0,1"), (" lr , dsrl", "0, 1")):

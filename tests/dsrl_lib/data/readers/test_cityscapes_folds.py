@@ -44,6 +44,14 @@ def test_cityscapes_folds_hold_out_cities(root: Path) -> None:
         assert (val.labels == 0).all() and val.labels.shape == (3, 4, 8)
 
 
+def test_an_image_of_another_kind_is_refused(root: Path) -> None:
+    city(root, "val", "lindau", cycle(26, size=(4, 8)))
+    other = root / "cityscapes/leftImg8bit/val/lindau/lindau_000000_000020_leftImg8bit.jpg"
+    other.write_bytes(b"")
+    with pytest.raises(DataError, match=r"lindau_000000_000020_leftImg8bit\.jpg; allowed: .* end in _leftImg8bit\.png"):
+        load_split("cityscapes", "val")
+
+
 def test_cityscapes_coarse_trains_on_coarse_and_validates_on_fine_labels(root: Path) -> None:
     city(root, "train_extra", "augsburg", cycle(7, 0, 24, size=(4, 8)), "gtCoarse")
     city(root, "train_extra", "troisdorf", cycle(7, size=(4, 8)), "gtCoarse", frame=73)

@@ -90,6 +90,8 @@ def test_coco_is_drawn_once_and_again_when_it_changes(coco: Path, monkeypatch: p
         (lambda c: c["annotations"][3]["segmentation"].update(counts=[9]), r"image 000000000007: .*add up to 9"),
         (lambda c: c["annotations"][3]["segmentation"].update(size=[64, 32]), r"of size \[64, 32\], the image is"),
         (lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3]]), r"image 000000000007: ValueError"),
+        (lambda c: c["annotations"][0]["segmentation"][0].__setitem__(2, float("nan")), r"000007: .*no finite numbers"),
+        (lambda c: c["annotations"][0]["segmentation"][0].__setitem__(2, None), r"000007: .*no finite numbers"),
         (lambda c: c["images"][0].update(file_name="other.jpg"), r"val2017/other.jpg is missing, but .*names it"),
     ],
 )

@@ -84,6 +84,15 @@ def test_hidden_files_are_passed_over(camvid: Path) -> None:
     assert len(load_split("camvid", "val")) == 3 and len(load_split("cityscapes", "val")) == 2
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_camvid_refuses_two_images_of_one_frame(camvid: Path, listed: bool) -> None:
+    if listed:
+        (camvid / "val.txt").write_text("0016E5_00390 0016E5_00420")
+    save(camvid / "val/0016E5_00390.jpg", np.zeros((36, 48, 3), np.uint8))
+    with pytest.raises(DataError, match=r"00390.png and .*00390.jpg are both the image of one frame: move one of"):
+        load_split("camvid", "val")
+
+
 def test_no_picture_of_camvid_is_left_out_without_a_word(camvid: Path) -> None:
     (camvid / "val/0016E5_00390.png").rename(camvid / "val/0016E5_00390.PNG")
     with pytest.raises(DataError, match=r"val/0016E5_00390.PNG; allowed: files that end in .png, .jpg"):
