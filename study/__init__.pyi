@@ -95,6 +95,7 @@ from .report.search import search_sides as search_sides
 from .report.stages import iou_by_class as iou_by_class
 from .report.stages import stage_table as stage_table
 from .report.stages import stages_of as stages_of
+from .report.taps import tap_table as tap_table
 from .report.variants import flattening_table as flattening_table
 from .report.variants import variant_table as variant_table
 from .report.videos import videos_chart as videos_chart
