@@ -99,12 +99,14 @@ from .report.taps import tap_table as tap_table
 from .report.variants import flattening_table as flattening_table
 from .report.variants import variant_table as variant_table
 from .report.videos import videos_chart as videos_chart
+from .report.where import class_difference_table as class_difference_table
 from .report.where import extreme_frames as extreme_frames
 from .report.where import frame_differences as frame_differences
 from .report.where import object_gain_chart as object_gain_chart
 from .report.where import places as places
 from .report.where import reconstruction_chart as reconstruction_chart
 from .report.where import ring_chart as ring_chart
+from .report.where import ring_table as ring_table
 from .report.where import trimap_chart as trimap_chart
 from .report.where import trimap_table as trimap_table
 from .train import train_arm as train_arm
