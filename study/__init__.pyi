@@ -37,6 +37,8 @@ from .presets import override_list as override_list
 from .presets import preset as preset
 from .profiles import PROFILES as PROFILES
 from .report.adaptive import location_error_table as location_error_table
+from .report.affinity_maps import affinity_maps as affinity_maps
+from .report.affinity_maps import affinity_table as affinity_table
 from .report.audit_page import audit_answer as audit_answer
 from .report.audit_page import audit_problems as audit_problems
 from .report.audit_page import readable_table as readable_table
