@@ -70,10 +70,11 @@ from .report.intervals import interval_table as interval_table
 from .report.intervals import settle_table as settle_table
 from .report.latencies import at_equal_time as at_equal_time
 from .report.latencies import latency_table as latency_table
+from .report.logged_shares import share_chart as share_chart
+from .report.logged_shares import share_table as share_table
 from .report.main_results import main_figures as main_figures
 from .report.main_results import main_table as main_table
 from .report.main_results import reported_table as reported_table
-from .report.main_results import share_chart as share_chart
 from .report.main_results import write_main_results as write_main_results
 from .report.overview import arm_summary as arm_summary
 from .report.overview import arm_table as arm_table
