@@ -81,6 +81,7 @@ from .report.overview import arm_table as arm_table
 from .report.overview import class_shares as class_shares
 from .report.overview import completion_table as completion_table
 from .report.overview import notebook_table as notebook_table
+from .report.overview import rare_classes as rare_classes
 from .report.overview import reading_list as reading_list
 from .report.overview import split_table as split_table
 from .report.provenance import how_measured as how_measured
