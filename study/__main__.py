@@ -196,7 +196,9 @@ def release(
         print(path)
 
 
-for _command in (measure_commands.shares, measure_commands.interpolation, measure_commands.latency):
+for _command in (
+    measure_commands.shares, measure_commands.interpolation, measure_commands.probe, measure_commands.latency,
+):  # fmt: skip
     app.command(_command)
 
 

@@ -1,4 +1,4 @@
-"""Commands that measure networks: gradient shares, what interpolation restores, latencies."""
+"""Commands that measure networks: gradient shares, what interpolation and linear maps restore, latencies."""
 
 # Every command is one call, and imports what it needs itself, so that --help loads no torch.
 
@@ -53,6 +53,22 @@ def interpolation(profile: Profile = "camvid") -> None:
     from study.interpolation import write_interpolation
 
     print(write_interpolation(profile))
+
+
+def probe(profile: Profile = "camvid", arm: str = "sssr", seed: int = 0) -> None:
+    """Write what a linear map reads of the HR image from each map of a trained encoder, beside interpolation.
+
+    Args:
+        arm: Whose encoder; its weights have to be here, as released ones are.
+        seed: Of the run.
+    """
+    from study.presets import preset
+
+    preset(profile, arm, seed=seed)  # a mistake shows before torch is loaded
+
+    from study.probe import write_taps
+
+    print(write_taps(profile, arm, seed))
 
 
 def latency(

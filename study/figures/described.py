@@ -19,6 +19,7 @@ def described(figure: Figure) -> str:
         figure.get_suptitle(),
         *_once(panels),
         figure.get_supxlabel(),
+        figure.get_supylabel(),
         f"legend: {', '.join(names)}" if names else "",
     ]
     return "Figure. " + ". ".join(part.replace("\n", " ") for part in parts if part) + "."

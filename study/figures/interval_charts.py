@@ -17,7 +17,7 @@ from study.statistics.random_effects import Interval
 BOOTSTRAP, INTERVAL, SEEDS, CLAIMED = "#999999", "#0072B2", "#D55E00", "#222222"
 XLABEL = "difference in mIoU (points)"
 
-LARGE = 6.0
+LARGE = 3.0
 """Differences above this many points have an axis of their own, unless most are."""
 
 Pairs = Mapping[str, tuple[Difference, Interval]]
@@ -33,9 +33,9 @@ def forest(
 ) -> Figure:
     """Differences with their intervals, one row each, every seed as a point.
 
-    Two seeds are shown as points alone: their interval, of several points, would set the scale. Differences above LARGE
-    have an axis of their own. claimed: what a claim asks for, by row, a dashed line there. interest: smallest effect of
-    interest, a band around zero. heads: names of rows that sum up the others, in bold.
+    One and two seeds are shown as points alone (`Difference.interval_shown`). Variants, whose names have an @, have an
+    axis of their own, and so have differences above LARGE. claimed: what a claim asks for, by row, a dashed line there.
+    interest: smallest effect of interest, a band around zero. heads: names of rows that sum up the others, in bold.
     """
     panels = _split(rows, {name: row.estimate for name, row in rows.items()})
     heights = [len(found) + 0.4 for found in panels]
@@ -70,10 +70,14 @@ def interval_pairs(rows: Pairs) -> Figure:
 
 @styled
 def rings(rows: Mapping[str, Difference], px: Sequence[int]) -> Figure:
-    """Differences by distance from a class boundary, one panel each. Fields: (rings,); px: widths of bands."""
-    labels = [str(px[0]), *(f"{a + 1}–{b}" if b > a + 1 else str(b) for a, b in pairwise(px)), f"> {px[-1]}"]
-    figure = chart(1.2 + 2.1 * len(rows), 2.6)
-    panels = figure.subplots(1, len(rows), sharex=True, sharey=True, squeeze=False)[0]
+    """Differences by distance from a class boundary, one panel each, with an axis of its own: a wide interval of one
+    would hide the others.
+
+    Fields: (rings,); px: widths of bands.
+    """
+    labels = ring_labels(px)
+    figure = chart(1.4 + 2.3 * len(rows), 2.6)
+    panels = figure.subplots(1, len(rows), sharex=True, squeeze=False)[0]
     places = range(len(labels))
     for axes, (title, row) in zip(panels, rows.items(), strict=True):
         axes.axhline(0, color=INK, linewidth=0.9)
@@ -85,6 +89,11 @@ def rings(rows: Mapping[str, Difference], px: Sequence[int]) -> Figure:
     panels[0].set_ylabel("mIoU difference (points)")
     figure.supxlabel("distance to a class boundary (pixels)", fontsize=9)
     return figure
+
+
+def ring_labels(px: Sequence[int]) -> list[str]:
+    """The distances from a boundary in each ring, such as "1", "3–4" and "> 16". px: widths of the bands."""
+    return [str(px[0]), *(f"{a + 1}–{b}" if b > a + 1 else str(b) for a, b in pairwise(px)), f"> {px[-1]}"]
 
 
 @styled
@@ -128,12 +137,11 @@ def _draw(axes: Axes, rows: Pairs) -> None:
 
 def _differences(axes: Axes, rows: Mapping[str, Difference]) -> None:
     for y, row in enumerate(rows.values()):
-        two = len(row.seeds) == 2
-        if not two:
+        if row.interval_shown:
             axes.plot([row.low, row.high], [y, y], color=INTERVAL, linewidth=2.4, solid_capstyle="butt")
-        interval = "no interval" if two else f"[{row.low:+.2f}, {row.high:+.2f}]"
+        interval = f"[{row.low:+.2f}, {row.high:+.2f}]" if row.interval_shown else "no interval"
         text = f"{row.estimate:+.2f}  {interval}  n = {len(row.seeds)}"
-        filled = "white" if two else INTERVAL
+        filled = INTERVAL if row.interval_shown else "white"
         axes.plot(row.estimate, y, "D", color=INTERVAL, markerfacecolor=filled, markersize=6, zorder=4)
         offsets = y + 0.24 + np.zeros(len(row.per_seed))
         axes.plot(row.per_seed, offsets, "o", color=SEEDS, markersize=3.6, alpha=0.8, zorder=3)
@@ -164,11 +172,13 @@ def _legend(figure: Figure, claimed: Sequence[float], interest: float | None) ->
 
 
 def _split(rows: Mapping[str, Any], estimates: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The rows for each axis: those up to LARGE, then those above it; without an empty one.
+    """The rows for each axis: those up to LARGE, those of variants, then those above LARGE; without an empty one.
 
     All rows on one axis if most are large: an axis for the others would show little more.
     """
-    small = {name: row for name, row in rows.items() if abs(estimates[name]) <= LARGE}
-    if 2 * len(small) < len(rows):
+    large = {name: row for name, row in rows.items() if abs(estimates[name]) > LARGE}
+    if 2 * len(large) > len(rows):
         return [dict(rows)]
-    return [found for found in (small, {name: rows[name] for name in rows if name not in small}) if found]
+    variants = {name: row for name, row in rows.items() if "@" in name and name not in large}
+    main = {name: row for name, row in rows.items() if name not in variants | large}
+    return [found for found in (main, variants, large) if found]

@@ -19,7 +19,10 @@ from study.statistics.bootstrap import Difference
 
 @styled
 def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
-    """One run: weighted loss terms, validation mIoU (and PSNR), learning rate. history: history.csv."""
+    """One run: weighted loss terms, validation mIoU (and PSNR), learning rate.
+
+    history: history.csv. Its column val_psnr_bicubic, if `report.stages` gave it one, is a line beside the PSNR.
+    """
     figure = chart(9.6, 2.9)
     losses, accuracy, rate = figure.subplots(1, 3)
     for name, term in TERMS.items():
@@ -35,8 +38,14 @@ def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
     accuracy.set(title="Validation mIoU", xlabel="epoch", ylabel="points")
     if history["val_psnr"].notna().any():
         quality = accuracy.twinx()
-        quality.plot(known["epoch"], known["val_psnr"], color="#009E73", linestyle="--", linewidth=1.2)
+        quality.plot(known["epoch"], known["val_psnr"], color="#009E73", linestyle="--", linewidth=1.2, **_dot(known))
         quality.set_ylabel("SISR PSNR (dB)", color="#009E73")
+        if "val_psnr_bicubic" in history:
+            level = history["val_psnr_bicubic"].iloc[0]
+            quality.axhline(level, color="#009E73", linestyle=":", linewidth=1.2)
+            quality.annotate("bicubic", (0.02, level), (0, 2), xycoords=("axes fraction", "data"),
+                             textcoords="offset points", color="#009E73", fontsize=8)  # fmt: skip
+            quality.margins(y=0.12)
         quality.grid(False)
         quality.spines["right"].set_visible(True)
     rate.plot(history["epoch"], 1e3 * history["lr"], color=INK, **_dot(history))

@@ -10,6 +10,9 @@ from matplotlib.ticker import MaxNLocator
 from dsrl_lib.losses.terms import TERMS
 from study.figures.style import BAND, INK, chart, styled
 
+COLUMNS = 4
+"""Panels side by side."""
+
 
 def logged_shares(history: pd.DataFrame) -> dict[str, pd.Series]:
     """Share of the gradient by term, indexed by epoch, of the terms beside CE that a history recorded and that act."""
@@ -20,10 +23,14 @@ def logged_shares(history: pd.DataFrame) -> dict[str, pd.Series]:
 @styled
 def share_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
     """Share of each term beside CE in percent, one panel per arm: every seed thin, their mean thick."""
-    figure = chart(1.0 + 3.2 * len(histories), 3.0)
-    panels = figure.subplots(1, len(histories), sharey=True, squeeze=False)[0]
+    columns = min(COLUMNS, len(histories))
+    lines = -(-len(histories) // columns)
+    figure = chart(1.4 + 2.05 * columns, 1.2 + 1.5 * lines)
+    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    for axes in grid.flat[len(histories) :]:
+        axes.remove()
     drawn = {}
-    for axes, (arm, seeds) in zip(panels, histories.items(), strict=True):
+    for axes, (arm, seeds) in zip(grid.flat, histories.items(), strict=False):
         by_term: dict[str, list[pd.Series]] = {}
         for history in seeds:
             for term, share in logged_shares(history).items():
@@ -34,9 +41,11 @@ def share_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
                 axes.plot(curve.index, curve, color=hue, linewidth=0.7, alpha=0.45)
             mean = pd.concat(curves, axis=1).mean(axis=1)
             (drawn[TERMS[term].label],) = axes.plot(mean.index, mean, color=hue, marker="o", markersize=3.5)
-        axes.set(title=arm, xlabel="epochs since the start of the first stage")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    panels[0].set(ylabel="share of the gradient of all losses (percent)", ylim=(0, None))
+        axes.set_title(arm.replace("@", "\n@"), fontsize=8.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    grid[0, 0].set_ylim(0, None)
+    figure.supxlabel("epochs since the start of the first stage", fontsize=9)
+    figure.supylabel("share of the gradient\nof all losses (percent)", fontsize=9, ha="center")
     figure.legend(drawn.values(), drawn, loc="outside upper center", ncols=len(drawn))
     return figure
 

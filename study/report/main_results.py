@@ -6,12 +6,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from dsrl_lib.paths import results_dir
-from study.arms import ACTING_ARMS
 from study.claims.table import write_claims
 from study.evidence import Study
 from study.figures import plots, style
 from study.figures.notes import Note
-from study.figures.share_charts import logged_shares, share_curves
 from study.report import reported, tables
 from study.report.comparison import FULL_LENGTH, UPPER_BOUND, arm_chart, difference_chart
 from study.report.histories import histories
@@ -45,13 +43,6 @@ def validation_chart(study: Study) -> Figure | Note:
     """
     ends = [arm for arm in FULL_LENGTH if arm in study.arms and arm != UPPER_BOUND]
     return plots.validation_curves({arm: histories(study, arm) for arm in ends}) if ends else Note("No runs.")
-
-
-def share_chart(study: Study) -> Figure | Note:
-    """Shares of the auxiliary losses in the gradient on the shared encoder, of arms of full length that log them."""
-    found = {arm: histories(study, arm) for arm in ACTING_ARMS[1:] if arm in study.arms}
-    logged = {arm: seeds for arm, seeds in found.items() if any(map(logged_shares, seeds))}
-    return share_curves(logged) if logged else Note("No run of this profile logged the shares of its losses.")
 
 
 def main_figures(study: Study) -> dict[str, Figure | Note]:

@@ -103,6 +103,33 @@ def class_shares(splits: Mapping[str, Frames], table: ClassTable) -> pd.DataFram
     return shares.sort_values(shares.columns[0], ascending=False)
 
 
+RARE = 1.0
+"""Percent of the training pixels below which a class is rare."""
+
+
+def rare_classes(shares: pd.DataFrame) -> Note:
+    """The classes below RARE percent of the training pixels, with their shares in each split. shares: `class_shares`.
+
+    Then the class whose share differs most between val and test, since it lets these two disagree.
+    """
+    rare = shares[shares["train"] < RARE]
+    told = [
+        f"{name} ({', '.join(f'{value:.1f} % of {split}' for split, value in row.items())})"
+        for name, row in rare.iterrows()
+    ]
+    lines = [
+        f"Each of {len(shares)} classes has an equal part in mIoU. Below {RARE:g} % of train: "
+        f"{', '.join(told) or 'no class'}."
+    ]
+    both = shares.loc[(shares[["val", "test"]] > 0).all(axis=1), ["val", "test"]]
+    if len(both):
+        ratios = both.max(axis=1) / both.min(axis=1)
+        name = ratios.idxmax()
+        more, less = both.loc[name].idxmax(), both.loc[name].idxmin()
+        lines.append(f"{name} differs most between them: {more} has {ratios.max():.1f} times the share of {less}.")
+    return Note(" ".join(lines))
+
+
 def _described(arm: str) -> dict[str, object]:
     definition = ARMS[arm]
     return {

@@ -32,7 +32,9 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval(value: float, low: float, high: float, sign: str) -> str:
-    return "" if np.isnan(value) else f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+    """Such as "+0.31 [-0.20, +0.82]"; the value alone if the interval is blank."""
+    interval = "" if np.isnan(low) else f" [{low:{sign}.2f}, {high:{sign}.2f}]"
+    return "" if np.isnan(value) else f"{value:{sign}.2f}{interval}"
 
 
 def _text(value: object) -> str:

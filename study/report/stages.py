@@ -11,19 +11,37 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
 from study.catalogue import SPLITS, Run, load_run
 from study.report.results import results_frame
+from study.report.tables import interpolations, restored
 
-SHOWN = ("arm", "seed", "input", "epochs", "val_miou", "test_miou", "test_psnr", "test_ssim", "train_seconds")
+BICUBIC = "val_psnr_bicubic"
+"""Column of a history: what bicubic upsampling of the input reaches, the same at every epoch."""
+SHOWN = ("arm", "seed", "input", "epochs", "val_miou", "test_miou", "test_psnr", "test_psnr_bicubic", "test_ssim",
+         "train_seconds")  # fmt: skip
 
 
 def stages_of(directory: Path) -> list[Run]:
-    """The complete runs from the first stage to the one in `directory`."""
+    """The complete runs from the first stage to the one in `directory`; those with a SISR branch know BICUBIC."""
     folders = [directory.parent / config.run_id for config in runs.chain(directory)]
-    return [load_run(folder) for folder in folders if runs.is_complete(folder)]
+    stages = [load_run(folder) for folder in folders if runs.is_complete(folder)]
+    for stage in stages:
+        if (bicubic := _bicubic(stage, "val")) is not None:
+            stage.history[BICUBIC] = bicubic
+    return stages
 
 
 def stage_table(stages: Sequence[Run]) -> pd.DataFrame:
-    """One row per stage: mIoU in points; PSNR (dB) and SSIM of the reconstruction, if there is one."""
-    return results_frame(stages)[list(SHOWN)].dropna(axis=1, how="all").set_index("arm").round(2)
+    """One row per stage: mIoU in points; PSNR (dB) and SSIM of the reconstruction, if there is one.
+
+    Beside it the PSNR of bicubic upsampling of the input, which a SISR branch has to beat.
+    """
+    bicubic = [_bicubic(stage, "test") for stage in stages]
+    return (
+        results_frame(stages)
+        .assign(test_psnr_bicubic=bicubic)[list(SHOWN)]
+        .dropna(axis=1, how="all")
+        .set_index("arm")
+        .round(2)
+    )
 
 
 def iou_by_class(stages: Sequence[Run]) -> pd.DataFrame:
@@ -33,3 +51,9 @@ def iou_by_class(stages: Sequence[Run]) -> pd.DataFrame:
         for stage in stages for split in SPLITS
     }  # fmt: skip
     return pd.DataFrame(points, index=class_table(stages[-1].config["data"]["dataset"]).classes).round(1)
+
+
+def _bicubic(stage: Run, split: str) -> float | None:
+    """PSNR of bicubic upsampling; None for a run without a SISR branch, or if nothing recorded it."""
+    found = restored(stage, split, interpolations(stage.config["profile"]))
+    return found.get("psnr_bicubic") if found.get("psnr") is not None else None

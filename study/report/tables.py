@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
 from dsrl_lib.records import read_json, write_atomically
 from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS, STAGE_ARMS
-from study.catalogue import input_key, input_size
+from study.catalogue import Run, input_key, input_size
 from study.claims.rules import cells, without_fa
 from study.evidence import Pair, Study
 from study.figures.arm_plots import INTERPOLATIONS
@@ -114,19 +115,29 @@ def quality(study: Study) -> pd.DataFrame:
     Arms without an image are left out. Runs that did not record the interpolations take them from interpolation.json
     (`study.interpolation`), and are blank without that.
     """
-    known = _interpolations(study)
+    known = interpolations(study.profile)
     names = ["psnr", "ssim", *(f"{name}_{method}" for name in ("psnr", "ssim") for method in INTERPOLATIONS)]
     rows = []
     for run in itertools.chain.from_iterable(map(study.select, study.arms)):
-        found = known.get(input_key(run.config), {}).get("test", {}) | run.metrics["test"]
+        found = restored(run, "test", known)
         rows.append({"arm": run.arm, "seed": run.seed} | {name: found.get(name) for name in names})
     table = pd.DataFrame(rows, columns=["arm", "seed", *names])
     return table.dropna(subset=["psnr", "ssim"]).reset_index(drop=True)
 
 
-def _interpolations(study: Study) -> dict[str, dict[str, dict[str, float | None]]]:
-    path = results_dir() / study.profile / "interpolation.json"
+Interpolations = dict[str, dict[str, dict[str, float | None]]]
+"""Input (`catalogue.input_key`) -> split -> such as "psnr_bicubic"."""
+
+
+def interpolations(profile: str) -> Interpolations:
+    """interpolation.json of a profile (`study.interpolation`); empty without one."""
+    path = results_dir() / profile / "interpolation.json"
     return read_json(path, {"*": {"*": {"*": float | None}}}) if path.exists() else {}
+
+
+def restored(run: Run, split: str, known: Interpolations) -> dict[str, Any]:
+    """The scores of a run on a split, with those of interpolation from `known` if it did not record them itself."""
+    return known.get(input_key(run.config), {}).get(split, {}) | run.metrics.get(split, {})
 
 
 def quality_by_arm(study: Study) -> pd.DataFrame:
@@ -164,12 +175,12 @@ def search(study: Study, scan: bool = True) -> pd.DataFrame:
     Also, if any has a SISR branch, what that restores on val, beside interpolations of the same input; blank for those
     without. scan: also those of the share scan, which has a table of its own.
     """
-    known = _interpolations(study)
+    known = interpolations(study.profile)
     rows = {}
     for run in sorted(study.runs, key=lambda run: (list(ARMS).index(run.arm), total_epochs(run), run.run_id)):
         scanned = run.arm in SCANNED or run.seed in SEARCH_SEEDS[1:]
         if run.seed in SEARCH_SEEDS and (scan or not scanned):
-            found = known.get(input_key(run.config), {}).get("val", {}) | run.metrics.get("val", {})
+            found = restored(run, "val", known)
             restores = found.get("psnr") is not None
             rows[run.run_id] = {
                 "arm": run.arm,
@@ -241,7 +252,9 @@ def _arms(arms: Sequence[str], study: Study, baselines: Sequence[str]) -> pd.Dat
 
 
 def _columns(name: str, value: Difference | None) -> dict[str, float]:
-    numbers = (value.estimate, value.low, value.high) if value else (np.nan,) * 3
+    """Estimate, low and high of a difference: blank ends of an interval that is not shown."""
+    ends = (value.low, value.high) if value and value.interval_shown else (np.nan, np.nan)
+    numbers = (value.estimate if value else np.nan, *ends)
     return dict(zip((name, f"{name} low", f"{name} high"), numbers, strict=True))
 
 

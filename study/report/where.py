@@ -10,13 +10,16 @@ from study.arms import ACTING_ARMS
 from study.evidence import Pair, Study
 from study.figures import arm_plots
 from study.figures.gain_panels import size_gains, trimap_gains
-from study.figures.interval_charts import rings
+from study.figures.interval_charts import ring_labels, rings
 from study.figures.notes import Note
 from study.report import tables
 from study.report.comparison import COMPARED, UPPER_BOUND
 from study.report.readable import readable
+from study.statistics.bootstrap import Difference
 
 BOUNDARY_ARMS = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", UPPER_BOUND)
+CLOSE = 4
+"""Pixels from a boundary within which REPORT.md and README.md give gains."""
 RIVALS = ("sssr_long", "bilinear", "lr")
 """Without SISR and FA, best first."""
 
@@ -44,6 +47,40 @@ def ring_chart(study: Study, pairs: Mapping[str, Pair]) -> Figure | Note:
     found = {title: study.difference(*pair, "rings") for title, pair in pairs.items()}
     rows = {title: value for title, value in found.items() if value is not None}
     return rings(rows, _trimap_px(study)) if rows else Note(f"**Not run:** {', '.join(pairs)}.")
+
+
+def ring_table(study: Study, pairs: Mapping[str, Pair]) -> Note:
+    """The numbers of `ring_chart`: one row per pair, a column per ring, and one for all pixels within CLOSE."""
+    px = _trimap_px(study)
+    rows = {}
+    for title, (a, b) in pairs.items():
+        by_ring, within = study.difference(a, b, "rings"), study.difference(a, b, "trimap")
+        if by_ring is not None and within is not None:
+            numbers = [*(_told(by_ring, place) for place in range(len(px) + 1)), _told(within, px.index(CLOSE))]
+            rows[title] = dict(zip([*ring_labels(px), f"≤ {CLOSE}"], numbers, strict=True))
+    return _table(pd.DataFrame(rows).T, "pixels from a boundary", pairs)
+
+
+def class_difference_table(study: Study, pairs: Mapping[str, Pair]) -> Note:
+    """IoU differences by class in points with their intervals: one row per class, one column per pair."""
+    columns = {
+        title: [_told(value, place) for place in range(len(study.classes))]
+        for title, pair in pairs.items() if (value := study.difference(*pair, "classes")) is not None
+    }  # fmt: skip
+    return _table(pd.DataFrame(columns, index=list(study.classes)), "class", pairs)
+
+
+def _told(value: Difference, place: int) -> str:
+    """One entry of a difference with several, such as "+0.85 [+0.15, +1.54]"; blank where the class is absent."""
+    estimate, low, high = (np.asarray(field)[place] for field in (value.estimate, value.low, value.high))
+    if np.isnan(estimate):
+        return ""
+    interval = f" [{low:+.2f}, {high:+.2f}]" if value.interval_shown else ""
+    return f"{estimate:+.2f}{interval}".replace("-", "−")
+
+
+def _table(table: pd.DataFrame, index: str, pairs: Mapping[str, Pair]) -> Note:
+    return Note.table(table.rename_axis(index)) if table.size else Note(f"**Not run:** {', '.join(pairs)}.")
 
 
 def object_gain_chart(study: Study, bounds: Sequence[int], baseline: str, arms: Sequence[str]) -> Figure | Note:

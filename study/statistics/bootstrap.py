@@ -48,6 +48,12 @@ class Difference:
     detectable_effect: Score
     """Minimum detectable effect of the design: a true effect that 80 % of such studies would find (two-sided 5 %)."""
 
+    @property
+    def interval_shown(self) -> bool:
+        """Whether figures and tables show the interval: that of two seeds is several points wide, and one seed has none
+        but that of the images. A sentence that gives one of these says so."""
+        return len(self.seeds) > 2
+
 
 Stratum = Sequence[tuple[float, Scores]]
 

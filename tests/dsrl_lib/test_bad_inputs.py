@@ -573,7 +573,7 @@ def test_results_that_cannot_be_written_are_named_at_the_start(dsrl, results, mo
     assert f"DSRL_RESULTS = {results}" in errors
 
 
-@pytest.mark.parametrize("command", ["latency", "interpolation", "shares --arm fa"])
+@pytest.mark.parametrize("command", ["latency", "interpolation", "shares --arm fa", "probe"])
 def test_what_cannot_be_written_is_not_measured(dsrl, results, monkeypatch, command):
     real = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != results.parent and real(path, mode))

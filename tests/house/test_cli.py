@@ -19,7 +19,7 @@ COMMANDS = {
     ),
     "study": (
         *("train", "plan", "scan", "sweep", "runs", "collect", "claims", "latency", "shares", "interpolation"),
-        *("execute", "release", "pictures", "site"),
+        *("probe", "execute", "release", "pictures", "site"),
     ),
     "benchmarks": ("all", "affinity", "relaxation", "downsampling", "loader", "training", "pruning", "stages"),
 }

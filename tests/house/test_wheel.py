@@ -73,6 +73,7 @@ def test_the_notebook_to_try_runs_without_the_repository(wheel: Path, tmp_path: 
     done = subprocess.run([sys.executable, "try_it.py"], cwd=here, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "1 picture; espnetv2_s1.0 at 180 x 240" in done.stdout and "logits equal: True" in done.stdout
+    assert "SISR branch: " in done.stdout and "bicubic upsampling: " in done.stdout
     assert done.stdout.strip().endswith(str(installed / "dsrl_lib" / "__init__.py"))
     assert {path.parent.name for path in here.glob("predicted/*/street.png")} == {"compose", "pred", "rgb", "sr"}
 

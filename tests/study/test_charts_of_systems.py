@@ -14,6 +14,7 @@ from study.figures.data_charts import class_share_chart
 from study.figures.share_charts import share_curves
 from study.figures.style import colour
 from study.report.comparison import difference_table, head_share
+from study.report.overview import rare_classes
 from study.report.tables import COSTS
 from study.report.where import object_gain_chart
 
@@ -108,3 +109,14 @@ def test_differences_of_which_none_was_run_are_a_table_of_no_seeds():
     study = SimpleNamespace(difference=lambda a, b: None)
     text = difference_table(study, [("dsrl", "lr")])._repr_markdown_()
     assert "dsrl − lr" in text and "| 0 " in text
+
+
+def test_rare_classes_are_named_with_their_shares_and_the_one_that_splits_disagree_on():
+    shares = pd.DataFrame(
+        {"train": [60.0, 0.3, 0.2], "val": [50.0, 2.3, 0.0], "test": [70.0, 0.2, 0.4]},
+        index=["Road", "Bicyclist", "Train"],
+    )
+    told = rare_classes(shares)
+    assert "Bicyclist (0.3 % of train, 2.3 % of val, 0.2 % of test), Train (0.2 % of train" in told
+    assert told.endswith("Bicyclist differs most between them: val has 11.5 times the share of test.")
+    assert "no class" in rare_classes(shares[:1])

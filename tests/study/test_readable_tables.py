@@ -17,3 +17,8 @@ def test_numbers_below_zero_have_a_minus_sign_and_names_keep_their_hyphen():
         "one": ["−0.25", ""],
         "run": ["idd-lr-s0-7c", "2026-11-28"],
     }
+
+
+def test_a_value_without_an_interval_stands_alone():
+    table = pd.DataFrame({"mIoU": [63.8], "mIoU low": [np.nan], "mIoU high": [np.nan]})
+    assert readable(table).to_dict("list") == {"mIoU": ["63.80"]}

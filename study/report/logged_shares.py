@@ -1,0 +1,68 @@
+"""Which share of the gradient each auxiliary loss had in training: the figure and the table of 41_main_results."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dsrl_lib.losses.terms import TERMS
+from study.arms import ARMS
+from study.evidence import Study
+from study.figures.notes import Note
+from study.figures.share_charts import logged_shares, share_curves
+from study.profiles import PROFILES
+from study.report.histories import histories
+
+NOTHING = Note("No run of this profile logged the shares of its losses.")
+
+
+def share_chart(study: Study) -> Figure | Note:
+    """Shares of the auxiliary losses in the gradient on the shared encoder, of every arm and variant that logged them.
+
+    An arm is drawn through all its stages, so those that are a stage of another drawn arm have no panel of their own.
+    """
+    found = {arm: seeds for arm in _last(_logging(study)) if any(map(logged_shares, seeds := histories(study, arm)))}
+    return share_curves(found) if found else NOTHING
+
+
+def share_table(study: Study) -> Note:
+    """One row per arm: the shares after the first and after the last epoch of its last stage, means over seeds.
+
+    Below it, the arms with an auxiliary loss whose runs did not log them.
+    """
+    rows, logging = [], _logging(study)
+    for arm in logging:
+        own = [logged_shares(run.history) for run in study.select(arm)]
+        row: dict[str, object] = {"arm": arm, "seeds": sum(map(bool, own))}
+        for term in (term for term in TERMS if term != "ce"):
+            curves = [shares[term] for shares in own if term in shares]
+            if curves:
+                first, last = (sum(100 * curve.iloc[end] for curve in curves) / len(curves) for end in (0, -1))
+                row[f"{TERMS[term].label}, first epoch"] = f"{first:.1f} %"
+                row[f"{TERMS[term].label}, last epoch"] = f"{last:.1f} %"
+        rows.append(row)
+    silent = [arm for arm in _with_auxiliary_losses(study) if arm not in logging]
+    parts: list[str] = [Note.table(pd.DataFrame(rows).fillna(""))] if rows else [NOTHING]
+    if silent:
+        parts.append(f"Trained before the shares were logged: {', '.join(silent)}.")
+    return Note("\n\n".join(parts))
+
+
+def _with_auxiliary_losses(study: Study) -> list[str]:
+    """Arms and variants with runs that have a loss beside cross entropy."""
+    variants = [
+        f"{arm}@{name}" for name, variant in PROFILES[study.profile].variants.items() for arm in variant.arm_seeds
+    ]
+    found = ((arm, study.select(arm)) for arm in [*study.arms, *variants])
+    return [arm for arm, runs in found if runs and runs[0].config["model"]["sisr"]]
+
+
+def _logging(study: Study) -> list[str]:
+    arms = _with_auxiliary_losses(study)
+    return [arm for arm in arms if any(logged_shares(run.history) for run in study.select(arm))]
+
+
+def _last(arms: Sequence[str]) -> list[str]:
+    """Without those that are a stage of another one."""
+    stages = {ARMS[arm.partition("@")[0]].after for arm in arms}
+    return [arm for arm in arms if arm not in stages]
