@@ -111,7 +111,9 @@ def weights_file(path: Path) -> Path:
 def released_weights(run_id: str, *, whole: bool = False) -> Path | None:
     """The released file of a run; None if it is not released. whole: which one, where it is both whole and pruned."""
     records = {path: path.with_suffix(".json") for path in sorted(released_dir().glob("*.safetensors"))}
-    known = {path: read_json(record, {"run": str, "whole": bool}) for path, record in records.items() if record.exists()}
+    known = {
+        path: read_json(record, {"run": str, "whole": bool}) for path, record in records.items() if record.exists()
+    }
     of_run = {record["whole"]: path for path, record in known.items() if record["run"] == run_id}
     return of_run.get(whole, of_run.get(not whole))
 
