@@ -55,8 +55,8 @@ def relaxation_bench(cases: tuple[Case, ...] = CASES, repeats: int = 5) -> list[
             times = {form: min(turn[form] for turn in turns[1:]) for form in FORMS}
             for form, taken in times.items():
                 ratios = {name: taken / times[rival] for name, rival in RIVALS.items()}
-                about = {"device": device, "shape": "x".join(map(str, case)), "form": form}
-                rows.append(about | {"milliseconds": taken} | ratios)
+                shape = "x".join(map(str, case))
+                rows.append({"device": device, "shape": shape, "form": form, "milliseconds": taken, **ratios})
     return rows
 
 

@@ -84,7 +84,7 @@ def training_step(config: Config) -> Callable[[], None]:
     return step
 
 
-def process_seconds(step: Callable[[], None]) -> float:
+def process_seconds(step: Callable[[], object]) -> float:
     """CPU time of a step, of all threads; with a GPU, the time until it is done."""
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     start = clock()
