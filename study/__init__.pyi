@@ -1,3 +1,5 @@
+from .affinities import affinity_maps as affinity_maps
+from .affinities import affinity_table as affinity_table
 from .arms import ACTING_ARMS as ACTING_ARMS
 from .arms import CONTROL_ARMS as CONTROL_ARMS
 from .arms import DOWNSAMPLING_ARMS as DOWNSAMPLING_ARMS
@@ -39,8 +41,6 @@ from .presets import override_list as override_list
 from .presets import preset as preset
 from .profiles import PROFILES as PROFILES
 from .report.adaptive import location_error_table as location_error_table
-from .report.affinity_maps import affinity_maps as affinity_maps
-from .report.affinity_maps import affinity_table as affinity_table
 from .report.audit_page import audit_answer as audit_answer
 from .report.audit_page import audit_problems as audit_problems
 from .report.audit_page import readable_table as readable_table

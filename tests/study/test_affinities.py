@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from dsrl_lib.data.class_tables import VOID
+from study.affinities import _sentence, affinity_maps, cosines, token_labels, within_class
 from study.figures.notes import Note
-from study.report.affinity_maps import _sentence, affinity_maps, cosines, token_labels, within_class
 
 
 def test_cosines_are_one_for_equal_directions_and_zero_for_orthogonal_ones():
