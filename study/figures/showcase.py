@@ -25,7 +25,7 @@ from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.evaluation.interpolation import upsample
 from dsrl_lib.losses.criterion import token_grid
 from dsrl_lib.models.dsrl import DSRL
-from study.catalogue import load_run
+from study.counts import read_counts
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,13 @@ def examples(
     pixel: (y, x) as fractions of height and width, the reference of the affinity maps. Returns [] if the weights of the
     run are neither there nor released.
     """
-    weights = weights_of(runs.read_config(directory))
+    recorded = runs.read_config(directory)
+    weights = weights_of(recorded)
     if weights is None:
         return []
     model, config = open_weights(weights)
     loaded = load_split(config.data.dataset, split)
-    counts = load_run(directory).counts(split).counts  # (I, K, 3)
+    counts = read_counts(directory, split, recorded.data.dataset).counts  # (I, K, 3)
     indices = [round(part * (len(loaded) - 1)) for part in at]
     return [example(model.eval(), config, loaded, index, pixel, counts[index]) for index in indices]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from dsrl_lib.evaluation.details import TRIMAP_PX
-from study.catalogue import Counts, Run
+from study.catalogue import Run
+from study.counts import Counts
 from study.presets import preset
 
 IMAGES, CLASSES, PIXELS = 60, 4, 10_000

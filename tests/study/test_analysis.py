@@ -146,7 +146,7 @@ def test_missing_and_contradicting_files_are_named(results):
     with pytest.raises(catalogue.DamagedRunError, match=r"config\.json is not the configuration that named"):
         catalogue.load_runs("camvid")
     with pytest.raises(ValueError, match="split 'train'; allowed: val, test"):
-        catalogue.Run(directory, {}, {}, {}).counts("train")
+        catalogue.Run(directory, config, {}, {}).counts("train")
 
 
 def test_counts_by_seed(results):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,8 +20,10 @@ from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.state import RunState
 from study import manage
-from study.catalogue import DamagedRunError, load_run
+from study.catalogue import load_run
+from study.counts import DamagedRunError
 from study.evidence import Study
+from study.figures import showcase
 from study.report.factor import strength_table
 from study.report.histories import total_epochs
 from study.report.tables import compute
@@ -167,6 +170,15 @@ def test_counts_with_a_byte_that_was_flipped_are_named(complete: Path) -> None:
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(DamagedRunError, match=r"counts_test\.npz cannot be read: "):
         load_run(complete).counts("test")
+
+
+def test_examples_of_a_run_with_damaged_counts_name_the_file(complete: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (complete / "counts_val.npz").write_bytes(b"PK")
+    network = SimpleNamespace(eval=lambda: None), tiny("lr")
+    for name, value in (("weights_of", complete), ("open_weights", network), ("load_split", [])):
+        monkeypatch.setattr(showcase, name, lambda *_, value=value: value)
+    with pytest.raises(DamagedRunError, match=r"counts_val\.npz cannot be read: "):
+        showcase.examples(complete, "val", [])
 
 
 def test_a_peak_of_memory_that_is_not_known_is_left_out() -> None:

@@ -11,8 +11,8 @@ from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.readers.camvid import fold_frames
 from dsrl_lib.registry import DATASETS
 from study import plan
-from study.catalogue import Counts
 from study.claims.judge import judge
+from study.counts import Counts
 from study.evidence import Study
 from study.figures.interval_charts import video_panels
 from study.report.provenance import how_measured
