@@ -191,10 +191,6 @@ DATASETS: dict[str, Dataset] = {
         "dsrl_lib.data.readers.streets:frames", f"{_TABLES}:CITYSCAPES", (64, 40), one_size=(128, 256),
         test_labels=True,
     ),
-    "streets_coarse": Dataset(
-        "dsrl_lib.data.readers.streets_coarse:frames", f"{_TABLES}:CITYSCAPES", (64, 40), one_size=(128, 256),
-        test_labels=True,
-    ),
     "camvid": _camvid("frames", 367, 334),
     "camvid_cv1": _camvid("fold_frames", 460, 241, 1),
     "camvid_cv2": _camvid("fold_frames", 479, 222, 2),
@@ -216,6 +212,10 @@ DATASETS: dict[str, Dataset] = {
     "voc": Dataset("dsrl_lib.data.readers.voc:frames", f"{_TABLES}:VOC", (1464, 1449)),
     "voc_sbd": Dataset("dsrl_lib.data.readers.voc:frames_with_sbd", f"{_TABLES}:VOC", (10582, 1449), "voc"),
     "coco": Dataset("dsrl_lib.data.readers.coco:frames", f"{_TABLES}:VOC", (92500, 5000)),
+    "streets_coarse": Dataset(
+        "dsrl_lib.data.readers.streets_coarse:frames", f"{_TABLES}:CITYSCAPES", (64, 40), one_size=(128, 256),
+        test_labels=True,
+    ),
     **{f"moving_{way}": _moving(way) for way in ("one", "joint", "labels", "exact", "shuffled", "true")},
 }  # fmt: skip
 

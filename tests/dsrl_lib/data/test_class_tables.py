@@ -36,7 +36,7 @@ def test_colourise_by_hand() -> None:
 
 
 def test_errors_name_the_value_and_the_choices() -> None:
-    with pytest.raises(ValueError, match=r"'kity': choose one of camvid, .*cityscapes, .*streets, voc"):
+    with pytest.raises(ValueError, match=r"'kity': choose one of camvid, .*cityscapes, .*streets, .*voc"):
         class_table("kity")
     with pytest.raises(ValueError, match=r"label \[11\]: camvid has 0 to 10, 255"):
         colourise(np.full((1, 1), 11, np.uint8), CAMVID)

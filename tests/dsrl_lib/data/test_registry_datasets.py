@@ -119,7 +119,7 @@ def write_own(root: Path) -> None:
 WRITE = {
     "camvid": write_camvid, "cityscapes": write_cityscapes, "idd_lite": write_idd_lite, "kitti": write_kitti,
     "mapillary": write_mapillary, "voc": write_voc, "coco": write_coco, "streets": lambda root: None,
-    "moving": lambda root: None, "orchard": write_own,
+    "streets_coarse": lambda root: None, "moving": lambda root: None, "orchard": write_own,
 }  # fmt: skip
 
 

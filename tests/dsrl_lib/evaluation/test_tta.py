@@ -249,4 +249,4 @@ def test_what_is_no_number_is_no_score(monkeypatch):
     monkeypatch.setattr(report, "load_split", lambda *_: SimpleNamespace(images=()))
     monkeypatch.setattr(report, "evaluate", lambda *_, **__: found)
     with pytest.raises(RuntimeError, match="no finite numbers for frame b of streets val"):
-        split_report(SimpleNamespace(host=SimpleNamespace(classes=19)), small("lr")[1], "streets", "val")
+        split_report(*small("lr"), "streets", "val")
