@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from dsrl_lib.registry import HOSTS, dataset
+from dsrl_lib.own_data import dataset
+from dsrl_lib.registry import HOSTS
 
 
 def conflicts(config: Any) -> Iterator[tuple[str, str]]:

@@ -23,9 +23,9 @@ from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.models.published import published_weights
 from dsrl_lib.models.sync_batch_norm import synchronise
 from dsrl_lib.overrides import override
+from dsrl_lib.own_data import origin
 from dsrl_lib.paths import CLASSES, MADE_FROM, data_dir
 from dsrl_lib.records import write_atomically
-from dsrl_lib.registry import origin
 
 
 def build(config: Config) -> DSRL:

@@ -8,7 +8,7 @@ CLASSES = "classes.txt"
 """The file that makes a folder of `data_dir()` your own data set (see `data.class_lists`)."""
 
 MADE_FROM = "made_from.txt"
-"""Beside it: the published data set from whose frames and labels a folder was made (see `registry.origin`)."""
+"""Beside it: the published data set from whose frames and labels a folder was made (see `own_data.origin`)."""
 
 OF_A_RUN = re.compile(
     r"(config|env|metrics|start)\.json|history\.csv|counts_\w+\.npz|(last|previous)\.pt|(final|(best_)?epoch\d+)\.safetensors"

@@ -6,11 +6,9 @@ loads no library and everything may read it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
-
-from dsrl_lib.paths import MADE_FROM, DataError, data_dir
 
 EDGENETS = "https://github.com/sacmehta/EdgeNets/raw/master/model/segmentation/model_zoo/espnetv2"
 
@@ -218,40 +216,6 @@ DATASETS: dict[str, Dataset] = {
     ),
     **{f"moving_{way}": _moving(way) for way in ("one", "joint", "labels", "exact", "shuffled", "true")},
 }  # fmt: skip
-
-OWN = Dataset(
-    "dsrl_lib.data.readers.folders:own_frames", f"{_TABLES}:own_table", DATASETS["camvid"].images, test_labels=True
-)
-"""Your own data sets: folders of `paths.data_dir()` with a classes.txt. Their number of images is a guess."""
-
-
-def dataset(name: str) -> Dataset:
-    """The entry of a data set; every name that has none is one of your own.
-
-    Your own that was made from a published one has the size of its frames and is bound by its terms. DataError as for
-    `origin`.
-    """
-    if (source := origin(name)) is None:
-        return OWN
-    entry = DATASETS[source]
-    return entry if source == name else replace(OWN, one_size=entry.one_size, withheld=entry.withheld)
-
-
-def origin(name: str) -> str | None:
-    """The published data set whose frames and labels a data set has: itself, or what its made_from.txt names.
-
-    None for your own data set without such a file. DataError if the file names no published data set.
-    """
-    if name in DATASETS:
-        return name
-    path = data_dir() / name / MADE_FROM
-    if not path.is_file():
-        return None
-    source = path.read_text("utf-8-sig", errors="replace").strip()
-    if source not in DATASETS:
-        raise DataError(f"{path} names {source!r}; allowed: one of {', '.join(DATASETS)}; or delete the file, and the "
-                        "data set has its own classes alone")  # fmt: skip
-    return source
 
 
 def named(text: str) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 
 from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import Config
-from dsrl_lib.registry import HOSTS, dataset
+from dsrl_lib.own_data import dataset
+from dsrl_lib.registry import HOSTS
 from study.presets import overrides_for, parent_of, preset
 from study.profiles import PROFILES, SEARCH_SEEDS, Profile, known_profile
 

@@ -9,9 +9,10 @@ from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import datasets
 from dsrl_lib.data.class_lists import Colour, mapillary_classes, own_classes, voc_colours
 from dsrl_lib.metrics import VOID as VOID
+from dsrl_lib.own_data import dataset as entry_of
+from dsrl_lib.own_data import origin
 from dsrl_lib.paths import CLASSES, MADE_FROM, DataError, data_dir
-from dsrl_lib.registry import dataset as entry_of
-from dsrl_lib.registry import named, origin
+from dsrl_lib.registry import named
 
 VOID_COLOUR: Colour = (0, 0, 0)
 

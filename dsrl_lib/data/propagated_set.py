@@ -19,9 +19,9 @@ from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.propagation import TOLERANCE, FlowEstimator, flow_estimator, propagate
 from dsrl_lib.data.sequences import LIST
 from dsrl_lib.data.split import SPLITS, Split, load_split
+from dsrl_lib.own_data import origin
 from dsrl_lib.paths import CLASSES, MADE_FROM, DataError, check_folder
 from dsrl_lib.progress import bar
-from dsrl_lib.registry import origin
 
 SUFFIX = "_leftImg8bit"
 """Of Cityscapes' images, behind the name of the frame."""
@@ -88,7 +88,7 @@ def write_propagated(
     video: a folder with the frames of the videos, under the names of the labelled ones and with the same numbering.
     steps: pairs on each side of a labelled frame, where the video has frames. flow: one of FLOWS. joint, tolerance: as
     for `propagate`. The folder appears whole or not at all. It names the published data set that its frames and labels
-    are of: class table, size of frames and terms are those of that (`registry.origin`).
+    are of: class table, size of frames and terms are those of that (`own_data.origin`).
 
     ValueError for an unknown flow, no steps or a tolerance below 0, and errors of `flow_estimator`. DataError if `out`
     holds files already, if the video holds none of the labelled frames, or if its frames are bad or of another size:

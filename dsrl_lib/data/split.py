@@ -13,8 +13,8 @@ from dsrl_lib.data import lazy
 from dsrl_lib.data.cache import build_cache, manifest_hash, open_cache
 from dsrl_lib.data.class_tables import VOID, class_table
 from dsrl_lib.data.frames import Arrays, DataError, Frame, image_size
+from dsrl_lib.own_data import dataset as entry_of
 from dsrl_lib.paths import cache_dir, data_dir
-from dsrl_lib.registry import dataset as entry_of
 from dsrl_lib.registry import named
 
 SPLITS = ("train", "val", "test")

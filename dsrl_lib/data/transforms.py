@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from dsrl_lib.config import Data
 from dsrl_lib.data.class_tables import VOID
 from dsrl_lib.data.rotation import margins, turned, widened
-from dsrl_lib.registry import dataset
+from dsrl_lib.own_data import dataset
 
 MEAN_COLOUR = (124, 116, 104)
 """ImageNet mean in RGB, 0..255: padding that is zero after normalisation."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from dsrl_lib.registry import dataset as entry_of
+from dsrl_lib.own_data import dataset as entry_of
 from study.figures.described import described
 from study.figures.notes import Note
 from study.figures.style import STYLE, styled

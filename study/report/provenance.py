@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dsrl_lib.registry import dataset as entry_of
+from dsrl_lib.own_data import dataset as entry_of
 from study.catalogue import Run
 from study.evidence import Study
 from study.figures.notes import Note, some

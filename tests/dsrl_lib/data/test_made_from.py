@@ -15,7 +15,7 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.data.transforms import frame_size
 from dsrl_lib.models.build import build_host
 from dsrl_lib.overrides import override
-from dsrl_lib.registry import OWN, dataset
+from dsrl_lib.own_data import OWN, dataset
 from study.figures.photo import withheld
 from study.presets import preset
 

@@ -16,7 +16,8 @@ import streets
 from dsrl_lib.data.class_tables import ClassTable, class_table
 from dsrl_lib.data.readers import moving
 from dsrl_lib.data.split import SPLITS, load_split
-from dsrl_lib.registry import DATASETS, OWN, dataset
+from dsrl_lib.own_data import OWN, dataset
+from dsrl_lib.registry import DATASETS
 
 SIZE = (8, 16)
 
