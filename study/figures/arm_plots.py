@@ -86,7 +86,7 @@ def of_equal_cost(cost: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def reconstruction(quality: pd.DataFrame) -> Figure:
-    """PSNR and SSIM by arm, every seed a point, the mean a diamond. quality: `tables.quality`.
+    """PSNR and SSIM by arm, every seed a point, the mean a diamond. quality: `reconstruction.quality`.
 
     What interpolation of the same input reaches stands beside each arm as a line across its row.
     """

@@ -10,8 +10,8 @@ from dsrl_lib import runs
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
 from study.catalogue import SPLITS, Run, load_run
+from study.report.reconstruction import interpolations, restored
 from study.report.results import results_frame
-from study.report.tables import interpolations, restored
 
 BICUBIC = "val_psnr_bicubic"
 """Column of a history: what bicubic upsampling of the input reaches, the same at every epoch."""

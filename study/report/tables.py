@@ -1,26 +1,24 @@
 """The tables of results/<profile>/tables: made from the counts, so that an audit can make them again."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
-from dsrl_lib.records import read_json, write_atomically
+from dsrl_lib.records import write_atomically
 from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS, STAGE_ARMS
-from study.catalogue import Run, input_key, input_size
+from study.catalogue import input_size
 from study.claims.rules import cells, without_fa
 from study.evidence import Pair, Study
-from study.figures.arm_plots import INTERPOLATIONS
 from study.plan import SCANNED
 from study.profiles import SEARCH_SEEDS
 from study.report.histories import total_epochs
 from study.report.latencies import FORMS, comparable_latencies
 from study.report.readable import readable
+from study.report.reconstruction import interpolations, restored
 from study.statistics.bootstrap import Difference
 
 STEPS: tuple[Pair, ...] = (
@@ -107,49 +105,6 @@ def cost(study: Study) -> pd.DataFrame:
             for name, (heading, unit) in COSTS.items() for form in FORMS
         }  # fmt: skip
     return _frame(rows, "arm")
-
-
-def quality(study: Study) -> pd.DataFrame:
-    """SISR reconstruction on test, one row per run: arm, seed, PSNR (dB), SSIM, and those of interpolation.
-
-    Arms without an image are left out. Runs that did not record the interpolations take them from interpolation.json
-    (`study.interpolation`), and are blank without that.
-    """
-    known = interpolations(study.profile)
-    names = ["psnr", "ssim", *(f"{name}_{method}" for name in ("psnr", "ssim") for method in INTERPOLATIONS)]
-    rows = []
-    for run in itertools.chain.from_iterable(map(study.select, study.arms)):
-        found = restored(run, "test", known)
-        rows.append({"arm": run.arm, "seed": run.seed} | {name: found.get(name) for name in names})
-    table = pd.DataFrame(rows, columns=["arm", "seed", *names])
-    return table.dropna(subset=["psnr", "ssim"]).reset_index(drop=True)
-
-
-Interpolations = dict[str, dict[str, dict[str, float | None]]]
-"""Input (`catalogue.input_key`) -> split -> such as "psnr_bicubic"."""
-
-
-def interpolations(profile: str) -> Interpolations:
-    """interpolation.json of a profile (`study.interpolation`); empty without one."""
-    path = results_dir() / profile / "interpolation.json"
-    return read_json(path, {"*": {"*": {"*": float | None}}}) if path.exists() else {}
-
-
-def restored(run: Run, split: str, known: Interpolations) -> dict[str, Any]:
-    """The scores of a run on a split, with those of interpolation from `known` if it did not record them itself."""
-    return known.get(input_key(run.config), {}).get(split, {}) | run.metrics.get(split, {})
-
-
-def quality_by_arm(study: Study) -> pd.DataFrame:
-    """SISR reconstruction on test, one row per arm, means over seeds, beside interpolation of the same input."""
-    heads = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
-    runs = quality(study)
-    shown = {f"{heads[name]}, {how}": f"{name}_{how}" for name in heads for how in ("nearest", "bicubic")}
-    shown = {heads["psnr"]: "psnr", heads["ssim"]: "ssim"} | shown
-    found = runs.groupby("arm", sort=False)
-    table = pd.DataFrame({title: found[name].mean() for title, name in sorted(shown.items())})
-    table.insert(0, "seeds", found.size())
-    return table[~table.index.isin(FA_ARMS + FA_SHARE_ARMS + STAGE_ARMS)].rename_axis("arm")
 
 
 def frame_table(study: Study, a: str, b: str) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from study.report import tables
 from study.report.departures import departures
 from study.report.model_cards import released_table
 from study.report.readable import readable
+from study.report.reconstruction import quality_by_arm
 from study.report.scan import scans_table
 from study.report.videos import OFFICIAL, videos_table
 from study.report.videos import PROFILE as VIDEOS
@@ -54,7 +55,7 @@ TABLES: dict[str, Callable[[Study], str]] = {
     "main": _readable(tables.main),
     "differences": _readable(tables.differences),
     "factorial": _readable(tables.factorial),
-    "quality": _readable(tables.quality_by_arm),
+    "quality": _readable(quality_by_arm),
     "scan": lambda study: scans_table(_beds(study)).to_markdown(index=False, disable_numparse=True),
     "search": _readable(partial(tables.search, scan=False)),
     "compute": _readable(tables.compute),

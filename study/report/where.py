@@ -12,7 +12,7 @@ from study.figures import arm_plots
 from study.figures.gain_panels import size_gains, trimap_gains
 from study.figures.interval_charts import ring_labels, rings
 from study.figures.notes import Note
-from study.report import tables
+from study.report import reconstruction, tables
 from study.report.comparison import COMPARED, UPPER_BOUND
 from study.report.readable import readable
 from study.statistics.bootstrap import Difference
@@ -108,7 +108,7 @@ def _object_recall(study: Study, arm: str) -> dict[int, np.ndarray]:
 
 def reconstruction_chart(study: Study) -> Figure | Note:
     """PSNR and SSIM of the SISR branch on test, for the main arms, the controls, and the arms whose losses act."""
-    quality = tables.quality(study)
+    quality = reconstruction.quality(study)
     quality = quality[quality["arm"].isin(COMPARED + ACTING_ARMS)]
     return arm_plots.reconstruction(quality) if len(quality) else Note("No run with a SISR branch.")
 

@@ -16,7 +16,7 @@ from dsrl_lib.records import read_json, write_json
 from study.catalogue import input_key
 from study.figures import arm_plots
 from study.presets import preset
-from study.report import tables
+from study.report import reconstruction
 
 
 def test_upsampling_by_hand():
@@ -90,14 +90,14 @@ def test_the_table_and_the_chart_show_interpolation_for_old_runs_too(results):
     both = {"lr": [_run("lr", psnr=None, ssim=None)], "dsrl": [_run("dsrl", psnr=21.0, ssim=0.6)],
             "dsrl_joint": [_run("dsrl_joint", psnr=27.0, ssim=0.8, psnr_bicubic=26.5, ssim_bicubic=0.75)]}  # fmt: skip
     study = SimpleNamespace(profile="camvid", arms=list(both), select=both.get)
-    table = tables.quality(study)
+    table = reconstruction.quality(study)
     assert table["arm"].tolist() == ["dsrl", "dsrl_joint"] and table["psnr_bicubic"].isna().tolist() == [True, False]
     key = input_key(both["dsrl"][0].config)
     assert key == "camvid 360x480 x 0.5"
     (results / "camvid").mkdir(parents=True)
     known = {"psnr_nearest": 25.7, "psnr_bicubic": 26.2, "ssim_bicubic": 0.7}
     write_json(results / "camvid" / "interpolation.json", {key: {"test": known}})
-    table = tables.quality(study)
+    table = reconstruction.quality(study)
     assert table["psnr_bicubic"].tolist() == [26.2, 26.5]  # what a run recorded itself counts more
     figure = arm_plots.reconstruction(table)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["nearest upsampling", "bicubic upsampling"]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from two_processes import in_two_processes
 
 from dsrl_lib.config import Loss
-from dsrl_lib.losses import criterion
 from dsrl_lib.losses.criterion import Targets, segmentation_loss
 from dsrl_lib.losses.image_weights import image_weighted_cross_entropy
 from dsrl_lib.losses.segmentation import cross_entropy
@@ -114,19 +114,12 @@ def test_the_parts_of_two_processes_add_up_to_the_batch(monkeypatch, over):
     labels[4] = VOID
     loss = Loss(class_weights=over, class_bound=6.0)
     whole = segmentation_loss(logits, Targets(labels), loss)
-    rows, counts = [], []
 
     def parts():
         return [segmentation_loss(logits[i::2], Targets(labels[i::2]), loss) for i in range(2)]
 
-    monkeypatch.setattr(criterion.distributed, "size", lambda: 2)
-    monkeypatch.setattr(criterion.distributed, "join", lambda own: rows.append(own) or own)
-    monkeypatch.setattr(criterion.distributed, "weight", lambda count: counts.append(count) or 1)
-    parts()
-    monkeypatch.setattr(criterion.distributed, "join", lambda own: torch.cat(rows))
-    monkeypatch.setattr(criterion.distributed, "weight", lambda count: count * 2 / sum(counts[:2]))
-    values = parts()
-    assert counts[:2] == [2, 2] and len(rows) == (2 if over == "batch" else 0)
+    _, values, rows, counts = in_two_processes(monkeypatch, parts)
+    assert counts == [2, 2] and len(rows) == (2 if over == "batch" else 0)
     assert sum(values).item() / 2 == pytest.approx(whole.item(), rel=1e-6)
     expected, gradient = (torch.autograd.grad(value, logits)[0] for value in (whole, sum(values) / 2))
     assert torch.allclose(gradient, expected, atol=1e-8)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from two_processes import in_two_processes
 
 from dsrl_lib.config import Loss
 from dsrl_lib.losses import criterion
@@ -134,20 +135,13 @@ def test_class_weights_of_a_batch_are_the_same_in_its_parts(monkeypatch, kind):
     logits, labels = blocks(batch=4, void=0.1)
     labels[1::2, :, 12:] = 2  # the parts differ in their shares
     whole = segmentation_loss(logits, Targets(labels), loss)
-    rows, counts = [], []
 
     def parts():
         return [segmentation_loss(logits[i::2], Targets(labels[i::2]), loss) for i in range(2)]
 
-    monkeypatch.setattr(criterion.distributed, "size", lambda: 2)
-    monkeypatch.setattr(criterion.distributed, "join", lambda own: rows.append(own) or own)
-    monkeypatch.setattr(criterion.distributed, "weight", lambda count: counts.append(count) or 1)
-    alone = parts()
-    monkeypatch.setattr(criterion.distributed, "join", lambda own: torch.cat(rows))
-    monkeypatch.setattr(criterion.distributed, "weight", lambda count: count * 2 / sum(counts[:2]))
-    values = parts()
+    alone, values, _, counts = in_two_processes(monkeypatch, parts)
     assert sum(values).item() / 2 == pytest.approx(whole.item(), rel=1e-6)
-    assert alone[0].item() != pytest.approx(values[0].item() / (2 * counts[0] / sum(counts[:2])).item(), rel=1e-3)
+    assert alone[0].item() != pytest.approx(values[0].item() / (2 * counts[0] / sum(counts)).item(), rel=1e-3)
 
 
 def test_sets_of_the_borders_give_label_relaxation():
