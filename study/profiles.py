@@ -43,6 +43,11 @@ class Profile:
     interval: Literal["bootstrap", "random effects"] = "bootstrap"
     """Which interval judges its claims; claims.toml says why."""
 
+    @property
+    def variant_arms(self) -> list[str]:
+        """All arms of all variants, as arm@variant."""
+        return [f"{arm}@{name}" for name, variant in self.variants.items() for arm in variant.arm_seeds]
+
 
 SEARCH_SEEDS = (9, 10, 11)
 """Seeds of the runs that choose a recipe, on val: no comparison uses them. The first studies searched with 9 alone."""

@@ -50,10 +50,7 @@ def share_table(study: Study) -> Note:
 
 def _with_auxiliary_losses(study: Study) -> list[str]:
     """Arms and variants with runs that have a loss beside cross entropy."""
-    variants = [
-        f"{arm}@{name}" for name, variant in PROFILES[study.profile].variants.items() for arm in variant.arm_seeds
-    ]
-    found = ((arm, study.select(arm)) for arm in [*study.arms, *variants])
+    found = ((arm, study.select(arm)) for arm in [*study.arms, *PROFILES[study.profile].variant_arms])
     return [arm for arm, runs in found if runs and runs[0].config["model"]["sisr"]]
 
 

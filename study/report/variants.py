@@ -43,8 +43,8 @@ def flattening_table(study: Study) -> Note:
     Runs that were not validated between two and three quarters of their epochs cannot say.
     """
     variants = [
-        f"{arm}@{name}" for name, variant in PROFILES[study.profile].variants.items() for arm in variant.arm_seeds
-        if ARMS[arm].changes.get("downsampling.stage") != "locations"  # it trains no host
+        arm for arm in PROFILES[study.profile].variant_arms
+        if ARMS[arm.partition("@")[0]].changes.get("downsampling.stage") != "locations"  # it trains no host
     ]  # fmt: skip
     rows = [_flattening(study, arm) for arm in (*(arm for arm in FULL_LENGTH if arm in study.arms), *variants)]
     return Note.table(pd.DataFrame(rows, columns=FLATTENING).fillna("")) if rows else Note("No runs.")
