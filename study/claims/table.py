@@ -51,19 +51,12 @@ def claims_csv(study: Study) -> str:
 
 def markdown(verdicts: Iterable[Verdict], profile: str) -> str:
     """The claims as a table: quantities with intervals, resolution, verdict, and links to the evidence."""
-    lines = [
-        "| Claim, from | Measured: mIoU points, 95 % interval | Minimum detectable effect | Verdict |",
-        "|---|---|---|---|",
-    ]
+    lines = ["| Claim, from | Measured: mIoU points, 95 % interval | Verdict |", "|---|---|---|"]
     for verdict in verdicts:
         claim = verdict.claim
         links = f"<br>[evidence]({evidence(claim, profile)}), [runs](results/{profile}/claims.csv)"
-        detectable = "<br>".join(
-            _detectable(finding.part, finding.measured)
-            for finding in _quantities(verdict) if finding.measured is not None
-        )  # fmt: skip
         lines.append(
-            f"| **{claim.id}** {claim.text} ({claim.source}) | {shown(verdict)} | {detectable} "
+            f"| **{claim.id}** {claim.text} ({claim.source}) | {shown(verdict)} "
             f"| **{verdict.verdict}**{settle(verdict)}{links if claim.notebook and _findings(verdict) else ''} |"
         )
     return "\n".join(lines)
@@ -82,24 +75,28 @@ def shown(verdict: Verdict) -> str:
 
 
 def sentence(part: Part, measured: Difference) -> str:
-    """What was measured for one quantity."""
+    """What was measured for one quantity: its interval, if it has one, and the minimum detectable effect."""
     seeds = f"{len(measured.seeds)} seed{'s' * (len(measured.seeds) > 1)}"
     if "turns" in measured.levels:
         spread = f"[{measured.low:.2f}, {measured.high:.2f}]"
         return f"{part.name}: {measured.estimate:.2f} {spread} ({len(measured.per_seed)} turns)"
     if part.cost:
         return f"{part.name}: {measured.estimate:.2f} ({seeds})"
-    only = "" if "seeds" in measured.levels else ", images only"
+    if not measured.interval_shown:
+        return f"{part.name}: {measured.estimate:+.2f} ({seeds}, too few for an interval)".replace("-", "−")
     numbers = f"{measured.estimate:+.2f} [{measured.low:+.2f}, {measured.high:+.2f}]".replace("-", "−")
-    return f"{part.name}: {numbers} ({seeds}{only})"
+    return f"{part.name}: {numbers} ({seeds}, detects {measured.detectable_effect:.2f})"
 
 
-def deciding(verdict: Verdict) -> tuple[Part, Difference]:
-    """The first quantity that decides a verdict, with what was measured: of those with its outcome, a gate last."""
-    wanted = {"reproduced": "yes", "inconclusive": UNCLEAR}.get(verdict.verdict, "no")
+def deciding(verdict: Verdict) -> list[tuple[Finding, Difference]]:
+    """The first quantity that decides a verdict, with what was measured; of `partly` the first no and the first yes."""
+    outcomes = {"reproduced": ["yes"], "inconclusive": [UNCLEAR], "partly": ["no", "yes"]}.get(verdict.verdict, ["no"])
     measured = [(finding, finding.measured) for finding in verdict.findings if finding.measured is not None]
-    found, value = min(measured, key=lambda pair: (pair[0].outcome != wanted, pair[0].part.gate, pair[0].part.weaker))
-    return found.part, value
+
+    def first(wanted: str) -> tuple[Finding, Difference]:  # a gate last
+        return min(measured, key=lambda each: (each[0].outcome != wanted, each[0].part.gate, each[0].part.weaker))
+
+    return [first(wanted) for wanted in outcomes]
 
 
 def evidence(claim: Claim, profile: str) -> str:
@@ -130,10 +127,6 @@ def _row(finding: Finding) -> dict[str, object]:
     row |= {"seeds_to_settle": finding.settle, "seeds_with_4x_images": finding.settle_more_images}
     row["rule"] = part.test.words if part.test else ""
     return row | {"missing": "; ".join(finding.missing), "runs": " ".join(finding.runs)}
-
-
-def _detectable(part: Part, measured: Difference) -> str:
-    return "–" if part.cost else f"{measured.detectable_effect:.2f}"
 
 
 def settle(verdict: Verdict) -> str:

@@ -70,6 +70,7 @@ def _short(verdict: Verdict | None, profile: str) -> str:
 def _first(verdict: Verdict) -> str:
     """What decides a verdict first: of one that is open since a part was not run, that part."""
     absent = [f.part for f in verdict.findings if f.measured is None and f.part.test and not f.part.weaker]
-    return (
-        f"{absent[0].name}: not run" if absent and verdict.verdict == "inconclusive" else sentence(*deciding(verdict))
-    )
+    if absent and verdict.verdict == "inconclusive":
+        return f"{absent[0].name}: not run"
+    first = deciding(verdict)
+    return "<br>".join(f"{each.outcome}: " * (len(first) > 1) + sentence(each.part, value) for each, value in first)

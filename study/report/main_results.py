@@ -11,12 +11,15 @@ from study.evidence import Study
 from study.figures import plots, style
 from study.figures.notes import Note
 from study.report import reported, tables
-from study.report.comparison import FULL_LENGTH, UPPER_BOUND, arm_chart, difference_chart
+from study.report.comparison import FULL_LENGTH, UPPER_BOUND, accuracy_cost_chart, arm_chart, difference_chart
 from study.report.histories import histories
 from study.report.readable import readable
 
 CLAIMED = 2
 """mIoU points that the paper claims for DSRL minus the LR baseline."""
+
+COMPARED_BY_COST = ("lr", "bilinear", "dsrl", "mac_matched", "hr")
+"""The arms of the figure of accuracy against MACs; 42_cost has those of all systems."""
 
 
 def reported_table(study: Study) -> Note:
@@ -50,6 +53,7 @@ def main_figures(study: Study) -> dict[str, Figure | Note]:
     return {
         "arms": arm_chart(study),
         "differences": difference_chart(study, tables.main_pairs(study), claimed={("dsrl", "lr"): CLAIMED}),
+        "cost": accuracy_cost_chart(study, COMPARED_BY_COST, "macs_pruned", "MACs of one frame (millions)", unit=1e6),
         "classes": class_heat_chart(study),
         "validation": validation_chart(study),
     }

@@ -2,9 +2,9 @@
 
 A table stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, NAME of TABLES. A number stands in a mark such as
 `<!-- miou: dsrl - lr -->+1.25<!-- end -->`: test mIoU of an arm, or a sum and difference of arms, in points; `, low` or
-`, high` after it is an end of the 95 % interval, `, smallest` the minimum detectable effect, `, seeds` the number of
-seeds that its arms share. It keeps the sign and the decimals that it is shown with; after "not run", a difference has a
-sign and two decimals.
+`, high` after it is an end of the 95 % interval, `, interval` both ends, `, smallest` the minimum detectable effect,
+`, seeds` the number of seeds that its arms share. It keeps the sign and the decimals that it is shown with; after
+"not run", a difference has a sign and two decimals.
 `<!-- idd miou: ... -->` is a number of the profile `idd`.
 """
 
@@ -27,6 +27,7 @@ from study.report.model_cards import released_table
 from study.report.readable import readable
 from study.report.reconstruction import quality_by_arm
 from study.report.scan import scans_table
+from study.report.sensitivity import sensitivity
 from study.report.videos import OFFICIAL, videos_table
 from study.report.videos import PROFILE as VIDEOS
 
@@ -34,7 +35,9 @@ PUBLISHED = "camvid"
 """The profile whose results README.md and REPORT.md show; a mark may name another."""
 
 _TABLE = re.compile(r"(<!-- (\w+):begin -->\n)(.*?)(<!-- \2:end -->)", re.DOTALL)
-_NUMBER = re.compile(r"(<!-- (?:(\w+) )?miou: ([^>]+?)(?:, (low|high|smallest|seeds))? -->)([^<]*)(<!-- end -->)")
+_NUMBER = re.compile(
+    r"(<!-- (?:(\w+) )?miou: ([^>]+?)(?:, (low|high|interval|smallest|seeds))? -->)([^<]*)(<!-- end -->)"
+)
 _TERM = re.compile(r"([+−-]?)\s*([\w@]+)")
 _FIELD = {"": "estimate", "smallest": "detectable_effect"}
 
@@ -50,8 +53,10 @@ def _beds(study: Study) -> list[Study]:
 TABLES: dict[str, Callable[[Study], str]] = {
     "claims": lambda study: markdown(judge(study).values(), study.profile),
     "own_claims": lambda study: own_claims(study.beside("idd")),
+    "moving_claims": lambda study: own_claims(study.beside("moving")),
     "beds": lambda study: beds_table(_beds(study)),
     "verdicts": lambda study: verdicts_table(_beds(study)),
+    "sensitivity": lambda study: sensitivity(_beds(study)).to_markdown(index=False),
     "main": _readable(tables.main),
     "differences": _readable(tables.differences),
     "factorial": _readable(tables.factorial),
@@ -140,6 +145,9 @@ def _number(study: Study, expression: str, field: str, shown: str) -> str:
     if field == "seeds":
         return str(len(seeds))
     value = study.contrast([{arm: weight for weight, arm in terms}])
+    if field == "interval":
+        ends = f"[{value.low:+.2f}, {value.high:+.2f}]" if value.interval_shown else "(too few seeds for an interval)"
+        return ends.replace("-", "−")
     signed = shown[:1] in ("+", "−") or (shown == "not run" and len(terms) > 1)
     decimals, sign = len(shown.partition(".")[2]) or 2, "+" if signed else ""
     return f"{getattr(value, _FIELD.get(field, field)):{sign}.{decimals}f}".replace("-", "−")
