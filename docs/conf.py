@@ -1,6 +1,6 @@
 """Settings of Sphinx for the site; `./run_all.sh site` makes the pages that it reads (study/site)."""
 
-project = "DSRL, reproduced"
+project = "DSRL: a reproducibility study"
 author = "the authors of this study"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "study.site.extension"]
 
