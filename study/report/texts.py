@@ -5,7 +5,8 @@ A table stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, NAME of TA
 `, high` after it is an end of the 95 % interval, `, interval` both ends, `, smallest` the minimum detectable effect,
 `, seeds` the number of seeds that its arms share. It keeps the sign and the decimals that it is shown with; after
 "not run", a difference has a sign and two decimals.
-`<!-- idd miou: ... -->` is a number of the profile `idd`.
+`<!-- idd miou: ... -->` is a number of the profile `idd`, `<!-- miou within 4: ... -->` one within 4 pixels of class
+boundaries.
 """
 
 import re
@@ -36,7 +37,8 @@ PUBLISHED = "camvid"
 
 _TABLE = re.compile(r"(<!-- (\w+):begin -->\n)(.*?)(<!-- \2:end -->)", re.DOTALL)
 _NUMBER = re.compile(
-    r"(<!-- (?:(\w+) )?miou: ([^>]+?)(?:, (low|high|interval|smallest|seeds))? -->)([^<]*)(<!-- end -->)"
+    r"(<!-- (?:(\w+) )?miou(?: within (\d+))?: ([^>]+?)(?:, (low|high|interval|smallest|seeds))? -->)"
+    r"([^<]*)(<!-- end -->)"
 )
 _TERM = re.compile(r"([+−-]?)\s*([\w@]+)")
 _FIELD = {"": "estimate", "smallest": "detectable_effect"}
@@ -92,9 +94,9 @@ def refreshed(text: str, study: Study) -> str:
         return f"{begin}{TABLES[name](study)}\n{end}"
 
     def number(match: re.Match) -> str:
-        begin, profile, expression, field, shown, end = match.groups()
+        begin, profile, px, expression, field, shown, end = match.groups()
         of = study if profile is None else study.beside(profile)
-        return f"{begin}{_number(of, expression, field or '', shown)}{end}"
+        return f"{begin}{_number(of, f'trimap {px}' if px else 'miou', expression, field or '', shown)}{end}"
 
     return _NUMBER.sub(number, _TABLE.sub(table, text))
 
@@ -137,14 +139,14 @@ def _renewed(path: Path, study: Study) -> str:
     return text.replace(f"](results/{study.profile}/", "](").replace("](results/", "](../")
 
 
-def _number(study: Study, expression: str, field: str, shown: str) -> str:
+def _number(study: Study, kind: str, expression: str, field: str, shown: str) -> str:
     terms = [(-1.0 if sign in ("-", "−") else 1.0, arm) for sign, arm in _TERM.findall(expression)]
     seeds = study.seeds([arm for _, arm in terms])
     if not seeds:
         return "not run"
     if field == "seeds":
         return str(len(seeds))
-    value = study.contrast([{arm: weight for weight, arm in terms}])
+    value = study.contrast([{arm: weight for weight, arm in terms}], kind)
     if field == "interval":
         ends = f"[{value.low:+.2f}, {value.high:+.2f}]" if value.interval_shown else "(too few seeds for an interval)"
         return ends.replace("-", "−")

@@ -280,6 +280,16 @@ def test_tables_and_numbers_of_a_text(results, tmp_path):
     assert "+2.98" in problem.partition(" is shown")[2]
 
 
+def test_a_mark_near_boundaries_counts_the_pixels_there_alone():
+    runs = [MadeUpRun(arm, seed, 50.0) for arm in ("relaxed", "bilinear") for seed in range(3)]
+    for run in runs:
+        if run.arm == "relaxed":
+            run.bands[4] = MadeUpRun("relaxed", run.seed, 47.0).arrays
+    marks = [f"<!-- miou{near}: relaxed - bilinear -->−9.9<!-- end -->" for near in ("", " within 4")]
+    everywhere, near = texts.refreshed("\n".join(marks), Study("camvid", runs)).splitlines()
+    assert "within 4: relaxed - bilinear -->−3.0<" in near and re.search("-->[+−]0.0<", everywhere)
+
+
 def test_a_marked_interval_is_the_one_of_the_claims_table(results):
     mark, end = "<!-- miou: dsrl - lr, interval -->", "<!-- end -->"
     three = Study("camvid", study(seeds=3, dsrl=53.0))
