@@ -50,8 +50,9 @@ def _main(arguments: Sequence[str] | None) -> int:
         parser.error(f"--cores {options.cores}: allowed: 1 or more")
     options.places = _places(options)
     options.each = _gpus_of_each(options)
-    if options.gpu_type and not options.each:
-        parser.error("--gpu-type goes with a GPU; --gpus-per-run 0 asks for none")
+    for option, given in (("--gpu-type", options.gpu_type), ("--device cuda", options.device == "cuda")):
+        if given and not options.each:
+            parser.error(f"{option} goes with a GPU; --gpus-per-run 0 asks for none")
     options.device = options.device or ("cuda" if options.each else "cpu")
     for option, given in (("--gpus", options.gpus), ("--runs-per-gpu", options.runs_per_gpu > 1)):
         if given and options.device == "cpu":
@@ -128,7 +129,7 @@ def _snakemake(options: argparse.Namespace) -> bool:
     from study.execution import progress
 
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_study", progress)
-    threads = CORES_PER_GPU * max(1, options.each) if options.slurm else options.cores // _at_once(options)
+    threads = CORES_PER_GPU * options.each if options.slurm else options.cores // _at_once(options)
     threads = threads if options.device == "cuda" else 1
     config = [f"profile={options.profile}", f"device={options.device}", f"threads={threads}", f"gpus={options.each}"]
     config += [f"gpu_places={','.join(options.places)}"] if options.places else []
@@ -172,7 +173,7 @@ def _gpus_of_each(options: argparse.Namespace) -> int:
     """GPUs of one run."""
     if not options.slurm:
         return int(bool(options.places))
-    return 1 if options.gpus_per_run is None else options.gpus_per_run
+    return int(options.device != "cpu") if options.gpus_per_run is None else options.gpus_per_run
 
 
 def _gpu_type(options: argparse.Namespace) -> str:

@@ -109,6 +109,7 @@ def test_jobs_on_a_cluster_have_time_and_cores_and_data_are_prepared_before_them
         (["smoke", "--gpus", "2", "--slurm"], "--gpus 2: allowed: 1 or more; with --slurm, --gpus-per-run instead"),
         (["smoke", "--gpus", "2", "--device", "cpu"], "--gpus goes with a GPU; on a CPU --cores says how many"),
         (["smoke", "--gpus-per-run", "4"], "--gpus-per-run goes with --slurm; here each run has one GPU, and --gpus"),
+        (["smoke", "--slurm", "--device", "cuda", "--gpus-per-run", "0"], "--device cuda goes with a GPU"),
         (["smoke", "--slurm", "--time", "nan"], "--time more than 0 hours"),
         (["smoke", "--slurm", "--gpus-per-run", "3"], "optim.batch_size = 16 cannot be shared by 3 processes"),
         (["camvid_gpu", "--arms", "dsrl", "--hosts", "espnetv2_s1.0"], "no run with arms = dsrl and hosts = esp"),
@@ -214,6 +215,11 @@ def test_gpus_that_are_not_there_are_not_used(results, gpus_here, monkeypatch, c
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
         assert study.main(words) == 0
         assert "on cpu, " in capsys.readouterr().out
+
+
+def test_a_job_on_cpus_asks_for_no_gpu(results, capsys):
+    assert study.main(["camvid", "--arms", "lr", "--dry-run", "--slurm", "--device", "cpu"]) == 0
+    assert "GPU" not in capsys.readouterr().out
 
 
 def test_runs_go_at_once_on_gpus_of_their_own(tmp_path):
