@@ -25,6 +25,7 @@ HOURS = float(config.get("hours", 0))  # a run may take; 0: by the estimate
 THREADS = int(config.get("threads", 1))
 CORES = max(1, THREADS // max(1, GPUS))  # of each process of a run
 WORKERS = min(CORES - 1, 8)  # of each process, to load samples; more would only take memory
+GPU_PLACES = config.get("gpu_places")  # on one machine: see study/execution/gpus.py
 RUNS = {
     run.run_id: run
     for run in plan.planned_runs(PROFILE, listed("arms"), listed("seeds", int), listed("hosts"), device=DEVICE)
@@ -32,6 +33,8 @@ RUNS = {
 RESULTS = os.path.relpath(results_dir() / PROFILE)
 PYTHON_M = shlex.join(python_m())
 EXECUTE = f"{PYTHON_M} study execute"
+ON_A_GPU = shlex.join(["study.execution.gpus", RESULTS, str(GPU_PLACES)])
+TRAIN = EXECUTE if GPU_PLACES is None else f"{PYTHON_M} {ON_A_GPU} study execute"
 METRICS = f"{RESULTS}/runs/{{run_id}}/metrics.json"
 EXECUTED = f"{RESULTS}/notebooks/{{name}}.ipynb"
 RUN_NOTEBOOK = f"{RESULTS}/notebooks/runs/{{run_id}}.ipynb"
@@ -120,7 +123,7 @@ rule train:
         runtime=lambda wildcards: RUNS[wildcards.run_id].limits(GPUS, HOURS)["runtime"],
         **GPU_TYPE,
     shell:
-        "OMP_NUM_THREADS={CORES} {EXECUTE} notebooks/{params.run.notebook}.ipynb {output:q}"
+        "OMP_NUM_THREADS={CORES} {TRAIN} notebooks/{params.run.notebook}.ipynb {output:q}"
         " -p profile {PROFILE} -p arm {params.run.config.arm} -p host {params.run.config.model.host}"
         " -p seed {params.run.config.seed} -p device {DEVICE} -p devices {params.devices} -p workers {params.workers}"
         " -p overrides '{params.overrides}' > {log:q} 2>&1"

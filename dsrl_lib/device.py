@@ -34,6 +34,13 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cpu")
 
 
+def cuda_devices() -> list[str]:
+    """The names of the CUDA devices: with one of them in CUDA_VISIBLE_DEVICES, a process sees that device alone."""
+    number, listed = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = map(str, range(number)) if listed is None else map(str.strip, listed.split(","))
+    return list(names)[:number]  # CUDA ignores what follows a wrong name
+
+
 def why_no_cuda() -> str:
     """Why there is no CUDA device for this process, as far as driver and torch tell; "" if there is one."""
     if torch.cuda.is_available():

@@ -238,8 +238,8 @@ def check_machine(
     check("devices", devices, Annotated[int, at_least(1)])
     where = pick_device(device)
     check_precision(config.optim.precision, where)
-    if where.type == "cuda" and devices > torch.cuda.device_count():
-        raise ValueError(f"devices = {devices}, but torch finds {torch.cuda.device_count()} CUDA devices here")
+    if where.type == "cuda" and devices > (most := torch.cuda.device_count()):
+        raise ValueError(f"devices = {devices}; allowed: 1 to {most}, the number of CUDA devices that torch finds here")
     check_shared_batch(config, devices)
     check_workers(config, workers)
     return where

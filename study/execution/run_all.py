@@ -4,7 +4,6 @@ import argparse
 import io
 import math
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stderr
@@ -14,10 +13,11 @@ from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.ending import finish
 from dsrl_lib.paths import moved_folders, results_dir, root
 from study import plan
-from study.execution import slurm, warm
+from study.execution import gpus, slurm, warm
 from study.profiles import PROFILES
 
 CORES_PER_GPU = 4  # to load samples
+DRIVER = Path("/dev/nvidiactl")
 SLURM_ONLY = ("partition", "account", "gpus_per_run", "gpu_type", "time")
 TO_READ = ("notebooks/00_start_here.ipynb", "notebooks/41_main_results.ipynb", "results.csv", "tables", "figures")
 
@@ -36,25 +36,31 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if not options.slurm and (alone := [name for name in SLURM_ONLY if getattr(options, name) is not None]):
-        parser.error(f"--{alone[0].replace('_', '-')} goes with --slurm")
+        here = "; here each run has one GPU, and --gpus says how many are used" * (alone[0] == "gpus_per_run")
+        parser.error(f"--{alone[0].replace('_', '-')} goes with --slurm{here}")
     if empty := [name for name in SLURM_ONLY if getattr(options, name) == ""]:  # such as an unset variable
         parser.error(f"--{empty[0].replace('_', '-')} '': allowed: a name, or leave the option out")
     if (options.gpus_per_run or 0) < 0 or (options.time is not None and not 0 < options.time < math.inf):
         parser.error("--gpus-per-run is 0 or more, --time more than 0 hours")
     if options.runs_per_gpu < 1 or (options.slurm and options.runs_per_gpu > 1):
         parser.error(f"--runs-per-gpu {options.runs_per_gpu}: allowed: 1 or more, and 1 with --slurm")
+    if options.gpus is not None and (options.gpus < 1 or options.slurm):
+        parser.error(f"--gpus {options.gpus}: allowed: 1 or more; with --slurm, --gpus-per-run instead")
     if options.cores < 1:
         parser.error(f"--cores {options.cores}: allowed: 1 or more")
-    options.gpus = _gpus(options)
-    if options.gpu_type and not options.gpus:
-        parser.error("--gpu-type goes with a GPU; --gpus-per-run 0 asks for none")
-    options.device = options.device or ("cuda" if options.gpus else "cpu")
-    if options.runs_per_gpu > 1 and options.device == "cpu":
-        parser.error("--runs-per-gpu goes with a GPU; on a CPU --cores says how many runs go at once")
+    options.places = _places(options)
+    options.each = _gpus_of_each(options)
+    for option, given in (("--gpu-type", options.gpu_type), ("--device cuda", options.device == "cuda")):
+        if given and not options.each:
+            parser.error(f"{option} goes with a GPU; --gpus-per-run 0 asks for none")
+    options.device = options.device or ("cuda" if options.each else "cpu")
+    for option, given in (("--gpus", options.gpus), ("--runs-per-gpu", options.runs_per_gpu > 1)):
+        if given and options.device == "cpu":
+            parser.error(f"{option} goes with a GPU; on a CPU --cores says how many runs go at once")
     try:
         runs = plan.planned_runs(options.profile, options.arms, options.seeds, options.hosts, options.device)
         for run in (run for run in runs if not run.is_complete):
-            check_shared_batch(run.config, max(1, options.gpus))
+            check_shared_batch(run.config, max(1, options.each))
         if options.slurm:
             slurm.check_names(options.partition, options.gpu_type)
     except ValueError as error:
@@ -68,7 +74,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 def plan_table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> str:
     """The runs with their estimated time, memory and GPUs, and what is left to do in total."""
     left = [run for run in runs if not run.is_complete]
-    needs = f" {options.gpus} {_gpu_type(options)}" if options.gpus else ""
+    needs = f" {options.each} {_gpu_type(options)}" if options.each else ""
     lines = [
         f"{_duration(run.seconds):>10} {run.memory_gib:5.1f} GiB{needs}  {run.label}" + " (complete)" * run.is_complete
         for run in runs
@@ -82,7 +88,7 @@ def plan_table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> 
         if len(left) < len(runs):
             lines.append(f"All {len(runs)}: about {sum(run.seconds for run in runs) / 3600:.1f} hours.")
         return "\n".join(lines)
-    at_once = min(options.runs_per_gpu, options.cores) if options.device == "cuda" else options.cores
+    at_once = _at_once(options)
     memory = max(run.memory_gib for run in runs)
     lines += [
         f"{options.profile} on {options.device}, {at_once} at a time: {len(runs)} runs, {len(left)} to do "
@@ -117,21 +123,16 @@ def _study(options: argparse.Namespace) -> int:
 
 def _snakemake(options: argparse.Namespace) -> bool:
     """Whether every step succeeded."""
-    if options.device == "cuda" and not options.slurm:
-        look = "from dsrl_lib.device import why_no_cuda; print(why_no_cuda())"  # elsewhere: nothing here loads torch
-        found = subprocess.run([sys.executable, "-c", look], cwd=root(), stdout=subprocess.PIPE, text=True, check=True)
-        if why := found.stdout.strip():
-            raise ValueError(f"--device cuda: {why}; allowed: cpu")
     from snakemake.cli import args_to_api, parse_args
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
     from study.execution import progress
 
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_study", progress)
-    each = max(1, options.cores // options.runs_per_gpu)
-    threads = CORES_PER_GPU * max(1, options.gpus) if options.slurm else each
+    threads = CORES_PER_GPU * options.each if options.slurm else options.cores // _at_once(options)
     threads = threads if options.device == "cuda" else 1
-    config = [f"profile={options.profile}", f"device={options.device}", f"threads={threads}", f"gpus={options.gpus}"]
+    config = [f"profile={options.profile}", f"device={options.device}", f"threads={threads}", f"gpus={options.each}"]
+    config += [f"gpu_places={','.join(options.places)}"] if options.places else []
     config += [f"hours={options.time}"] if options.time else []
     config += [f"gpu_type={options.gpu_type}"] if options.gpu_type else []
     for name in ("arms", "seeds", "hosts"):
@@ -144,7 +145,7 @@ def _snakemake(options: argparse.Namespace) -> bool:
         slurm.tell_ended_jobs()
         slurm.ask_steadily()
     else:
-        where = ["--workflow-profile=profiles/local", f"--resources=gpu={options.runs_per_gpu}"]
+        where = ["--workflow-profile=profiles/local", f"--resources=gpu={max(1, len(options.places))}"]
     with redirect_stderr(io.StringIO()):  # it says which profile it uses
         parser, parsed = parse_args(["--logger=study", *where, f"--cores={options.cores}", "--config", *config])
     return args_to_api(parsed, parser)
@@ -155,11 +156,24 @@ def _warm_where_useful(options: argparse.Namespace) -> AbstractContextManager[No
     return nullcontext() if options.slurm or options.device == "cuda" else warm.server()
 
 
-def _gpus(options: argparse.Namespace) -> int:
+def _places(options: argparse.Namespace) -> list[str]:
+    """A GPU of this machine for each run at once; none on CPUs, and none on a cluster, which gives each job its own."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if options.slurm or options.device == "cpu" or (options.device is None and (hidden or not DRIVER.exists())):
+        return []
+    return gpus.places(options.gpus, options.runs_per_gpu, planned=options.dry_run)
+
+
+def _at_once(options: argparse.Namespace) -> int:
+    """Runs at a time on this machine."""
+    return min(len(options.places) or options.cores, options.cores)
+
+
+def _gpus_of_each(options: argparse.Namespace) -> int:
     """GPUs of one run."""
-    if options.slurm:
-        return 1 if options.gpus_per_run is None else options.gpus_per_run
-    return int(options.device == "cuda" or (options.device is None and Path("/dev/nvidiactl").exists()))
+    if not options.slurm:
+        return int(bool(options.places))
+    return int(options.device != "cpu") if options.gpus_per_run is None else options.gpus_per_run
 
 
 def _gpu_type(options: argparse.Namespace) -> str:
@@ -203,7 +217,8 @@ def _parser() -> argparse.ArgumentParser:
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--cores", type=int, default=cores, metavar="N", help=f"CPU cores to use (default: {cores})")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="where to train (default: cuda if there is a GPU)")
-    parser.add_argument("--runs-per-gpu", type=int, default=1, metavar="N", help="runs at once on the GPU (default: 1)")
+    parser.add_argument("--gpus", type=int, metavar="N", help="GPUs to use (default: all that CUDA shows)")
+    parser.add_argument("--runs-per-gpu", type=int, default=1, metavar="N", help="runs at once on each (default: 1)")
     cluster = parser.add_argument_group("on a cluster (profiles/slurm/README.md)")
     cluster.add_argument("--slurm", action="store_true", help="submit one job per run")
     cluster.add_argument("--partition", metavar="P", help="partition of the jobs (default: the cluster's)")

@@ -57,6 +57,24 @@ def test_nothing_is_said_of_a_card_that_is_absent_or_hidden(driver, monkeypatch,
         pick_device("cuda")
 
 
+@pytest.mark.parametrize(
+    ("listed", "number", "names"),
+    [
+        (None, 3, ["0", "1", "2"]),
+        ("2, 5", 2, ["2", "5"]),
+        ("1,-1,0", 1, ["1"]),
+        ("GPU-aa,MIG-bb", 2, ["GPU-aa", "MIG-bb"]),
+        ("", 0, []),
+    ],
+)
+def test_each_device_has_a_name_by_which_a_process_sees_it_alone(monkeypatch, listed, number, names):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: number)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if listed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    assert device.cuda_devices() == names
+
+
 def test_a_card_that_torch_can_use_is_taken(driver, monkeypatch):
     driver(CLOSED)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

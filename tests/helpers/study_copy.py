@@ -10,7 +10,9 @@ from pathlib import Path
 from dsrl_lib.paths import root
 
 STAND_IN = """
+import os
 import sys
+import time
 from pathlib import Path
 from dsrl_lib import runs
 from study.presets import preset
@@ -24,6 +26,10 @@ def main(command, *words):
     elif "arm" in values:
         config = preset(values["profile"], values["arm"], values["host"], int(values["seed"]))
         step, output = f"{values['arm']} s{values['seed']}", runs.folder(config) / "metrics.json"
+        if "TOGETHER" in Path(words[0]).read_text():
+            wait_for_another()
+        if "CUDA_VISIBLE_DEVICES" in os.environ:
+            step += " on GPU {CUDA_VISIBLE_DEVICES}, {OMP_NUM_THREADS} threads".format_map(os.environ)
         if output.exists():
             step = f"show {step}"
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -38,6 +44,13 @@ def main(command, *words):
     output.write_text(step)
     with open("journal", "a") as journal:
         print(step, file=journal)
+
+def wait_for_another():
+    Path("at_work_on_" + os.environ["CUDA_VISIBLE_DEVICES"]).touch(exist_ok=False)
+    end = time.monotonic() + 60
+    while len(list(Path().glob("at_work_on_*"))) < 2:
+        assert time.monotonic() < end, "no other run is at work on another GPU"
+        time.sleep(0.05)
 
 main(*sys.argv[1:])
 """
@@ -75,7 +88,7 @@ class Copy:
         """Exit status, text and the steps done."""
         journal = self.folder / "journal"
         journal.write_text("")
-        without = {name: value for name, value in os.environ.items() if not name.startswith("DSRL_")}
+        without = {name: value for name, value in os.environ.items() if not name.startswith(("DSRL_", "CUDA_"))}
         done = subprocess.run(
             [sys.executable, "-m", "study.execution.run_all", *options],
             cwd=self.folder,

@@ -65,6 +65,13 @@ def test_processes_share_the_cores(tmp_path, monkeypatch, cores, processes, own,
     assert (tmp_path / "threads").read_text() == f"{threads}\n"
 
 
+def test_a_run_that_sees_one_gpu_cannot_be_shared(results, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match="devices = 4; allowed: 1 to 1, the number of CUDA devices that torch finds"):
+        fit(tiny("lr"), device="cuda", devices=4)
+
+
 def test_batch_norms_see_at_least_the_samples_that_they_need(results, monkeypatch):
     def launched(*_, **__):
         raise AssertionError("too late")

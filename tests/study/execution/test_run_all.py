@@ -85,6 +85,7 @@ def test_jobs_on_a_cluster_have_time_and_cores_and_data_are_prepared_before_them
     assert sorted(minutes) == [("notebook", "180"), ("notebook", "180"), ("train", "30")]
     commands = {rule: command for rule, *_, command in jobs}
     assert "study execute notebooks/01_data_prep.ipynb results/smoke/notebooks/01_data_prep.ipynb" in commands["data"]
+    assert "-m study execute notebooks/19_train_arm.ipynb" in commands["train"]  # Slurm gives a job its GPUs
     assert "OMP_NUM_THREADS=16 " in commands["train"] and "-p devices 2 -p workers 8 " in commands["train"]
 
 
@@ -104,6 +105,11 @@ def test_jobs_on_a_cluster_have_time_and_cores_and_data_are_prepared_before_them
         (["smoke", "--hosts", ","], "hosts: none given; valid: espnetv2_s0.5"),
         (["smoke", "--cores", "0"], "--cores 0: allowed: 1 or more"),
         (["smoke", "--runs-per-gpu", "0"], "--runs-per-gpu 0: allowed: 1 or more, and 1 with --slurm"),
+        (["smoke", "--gpus", "0"], "--gpus 0: allowed: 1 or more"),
+        (["smoke", "--gpus", "2", "--slurm"], "--gpus 2: allowed: 1 or more; with --slurm, --gpus-per-run instead"),
+        (["smoke", "--gpus", "2", "--device", "cpu"], "--gpus goes with a GPU; on a CPU --cores says how many"),
+        (["smoke", "--gpus-per-run", "4"], "--gpus-per-run goes with --slurm; here each run has one GPU, and --gpus"),
+        (["smoke", "--slurm", "--device", "cuda", "--gpus-per-run", "0"], "--device cuda goes with a GPU"),
         (["smoke", "--slurm", "--time", "nan"], "--time more than 0 hours"),
         (["smoke", "--slurm", "--gpus-per-run", "3"], "optim.batch_size = 16 cannot be shared by 3 processes"),
         (["camvid_gpu", "--arms", "dsrl", "--hosts", "espnetv2_s1.0"], "no run with arms = dsrl and hosts = esp"),
@@ -157,11 +163,79 @@ def test_a_list_may_have_spaces(results, capsys):
     assert len(lines) > 4 and lines[: len(lines) // 2] == lines[len(lines) // 2 :]
 
 
-def test_several_runs_share_a_gpu(results, capsys):
-    arguments = ["camvid_gpu", "--arms", "lr", "--dry-run", "--device", "cuda"]
-    assert study.main(arguments) == study.main([*arguments, "--runs-per-gpu", "5", "--cores", "8"]) == 0
-    one, five = [line for line in capsys.readouterr().out.splitlines() if "at a time" in line]
-    assert "on cuda, 1 at a time: 8 runs" in one and "on cuda, 5 at a time: 8 runs" in five
+@pytest.fixture
+def gpus_here(monkeypatch):
+    """`gpus_here("0", "1")`: torch finds GPUs of these names."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def find(*names: str, why: str = "") -> None:
+        monkeypatch.setattr(study, "DRIVER", root())  # something that exists
+        monkeypatch.setattr(study.gpus, "visible", lambda: (list(names), why))
+
+    return find
+
+
+@pytest.mark.parametrize(
+    ("options", "at_once"),
+    [
+        ([], 4),
+        (["--gpus", "2"], 2),
+        (["--runs-per-gpu", "2"], 8),
+        (["--gpus", "1", "--runs-per-gpu", "5"], 5),
+        (["--cores", "3"], 3),
+        (["--device", "cpu", "--cores", "5"], 5),
+    ],
+)
+def test_a_plan_tells_the_time_with_all_gpus(results, gpus_here, capsys, options, at_once):
+    gpus_here("0", "1", "2", "3")
+    assert study.main(["cityscapes", "--arms", "lr", "--dry-run", "--cores", "16", *options]) == 0
+    *lines, total = capsys.readouterr().out.splitlines()
+    device = "cpu" if "cpu" in options else "cuda"
+    seconds = [run.seconds for run in planned_runs("cityscapes", ["lr"], device=device)]  # none starts from another
+    assert all(("1 GPU" in line) == (device == "cuda") for line in lines)
+    minutes = round(max(sum(seconds) / at_once, max(seconds)) / 60)
+    assert f"on {device}, {at_once} at a time: {len(lines)} runs" in total
+    assert f"in about {minutes // 60} h {minutes % 60:02d} min, " in total
+
+
+def test_a_plan_may_be_of_another_machine(results, gpus_here, capsys):
+    gpus_here(why="torch finds no CUDA device here")
+    words = ["camvid_gpu", "--arms", "lr", "--dry-run", "--device", "cuda"]
+    assert study.main(words) == study.main([*words, "--gpus", "3", "--cores", "3"]) == 0
+    one, three = [line for line in capsys.readouterr().out.splitlines() if "at a time" in line]
+    assert "on cuda, 1 at a time" in one and "on cuda, 3 at a time" in three
+
+
+def test_gpus_that_are_not_there_are_not_used(results, gpus_here, monkeypatch, capsys):
+    gpus_here("0", "1")
+    words = ["camvid_gpu", "--arms", "lr", "--dry-run"]
+    assert study.main([*words, "--gpus", "3"]) == 1
+    assert "--gpus 3; allowed: 1 to 2, the number of GPUs that torch finds here" in capsys.readouterr().err
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert study.main(words) == 0
+        assert "on cpu, " in capsys.readouterr().out
+
+
+def test_a_job_on_cpus_asks_for_no_gpu(results, capsys):
+    assert study.main(["camvid", "--arms", "lr", "--dry-run", "--slurm", "--device", "cpu"]) == 0
+    assert "GPU" not in capsys.readouterr().out
+
+
+def test_runs_go_at_once_on_gpus_of_their_own(tmp_path):
+    copy = Copy(tmp_path)
+    (copy.folder / "dsrl_lib" / "device.py").write_text(
+        "def why_no_cuda():\n    return ''\n\ndef cuda_devices():\n    return ['4', 'GPU-6a']\n"
+    )
+    copy.notebook("11_stage1_sssr").write_text("TOGETHER")
+    status, text, steps = copy.run("smoke", "--arms", "sssr", "--seeds", "0,1", "--cores", "5", "--device", "cuda")
+    assert status == 0, text
+    first, *trained, collect = steps[:4]
+    assert (first, collect) == ("01_data_prep", "collect")
+    assert sorted(step.partition(" on ")[0] for step in trained) == ["sssr s0", "sssr s1"]
+    where = ["GPU 4, 2 threads", "GPU GPU-6a, 2 threads"]
+    assert sorted(step.partition(" on ")[2] for step in trained) == where
+    assert "GPU" not in " ".join(steps[3:])
 
 
 def test_dry_run_lists_runs_and_starts_nothing(results, capsys):
