@@ -11,6 +11,7 @@ from study_copy import Copy
 from dsrl_lib import runs
 from dsrl_lib.paths import root
 from dsrl_lib.records import write_json
+from study.execution import options as run_options
 from study.execution import run_all as study
 from study.plan import planned_runs
 
@@ -169,8 +170,8 @@ def gpus_here(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     def find(*names: str, why: str = "") -> None:
-        monkeypatch.setattr(study, "DRIVER", root())  # something that exists
-        monkeypatch.setattr(study.gpus, "visible", lambda: (list(names), why))
+        monkeypatch.setattr(run_options, "DRIVER", root())  # something that exists
+        monkeypatch.setattr(run_options.gpus, "visible", lambda: (list(names), why))
 
     return find
 
