@@ -174,15 +174,19 @@ def test_files_that_change_are_noticed(orchard: Path, results: Path, capsys: pyt
     config = preset("smoke", "lr", overrides=[*SIZES, "data.dataset=orchard", "optim.epochs=1"])
     directory = runs.folder(config)
     runs.prepare(directory, config)
-    checkpoint.save(directory, RunState(config, load_split("orchard", "train"), torch.device("cpu")).state_dict())
-    label = orchard / "train/labels/0.png"
-    before = label.read_bytes()
-    Image.fromarray(np.zeros((32, 64), np.uint8)).save(label)
-    with pytest.raises(ValueError, match=r"does not fit this run \(files of orchard train have changed since it w"):
-        fit(config, device="cpu", progress=False)
+    splits = [load_split("orchard", name) for name in ("train", "val")]
+    state = RunState(config, splits[0], torch.device("cpu"), splits[1]).state_dict()
     warned = "warning: 1 of 2 images of orchard val are in train too, such as "
-    assert capsys.readouterr().err.count(warned) == 1
-    label.write_bytes(before)
+    for changed, known in (("train", state), ("val", state), ("train", state | {"data": splits[0].manifest_hash})):
+        checkpoint.save(directory, known)  # the last one as older versions wrote it
+        label = orchard / changed / "labels/0.png"
+        before = label.read_bytes()
+        Image.fromarray(np.zeros((32, 64), np.uint8)).save(label)
+        said = rf"does not fit this run \(files of orchard {changed} have changed since it was written\)"
+        with pytest.raises(ValueError, match=said):
+            fit(config, device="cpu", progress=False)
+        assert capsys.readouterr().err.count(warned) == 1
+        label.write_bytes(before)
     assert fit(config, device="cpu", progress=False) == directory
     capsys.readouterr()
     for changed in (False, True):
