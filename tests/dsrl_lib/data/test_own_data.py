@@ -140,6 +140,12 @@ def test_a_list_that_is_none_is_refused(orchard: Path, text: str) -> None:
         load_split("orchard", "train")
 
 
+def test_classes_that_differ_in_case_alone_are_refused(orchard: Path) -> None:
+    (orchard / "classes.txt").write_text("Tree\nsoil\ntree\n")
+    with pytest.raises(DataError, match=r"orchard/classes.txt names 'Tree' and 'tree', which differ in upper and"):
+        load_split("orchard", "train")
+
+
 def test_what_is_wrong_with_the_files_is_said(orchard: Path) -> None:
     (orchard / "classes.txt").write_text("soil\ntree\n")
     with pytest.raises(DataError, match=r"train/labels/0.png has unknown ids \[2\]; known ids are 0-1, 255"):
