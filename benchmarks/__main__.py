@@ -41,7 +41,7 @@ def bench(
 
 
 def main() -> int:
-    """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
+    """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped, 143 by SIGTERM."""
     return finish(lambda: tyro.cli(bench, prog="python -m benchmarks", registry=PATHS))
 
 

@@ -2,7 +2,6 @@
 
 # Every command is one call, and imports what it needs itself, so that --help loads no torch.
 
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ import tyro
 
 from dsrl_lib import data_commands, network_commands
 from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start, moved
-from dsrl_lib.ending import exit_by, finish, handled
+from dsrl_lib.ending import finish
 from dsrl_lib.paths import in_checkout
 
 
@@ -87,8 +86,7 @@ def main() -> int:
         print(f"error: python -m dsrl_lib {sys.argv[1]} is now: {now}{where}", file=sys.stderr)
         return 2
     prog = "dsrl" if Path(sys.argv[0]).stem == "dsrl" else "python -m dsrl_lib"
-    with handled([signal.SIGTERM], exit_by):
-        return finish(lambda: app.cli(prog=prog, description=__doc__, registry=PATHS))
+    return finish(lambda: app.cli(prog=prog, description=__doc__, registry=PATHS))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ def finish(command: Callable[[], object]) -> int:
     """Run a command line.
 
     Exit status: the number that it returns, else 0 done, 1 an error that a message explains, 2 a wrong option, 130
-    stopped, 141 stopped since nobody reads what it prints.
+    stopped, 141 stopped since nobody reads what it prints, 143 ended by SIGTERM. What it had begun is deleted.
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # a letter that a terminal lacks loses no result
     done = False
     try:
-        status = command()
+        with handled([signal.SIGTERM], _exit_by):
+            status = command()
         done = True
         print(end="", flush=True)  # here, where it is known what to do if nobody reads
     except BrokenPipeError:
@@ -58,7 +59,7 @@ def handled(numbers: Sequence[int], act: Callable[[int], None]) -> Iterator[None
             signal.signal(number, handler)
 
 
-def exit_by(number: int) -> NoReturn:
+def _exit_by(number: int) -> NoReturn:
     """End the process by SystemExit, with the status of a signal: what was begun is deleted on the way."""
     sys.exit(128 + number)
 

@@ -153,7 +153,7 @@ def _agreed(question: str) -> bool:
 
 
 def main() -> int:
-    """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped."""
+    """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped, 143 by SIGTERM."""
     return finish(lambda: app.cli(prog="python -m study", description=__doc__, registry=PATHS))
 
 

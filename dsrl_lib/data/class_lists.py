@@ -43,6 +43,11 @@ def own_classes(dataset: str) -> ClassList:
     if "" in lines or len(set(names)) != len(names) or not 2 <= len(names) <= len(lines) <= MOST_CLASSES:
         raise DataError(f"{path} should name 2 to {MOST_CLASSES} different classes, one per line, without blank lines; "
                         f"it has the lines {lines[:9]}")  # fmt: skip
+    alike: dict[str, str] = {}
+    for name in names:  # `--start` and Cityscapes' classes are matched without regard to it
+        if (other := alike.setdefault(name.casefold(), name)) != name:
+            raise DataError(f"{path} names {other!r} and {name!r}, which differ in upper and lower case alone; "
+                            "allowed: names that differ without it")  # fmt: skip
     for line in lines:
         if re.sub(r"[\W\d_]", "", line).lower() == "void" != line:  # "Void", and "0 void" of a list with numbers
             raise DataError(f"{path} has the line {line!r}: a line that makes its value void is 'void'")

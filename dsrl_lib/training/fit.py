@@ -140,7 +140,7 @@ def _take_up(
             check_frames(splits[name], config, device)
         if writes and config.warm_start is None:
             _tell_of_shared_images(config, splits)
-        state = RunState(config, splits["train"], device)
+        state = RunState(config, splits["train"], device, splits["val"])
         if writes:
             runs.prepare(directory, config)
         _continue_or_start(state, directory)

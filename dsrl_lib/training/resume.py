@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from dsrl_lib import runs
-from dsrl_lib.config import Config, get
+from dsrl_lib.config import Config
 from dsrl_lib.overrides import key_and_value, override_all
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
 
 FIXED = ("optim.batch_size", "optim.optimizer", "optim.momentum", "optim.nesterov", "optim.amsgrad",
-         "optim.weight_decay", "optim.stage_epochs", "optim.precision", "loss.share_sisr",
+         "optim.weight_decay", "optim.stage_epochs", "optim.sisr_warmup", "optim.precision", "loss.share_sisr",
          "loss.share_fa")  # fmt: skip
 """Settings that a checkpoint depends on; those of `data`, `model` and `downsampling` are fixed too."""
 
@@ -47,9 +47,12 @@ def _branch(directory: Path, config: Config, changes: Sequence[str]) -> Config:
             )
     changed = override_all(config, changes).checked()
     state = checkpoint.load(directory)
-    for name in state.get("weights", {}):
-        if get(changed, f"loss.{name}") != get(config, f"loss.{name}"):
-            raise ValueError(f"loss.{name} cannot change: this run calibrates it from a target share")
+    if weights := state.get("weights"):
+        free = [f"loss.{name}" for name in ("w1", "w2") if name not in weights]
+        for key, _ in map(key_and_value, changes):
+            if key.startswith("loss.") and key not in free:  # it would have another share with the same weights
+                raise ValueError(f"{key} cannot change: {' and '.join(weights)} were calibrated to target shares with "
+                                 f"this loss; allowed: {', '.join(['settings of optim', *free])}")  # fmt: skip
     done = len(state["history"]) + bool(state["sums"])  # the last one may have only begun
     if changed.optim.epochs < done:
         raise ValueError(f"optim.epochs = {changed.optim.epochs}; allowed: {done} or more, since {done} have begun")

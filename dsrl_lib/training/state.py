@@ -27,12 +27,16 @@ ADDED = ("weights", "gradients_at_start")
 class RunState:
     """All that a step changes: network, optimiser, gradient scaler, step counter and history."""
 
-    def __init__(self, config: Config, split: Split, device: torch.device) -> None:
-        """Initial weights and step 0. split: the training images. ValueError if they do not fill one batch."""
+    def __init__(self, config: Config, split: Split, device: torch.device, val: Split | None = None) -> None:
+        """Initial weights and step 0. split: the training images. val: those of validation, of which a checkpoint keeps
+        the hash. ValueError if the training images do not fill one batch."""
         self.config, self.device = config, device
-        self.data = split.manifest_hash
         self.epoch_steps = epoch_steps(config, split)
-        TrainingSet(split, config.data, config.seed, config.frame_scale)  # says at once what does not fit
+        samples = TrainingSet(split, config.data, config.seed, config.frame_scale)  # says at once what does not fit
+        name, boost = config.data.dataset, config.data.boost_dataset
+        read = {f"{name} train": split, f"{name} val": val, f"{boost} train": samples.boost}
+        self.data = {name: files.manifest_hash for name, files in read.items() if files is not None}
+        """What the run reads before its end, and the hash of its files."""
         self.total_steps = self.epoch_steps * config.optim.epochs
         self.network = network.build(config).to(device, memory_format=torch.channels_last)
         strict_classes(config.loss, self.network.host.classes)  # says at once what does not fit
@@ -89,10 +93,12 @@ class RunState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`. ValueError if the training images or labels are others, or if its numbers
-        contradict each other."""
-        if state.get("data", self.data) != self.data:  # older checkpoints do not say
-            raise ValueError(f"files of {self.config.data.dataset} train have changed since it was written")
+        """The inverse of `state_dict`. ValueError if images or labels of training or validation are others, or if its
+        numbers contradict each other."""
+        known = state.get("data", {})  # older checkpoints do not say, or of train alone
+        known = {f"{self.config.data.dataset} train": known} if isinstance(known, str) else known
+        if changed := [name for name, digest in known.items() if self.data.get(name, digest) != digest]:
+            raise ValueError(f"files of {', '.join(changed)} have changed since it was written")
         step, rows = state["step"], len(state["history"])
         if step > self.total_steps or rows != step // self.epoch_steps:
             raise ValueError(f"step {step} of {self.total_steps}, and {rows} epochs of {self.epoch_steps} steps")

@@ -154,6 +154,17 @@ def test_work_that_ends_since_nobody_reads_its_messages_is_not_done(tmp_path):
     assert done.returncode == 141 and done.stdout == "epoch 0\n" and not (tmp_path / "done").exists()
 
 
+def test_sigterm_ends_the_work_of_any_command_and_what_it_had_begun_is_deleted(tmp_path):
+    program = (
+        "import os, signal, sys; from pathlib import Path; from dsrl_lib.ending import finish\n"
+        "from dsrl_lib.records import write_atomically\n"
+        "def write(path): path.write_text('half'); os.kill(os.getpid(), signal.SIGTERM); path.write_text('whole')\n"
+        f"sys.exit(finish(lambda: write_atomically(Path({str(tmp_path)!r}, 'table.csv'), write)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "") and list(tmp_path.iterdir()) == []
+
+
 def test_missing_data_says_what_to_get_and_where_it_looked(command_line, results, tmp_path):
     done = command_line("study", "train", "--profile", "cityscapes", "--arm", "lr", DSRL_DATA=str(tmp_path))
     assert done.returncode == 1

@@ -1,7 +1,10 @@
 """`python -m study release`: a small file that scores what its run scored, with its record and its card."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 
 import numpy as np
 import pytest
@@ -73,6 +76,17 @@ def test_weights_record_and_card_are_replaced_together(run, tmp_path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         release(run, folder=out)
     assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_scheduler_that_ends_the_command_leaves_nothing_behind(run, python_m, tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import os, signal, sys, study.release, study.__main__\n"
+        "study.release.evaluate = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.exit(study.__main__.main())"
+    )
+    command = [*python_m, "program", "release", str(run), "--out", "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 128 + signal.SIGTERM and list((tmp_path / "out").iterdir()) == [], done.stderr
 
 
 def test_the_weights_of_another_run_are_not_replaced(run, tmp_path):

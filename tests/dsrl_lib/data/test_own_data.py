@@ -140,6 +140,12 @@ def test_a_list_that_is_none_is_refused(orchard: Path, text: str) -> None:
         load_split("orchard", "train")
 
 
+def test_classes_that_differ_in_case_alone_are_refused(orchard: Path) -> None:
+    (orchard / "classes.txt").write_text("Tree\nsoil\ntree\n")
+    with pytest.raises(DataError, match=r"orchard/classes.txt names 'Tree' and 'tree', which differ in upper and"):
+        load_split("orchard", "train")
+
+
 def test_what_is_wrong_with_the_files_is_said(orchard: Path) -> None:
     (orchard / "classes.txt").write_text("soil\ntree\n")
     with pytest.raises(DataError, match=r"train/labels/0.png has unknown ids \[2\]; known ids are 0-1, 255"):
@@ -174,15 +180,19 @@ def test_files_that_change_are_noticed(orchard: Path, results: Path, capsys: pyt
     config = preset("smoke", "lr", overrides=[*SIZES, "data.dataset=orchard", "optim.epochs=1"])
     directory = runs.folder(config)
     runs.prepare(directory, config)
-    checkpoint.save(directory, RunState(config, load_split("orchard", "train"), torch.device("cpu")).state_dict())
-    label = orchard / "train/labels/0.png"
-    before = label.read_bytes()
-    Image.fromarray(np.zeros((32, 64), np.uint8)).save(label)
-    with pytest.raises(ValueError, match=r"does not fit this run \(files of orchard train have changed since it w"):
-        fit(config, device="cpu", progress=False)
+    splits = [load_split("orchard", name) for name in ("train", "val")]
+    state = RunState(config, splits[0], torch.device("cpu"), splits[1]).state_dict()
     warned = "warning: 1 of 2 images of orchard val are in train too, such as "
-    assert capsys.readouterr().err.count(warned) == 1
-    label.write_bytes(before)
+    for changed, known in (("train", state), ("val", state), ("train", state | {"data": splits[0].manifest_hash})):
+        checkpoint.save(directory, known)  # the last one as older versions wrote it
+        label = orchard / changed / "labels/0.png"
+        before = label.read_bytes()
+        Image.fromarray(np.zeros((32, 64), np.uint8)).save(label)
+        said = rf"does not fit this run \(files of orchard {changed} have changed since it was written\)"
+        with pytest.raises(ValueError, match=said):
+            fit(config, device="cpu", progress=False)
+        assert capsys.readouterr().err.count(warned) == 1
+        label.write_bytes(before)
     assert fit(config, device="cpu", progress=False) == directory
     capsys.readouterr()
     for changed in (False, True):

@@ -82,7 +82,9 @@ def test_a_run_records_its_weights_and_resumes_with_the_same_bits(trained, resul
     with pytest.raises(StoppedError):
         fit(config, device="cpu", progress=False)
     assert checkpoint.load(runs.folder(config))["weights"] == weights
-    for change, message in (("loss.w1=2", "loss.w1 cannot change: this run calibrates it"),
+    for change, message in (("loss.w1=2", "loss.w1 cannot change: w1 and w2 were calibrated to target shares with"),
+                            ("loss.fa_stride=16", "loss.fa_stride cannot change: w1 and w2 .*: settings of optim$"),
+                            ("optim.sisr_warmup=1", "optim.sisr_warmup cannot change in the middle of a run"),
                             ("loss.share_fa=1", "loss.share_fa cannot change in the middle of a run")):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             resume(runs.folder(config), [change])

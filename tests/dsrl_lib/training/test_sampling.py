@@ -80,6 +80,10 @@ def test_the_boost_gives_coarse_frames_until_its_last_epoch(tmp_path, monkeypatc
             sample = dataset[epoch, place]
             assert set(sample["labels"].unique().tolist()) <= {17, 255} and 17 in sample["labels"]
             assert sample["hr"][:, sample["labels"] == 17].float().std(1).max() < 1  # white, of some brightness
+    before = loop.RunState(config, streets, CPU).state_dict()
+    Image.new("RGB", (256, 128), "black").save(folder / "train/images/0.png")
+    with pytest.raises(ValueError, match="files of coarse train have changed since it was written"):
+        loop.RunState(config, streets, CPU).load_state_dict(before)
 
 
 def test_what_does_not_fit_is_refused_before_a_run_begins(streets):
