@@ -5,8 +5,7 @@ every term reaches. For ESPNetv2 these are levels 1 to 4: MSE enters at levels 2
 decoder. A term whose share is near 0 tests nothing, whatever its weight is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from dsrl_lib.overrides import override
 from dsrl_lib.runs import GRADIENT_COLUMNS
 from dsrl_lib.training.batches import batches
 from dsrl_lib.training.loss import loss_terms
+from dsrl_lib.training.random_state import seeded
 
 SEED = 0
 """Of dropout, which is the same at each measurement."""
@@ -43,7 +43,7 @@ def gradient_norms(
     """
     config = override(config, "optim.precision", "fp32")
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}  # training mode changes statistics
-    with torch.enable_grad(), _random_state_kept(network), training_mode(network, config):
+    with torch.enable_grad(), seeded(SEED, next(network.parameters()).device), training_mode(network, config):
         terms = loss_terms(lambda *x: functional_call(network, buffers, x), dict(batch), config, class_weights)
         return encoder_norms(terms, network.host.parameters())
 
@@ -76,11 +76,3 @@ def history_columns(norms: Mapping[str, float]) -> dict[str, float]:
     """Norms and shares under the names of their columns in history.csv."""
     columns = zip(GRADIENT_COLUMNS, (norms, gradient_shares(norms)), strict=True)
     return {f"{column}_{name}": value for column, values in columns for name, value in values.items()}
-
-
-@contextmanager
-def _random_state_kept(network: nn.Module) -> Iterator[None]:
-    device = next(network.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(SEED)
-        yield

@@ -1,6 +1,7 @@
 """The training loop: one step of a run, and the loop over all steps.
 
-All randomness of a step depends on (seed, epoch, sample) alone, and everything else is in the checkpoint. So a run that
+All randomness of a step depends on (seed, epoch, sample) and (seed, step, process) alone, and everything else is in the
+checkpoint. So a run that
 was killed continues where it was and ends with the same bits, on the CPU. Several processes can share a run.
 """
 
@@ -23,6 +24,7 @@ from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, histo
 from dsrl_lib.training.log import Log
 from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.pictures import validation_pictures
+from dsrl_lib.training.random_state import seeded, step_seed
 from dsrl_lib.training.schedule import learning_rate, make_optimizer
 from dsrl_lib.training.signals import StoppedError, ignore_in_worker
 from dsrl_lib.training.state import RunState
@@ -52,7 +54,8 @@ def train_step(
     network.set_training_mode(state.network, config)
     state.network.sisr_alone = state.step < state.warmup_steps
     batch = {key: value.to(state.device, non_blocking=True) for key, value in batch.items()}
-    terms = loss_terms(state.model, batch, state.weighted, state.class_weights)
+    with seeded(step_seed(config.seed, state.steps_before + state.step), state.device):
+        terms = loss_terms(state.model, batch, state.weighted, state.class_weights)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(sum(terms.values())).backward()
     # The one time that a step waits for the device: all its work up to the gradients is queued by now.

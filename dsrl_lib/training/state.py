@@ -62,6 +62,11 @@ class RunState:
         self.seconds = 0.0
 
     @property
+    def steps_before(self) -> int:
+        """Steps of the same length behind the weights that the run started from."""
+        return self.epochs_before * self.epoch_steps
+
+    @property
     def warmup_steps(self) -> int:
         """Steps at the start in which the SISR head trains alone."""
         return self.epoch_steps * self.config.optim.sisr_warmup
@@ -79,16 +84,12 @@ class RunState:
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to continue with the same bits. Every process has to call it."""
-        rng = {"torch": torch.get_rng_state()}  # dropout draws from it
-        if self.device.type == "cuda":
-            rng["cuda"] = torch.cuda.get_rng_state()
         return {
             "config": self.config.to_dict(),
             "data": self.data,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "rng": distributed.gather(rng),
             **{name: getattr(self, name) for name in ("epochs_before", *ADDED, *KEPT)},
         }
 
@@ -105,10 +106,6 @@ class RunState:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        rng = state["rng"][distributed.rank() % len(state["rng"])]
-        torch.set_rng_state(rng["torch"].cpu())
-        if self.device.type == "cuda" and "cuda" in rng:
-            torch.cuda.set_rng_state(rng["cuda"].cpu())
         for name in KEPT:
             setattr(self, name, state[name])
         for name in ADDED:

@@ -212,8 +212,6 @@ CHECKPOINTS = [
     {"network": [1]},
     {"optimizer": {}},
     {"scaler": 1},
-    {"rng": [{}]},
-    {"rng": []},
     {"history": [3]},
     {"sums": None},
     {"seconds": "long"},
