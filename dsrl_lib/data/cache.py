@@ -1,7 +1,7 @@
 """Frames decoded once into memory-mapped uint8 arrays, so that loading is never the bottleneck.
 
 A cache belongs to the contents of its files: names, bytes and class table are hashed into the manifest hash,
-which is the same on every machine and names the cache. A listing (path, size, time) saves hashing unchanged
+which is the same on every machine and names the cache. A listing (path, size, times) saves hashing unchanged
 files again.
 """
 
@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
     listing += [[frame.name, hashlib.sha256(frame.table).hexdigest(), *frame.drawn] for frame in frames]
     with suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(index.read_text())
-        if known["listing"] == listing:
+        if known["listing"] == listing and re.fullmatch("[0-9a-f]{64}", known["hash"]):
             return known["hash"]
     check_folder(index.parent, "DSRL_CACHE")  # before hours of reading
     with ThreadPoolExecutor(READERS) as pool:
@@ -54,7 +55,7 @@ def open_cache(folder: Path) -> tuple[np.memmap, np.memmap]:
         shape = tuple(json.loads((folder / "meta.json").read_text())["shape"])
         images = np.load(folder / "images.npy", mmap_mode="r")
         labels = np.load(folder / "labels.npy", mmap_mode="r")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise DataError(f"damaged cache {folder}: {error}") from error
     if images.shape != (*shape, 3) or labels.shape != shape:
         raise DataError(f"damaged cache {folder}: images {images.shape}, labels {labels.shape}, not {shape}")
@@ -132,7 +133,8 @@ def _reserve(path: Path) -> None:
 
 def _stat(path: Path) -> list[str | int]:
     stat = path.stat()
-    return [str(path), stat.st_size, stat.st_mtime_ns]
+    # Who copies a file over another may give it any time of writing, as cp -p and archives do, but not of its change.
+    return [str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def _line(frame: Frame) -> str:
