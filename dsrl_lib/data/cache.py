@@ -11,17 +11,16 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image
 
 from dsrl_lib.data.frames import DataError, Frame, read_pair
+from dsrl_lib.data.made import made
 from dsrl_lib.paths import check_folder
 from dsrl_lib.progress import bar
 
@@ -63,25 +62,16 @@ def open_cache(folder: Path) -> tuple[np.memmap, np.memmap]:
 
 
 def build_cache(folder: Path, frames: Sequence[Frame]) -> None:
-    """Write the cache unless a good one exists. It appears by rename; a lock makes other processes wait."""
-    with suppress(DataError):
+    """Write the cache unless a good one exists."""
+    made(folder, lambda temporary: _decode(temporary, frames, folder.name), _opens)
+
+
+def _opens(folder: Path) -> bool:
+    try:
         open_cache(folder)
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        with suppress(DataError):  # another process may have built it while this one waited
-            open_cache(folder)
-            return
-        # What lies there is damaged, or of a process that was killed: under the lock nobody else writes.
-        for left in (folder, *folder.parent.glob(f".{folder.name}-*")):
-            shutil.rmtree(left, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            _decode(temporary, frames, folder.name)
-            temporary.chmod(0o755)
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    except DataError:
+        return False
+    return True
 
 
 def _decode(folder: Path, frames: Sequence[Frame], name: str) -> None:
