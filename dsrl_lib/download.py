@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 from filelock import FileLock
 
-from dsrl_lib.paths import DataError, manifests_dir
+from dsrl_lib.paths import DataError, check_folder, manifests_dir
 from dsrl_lib.progress import bar as progress_bar
 from dsrl_lib.progress import shows_bars
 
@@ -90,6 +90,7 @@ def download_camvid(root: Path, base_url: str = CAMVID_URL, *, pause: float = 1.
 
     Files collect in `<root>.part`, which becomes `root` when all of them are verified.
     """
+    check_folder(root.parent, "DSRL_DATA")
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(root.with_name(f"{root.name}.lock")):
         if root.exists():
@@ -117,6 +118,7 @@ def download_camvid(root: Path, base_url: str = CAMVID_URL, *, pause: float = 1.
 def published_file(url: str, path: Path, sha256: str) -> Path:
     """`path`, downloaded if it is missing. DataError if it is not the published file: its sum is checked each time."""
     if not path.is_file():
+        check_folder(path.parent, "DSRL_WEIGHTS")
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
             fetch(url, path, sha256, bar=True)

@@ -7,8 +7,12 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from dsrl_lib.allowed import check_fields, each_once
+
+PARTIAL = ".partial"
+"""How the names of files end that are being written."""
 
 
 def write_atomically(path: Path, write: Callable[..., object], keep: Path | None = None) -> None:
@@ -16,7 +20,7 @@ def write_atomically(path: Path, write: Callable[..., object], keep: Path | None
 
     keep: a name for what was at `path` before.
     """
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = path.with_name(f".{uuid4().hex}{PARTIAL}")  # its own: two processes may write one file at once
     try:
         write(temporary)
         with open(temporary, "rb") as file:

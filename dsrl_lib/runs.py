@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from dsrl_lib.config import Config
 from dsrl_lib.paths import in_checkout, released_dir, results_dir
-from dsrl_lib.records import read_json, write_atomically, write_json
+from dsrl_lib.records import PARTIAL, read_json, write_atomically, write_json
 
 GRADIENT_COLUMNS = ("gradient", "share")
 """Before the name of a term: the norm of its gradient on the shared encoder, and its share of the sum of the norms."""
@@ -187,6 +187,8 @@ def acquire(directory: Path, wait: bool = False) -> Iterator[None]:
         print(f"{busy}: waiting for it", file=sys.stderr, flush=True)
         held.acquire(timeout=-1)
     try:
+        for left in directory.glob(f".*{PARTIAL}"):  # by a process that was killed
+            left.unlink()
         yield
     finally:
         held.release()

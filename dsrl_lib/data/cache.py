@@ -1,7 +1,7 @@
 """Frames decoded once into memory-mapped uint8 arrays, so that loading is never the bottleneck.
 
 A cache belongs to the contents of its files: names, bytes and class table are hashed into the manifest hash,
-which is the same on every machine and names the cache. A listing (path, size, time) saves hashing unchanged
+which is the same on every machine and names the cache. A listing (path, size, times) saves hashing unchanged
 files again.
 """
 
@@ -9,18 +9,18 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image
 
 from dsrl_lib.data.frames import DataError, Frame, read_pair
+from dsrl_lib.data.made import made
 from dsrl_lib.paths import check_folder
 from dsrl_lib.progress import bar
 
@@ -38,7 +38,7 @@ def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
     listing += [[frame.name, hashlib.sha256(frame.table).hexdigest(), *frame.drawn] for frame in frames]
     with suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(index.read_text())
-        if known["listing"] == listing:
+        if known["listing"] == listing and re.fullmatch("[0-9a-f]{64}", known["hash"]):
             return known["hash"]
     check_folder(index.parent, "DSRL_CACHE")  # before hours of reading
     with ThreadPoolExecutor(READERS) as pool:
@@ -54,7 +54,7 @@ def open_cache(folder: Path) -> tuple[np.memmap, np.memmap]:
         shape = tuple(json.loads((folder / "meta.json").read_text())["shape"])
         images = np.load(folder / "images.npy", mmap_mode="r")
         labels = np.load(folder / "labels.npy", mmap_mode="r")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise DataError(f"damaged cache {folder}: {error}") from error
     if images.shape != (*shape, 3) or labels.shape != shape:
         raise DataError(f"damaged cache {folder}: images {images.shape}, labels {labels.shape}, not {shape}")
@@ -62,25 +62,16 @@ def open_cache(folder: Path) -> tuple[np.memmap, np.memmap]:
 
 
 def build_cache(folder: Path, frames: Sequence[Frame]) -> None:
-    """Write the cache unless a good one exists. It appears by rename; a lock makes other processes wait."""
-    with suppress(DataError):
+    """Write the cache unless a good one exists."""
+    made(folder, lambda temporary: _decode(temporary, frames, folder.name), _opens)
+
+
+def _opens(folder: Path) -> bool:
+    try:
         open_cache(folder)
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        with suppress(DataError):  # another process may have built it while this one waited
-            open_cache(folder)
-            return
-        # What lies there is damaged, or of a process that was killed: under the lock nobody else writes.
-        for left in (folder, *folder.parent.glob(f".{folder.name}-*")):
-            shutil.rmtree(left, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            _decode(temporary, frames, folder.name)
-            temporary.chmod(0o755)
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    except DataError:
+        return False
+    return True
 
 
 def _decode(folder: Path, frames: Sequence[Frame], name: str) -> None:
@@ -132,7 +123,8 @@ def _reserve(path: Path) -> None:
 
 def _stat(path: Path) -> list[str | int]:
     stat = path.stat()
-    return [str(path), stat.st_size, stat.st_mtime_ns]
+    # Who copies a file over another may give it any time of writing, as cp -p and archives do, but not of its change.
+    return [str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def _line(frame: Frame) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dsrl_lib.allowed import check as check_kind
 from dsrl_lib.data.cache import READERS, write
 from dsrl_lib.data.frames import Arrays, DataError, Frame, read_image, read_label
 from dsrl_lib.metrics import VOID
@@ -50,7 +51,9 @@ def check(frames: Sequence[Frame], record: Path) -> list[int]:
     record: the file that remembers the answer. Its name has to change with the contents of the frames.
     """
     with suppress(OSError, ValueError, KeyError, TypeError):
-        return list(json.loads(record.read_text())["classes"])
+        known = json.loads(record.read_text())["classes"]
+        check_kind("classes", known, list[int])
+        return known
     found: set[int] = set()
     with ThreadPoolExecutor(READERS) as pool:
         try:

@@ -20,7 +20,7 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import Geometry
 from dsrl_lib.metrics import VOID
-from dsrl_lib.paths import cache_dir
+from dsrl_lib.paths import cache_dir, check_folder
 from dsrl_lib.progress import bar
 
 
@@ -139,6 +139,9 @@ def class_points(split: Split, tile: int) -> np.ndarray:
     Raises ValueError for a tile larger than a frame.
     """
     path = cache_dir() / "class_points" / f"{split.manifest_hash[:16]}-tile{tile}.npy"
+    if (known := _read(path)) is not None:  # also where nothing can be written
+        return known
+    check_folder(path.parent, "DSRL_CACHE")
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if (known := _read(path)) is not None:

@@ -40,9 +40,10 @@ def interpolation_quality(split: Split, config: Config) -> dict[str, float]:
     found = [_qualities(image, even) for image in split.images]
     columns = {name: [quality[name] for quality in found if not np.isnan(quality[name])] for name in found[0]}
     means = {name: float(np.mean(values)) if values else float("nan") for name, values in columns.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, means)
-    return read_json(path)
+    with suppress(OSError):  # a run ends here: it must not fail for want of a cache
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, means)
+    return means
 
 
 def _qualities(image: np.ndarray, config: Config) -> dict[str, float]:

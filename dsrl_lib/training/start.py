@@ -20,7 +20,7 @@ from dsrl_lib.data.class_tables import CITYSCAPES, class_table, same_named
 from dsrl_lib.download import sha256_of
 from dsrl_lib.models.build import read_state_dict
 from dsrl_lib.models.dsrl import DSRL
-from dsrl_lib.paths import DataError, cache_dir
+from dsrl_lib.paths import DataError, cache_dir, check_folder
 from dsrl_lib.records import write_atomically
 from dsrl_lib.registry import HOSTS
 
@@ -88,6 +88,9 @@ def keep_weights(path: str | Path) -> str:
         read_state_dict(path)
     digest = sha256_of(path)
     target = _folder() / f"{digest}{path.suffix}"
+    if target.exists() and sha256_of(target) == digest:  # also where nothing can be written
+        return digest
+    check_folder(target.parent, "DSRL_CACHE")
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):  # runs of several seeds often start at once from one file
         if not (target.exists() and sha256_of(target) == digest):

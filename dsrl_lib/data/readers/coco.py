@@ -8,18 +8,16 @@ process. torchvision's CocoDetection needs pycocotools, which this library does 
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image
 
 from dsrl_lib.data.frames import DataError, Frame
+from dsrl_lib.data.made import made
 from dsrl_lib.data.readers.polygons import polygon_mask, run_length_mask
 from dsrl_lib.data.readers.voc import TABLE
 from dsrl_lib.paths import cache_dir
@@ -48,13 +46,11 @@ def frames(root: Path, split: str) -> list[Frame]:
                             f"annotations_trainval2017.zip from https://cocodataset.org/#download and unpack both in "
                             f"{root}, or set DSRL_DATA to the folder that contains {root.name}/")  # fmt: skip
     stat = annotations.stat()
-    key = hashlib.sha256(f"{VERSION} {annotations} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:12]
-    folder = cache_dir() / f"coco-{split}-{key}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):  # a second process waits instead of drawing the same label maps
-        if not folder.is_dir():
-            # DEVIATION: of COCO every val image is scored; the earlier systems leave out those with few pixels.
-            _write(folder, annotations, LEAST_PIXELS if split == "train" else -1)
+    listed = f"{VERSION} {annotations} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+    key = hashlib.sha256(listed.encode()).hexdigest()[:12]
+    # DEVIATION: of COCO every val image is scored; the earlier systems leave out those with few pixels.
+    least = LEAST_PIXELS if split == "train" else -1
+    folder = made(cache_dir() / f"coco-{split}-{key}", lambda folder: _write(folder, annotations, least))
     drawn = sorted(folder.glob("*.png"))
     found = [Frame(x.stem, x.stem, images / f"{x.stem}.jpg", x, TABLE, drawn=("label",)) for x in drawn]
     for frame in found:
@@ -79,19 +75,13 @@ def _write(folder: Path, path: Path, least: int) -> None:
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a file of COCO object annotations: {error!r}") from error
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        for number, stem, height, width in bar(listed, f"draw {folder.name}", leave=False):
-            try:
-                label = label_map(objects[number], classes, height, width)
-            except (ValueError, KeyError, TypeError) as error:
-                raise DataError(f"{path} has a region that cannot be drawn, in image {stem}: {error!r}") from error
-            if np.count_nonzero(label) > least:
-                Image.fromarray(label).save(temporary / f"{stem}.png", compress_level=3)
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    for number, stem, height, width in bar(listed, f"draw {path.stem}", leave=False):
+        try:
+            label = label_map(objects[number], classes, height, width)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} has a region that cannot be drawn, in image {stem}: {error!r}") from error
+        if np.count_nonzero(label) > least:
+            Image.fromarray(label).save(folder / f"{stem}.png", compress_level=3)
 
 
 def label_map(objects: Sequence[dict[str, Any]], classes: dict[int, int], height: int, width: int) -> np.ndarray:

@@ -6,16 +6,14 @@ So an arm trained on one of them has the updates and the random draws of every o
 other scenes.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from dsrl_lib.data.frames import Frame, read_image, read_label
+from dsrl_lib.data.made import made
 from dsrl_lib.data.readers import cityscapes
 from dsrl_lib.data.readers.streets import refuse_own, streets
 from dsrl_lib.paths import cache_dir
@@ -61,34 +59,25 @@ def frames(root: Path, split: str, way: str) -> list[Frame]:
 def _folder() -> Path:
     """Of the pixels of these videos: a change of the scenes, of the pairs, or of the numbers above, needs others."""
     numbers = f"{VIDEOS['train']}x{2 * STEPS + 1}-{STILLS['val']}-{STILLS['test']}"
-    found = cache_dir() / f"moving-v{streets.VERSION}.{VERSION}-{numbers}"
-    found.mkdir(parents=True, exist_ok=True)
-    return found
+    return cache_dir() / f"moving-v{streets.VERSION}.{VERSION}-{numbers}"
 
 
 def _drawn(name: str, split: str, images: Mapping[str, int], length: int = 1) -> list[Frame]:
-    root = _folder() / name
-    with FileLock(f"{root}.lock"):  # a second process waits instead of drawing the same scenes
-        streets.write(root, images=images, frames=length)
+    root = made(_folder() / name, lambda folder: streets.write(folder, images=images, frames=length))
     return [replace(frame, drawn=("image", "label")) for frame in cityscapes.frames(root, split)]
 
 
 def _propagated(way: str, clips: Sequence[Sequence[Frame]]) -> Path:
-    """The folder of the propagated pairs, written if it is missing. It appears whole or not at all."""
-    from dsrl_lib.data.propagated_set import save_pair  # lazy: a list of frames needs no torch
+    """The folder of the propagated pairs, written if it is missing."""
 
-    out = _folder() / way
-    with FileLock(f"{out}.lock"):
-        if not out.exists():
-            partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-            try:
-                for i in bar(range(len(clips)), f"propagate {way}", leave=False):
-                    for name, image, labels in _pairs(way, clips, i):
-                        save_pair(partial, name, image, labels)
-                partial.rename(out)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    return out
+    def write(folder: Path) -> None:
+        from dsrl_lib.data.propagated_set import save_pair  # lazy: a list of frames needs no torch
+
+        for i in bar(range(len(clips)), f"propagate {way}", leave=False):
+            for name, image, labels in _pairs(way, clips, i):
+                save_pair(folder, name, image, labels)
+
+    return made(_folder() / way, write)
 
 
 def _pairs(way: str, clips: Sequence[Sequence[Frame]], number: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

@@ -3,9 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock
-
 from dsrl_lib.data.frames import Frame
+from dsrl_lib.data.made import made
 from dsrl_lib.data.readers import cityscapes
 from dsrl_lib.paths import CLASSES, SHIPPED, DataError, cache_dir
 
@@ -30,7 +29,4 @@ def refuse_own(root: Path) -> None:
 
 def drawn() -> Path:
     """The folder of the scenes, drawn if it is missing. A change of a pixel comes with a new VERSION."""
-    root = cache_dir() / f"streets-v{streets.VERSION}"
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{root}.lock"):  # a second process waits instead of drawing the same scenes
-        return streets.write(root)
+    return made(cache_dir() / f"streets-v{streets.VERSION}", lambda folder: streets.write(folder))

@@ -3,17 +3,15 @@
 Other scenes than those of `streets`. In their labels each class ends a few pixels before its edge; the rest is void.
 """
 
-import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image
 from scipy import ndimage
 
 from dsrl_lib.data.frames import Frame, read_label
+from dsrl_lib.data.made import made
 from dsrl_lib.data.readers import cityscapes
 from dsrl_lib.data.readers.streets import frames as fine_frames
 from dsrl_lib.data.readers.streets import refuse_own, streets
@@ -53,19 +51,13 @@ def _coarse(frame: Frame, label: Path) -> Frame:
 
 
 def _written() -> Path:
-    """The folder of scenes and labels, drawn if it is missing. It appears whole or not at all."""
-    out = cache_dir() / f"streets_coarse-v{streets.VERSION}-{SEED}-{SCENES}-{BORDER}"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{out}.lock"):  # a second process waits instead of drawing the same scenes
-        if not out.exists():
-            partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-            try:
-                streets.write(partial / "scenes", seed=SEED, images={"train": SCENES})
-                (partial / "labels").mkdir()
-                for frame in cityscapes.frames(partial / "scenes", "train"):
-                    coarse = coarsened(read_label(frame), BORDER)
-                    Image.fromarray(coarse).save(partial / "labels" / f"{frame.name}.png")
-                partial.rename(out)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    return out
+    """The folder of scenes and labels, drawn if it is missing."""
+    return made(cache_dir() / f"streets_coarse-v{streets.VERSION}-{SEED}-{SCENES}-{BORDER}", _write)
+
+
+def _write(folder: Path) -> None:
+    streets.write(folder / "scenes", seed=SEED, images={"train": SCENES})
+    (folder / "labels").mkdir()
+    for frame in cityscapes.frames(folder / "scenes", "train"):
+        coarse = coarsened(read_label(frame), BORDER)
+        Image.fromarray(coarse).save(folder / "labels" / f"{frame.name}.png")

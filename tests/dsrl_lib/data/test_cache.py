@@ -1,7 +1,9 @@
 """The cache: reused, rebuilt if the contents change or it is damaged, built by one process at a time."""
 
 import errno
+import json
 import multiprocessing
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -28,6 +30,18 @@ def test_cache_is_reused_and_follows_the_contents(camvid: Path, monkeypatch: pyt
     assert third.manifest_hash == first.manifest_hash and third.folder == first.folder
 
 
+def test_other_contents_of_the_same_size_and_time_are_seen(camvid: Path) -> None:
+    """As `cp -p` and archives leave them."""
+    path, hashes = camvid / "valannot/0016E5_00390.png", []
+    for value in (0, 9):
+        save(path, label(value))
+        path.write_bytes(path.read_bytes().ljust(200, b"\0"))
+        os.utime(path, ns=(0, 0))
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (200, 0)
+        hashes.append(load_split("camvid", "val").manifest_hash)
+    assert hashes[0] != hashes[1]
+
+
 def test_manifest_hash_does_not_depend_on_the_folder(camvid: Path, tmp_path: Path, monkeypatch) -> None:
     first = load_split("camvid", "val").manifest_hash
     shutil.copytree(camvid, tmp_path / "elsewhere/camvid", copy_function=shutil.copyfile)
@@ -37,11 +51,16 @@ def test_manifest_hash_does_not_depend_on_the_folder(camvid: Path, tmp_path: Pat
     assert load_split("camvid", "val").manifest_hash != first
 
 
-@pytest.mark.parametrize("damage", ["images.npy", "labels.npy", "meta.json", "gone", "types"])
+@pytest.mark.parametrize("damage", ["images.npy", "labels.npy", "meta.json", "gone", "empty", "hash", "types"])
 def test_damaged_cache_is_rebuilt(camvid: Path, damage: str) -> None:
     folder = load_split("camvid", "val").folder
     if damage == "gone":
         (folder / "labels.npy").unlink()
+    elif damage == "empty":  # as a machine leaves it that lost its power
+        (folder / "images.npy").write_bytes(b"")
+    elif damage == "hash":
+        for record in folder.parent.glob("manifests/*.json"):
+            record.write_text(json.dumps(json.loads(record.read_text()) | {"hash": 3}))
     elif damage == "types":
         for record in (folder / "meta.json", *folder.parent.glob("manifests/*.json")):
             record.write_text("[3]")

@@ -112,3 +112,10 @@ def test_a_frame_too_thin_for_ssim_does_not_spoil_the_mean(tmp_path, monkeypatch
     split = SimpleNamespace(images=[np.zeros((32, 64, 3), np.uint8)] * 2, manifest_hash="a" * 64)
     found = interpolation_quality(split, preset("smoke", "sssr_sisr", overrides=TINY))
     assert found["psnr_bicubic"] == 30 and found["ssim_bicubic"] == 0.5
+
+
+def test_a_cache_that_cannot_be_written_fails_no_run_at_its_end(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(interpolation, "cache_dir", lambda: tmp_path / "file")
+    split = SimpleNamespace(images=[np.zeros((32, 64, 3), np.uint8)], manifest_hash="a" * 64)
+    assert interpolation_quality(split, preset("smoke", "sssr_sisr", overrides=TINY))["psnr_bicubic"] > 10

@@ -212,7 +212,7 @@ def test_streets_is_written_into_the_cache_and_read_as_cityscapes(root: Path, mo
     def write(folder: Path) -> Path:
         ids = np.full((HEIGHT, WIDTH), 5, np.uint8)
         make_cityscapes(root, "labelTrainIds", ids, "train")
-        return (root / "cityscapes").rename(folder) if not folder.exists() else folder
+        return (root / "cityscapes").rename(folder)
 
     import streets
 
