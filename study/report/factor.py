@@ -1,6 +1,6 @@
 """One factor of the FA factorial: the tables and charts of notebooks 21 to 23.
 
-share: of the factorial at equal share of the gradient (`claims.rules.cells`), instead of the one with equal w2.
+share: of the factorial at equal share of the gradient (`study.factorial`), instead of the one with equal w2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from dsrl_lib.paths import results_dir
 from study.claims.cells import collapsed, without_collapsed
 from study.claims.judge import verdict
-from study.claims.rules import FACTORS, cell, cells, main_effect, without_fa
 from study.evidence import Strata, Study
+from study.factorial import FACTORS, cell, cells, main_effect, without_fa
 from study.figures.cell_charts import factorial
 from study.figures.notes import Note, words
 from study.report import tables

@@ -11,8 +11,8 @@ from dsrl_lib.paths import results_dir
 from dsrl_lib.records import write_atomically
 from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS, STAGE_ARMS
 from study.catalogue import input_size
-from study.claims.rules import cells, without_fa
 from study.evidence import Pair, Study
+from study.factorial import cells, without_fa
 from study.plan import SCANNED
 from study.profiles import SEARCH_SEEDS
 from study.report.histories import total_epochs

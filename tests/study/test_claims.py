@@ -14,9 +14,10 @@ from dsrl_lib.paths import root
 from study.arms import ARMS, FA_ARMS
 from study.claims import table as claims_table
 from study.claims.judge import judge, verdict
-from study.claims.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
+from study.claims.rules import Claim, Criterion, Part, holds, load_rules
 from study.claims.together import beds_table, own_claims, together, verdicts_table
 from study.evidence import Study
+from study.factorial import cell, main_effect
 from study.profiles import PROFILES, SEARCH_SEEDS
 from study.report import texts
 from study.report.comparison import answer

@@ -9,8 +9,8 @@ from made_up_runs import MadeUpRun
 from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS
 from study.claims.cells import collapsed
 from study.claims.judge import verdict
-from study.claims.rules import cell, cells, main_effect, without_fa
 from study.evidence import Study
+from study.factorial import cell, cells, main_effect, without_fa
 from study.presets import parent_of, preset
 from study.profiles import PROFILES
 from study.report.comparison import answers
