@@ -73,7 +73,7 @@ _SISR_SHARE = {"loss.share_sisr": SHARE}
 _SHARES = _SISR_SHARE | {"loss.share_fa": SHARE}
 # A residual that starts as zero has no gradient to calibrate, hence the warm-up.
 _RES = {"model.sisr_residual": True, "model.sisr_taps": "input"}
-NEXT: dict[str, Arm] = {
+ARMS |= {
     "sssr_random_nobn": Arm("random kernels alone: no batch norm, slope 1",
                             _SSSR | _RANDOM | {"model.sssr_norm": "none"}, updates=3),
     "sssr_bilinear_bn": Arm("batch norm on the logits alone", _SSSR | {"model.sssr_norm": "batch"}, updates=3),
@@ -91,19 +91,19 @@ for _name, _control, _isolates in (
     ("_noise", _NOISE, "sisr_noise at the shares of dsrl_share"),
 ):
     _stage_2, _stage_3 = f"sssr_sisr{_name}_share", f"sisr{_name}_share" if _name else "dsrl_share"
-    NEXT[_stage_2] = Arm(f"stage 2 of {_stage_3}", _SISR | _control, after="sssr", tuned=_SISR_SHARE)
-    NEXT[_stage_3] = Arm(_isolates, _FA | _control, after=_stage_2, tuned=_SHARES)
+    ARMS[_stage_2] = Arm(f"stage 2 of {_stage_3}", _SISR | _control, after="sssr", tuned=_SISR_SHARE)
+    ARMS[_stage_3] = Arm(_isolates, _FA | _control, after=_stage_2, tuned=_SHARES)
 OLD_CONTROLS = ("sssr_sisr_frozen", "sisr_frozen", "sssr_sisr_noise", "sisr_noise")
-SHARE_CONTROLS = tuple(_name for _name in NEXT if _name.endswith("_share"))
+SHARE_CONTROLS = tuple(_name for _name in ARMS if _name.endswith("_share"))
 """The same at the shares of `dsrl_share`, with that arm and all stages: at the old weights they control little."""
 # The factorial again, with FA at one share of the gradient in every cell. `dsrl_res` is features / keep / norm.
 FA_SHARE_ARMS = tuple(f"{_name}_share" for _name in FA_ARMS)
 for _name, _cell in _CELLS.items():
-    NEXT[f"{_name}_share"] = Arm("FA factorial at equal share of the gradient", _FA | _RES | _cell,
+    ARMS[f"{_name}_share"] = Arm("FA factorial at equal share of the gradient", _FA | _RES | _cell,
                                  after="sssr_sisr_res", tuned=_SHARES)  # fmt: skip
 _RELEASED = {"model.fa_placement": "output", "model.ftm": "to3"}
 for _form in ("sanje2v", "dootmaan"):
-    NEXT[f"released_{_form}"] = Arm(f"the FA loss that {_form} released, faults included",
+    ARMS[f"released_{_form}"] = Arm(f"the FA loss that {_form} released, faults included",
                                     _FA | _RELEASED | {"loss.fa_form": _form}, after="sssr_sisr")  # fmt: skip
 _RELAXED = {"loss.segmentation": "relaxed"}
 RELAXATION: dict[str, Arm] = {
@@ -116,7 +116,7 @@ RELAXATION: dict[str, Arm] = {
                        updates=3),
 }  # fmt: skip
 RELAXATION_ARMS = tuple(RELAXATION)
-NEXT |= RELAXATION
+ARMS |= RELAXATION
 
 # Adaptive downsampling (Marin et al.). `locations` trains the auxiliary network and leaves the host as it starts, so it
 # takes no updates from the arms after it. Its learning rate is one at which the error on val was smaller than at 1e-3.
@@ -139,7 +139,7 @@ DOWNSAMPLING: dict[str, Arm] = {
     "uniform_jitter": Arm("random smooth locations, as far from uniform as the oracle's", {_AT: "jitter"}, updates=3),
 }  # fmt: skip
 DOWNSAMPLING_ARMS = tuple(DOWNSAMPLING)
-NEXT |= DOWNSAMPLING
+ARMS |= DOWNSAMPLING
 
 # Joint image-label propagation (Zhu et al.) on videos of the streets, in each of which one frame is labelled. The data
 # sets have equally many frames, so all arms have the same updates.
@@ -155,19 +155,19 @@ PROPAGATION: dict[str, Arm] = {
     }.items()
 }
 PROPAGATION_ARMS = tuple(PROPAGATION)
-NEXT |= PROPAGATION
-NEXT_ARMS = tuple(NEXT)
-"""Arms of the study after CamVid's: no table of that one shows them."""
+ARMS |= PROPAGATION
 START_ARMS = ("sssr_random_nobn", "sssr_bilinear_bn")
 """They take apart what differs in `sssr_random`: its kernels, and the batch norm on the logits."""
 ACTING_ARMS = ("sssr_sisr_res", "sssr_sisr_res_long", "dsrl_res")
 """The method with auxiliary losses that act and a SISR branch that learns detail."""
-ARMS |= NEXT
 
 MAIN_ARMS = ("lr", "bilinear", "sssr", "sssr_sisr", "dsrl")
 STAGE_ARMS = ("sssr_sisr_frozen", "sssr_sisr_noise")
 """Stages of controls: they have had fewer updates, and no comparison shows them."""
-CONTROL_ARMS = tuple(arm for arm in ARMS if arm not in MAIN_ARMS + FA_ARMS + STAGE_ARMS + NEXT_ARMS)
+CONTROL_ARMS = (
+    "sssr_long", "sssr_sisr_long", "sssr_random", "dsrl_joint", "sisr_frozen", "sisr_noise", "mac_matched", "hr",
+)  # fmt: skip
+"""Stages of the full length, what takes the method apart, and its rivals in cost."""
 
 
 def known_arm(name: str) -> str:
