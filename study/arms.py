@@ -20,6 +20,10 @@ class Arm:
     """Training length in multiples of optim.epochs."""
     tuned: Mapping[str, Any] = field(default_factory=dict)
     """What else differs, and may be changed by an override: settings that a search chooses."""
+    matches: str = ""
+    """What a larger input of the host alone costs as much as: one of `presets.MATCHED`."""
+    relaxed_share: float = 0.0
+    """Of the epochs, before label relaxation is switched off; 0: it stays on."""
 
 
 _SSSR = {"model.sssr": True}
@@ -48,7 +52,7 @@ ARMS: dict[str, Arm] = {
                        after="sssr_sisr_frozen"),
     "sssr_sisr_noise": Arm("stage 2 of sisr_noise", _SISR | _NOISE, after="sssr"),
     "sisr_noise": Arm("is it the image content?", _FA | _NOISE, after="sssr_sisr_noise"),
-    "mac_matched": Arm("equal cost: a larger input instead of the SSSR head", updates=3),
+    "mac_matched": Arm("equal cost: a larger input instead of the SSSR head", updates=3, matches="head MACs"),
     "hr": Arm("upper bound: the host at HR input", {"model.input_scale": 1.0}, updates=3),
 }  # fmt: skip
 
@@ -83,7 +87,7 @@ ARMS |= {
                               after="sssr_sisr_res", tuned=_SISR_SHARE),
     "dsrl_res": Arm("a SISR branch that learns detail, and losses that act", _FA | _RES, after="sssr_sisr_res",
                     tuned=_SHARES),
-    "latency_matched": Arm("equal time: a larger input instead of the SSSR head", updates=3),
+    "latency_matched": Arm("equal time: a larger input instead of the SSSR head", updates=3, matches="head latency"),
 }  # fmt: skip
 for _name, _control, _isolates in (
     ("", {}, "losses that act, on the head as built"),
@@ -109,7 +113,8 @@ _RELAXED = {"loss.segmentation": "relaxed"}
 RELAXATION: dict[str, Arm] = {
     "relaxed": Arm("label relaxation: any class within a pixel is right", _RELAXED, updates=3),
     "relaxed_2": Arm("the same within two pixels", _RELAXED | {"loss.relax_border": 2}, updates=3),
-    "relaxed_off": Arm("the released schedule: hard labels from four sevenths of the epochs on", _RELAXED, updates=3),
+    "relaxed_off": Arm("the released schedule: hard labels from four sevenths of the epochs on", _RELAXED, updates=3,
+                       relaxed_share=100 / 175),  # that of the released recipe for Cityscapes (Zhu et al.)
     "relaxed_moved": Arm("is it the borders? As many relaxed pixels elsewhere",
                          _RELAXED | {"loss.relax_control": "moved"}, updates=3),
     "border_void": Arm("is it the relaxing? Border pixels left out", _RELAXED | {"loss.relax_control": "void"},
@@ -125,7 +130,8 @@ _PREDICTED = {_AT: "predicted"}
 DOWNSAMPLING: dict[str, Arm] = {
     "uniform_point": Arm("single pixels on a regular grid: the baseline of the released code",
                          {_AT: "uniform", "downsampling.filter": "nearest"}, updates=3),
-    "uniform_macs": Arm("equal cost: a larger input instead of the auxiliary network", updates=3),
+    "uniform_macs": Arm("equal cost: a larger input instead of the auxiliary network", updates=3,
+                        matches="auxiliary MACs"),
     "adaptive_oracle": Arm("gate: locations from the true labels, an upper bound of what can be predicted",
                            {_AT: "oracle"}, updates=3),
     "adaptive_oracle_fine": Arm("gate: the same, solved on a grid of 45 x 60",
