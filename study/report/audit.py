@@ -108,8 +108,11 @@ def stale_files(study: Study) -> list[tuple[str, str]]:
         if not (folder / name).exists():
             found.append((name, "is missing"))
             continue
-        lines = side_by_side((folder / name).read_text(), text)
+        stored = (folder / name).read_bytes().decode()  # with its line ends, unlike read_text
+        if stored == text:
+            continue
+        lines = side_by_side(stored, text)
         wrong = [number for number, (old, new) in enumerate(lines, 1) if old != new]
-        if wrong:
-            found.append((name, f"differs from the counts in {len(wrong)} lines, first in line {wrong[0]}"))
+        where = f"{len(wrong)} lines, first in line {wrong[0]}" if wrong else "its line ends"
+        found.append((name, f"differs from the counts in {where}"))
     return found

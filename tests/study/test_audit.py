@@ -134,6 +134,14 @@ def test_tampered_and_missing_files(directory, results, name):
     assert audit.audit("camvid")[["where", "problem"]].to_numpy().tolist() == [[name, "is missing"]]
 
 
+@pytest.mark.parametrize("change", [lambda text: text[:-1], lambda text: text.replace(b"\n", b"\r\n")])
+def test_files_are_compared_byte_for_byte(directory, results, change):
+    path = results / "camvid" / "tables" / "main.md"
+    path.write_bytes(change(path.read_bytes()))
+    problem = "differs from the counts in its line ends"
+    assert audit.audit("camvid")[["where", "problem"]].to_numpy().tolist() == [["tables/main.md", problem]]
+
+
 def test_stale_run(directory):
     edit(directory / "config.json", "optim", "epochs", value=31)  # no preset gives that
     found = audit.audit("camvid").query("check == 'runs'")
