@@ -209,6 +209,16 @@ def test_marked_numbers_in_a_text(directory, tmp_path):
     assert f", seeds -->{len(study.seeds(['dsrl', 'lr']))}<" in again
 
 
+def test_a_text_is_audited_with_every_profile_that_it_shows(results, tmp_path, monkeypatch):
+    write_run("moving_one", 0, "moving")
+    publish("moving")
+    text = tmp_path / "README.md"
+    text.write_text("reaches <!-- moving miou: moving_one -->99.0<!-- end -->")
+    monkeypatch.setattr(audit, "published", lambda profile: [text] if profile == "moving" else [])
+    found = audit.audit("moving")
+    assert found["check"].tolist() == ["README.md"] and "99.0" in found["problem"][0]
+
+
 PUBLISHED = (root() / "README.md").exists() and (root() / "results" / "camvid" / "runs").exists()
 
 

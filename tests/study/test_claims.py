@@ -280,6 +280,20 @@ def test_tables_and_numbers_of_a_text(results, tmp_path):
     assert "+2.98" in problem.partition(" is shown")[2]
 
 
+def test_the_texts_are_refreshed_by_the_claims_of_every_profile_that_they_show(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(texts, "root", lambda: tmp_path)
+    monkeypatch.setattr(texts, "released_dir", lambda: tmp_path / "weights")
+    text = tmp_path / "README.md"
+    text.write_text("gains <!-- moving miou: moving_true - moving_one -->+0.0<!-- end -->\n")
+    points = {"moving_one": 50.0, "moving_true": 53.0}
+    moving = Study("moving", [MadeUpRun(arm, 0, points[arm], profile="moving") for arm in points])
+    assert texts.write_texts(moving) == texts.published("idd") == texts.published("camvid_videos") == [text]
+    assert text.read_text() == "gains <!-- moving miou: moving_true - moving_one -->+3.0<!-- end -->\n"
+    assert texts.write_texts(Study("smoke", [])) == []
+    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "elsewhere"))
+    assert texts.published("moving") == []
+
+
 def test_an_unknown_table_is_an_error():
     text = "<!-- clams:begin -->\n<!-- clams:end -->"
     with pytest.raises(ValueError, match="table 'clams' is unknown; allowed: claims, own_claims, beds, verdicts"):
