@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
 
 from dsrl_lib.paths import released_dir, results_dir, root
 from dsrl_lib.records import write_atomically
@@ -105,9 +106,10 @@ def write_texts(study: Study, paths: Sequence[Path] | None = None) -> list[Path]
     if paths is None:
         found = published(study.profile)
         return write_texts(study.beside(PUBLISHED), found) if found else []
-    for path in paths:
-        text = _renewed(path, study)
-        write_atomically(path, lambda temporary, text=text: temporary.write_text(text))
+    with FileLock(results_dir() / ".texts.lock"):  # studies of several profiles may end at once
+        for path in paths:
+            text = _renewed(path, study)
+            write_atomically(path, lambda temporary, text=text: temporary.write_text(text))
     return list(paths)
 
 

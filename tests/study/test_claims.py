@@ -1,5 +1,7 @@
 """Verdicts from made-up counts whose truth is known; rules at their boundaries; the README table."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -292,6 +294,23 @@ def test_the_texts_are_refreshed_by_the_claims_of_every_profile_that_they_show(r
     assert texts.write_texts(Study("smoke", [])) == []
     monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "elsewhere"))
     assert texts.published("moving") == []
+
+
+def test_two_studies_write_the_texts_one_after_the_other(results, tmp_path, monkeypatch):
+    at_work: list[str] = []
+
+    def slow(path, study):
+        at_work.append(study.profile)
+        time.sleep(0.1)
+        assert at_work == [study.profile]
+        return path.read_text() + at_work.pop()
+
+    monkeypatch.setattr(texts, "_renewed", slow)
+    (tmp_path / "README.md").write_text("")
+    studies = [Study(profile, []) for profile in ("camvid", "idd")]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda study: texts.write_texts(study, [tmp_path / "README.md"]), studies))
+    assert (tmp_path / "README.md").read_text() in ("camvididd", "iddcamvid")
 
 
 def test_an_unknown_table_is_an_error():
