@@ -56,6 +56,7 @@ TABLES: dict[str, Callable[[Study], str]] = {
     "main": _readable(tables.main),
     "differences": _readable(tables.differences),
     "factorial": _readable(tables.factorial),
+    "factorial_share": lambda study: _readable(tables.factorial_share)(study.beside("idd")),
     "quality": _readable(quality_by_arm),
     "scan": lambda study: scans_table(_beds(study)).to_markdown(index=False, disable_numparse=True),
     "search": _readable(partial(tables.search, scan=False)),
