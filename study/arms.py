@@ -20,6 +20,10 @@ class Arm:
     """Training length in multiples of optim.epochs."""
     tuned: Mapping[str, Any] = field(default_factory=dict)
     """What else differs, and may be changed by an override: settings that a search chooses."""
+    matches: str = ""
+    """What a larger input of the host alone costs as much as: one of `presets.MATCHED`."""
+    relaxed_share: float = 0.0
+    """Of the epochs, before label relaxation is switched off; 0: it stays on."""
 
 
 _SSSR = {"model.sssr": True}
@@ -48,7 +52,7 @@ ARMS: dict[str, Arm] = {
                        after="sssr_sisr_frozen"),
     "sssr_sisr_noise": Arm("stage 2 of sisr_noise", _SISR | _NOISE, after="sssr"),
     "sisr_noise": Arm("is it the image content?", _FA | _NOISE, after="sssr_sisr_noise"),
-    "mac_matched": Arm("equal cost: a larger input instead of the SSSR head", updates=3),
+    "mac_matched": Arm("equal cost: a larger input instead of the SSSR head", updates=3, matches="head MACs"),
     "hr": Arm("upper bound: the host at HR input", {"model.input_scale": 1.0}, updates=3),
 }  # fmt: skip
 
@@ -73,7 +77,7 @@ _SISR_SHARE = {"loss.share_sisr": SHARE}
 _SHARES = _SISR_SHARE | {"loss.share_fa": SHARE}
 # A residual that starts as zero has no gradient to calibrate, hence the warm-up.
 _RES = {"model.sisr_residual": True, "model.sisr_taps": "input"}
-NEXT: dict[str, Arm] = {
+ARMS |= {
     "sssr_random_nobn": Arm("random kernels alone: no batch norm, slope 1",
                             _SSSR | _RANDOM | {"model.sssr_norm": "none"}, updates=3),
     "sssr_bilinear_bn": Arm("batch norm on the logits alone", _SSSR | {"model.sssr_norm": "batch"}, updates=3),
@@ -83,7 +87,7 @@ NEXT: dict[str, Arm] = {
                               after="sssr_sisr_res", tuned=_SISR_SHARE),
     "dsrl_res": Arm("a SISR branch that learns detail, and losses that act", _FA | _RES, after="sssr_sisr_res",
                     tuned=_SHARES),
-    "latency_matched": Arm("equal time: a larger input instead of the SSSR head", updates=3),
+    "latency_matched": Arm("equal time: a larger input instead of the SSSR head", updates=3, matches="head latency"),
 }  # fmt: skip
 for _name, _control, _isolates in (
     ("", {}, "losses that act, on the head as built"),
@@ -91,32 +95,33 @@ for _name, _control, _isolates in (
     ("_noise", _NOISE, "sisr_noise at the shares of dsrl_share"),
 ):
     _stage_2, _stage_3 = f"sssr_sisr{_name}_share", f"sisr{_name}_share" if _name else "dsrl_share"
-    NEXT[_stage_2] = Arm(f"stage 2 of {_stage_3}", _SISR | _control, after="sssr", tuned=_SISR_SHARE)
-    NEXT[_stage_3] = Arm(_isolates, _FA | _control, after=_stage_2, tuned=_SHARES)
+    ARMS[_stage_2] = Arm(f"stage 2 of {_stage_3}", _SISR | _control, after="sssr", tuned=_SISR_SHARE)
+    ARMS[_stage_3] = Arm(_isolates, _FA | _control, after=_stage_2, tuned=_SHARES)
 OLD_CONTROLS = ("sssr_sisr_frozen", "sisr_frozen", "sssr_sisr_noise", "sisr_noise")
-SHARE_CONTROLS = tuple(_name for _name in NEXT if _name.endswith("_share"))
+SHARE_CONTROLS = tuple(_name for _name in ARMS if _name.endswith("_share"))
 """The same at the shares of `dsrl_share`, with that arm and all stages: at the old weights they control little."""
 # The factorial again, with FA at one share of the gradient in every cell. `dsrl_res` is features / keep / norm.
 FA_SHARE_ARMS = tuple(f"{_name}_share" for _name in FA_ARMS)
 for _name, _cell in _CELLS.items():
-    NEXT[f"{_name}_share"] = Arm("FA factorial at equal share of the gradient", _FA | _RES | _cell,
+    ARMS[f"{_name}_share"] = Arm("FA factorial at equal share of the gradient", _FA | _RES | _cell,
                                  after="sssr_sisr_res", tuned=_SHARES)  # fmt: skip
 _RELEASED = {"model.fa_placement": "output", "model.ftm": "to3"}
 for _form in ("sanje2v", "dootmaan"):
-    NEXT[f"released_{_form}"] = Arm(f"the FA loss that {_form} released, faults included",
+    ARMS[f"released_{_form}"] = Arm(f"the FA loss that {_form} released, faults included",
                                     _FA | _RELEASED | {"loss.fa_form": _form}, after="sssr_sisr")  # fmt: skip
 _RELAXED = {"loss.segmentation": "relaxed"}
 RELAXATION: dict[str, Arm] = {
     "relaxed": Arm("label relaxation: any class within a pixel is right", _RELAXED, updates=3),
     "relaxed_2": Arm("the same within two pixels", _RELAXED | {"loss.relax_border": 2}, updates=3),
-    "relaxed_off": Arm("the released schedule: hard labels from four sevenths of the epochs on", _RELAXED, updates=3),
+    "relaxed_off": Arm("the released schedule: hard labels from four sevenths of the epochs on", _RELAXED, updates=3,
+                       relaxed_share=100 / 175),  # that of the released recipe for Cityscapes (Zhu et al.)
     "relaxed_moved": Arm("is it the borders? As many relaxed pixels elsewhere",
                          _RELAXED | {"loss.relax_control": "moved"}, updates=3),
     "border_void": Arm("is it the relaxing? Border pixels left out", _RELAXED | {"loss.relax_control": "void"},
                        updates=3),
 }  # fmt: skip
 RELAXATION_ARMS = tuple(RELAXATION)
-NEXT |= RELAXATION
+ARMS |= RELAXATION
 
 # Adaptive downsampling (Marin et al.). `locations` trains the auxiliary network and leaves the host as it starts, so it
 # takes no updates from the arms after it. Its learning rate is one at which the error on val was smaller than at 1e-3.
@@ -125,7 +130,8 @@ _PREDICTED = {_AT: "predicted"}
 DOWNSAMPLING: dict[str, Arm] = {
     "uniform_point": Arm("single pixels on a regular grid: the baseline of the released code",
                          {_AT: "uniform", "downsampling.filter": "nearest"}, updates=3),
-    "uniform_macs": Arm("equal cost: a larger input instead of the auxiliary network", updates=3),
+    "uniform_macs": Arm("equal cost: a larger input instead of the auxiliary network", updates=3,
+                        matches="auxiliary MACs"),
     "adaptive_oracle": Arm("gate: locations from the true labels, an upper bound of what can be predicted",
                            {_AT: "oracle"}, updates=3),
     "adaptive_oracle_fine": Arm("gate: the same, solved on a grid of 45 x 60",
@@ -139,7 +145,7 @@ DOWNSAMPLING: dict[str, Arm] = {
     "uniform_jitter": Arm("random smooth locations, as far from uniform as the oracle's", {_AT: "jitter"}, updates=3),
 }  # fmt: skip
 DOWNSAMPLING_ARMS = tuple(DOWNSAMPLING)
-NEXT |= DOWNSAMPLING
+ARMS |= DOWNSAMPLING
 
 # Joint image-label propagation (Zhu et al.) on videos of the streets, in each of which one frame is labelled. The data
 # sets have equally many frames, so all arms have the same updates.
@@ -155,19 +161,19 @@ PROPAGATION: dict[str, Arm] = {
     }.items()
 }
 PROPAGATION_ARMS = tuple(PROPAGATION)
-NEXT |= PROPAGATION
-NEXT_ARMS = tuple(NEXT)
-"""Arms of the study after CamVid's: no table of that one shows them."""
+ARMS |= PROPAGATION
 START_ARMS = ("sssr_random_nobn", "sssr_bilinear_bn")
 """They take apart what differs in `sssr_random`: its kernels, and the batch norm on the logits."""
 ACTING_ARMS = ("sssr_sisr_res", "sssr_sisr_res_long", "dsrl_res")
 """The method with auxiliary losses that act and a SISR branch that learns detail."""
-ARMS |= NEXT
 
 MAIN_ARMS = ("lr", "bilinear", "sssr", "sssr_sisr", "dsrl")
 STAGE_ARMS = ("sssr_sisr_frozen", "sssr_sisr_noise")
 """Stages of controls: they have had fewer updates, and no comparison shows them."""
-CONTROL_ARMS = tuple(arm for arm in ARMS if arm not in MAIN_ARMS + FA_ARMS + STAGE_ARMS + NEXT_ARMS)
+CONTROL_ARMS = (
+    "sssr_long", "sssr_sisr_long", "sssr_random", "dsrl_joint", "sisr_frozen", "sisr_noise", "mac_matched", "hr",
+)  # fmt: skip
+"""Stages of the full length, what takes the method apart, and its rivals in cost."""
 
 
 def known_arm(name: str) -> str:

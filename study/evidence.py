@@ -78,12 +78,16 @@ class Study:
         """Seeds that all of the arms have."""
         return set.intersection(*({run.seed for run in self.select(arm)} for arm in arms))
 
+    @cached_property
+    def _turns(self) -> dict[str, Turns]:
+        """Of every run by its id."""
+        return read_turns(self.profile)
+
     def turns(self, arms: Sequence[str]) -> dict[str, Turns]:
         """Latencies of each arm turn by turn (`study.turns`); {} unless all of them were measured in turns."""
-        known = read_turns(self.profile)
         found = {
             arm: turns for arm in arms
-            if (runs := self.select(arm)) and (turns := known.get(runs[0].run_id))
+            if (runs := self.select(arm)) and (turns := self._turns.get(runs[0].run_id))
         }  # fmt: skip
         return found if len(found) == len(set(arms)) else {}
 

@@ -28,8 +28,6 @@ LATENCY_MATCHED_SCALE = {
     ("espnetv2_s0.5", "streets"): 0.8,
     ("espnetv2_s1.0", "camvid"): 0.632,
 }
-RELAXED_SHARE = 100 / 175
-"""Of the epochs, before label relaxation is switched off: that of the released recipe for Cityscapes (Zhu et al.)."""
 
 # Input side / HR side at which the host alone costs no less than host and auxiliary network at LR, and as little more
 # as its strides allow (2, 2 and 7 %); a test recomputes them.
@@ -38,11 +36,15 @@ UNIFORM_MACS_SCALE = {
     ("espnetv2_s1.0", "camvid"): 0.505,
     ("espnetv2_s1.0", "idd_lite"): 0.505,
 }
-MATCHED_SCALES = {
-    "mac_matched": MAC_MATCHED_SCALE,
-    "latency_matched": LATENCY_MATCHED_SCALE,
-    "uniform_macs": UNIFORM_MACS_SCALE,
+MATCHED = {
+    "head MACs": (MAC_MATCHED_SCALE, "dsrl_lib.evaluation.cost.mac_matched_scale finds it"),
+    "head latency": (LATENCY_MATCHED_SCALE, "`python -m study latency --match {host}` measures it"),
+    "auxiliary MACs": (
+        UNIFORM_MACS_SCALE,
+        "dsrl_lib.evaluation.cost.mac_matched_scale finds it from the network of arm 'locations'",
+    ),
 }
+"""What an arm matches (`Arm.matches`) -> the input scale by host and data set, and how to find another one."""
 
 
 def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overrides: Sequence[str] = ()) -> Config:
@@ -66,14 +68,15 @@ def preset(profile: str, arm: str, host: str | None = None, seed: int = 0, overr
         if not _uses(definition, key):
             raise ValueError(f"override {item!r}: arm {arm!r} does not use {key}")
     config = _of_arm(override_all(config, overrides), definition)
-    if arm in MATCHED_SCALES:
-        config = override(config, "model.input_scale", _matched_scale(config))
+    if definition.matches:
+        config = override(config, "model.input_scale", _matched_scale(config, definition.matches))
     for key, stages in (("optim.stage_epochs", 1), ("optim.schedule_epochs", STAGES)):
         if get(config, key) == 0:
             config = override(config, key, config.optim.epochs * stages)
     config = override(config, "optim.epochs", config.optim.epochs * definition.updates)
-    if arm == "relaxed_off" and config.loss.relax_epochs == 0:
-        config = override(config, "loss.relax_epochs", round(RELAXED_SHARE * config.optim.schedule_epochs))
+    if definition.relaxed_share and config.loss.relax_epochs == 0:
+        epochs = round(definition.relaxed_share * config.optim.schedule_epochs)
+        config = override(config, "loss.relax_epochs", epochs)
     config = _after(config).checked()
     if (epochs := config.optim.schedule_epochs) < (end := epochs_until(config)):
         raise ValueError(f"optim.schedule_epochs = {epochs}, but arm {arm!r} ends after {end} epochs")
@@ -160,16 +163,11 @@ def _uses(arm: Arm, key: str) -> bool:
     return not any(key in keys and not arm.changes.get(switch) for switch, keys in _ONLY_WITH.items())
 
 
-def _matched_scale(config: Config) -> float:
-    scales, pair = MATCHED_SCALES[config.arm], (config.model.host, config.data.dataset)
+def _matched_scale(config: Config, what: str) -> float:
+    (scales, how), pair = MATCHED[what], (config.model.host, config.data.dataset)
     if pair not in scales:
-        how = {
-            "mac_matched": "dsrl_lib.evaluation.cost.mac_matched_scale finds it",
-            "uniform_macs": "dsrl_lib.evaluation.cost.mac_matched_scale finds it from the network of arm 'locations'",
-            "latency_matched": f"`python -m study latency --match {config.model.host}` measures it",
-        }
         raise ValueError(
             f"{config.arm}: no input scale for {'/'.join(pair)}; known: {', '.join('/'.join(p) for p in scales)}. "
-            f"{how[config.arm]}; without it, choose the other arms."
+            f"{how.format(host=config.model.host)}; without it, choose the other arms."
         )
     return scales[pair]

@@ -16,7 +16,7 @@ from dsrl_lib.training.fit import start
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, gradient_shares
 from dsrl_lib.training.loop import measure_gradients
 from dsrl_lib.training.state import RunState
-from study.arms import FA_ARMS
+from study.factorial import cells
 from study.presets import preset
 from study.profiles import PROFILES
 
@@ -47,8 +47,8 @@ def write_shares(profile: str, seed: int = 0, device: str = "auto") -> Path:
     One row per arm and term. Raises ValueError for a profile without such cells, and FileNotFoundError if the weights
     that they start from are not here.
     """
-    arms = [arm for arm in ("dsrl", *FA_ARMS) if arm in PROFILES[profile].arm_seeds]
-    if not set(FA_ARMS) & set(arms):
+    arms = [arm for arm in cells() if arm in PROFILES[profile].arm_seeds]
+    if len(arms) < 2:  # the default cell is an arm of every study
         raise ValueError(f"profile {profile} has no cell of the FA factorial; name one of its arms")
     check_folder(results_dir() / profile, "DSRL_RESULTS")  # before all is measured
     found = []

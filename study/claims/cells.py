@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from study.claims.rules import cells, load_rules, without_fa
+from study.claims.rules import load_rules
 from study.evidence import Study
+from study.factorial import cells, without_fa
 
 
 def collapsed(study: Study, share: bool = False) -> list[str]:

@@ -5,17 +5,16 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 from dsrl_lib.allowed import at_least, check
 from dsrl_lib.paths import root
-from study.arms import ARMS, FA_ARMS, FA_NORMALISATIONS, FA_PLACEMENTS, FA_SHARE_ARMS, FTMS
+from study.arms import ARMS
+from study.factorial import main_effect, without_fa
 from study.profiles import PROFILES
 
 YES, NO, UNCLEAR, SHOWN = "yes", "no", "unclear", "shown"
-FACTORS = {"placement": FA_PLACEMENTS, "ftm": FTMS, "normalisation": FA_NORMALISATIONS}
 NAMES = ("low", "estimate", "high", "smallest", "interest")
 _OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _COMPARISON = re.compile(r"(\w+) (<=|>=|<|>) (-?[\w.]+)")
@@ -179,38 +178,6 @@ def holds(expression: str, values: Mapping[str, float]) -> bool:
     """
     cases = [[_compare(term, values) for term in case.split(" and ")] for case in expression.split(" or ")]
     return any(all(case) for case in cases)
-
-
-def main_effect(factor: str, levels: Sequence[str], share: bool = False) -> list[dict[str, float]]:
-    """Contrasts levels[0] - levels[1] of one factor, one for every pair of levels of the other two.
-
-    share: in the factorial at equal share of the gradient.
-    """
-    if factor not in FACTORS or any(level not in FACTORS[factor] for level in levels):
-        raise ValueError(f"unknown effect {factor} {list(levels)}; factors and levels: {FACTORS}")
-    others = {name: values for name, values in FACTORS.items() if name != factor}
-    return [
-        {cell(**dict(zip(others, rest, strict=True)), **{factor: level}, share=share): sign
-         for level, sign in zip(levels, (1.0, -1.0), strict=True)}
-        for rest in product(*others.values())
-    ]  # fmt: skip
-
-
-def cell(placement: str, ftm: str, normalisation: str, share: bool = False) -> str:
-    """The arm that is this cell of the FA factorial; the default cell is `dsrl` itself (at equal share: `dsrl_res`)."""
-    if (placement, ftm, normalisation) == ("features", "keep", "norm"):
-        return "dsrl_res" if share else "dsrl"
-    return f"fa_{placement}_{ftm}_{normalisation}{'_share' if share else ''}"
-
-
-def cells(share: bool = False) -> list[str]:
-    """All cells of the FA factorial, the default one first."""
-    return ["dsrl_res", *FA_SHARE_ARMS] if share else ["dsrl", *FA_ARMS]
-
-
-def without_fa(share: bool = False) -> str:
-    """The arm that trains without FA for as many updates as the cells do, from the same start."""
-    return "sssr_sisr_res_long" if share else "sssr_sisr_long"
 
 
 def _compare(term: str, values: Mapping[str, float]) -> bool:

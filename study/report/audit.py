@@ -13,7 +13,7 @@ from study.claims.table import claims_csv
 from study.evidence import Study
 from study.report.results import results_csv
 from study.report.tables import files
-from study.report.texts import published, side_by_side, wrong_lines
+from study.report.texts import PUBLISHED, published, side_by_side, wrong_lines
 
 COLUMNS = ("check", "where", "problem", "fatal")
 
@@ -22,8 +22,8 @@ def audit(profile: str) -> pd.DataFrame:
     """Every check of a profile: columns check, where, problem, fatal; no row if all is well.
 
     fatal: not to be published. Runs from uncommitted code are a warning in the smoke profile alone, where the
-    developer's tree is dirty. Missing files of results/<profile> are problems; the README and REPORT.md are checked
-    for the published profile in the repository itself.
+    developer's tree is dirty. Missing files of results/<profile> are problems; the texts that show the profile are
+    checked in the repository itself.
     """
     study = Study(profile)
     found = [
@@ -33,7 +33,7 @@ def audit(profile: str) -> pd.DataFrame:
     found += [("one device, one recipe", *row) for row in mixed(study)]
     found += [("files", *row, True) for row in stale_files(study)]
     for text in published(profile):
-        found += [(text.name, *row, True) for row in wrong_lines(study, text)]
+        found += [(text.name, *row, True) for row in wrong_lines(study.beside(PUBLISHED), text)]
     return pd.DataFrame(found, columns=COLUMNS)
 
 
@@ -108,8 +108,11 @@ def stale_files(study: Study) -> list[tuple[str, str]]:
         if not (folder / name).exists():
             found.append((name, "is missing"))
             continue
-        lines = side_by_side((folder / name).read_text(), text)
+        stored = (folder / name).read_bytes().decode()  # with its line ends, unlike read_text
+        if stored == text:
+            continue
+        lines = side_by_side(stored, text)
         wrong = [number for number, (old, new) in enumerate(lines, 1) if old != new]
-        if wrong:
-            found.append((name, f"differs from the counts in {len(wrong)} lines, first in line {wrong[0]}"))
+        where = f"{len(wrong)} lines, first in line {wrong[0]}" if wrong else "its line ends"
+        found.append((name, f"differs from the counts in {where}"))
     return found

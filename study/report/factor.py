@@ -1,6 +1,6 @@
 """One factor of the FA factorial: the tables and charts of notebooks 21 to 23.
 
-share: of the factorial at equal share of the gradient (`claims.rules.cells`), instead of the one with equal w2.
+share: of the factorial at equal share of the gradient (`study.factorial`), instead of the one with equal w2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from dsrl_lib.paths import results_dir
 from study.claims.cells import collapsed, without_collapsed
 from study.claims.judge import verdict
-from study.claims.rules import FACTORS, cell, cells, main_effect, without_fa
 from study.evidence import Strata, Study
+from study.factorial import FACTORS, cell, cells, main_effect, without_fa
 from study.figures.cell_charts import factorial
 from study.figures.notes import Note, words
 from study.report import tables
@@ -29,7 +29,7 @@ def effect_chart(study: Study, claim: str, factor: str, *levels: Sequence[str], 
 
     levels: pairs such as ("to3", "keep").
     """
-    if not _several(study, share):
+    if not tables.several_cells(study, share):
         return NOTHING
     findings = verdict(study, claim).findings
     effects = {finding.part.name.replace(" instead of ", "\ninstead of "): finding.measured for finding in findings}
@@ -39,17 +39,21 @@ def effect_chart(study: Study, claim: str, factor: str, *levels: Sequence[str], 
 
 def cell_chart(study: Study, share: bool = False) -> Figure | Note:
     """Test mIoU of every cell; parallel lines mean that the factors do not interact."""
-    return factorial(factorial_cells(study.runs, cells(share))) if _several(study, share) else NOTHING
+    return factorial(factorial_cells(study.runs, cells(share))) if tables.several_cells(study, share) else NOTHING
 
 
 def gain_chart(study: Study) -> Figure | Note:
     """Each cell minus training without FA, at equal updates."""
-    return difference_chart(study, {arm: (arm, without_fa()) for arm in cells()}) if _several(study) else NOTHING
+    return (
+        difference_chart(study, {arm: (arm, without_fa()) for arm in cells()})
+        if tables.several_cells(study)
+        else NOTHING
+    )
 
 
 def cell_table(study: Study, share: bool = False) -> Note:
     """One row per cell: input, epochs, seeds, mIoU, and differences to training without FA and to the default cell."""
-    if not _several(study, share):
+    if not tables.several_cells(study, share):
         return NOTHING
     found = tables.factorial(study, share)
     return Note.table(readable(found).drop(columns="isolates", errors="ignore"))
@@ -79,7 +83,7 @@ def strength_table(study: Study) -> Note:
 
 def effects_without_collapsed(study: Study, factor: str, *levels: Sequence[str], share: bool = False) -> Note:
     """The main effects over all pairs of cells, and over those pairs in which no cell has collapsed."""
-    if not _several(study, share):
+    if not tables.several_cells(study, share):
         return NOTHING
     out, rows = collapsed(study, share), []
     for pair in levels:
@@ -100,7 +104,7 @@ def simple_effects(study: Study, factor: str, *levels: Sequence[str], share: boo
 
     An interaction is the effect at one level of the other factor minus that at another level, the mean over the third.
     """
-    if not _several(study, share):
+    if not tables.several_cells(study, share):
         return NOTHING
     rows = []
     others = {name: values for name, values in FACTORS.items() if name != factor}
@@ -125,11 +129,6 @@ def simple_effects(study: Study, factor: str, *levels: Sequence[str], share: boo
                     "mIoU, points": _measured(study, strata),
                 })  # fmt: skip
     return Note.table(pd.DataFrame(rows))
-
-
-def _several(study: Study, share: bool = False) -> bool:
-    """Whether cells can be compared: the default one is an arm of the main table, and says nothing alone."""
-    return sum(bool(study.select(arm)) for arm in cells(share)) > 1
 
 
 def _measured(study: Study, strata: Sequence[Mapping[str, float]]) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from dsrl_lib.paths import results_dir
-from study.claims.table import write_claims
 from study.evidence import Study
 from study.figures import plots, style
 from study.figures.notes import Note
@@ -60,8 +59,8 @@ def main_figures(study: Study) -> dict[str, Figure | Note]:
 
 
 def write_main_results(study: Study, figures: Mapping[str, Figure | Note]) -> list[Path]:
-    """Write tables, claims.csv and the figures as .png and .pdf; equal runs give equal bytes."""
-    written = [*tables.write(study), write_claims(study)]
+    """Write tables, and the figures as .png and .pdf; equal runs give equal bytes."""
+    written = tables.write(study)
     folder = results_dir() / study.profile / "figures"
     for name, figure in figures.items():
         if isinstance(figure, Figure):

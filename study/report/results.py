@@ -11,7 +11,6 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou, miou
 from dsrl_lib.paths import results_dir
 from dsrl_lib.records import write_atomically
-from study.arms import FA_ARMS
 from study.catalogue import Run, input_size, select, some_runs
 
 ENVIRONMENT = ("train_seconds", "peak_memory_mib", "device", "commit", "dirty")
@@ -23,7 +22,7 @@ def results_frame(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame([_row(run) for run in runs])
 
 
-def factorial_cells(runs: Sequence[Run], arms: Sequence[str] = ("dsrl", *FA_ARMS)) -> pd.DataFrame:
+def factorial_cells(runs: Sequence[Run], arms: Sequence[str]) -> pd.DataFrame:
     """The FA factorial, one row per run: placement, ftm, normalisation, seed, test_miou. arms: its cells.
 
     Only of the seeds that all cells with runs share, so that a cell is no better by a seed that others lack.

@@ -11,8 +11,8 @@ from dsrl_lib.paths import results_dir
 from dsrl_lib.records import write_atomically
 from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS, STAGE_ARMS
 from study.catalogue import input_size
-from study.claims.rules import cells, without_fa
 from study.evidence import Pair, Study
+from study.factorial import cells, without_fa
 from study.plan import SCANNED
 from study.profiles import SEARCH_SEEDS
 from study.report.histories import total_epochs
@@ -60,6 +60,21 @@ def factorial(study: Study, share: bool = False) -> pd.DataFrame:
     """
     found = cells(share)
     return _arms([arm for arm in found if study.select(arm)], study, (without_fa(share), found[0]))
+
+
+def factorial_share(study: Study) -> pd.DataFrame:
+    """The cells at equal share, each with the w2 that was calibrated at the start, and with FA's share of the gradient
+    of all losses on the shared encoder after the last epoch."""
+    found = factorial(study, share=True).drop(columns=["isolates", "input", "epochs in total"], errors="ignore")
+    last = {arm: [run.history.iloc[-1] for run in study.select(arm)] for arm in found.index}
+    w2 = [" ".join(f"{epoch['w2']:.2g}" for epoch in last[arm]) for arm in found.index]
+    shares = [" ".join(f"{100 * epoch['share_fa']:.1f}" for epoch in last[arm]) for arm in found.index]
+    return found.assign(**{"w2 by seed": w2, "share of FA at the end (%), by seed": shares})
+
+
+def several_cells(study: Study, share: bool = False) -> bool:
+    """Whether cells can be compared: the default one is an arm of the main table, and says nothing alone."""
+    return sum(bool(study.select(arm)) for arm in cells(share)) > 1
 
 
 def main_pairs(study: Study) -> tuple[Pair, ...]:
@@ -170,9 +185,10 @@ TABLES = {"main": main, "factorial": factorial, "differences": differences, "cla
 
 
 def files(study: Study) -> dict[str, str]:
-    """Name and content of every file of results/<profile>/tables."""
+    """Name and content of every file of results/<profile>/tables; that of `factorial_share` where cells were run."""
+    shown = TABLES | ({"factorial_share": factorial_share} if several_cells(study, share=True) else {})
     made = {}
-    for name, make in TABLES.items():
+    for name, make in shown.items():
         table = make(study)
         made[f"{name}.csv"] = table.to_csv(float_format="%.4f", lineterminator="\n")
         made[f"{name}.md"] = readable(table).to_markdown(disable_numparse=True) + "\n"

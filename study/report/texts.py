@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
 
 from dsrl_lib.paths import released_dir, results_dir, root
 from dsrl_lib.records import write_atomically
@@ -62,6 +63,7 @@ TABLES: dict[str, Callable[[Study], str]] = {
     "main": _readable(tables.main),
     "differences": _readable(tables.differences),
     "factorial": _readable(tables.factorial),
+    "factorial_share": lambda study: _readable(tables.factorial_share)(study.beside("idd")),
     "quality": _readable(quality_by_arm),
     "scan": lambda study: scans_table(_beds(study)).to_markdown(index=False, disable_numparse=True),
     "search": _readable(partial(tables.search, scan=False)),
@@ -73,11 +75,17 @@ TABLES: dict[str, Callable[[Study], str]] = {
 
 
 def published(profile: str) -> list[Path]:
-    """The texts that show results of a profile: only for PUBLISHED, in the repository itself."""
-    if profile != PUBLISHED or results_dir() != root() / "results":
+    """The texts, if any of them shows a profile in a table or in a mark that names it; only in the repository itself.
+
+    Numbers of several profiles stand in one text, so it is right once all of them are.
+    """
+    if results_dir() != root() / "results":
         return []
     others = [path for folder in (root() / "docs" / "methods", released_dir()) for path in sorted(folder.glob("*.md"))]
-    return [path for path in (root() / "README.md", results_dir() / profile / "REPORT.md", *others) if path.exists()]
+    every = (root() / "README.md", results_dir() / PUBLISHED / "REPORT.md", *others)
+    found = [path for path in every if path.exists()]
+    in_tables = profile in (PUBLISHED, *BEDS, VIDEOS)
+    return found if in_tables or any(f"<!-- {profile} " in path.read_text() for path in found) else []
 
 
 def refreshed(text: str, study: Study) -> str:
@@ -102,14 +110,15 @@ def refreshed(text: str, study: Study) -> str:
 
 
 def write_texts(study: Study, paths: Sequence[Path] | None = None) -> list[Path]:
-    """Refresh the published texts (or `paths`) and return them; no difference if nothing changed."""
-    if paths is None and study.profile in (*BEDS, VIDEOS) and study.profile != PUBLISHED:
-        return write_texts(study.beside(PUBLISHED))  # they show the other data sets too
-    paths = published(study.profile) if paths is None else list(paths)
-    for path in paths:
-        text = _renewed(path, study)
-        write_atomically(path, lambda temporary, text=text: temporary.write_text(text))
-    return paths
+    """Refresh the texts that show the profile (or `paths`) and return them; no difference if nothing changed."""
+    if paths is None:
+        found = published(study.profile)
+        return write_texts(study.beside(PUBLISHED), found) if found else []
+    with FileLock(results_dir() / ".texts.lock"):  # studies of several profiles may end at once
+        for path in paths:
+            text = _renewed(path, study)
+            write_atomically(path, lambda temporary, text=text: temporary.write_text(text))
+    return list(paths)
 
 
 def wrong_lines(study: Study, path: Path) -> list[tuple[str, str]]:

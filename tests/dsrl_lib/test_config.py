@@ -10,7 +10,7 @@ from dsrl_lib.config import Config, Data, Downsampling, Loss, Model, Optim
 from dsrl_lib.overrides import override
 from dsrl_lib.paths import root
 from dsrl_lib.records import read_json
-from study.arms import ARMS
+from study.arms import ARMS, Arm
 from study.presets import parent_of, preset
 from study.profiles import PROFILES
 
@@ -97,6 +97,16 @@ def test_wrong_names_are_explained():
         Config.from_dict({"data": {"hieght": 1}})
     with pytest.raises(ValueError, match="no input scale for ddrnet39/streets"):
         preset("smoke", "mac_matched", "ddrnet39")
+    with pytest.raises(ValueError, match=r"scale for espnetv2_s2\.0/camvid.* --match espnetv2_s2\.0` measures"):
+        preset("camvid", "latency_matched", "espnetv2_s2.0")
+
+
+def test_an_arm_says_what_it_matches_and_when_relaxing_ends_not_its_name(monkeypatch):
+    made = Arm("?", {"loss.segmentation": "relaxed"}, updates=3, matches="head MACs", relaxed_share=0.2)
+    monkeypatch.setitem(ARMS, "made_up", made)
+    config = preset("camvid", "made_up")
+    assert config.model.input_scale == preset("camvid", "mac_matched").model.input_scale != Model().input_scale
+    assert config.loss.relax_epochs == 3  # of 15
 
 
 @pytest.mark.parametrize("text", ["5 3", "5 5", "5,6", "5  6", " 5", "-1", "05", "pole"])

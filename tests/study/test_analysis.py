@@ -16,7 +16,7 @@ from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.metrics import iou
 from dsrl_lib.records import write_json
 from dsrl_lib.runs import folder, write_counts, write_history
-from study import catalogue
+from study import catalogue, factorial
 from study.figures import cell_charts, gain_panels, interval_charts, panels, plots, style
 from study.presets import preset
 from study.report import audit
@@ -165,10 +165,10 @@ def test_factorial_names_its_cells(results):
     write_run("dsrl", 1)
     write_run("fa_output_to3_raw", 1)
     write_run("lr", 0)
-    cells = factorial_cells(catalogue.load_runs("camvid"))
-    names = cells[["placement", "ftm", "normalisation", "seed"]].to_numpy().tolist()
+    found = factorial_cells(catalogue.load_runs("camvid"), factorial.cells())
+    names = found[["placement", "ftm", "normalisation", "seed"]].to_numpy().tolist()
     assert names == [["features", "keep", "norm", 1], ["output", "to3", "raw", 1]]  # seed 0 is of one cell alone
-    assert factorial_cells([]).empty
+    assert factorial_cells([], factorial.cells()).empty
 
 
 @pytest.fixture

@@ -134,6 +134,14 @@ def test_tampered_and_missing_files(directory, results, name):
     assert audit.audit("camvid")[["where", "problem"]].to_numpy().tolist() == [[name, "is missing"]]
 
 
+@pytest.mark.parametrize("change", [lambda text: text[:-1], lambda text: text.replace(b"\n", b"\r\n")])
+def test_files_are_compared_byte_for_byte(directory, results, change):
+    path = results / "camvid" / "tables" / "main.md"
+    path.write_bytes(change(path.read_bytes()))
+    problem = "differs from the counts in its line ends"
+    assert audit.audit("camvid")[["where", "problem"]].to_numpy().tolist() == [["tables/main.md", problem]]
+
+
 def test_stale_run(directory):
     edit(directory / "config.json", "optim", "epochs", value=31)  # no preset gives that
     found = audit.audit("camvid").query("check == 'runs'")
@@ -199,6 +207,16 @@ def test_marked_numbers_in_a_text(directory, tmp_path):
     again = texts.refreshed(text.read_text(), study)
     assert f">{gain}<" in again and f">{values['dsrl']:.1f}<" in again and "miou: hr -->not run<" in again
     assert f", seeds -->{len(study.seeds(['dsrl', 'lr']))}<" in again
+
+
+def test_a_text_is_audited_with_every_profile_that_it_shows(results, tmp_path, monkeypatch):
+    write_run("moving_one", 0, "moving")
+    publish("moving")
+    text = tmp_path / "README.md"
+    text.write_text("reaches <!-- moving miou: moving_one -->99.0<!-- end -->")
+    monkeypatch.setattr(audit, "published", lambda profile: [text] if profile == "moving" else [])
+    found = audit.audit("moving")
+    assert found["check"].tolist() == ["README.md"] and "99.0" in found["problem"][0]
 
 
 PUBLISHED = (root() / "README.md").exists() and (root() / "results" / "camvid" / "runs").exists()

@@ -1,6 +1,8 @@
 """Verdicts from made-up counts whose truth is known; rules at their boundaries; the README table."""
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -15,9 +17,10 @@ from dsrl_lib.paths import root
 from study.arms import ARMS, FA_ARMS
 from study.claims import table as claims_table
 from study.claims.judge import judge, verdict
-from study.claims.rules import Claim, Criterion, Part, cell, holds, load_rules, main_effect
+from study.claims.rules import Claim, Criterion, Part, holds, load_rules
 from study.claims.together import beds_table, own_claims, together, verdicts_table
 from study.evidence import Study
+from study.factorial import cell, main_effect
 from study.profiles import PROFILES, SEARCH_SEEDS
 from study.report import texts
 from study.report.comparison import answer
@@ -299,6 +302,37 @@ def test_a_marked_interval_is_the_one_of_the_claims_table(results):
     assert texts.refreshed(f"{mark}not run{end}", three) == mark + in_table + end
     two = Study("camvid", study(seeds=2, dsrl=53.0))
     assert texts.refreshed(f"{mark}{in_table}{end}", two) == f"{mark}(too few seeds for an interval){end}"
+
+
+def test_the_texts_are_refreshed_by_the_claims_of_every_profile_that_they_show(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(texts, "root", lambda: tmp_path)
+    monkeypatch.setattr(texts, "released_dir", lambda: tmp_path / "weights")
+    text = tmp_path / "README.md"
+    text.write_text("gains <!-- moving miou: moving_true - moving_one -->+0.0<!-- end -->\n")
+    points = {"moving_one": 50.0, "moving_true": 53.0}
+    moving = Study("moving", [MadeUpRun(arm, 0, points[arm], profile="moving") for arm in points])
+    assert texts.write_texts(moving) == texts.published("idd") == texts.published("camvid_videos") == [text]
+    assert text.read_text() == "gains <!-- moving miou: moving_true - moving_one -->+3.0<!-- end -->\n"
+    assert texts.write_texts(Study("smoke", [])) == []
+    monkeypatch.setenv("DSRL_RESULTS", str(tmp_path / "elsewhere"))
+    assert texts.published("moving") == []
+
+
+def test_two_studies_write_the_texts_one_after_the_other(results, tmp_path, monkeypatch):
+    at_work: list[str] = []
+
+    def slow(path, study):
+        at_work.append(study.profile)
+        time.sleep(0.1)
+        assert at_work == [study.profile]
+        return path.read_text() + at_work.pop()
+
+    monkeypatch.setattr(texts, "_renewed", slow)
+    (tmp_path / "README.md").write_text("")
+    studies = [Study(profile, []) for profile in ("camvid", "idd")]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda study: texts.write_texts(study, [tmp_path / "README.md"]), studies))
+    assert (tmp_path / "README.md").read_text() in ("camvididd", "iddcamvid")
 
 
 def test_an_unknown_table_is_an_error():

@@ -104,6 +104,7 @@ def test_c3_is_judged_by_the_turns_and_not_by_copies_of_one_number(results):
         ids = [run.run_id for run in study.select(arm)]
         networks.append((ids, {"latency_ms_pruned": pruned, "latency_ms_host": [35.0] * 3, "latency_ms_full": pruned}))
     write_turns("camvid", "CPU", networks)
+    study = made()
     after = verdict(study, "C3").findings[2]
     value = after.measured
     assert (value.estimate, value.low, value.high) == pytest.approx((1.05, 1.0, 1.1))
@@ -112,6 +113,14 @@ def test_c3_is_judged_by_the_turns_and_not_by_copies_of_one_number(results):
     text = latency_table(study)
     assert "| dsrl" in text and "42.0 [40.0, 44.0]" in text and "1.20 [1.14, 1.26]" in text
     np.testing.assert_array_equal(study.turns(["dsrl"])["dsrl"]["latency_ms_host"], [35.0] * 3)
+
+
+def test_the_turns_are_read_once(results, monkeypatch):
+    study, reads = made(), []
+    monkeypatch.setattr("study.evidence.read_turns", lambda profile: reads.append(profile) or {})
+    assert latency_table(study).startswith("Not measured in turns") and study.turns(["lr"]) == {}
+    verdict(study, "C3")
+    assert reads == ["camvid"]
 
 
 def timed(arm: str, seed: int, device: str, milliseconds: float) -> MadeUpRun:
@@ -124,15 +133,16 @@ def timed(arm: str, seed: int, device: str, milliseconds: float) -> MadeUpRun:
 
 
 def test_latencies_of_two_machines_are_not_compared(results):
-    study = Study("camvid", [timed("lr", 0, "A", 10.0), timed("lr", 1, "A", 20.0), timed("lr", 2, "B", 90.0),
-                             timed("dsrl", 0, "A", 30.0), timed("relaxed", 0, "B", 99.0)])  # fmt: skip
+    runs = [timed("lr", 0, "A", 10.0), timed("lr", 1, "A", 20.0), timed("lr", 2, "B", 90.0),
+            timed("dsrl", 0, "A", 30.0), timed("relaxed", 0, "B", 99.0)]  # fmt: skip
+    study = Study("camvid", runs)
     found = comparable_latencies(study, ["lr", "dsrl", "relaxed"])
     assert {arm: forms["pruned"] for arm, forms in found.items()} == {"lr": 15.0, "dsrl": 30.0}
     shown = cost_table(study)["latency (ms), pruned"]
     assert shown["lr"] == 15.0 and np.isnan(shown["relaxed"])
     turns = {f"latency_ms_{form}": [4.0, 6.0, 5.0] for form in ("host", "pruned", "full")}
-    write_turns("camvid", "C", [([run.run_id for run in study.runs if run.arm != "dsrl"], turns)])
-    found = comparable_latencies(study, ["lr", "dsrl", "relaxed"])
+    write_turns("camvid", "C", [([run.run_id for run in runs if run.arm != "dsrl"], turns)])
+    found = comparable_latencies(Study("camvid", runs), ["lr", "dsrl", "relaxed"])
     assert found.keys() == {"lr", "relaxed"} and found["relaxed"]["full"] == 5.0
 
 

@@ -3,16 +3,18 @@
 from functools import partial
 from itertools import product
 
+import pandas as pd
 import pytest
 from made_up_runs import MadeUpRun
 
 from study.arms import ARMS, FA_ARMS, FA_SHARE_ARMS
 from study.claims.cells import collapsed
 from study.claims.judge import verdict
-from study.claims.rules import cell, cells, main_effect, without_fa
 from study.evidence import Study
+from study.factorial import cell, cells, main_effect, without_fa
 from study.presets import parent_of, preset
 from study.profiles import PROFILES
+from study.report import tables
 from study.report.comparison import answers
 from study.report.factor import effects_without_collapsed, simple_effects
 from study.report.intervals import contrasts
@@ -70,6 +72,20 @@ def test_no_effect_is_averaged_over_a_collapsed_cell():
     assert "all (6)" in text and "none collapsed (5)" in text and "Collapsed: fa_output_none_raw_share." in text
     strata, _ = contrasts(made)["C17 FA on outputs instead of features"]  # notebook 45 shows what is judged
     assert made.contrast(strata) is finding.measured
+
+
+def test_the_table_of_the_cells_has_the_calibrated_weight_and_what_became_of_the_share(monkeypatch):
+    made = study({cell("output", "none", "raw", share=True): 49.0})
+    for run in made.runs:
+        last = {"w2": 0.000825, "share_fa": 0.0426} if "output_none_raw" in run.arm else {"w2": 0.3, "share_fa": 0.1}
+        run.__dict__["history"] = pd.DataFrame([{"w2": 9.0, "share_fa": 0.9}, last])
+    monkeypatch.setattr(tables, "TABLES", {})
+    text = tables.files(made)["factorial_share.md"]
+    (row,) = [line for line in text.splitlines() if "fa_output_none_raw_share" in line]
+    assert "| 0.00082 0.00082 | 4.3 4.3 " in " ".join(row.split()) and "−1.0" in row
+    assert len(text.splitlines()) == 2 + 12 and "0.3 0.3" in text
+    alone = Study("idd", [run for run in made.runs if run.arm == "dsrl_res"])  # an arm of the main table
+    assert tables.files(alone) == {} and tables.factorial_share(Study("idd", [])).empty
 
 
 def test_what_is_missing_is_said():

@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import grimp
 import pytest
 from study_copy import Copy
 
@@ -51,6 +53,35 @@ def test_a_run_is_not_trained_again_where_its_notebook_fails_afterwards(tmp_path
     copy.notebook("11_stage1_sssr").write_text("mended")
     status, text, steps = copy.run(*options)
     assert (status, sorted(steps)) == (0, ["41_main_results", "90_audit", "claims", "collect", "show sssr s0"])
+
+
+def test_a_change_of_what_judges_makes_the_verdicts_again_and_one_of_a_command_nothing(tmp_path):
+    copy = Copy(tmp_path)
+    options = ("smoke", "--arms", "sssr", "--seeds", "0", "--cores", "2", "--device", "cpu")
+    assert copy.run(*options)[2] == ["01_data_prep", "sssr s0", "collect", "claims", "41_main_results", "90_audit"]
+    for name in ("study/claims/judge.py", "dsrl_lib/metrics.py"):
+        (copy.folder / name).write_text((copy.folder / name).read_text() + "# changed\n")
+        assert copy.run(*options)[2] == ["collect", "claims", "41_main_results", "90_audit"], name
+    for name in ("study/execution/slurm.py", "study/release.py", "study/site/build.py", "dsrl_lib/network.py"):
+        (copy.folder / name).write_text((copy.folder / name).read_text() + "# changed\n")
+    assert copy.run(*options)[2] == []
+
+
+def test_the_files_that_notebooks_depend_on_are_those_that_they_import(monkeypatch):
+    monkeypatch.chdir(root())
+    (definition,) = re.findall(r"^NOT_SHOWN = .*?(?=^TRAINING)", Path("Snakefile").read_text(), re.M | re.S)
+    found: dict = {"Path": Path}
+    exec(definition, found)
+    graph = grimp.build_graph("study", cache_dir=None)
+    doors = re.findall(r"^from \.(\S+) import", Path("study/__init__.pyi").read_text(), re.M)
+    executed_by = {f"study.execution.{name}" for name in ("notebooks", "portable", "answers")}
+    imported, left = executed_by, {f"study.{name}" for name in doors}
+    while left:
+        imported |= left
+        left = {name for module in left for name in graph.find_modules_directly_imported_by(module)} - imported
+    files = {name.removesuffix(".py") for name in found["SHOWN_BY"] if name.endswith(".py")}
+    shown = {".".join(Path(name).parts) for name in files if not name.endswith("__init__")}
+    assert shown == imported | {"dsrl_lib.metrics"}
 
 
 LISTED = """
