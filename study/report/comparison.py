@@ -172,6 +172,9 @@ def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:
     """For each pair, the classes whose interval leaves out zero."""
     lines = []
     for pair, value in study.differences(pairs, "classes").items():
+        if not value.interval_shown:
+            lines.append(f"- **{pair}**: too few seeds for an interval ({seeds_of(value)}).")
+            continue
         better = [name for name, low in zip(study.classes, value.low, strict=True) if low > 0]
         worse = [name for name, high in zip(study.classes, value.high, strict=True) if high < 0]
         lines.append(
