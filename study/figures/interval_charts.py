@@ -164,7 +164,7 @@ def _legend(figure: Figure, claimed: Sequence[float], interest: float | None) ->
         Line2D([], [], color=SEEDS, marker="o", markersize=3.6, linestyle="", label="one seed"),
     ]
     if interest is not None:
-        handles.append(Patch(color=BAND, label=f"below the effect of interest (±{interest:g})"))
+        handles.append(Patch(color=BAND, label=f"smaller than the smallest effect of interest ({interest:g})"))
     for points in claimed:
         label = f"claimed: {points:+g}"
         handles.append(Line2D([], [], color=CLAIMED, linewidth=1, linestyle="--", label=label))

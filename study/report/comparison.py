@@ -63,7 +63,7 @@ def _outcome(found: Verdict, finding: Finding) -> str:
     """The verdict; of a claim with several rules, after the outcome of this one part."""
     if sum(other.part.test is not None for other in found.findings) == 1:
         return found.verdict
-    return f"this part {finding.outcome}, {found.claim.id} {found.verdict}"
+    return f"{finding.outcome} by its rule; {found.claim.id} as a whole: {found.verdict}"
 
 
 def cost_answer(study: Study, claim: str) -> Answer:

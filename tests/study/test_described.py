@@ -25,7 +25,7 @@ def test_numbers_beside_rows_are_told():
     }
     _, shown = interval_charts.forest(rows, interest=0.5, claimed={"dsrl − lr": 2})._repr_png_()
     assert "y axis: dsrl − lr +0.50  [−0.20, +1.10]  n = 3" in shown["alt"]
-    assert "below the effect of interest (±0.5), claimed: +2." in shown["alt"]
+    assert "smaller than the smallest effect of interest (0.5), claimed: +2." in shown["alt"]
 
 
 def test_names_on_an_axis_are_told_and_numbers_are_not():
