@@ -81,7 +81,8 @@ def rings(rows: Mapping[str, Difference], px: Sequence[int]) -> Figure:
     places = range(len(labels))
     for axes, (title, row) in zip(panels, rows.items(), strict=True):
         axes.axhline(0, color=INK, linewidth=0.9)
-        axes.vlines(places, row.low, row.high, color=INTERVAL, linewidth=2.2)
+        if row.interval_shown:
+            axes.vlines(places, row.low, row.high, color=INTERVAL, linewidth=2.2)
         axes.plot(places, row.estimate, "D", color=INTERVAL, markersize=4.5)
         axes.set_title(title, fontsize=9)
         axes.set_xticks(places, labels, rotation=45)

@@ -96,7 +96,8 @@ def class_differences(names: Sequence[str], rows: Mapping[str, Difference]) -> F
     y = np.arange(len(names))
     for axes, (title, row) in zip(panels, rows.items(), strict=True):
         axes.axvline(0, color=INK, linewidth=0.9)
-        axes.hlines(y, row.low, row.high, color="#0072B2", linewidth=2.2)
+        if row.interval_shown:
+            axes.hlines(y, row.low, row.high, color="#0072B2", linewidth=2.2)
         axes.plot(row.estimate, y, "D", color="#0072B2", markersize=4.5)
         axes.plot(row.per_seed.T, y + 0.3, "o", color="#D55E00", markersize=2.6, alpha=0.7)  # below the interval
         axes.set(title=title.replace(" − ", "\n− "), xlabel="IoU difference (points)")
