@@ -127,9 +127,10 @@ def step_chart(study: Study) -> Figure | Note:
 
 
 def cost_table(study: Study, without: Sequence[str] = ()) -> pd.DataFrame:
-    """`tables.cost` without some arms."""
+    """`tables.cost` without some arms, and without memory: two states of the code counted it for one network."""
     cost = tables.cost(study)
-    return cost[~cost.index.isin(without)]
+    memory, _ = tables.COSTS["peak_mib"]
+    return cost.loc[~cost.index.isin(without), [name for name in cost if not name.startswith(memory)]]
 
 
 def head_share(cost: pd.DataFrame) -> Note:
@@ -142,8 +143,8 @@ def head_share(cost: pd.DataFrame) -> Note:
     heads = cost[[ARMS[arm].changes.get("model.sssr") is True for arm in cost.index]]
     lines = [
         f"- {heading}: {100 * (heads[f'{heading}, pruned'] / heads[f'{heading}, host'] - 1).median():+.1f} %"
-        for name, (heading, _) in tables.COSTS.items() if name != "latency_ms"
-    ]  # fmt: skip
+        for heading, _ in (tables.COSTS["params"], tables.COSTS["macs"])
+    ]
     return Note("\n".join([f"The SSSR head adds to the host (median of {len(heads)} arms):", "", *lines]))
 
 
