@@ -86,6 +86,7 @@ from .report.overview import notebook_table as notebook_table
 from .report.overview import rare_classes as rare_classes
 from .report.overview import reading_list as reading_list
 from .report.overview import split_table as split_table
+from .report.propagation import propagation_answer as propagation_answer
 from .report.propagation import write_propagation as write_propagation
 from .report.provenance import how_measured as how_measured
 from .report.provenance import not_run as not_run
