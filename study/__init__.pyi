@@ -30,7 +30,6 @@ from .figures.location_charts import sampled_pictures as sampled_pictures
 from .figures.map_charts import affinity_matrices as affinity_matrices
 from .figures.map_charts import map_row as map_row
 from .figures.photo import withheld as withheld
-from .figures.plots import training_curves as training_curves
 from .figures.prediction_files import report_table as report_table
 from .figures.prediction_files import written_predictions as written_predictions
 from .figures.showcase import examples as examples
@@ -102,6 +101,7 @@ from .report.scan import scan_note as scan_note
 from .report.search import search_answers as search_answers
 from .report.search import search_sides as search_sides
 from .report.stages import iou_by_class as iou_by_class
+from .report.stages import stage_curves as stage_curves
 from .report.stages import stage_table as stage_table
 from .report.stages import stages_of as stages_of
 from .report.taps import tap_table as tap_table
