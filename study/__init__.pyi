@@ -110,6 +110,7 @@ from .report.variants import variant_table as variant_table
 from .report.videos import videos_chart as videos_chart
 from .report.where import class_difference_table as class_difference_table
 from .report.where import extreme_frames as extreme_frames
+from .report.where import extreme_titles as extreme_titles
 from .report.where import frame_differences as frame_differences
 from .report.where import object_gain_chart as object_gain_chart
 from .report.where import places as places

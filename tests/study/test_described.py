@@ -53,6 +53,15 @@ def test_a_row_of_pictures_tells_titles_and_what_colours_mean():
     assert shown["alt"].endswith("void (truth), errors: wrong, errors: void, errors: right (pale class).")
 
 
+def test_the_prediction_of_another_network_stands_between_prediction_and_errors():
+    ids = np.zeros((8, 8), np.uint8)
+    image = np.zeros((8, 8, 3), np.uint8)
+    figure = panels.predictions([panels.Prediction("frame 7", image, ids, ids, {"lr": ids + 1})], class_table("camvid"))
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["frame 7", "truth", "prediction", "prediction of lr", "errors (100.0 % of pixels right)"]
+    assert "legend: Sky, Building, void" in Photo(figure)._repr_jpeg_()[1]["alt"]  # both predictions
+
+
 def test_pictures_of_a_data_set_are_withheld_if_its_terms_say_so():
     assert "idd_lite" in withheld("idd_lite")._repr_markdown_()
     assert withheld("camvid") is None and withheld("my_own") is None
