@@ -49,6 +49,7 @@ from .report.comparison import accuracy_cost_chart as accuracy_cost_chart
 from .report.comparison import answer as answer
 from .report.comparison import answers as answers
 from .report.comparison import arm_chart as arm_chart
+from .report.comparison import choice_answers as choice_answers
 from .report.comparison import claim_table as claim_table
 from .report.comparison import class_answers as class_answers
 from .report.comparison import class_chart as class_chart
@@ -65,7 +66,9 @@ from .report.factor import effects_without_collapsed as effects_without_collapse
 from .report.factor import gain_chart as gain_chart
 from .report.factor import simple_effects as simple_effects
 from .report.factor import strength_table as strength_table
+from .report.intervals import coverage_answer as coverage_answer
 from .report.intervals import coverage_table as coverage_table
+from .report.intervals import coverages as coverages
 from .report.intervals import interval_chart as interval_chart
 from .report.intervals import interval_table as interval_table
 from .report.intervals import settle_table as settle_table

@@ -12,7 +12,7 @@ from study.claims.rules import load_rules
 from study.claims.verdict_table import measured, verdict_table
 from study.evidence import Pair, Study
 from study.figures import interval_charts, plots
-from study.figures.notes import Answer, Note, seeds_of, some
+from study.figures.notes import Answer, Note, seeds_of, some, words
 from study.report import tables
 from study.report.latencies import comparable_latencies
 from study.report.readable import readable
@@ -183,6 +183,13 @@ def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:
             f"({seeds_of(value)}, 95 % intervals without zero, not corrected for the number of classes)."
         )
     return Answer("\n".join(lines) or "**Not run.**")
+
+
+def choice_answers(study: Study, choices: Mapping[str, Pair]) -> Answer:
+    """What each choice is worth, one line each."""
+    found = {name: study.difference(*pair) for name, pair in choices.items()}
+    lines = [f"- {name}: {words(value) if value else 'not run'}" for name, value in found.items()]
+    return Answer("\n".join(lines))
 
 
 def class_chart(study: Study, pairs: Sequence[Pair]) -> Figure | Note:
