@@ -30,7 +30,6 @@ from .figures.location_charts import sampled_pictures as sampled_pictures
 from .figures.map_charts import affinity_matrices as affinity_matrices
 from .figures.map_charts import map_row as map_row
 from .figures.photo import withheld as withheld
-from .figures.plots import training_curves as training_curves
 from .figures.prediction_files import report_table as report_table
 from .figures.prediction_files import written_predictions as written_predictions
 from .figures.showcase import examples as examples
@@ -50,6 +49,7 @@ from .report.comparison import accuracy_cost_chart as accuracy_cost_chart
 from .report.comparison import answer as answer
 from .report.comparison import answers as answers
 from .report.comparison import arm_chart as arm_chart
+from .report.comparison import choice_answers as choice_answers
 from .report.comparison import claim_table as claim_table
 from .report.comparison import class_answers as class_answers
 from .report.comparison import class_chart as class_chart
@@ -66,7 +66,9 @@ from .report.factor import effects_without_collapsed as effects_without_collapse
 from .report.factor import gain_chart as gain_chart
 from .report.factor import simple_effects as simple_effects
 from .report.factor import strength_table as strength_table
+from .report.intervals import coverage_answer as coverage_answer
 from .report.intervals import coverage_table as coverage_table
+from .report.intervals import coverages as coverages
 from .report.intervals import interval_chart as interval_chart
 from .report.intervals import interval_table as interval_table
 from .report.intervals import settle_table as settle_table
@@ -86,6 +88,7 @@ from .report.overview import notebook_table as notebook_table
 from .report.overview import rare_classes as rare_classes
 from .report.overview import reading_list as reading_list
 from .report.overview import split_table as split_table
+from .report.propagation import propagation_answer as propagation_answer
 from .report.propagation import write_propagation as write_propagation
 from .report.provenance import how_measured as how_measured
 from .report.provenance import not_run as not_run
@@ -101,6 +104,7 @@ from .report.scan import scan_note as scan_note
 from .report.search import search_answers as search_answers
 from .report.search import search_sides as search_sides
 from .report.stages import iou_by_class as iou_by_class
+from .report.stages import stage_curves as stage_curves
 from .report.stages import stage_table as stage_table
 from .report.stages import stages_of as stages_of
 from .report.taps import tap_table as tap_table
@@ -109,6 +113,7 @@ from .report.variants import variant_table as variant_table
 from .report.videos import videos_chart as videos_chart
 from .report.where import class_difference_table as class_difference_table
 from .report.where import extreme_frames as extreme_frames
+from .report.where import extreme_titles as extreme_titles
 from .report.where import frame_differences as frame_differences
 from .report.where import object_gain_chart as object_gain_chart
 from .report.where import places as places

@@ -6,8 +6,11 @@ from string import ascii_uppercase
 import pandas as pd
 
 from study.claims.judge import Finding, Verdict
+from study.claims.rules import load_rules
 from study.figures.notes import Note, some, words
 
+INTEREST = "smallest effect of interest"
+"""Rules name it; its size stands below them."""
 NO_RULE = "–"
 """Instead of a rule, for a part that decides nothing."""
 
@@ -32,6 +35,8 @@ def verdict_table(verdicts: Iterable[Verdict]) -> Note:
                 "outcome": finding.outcome,
             })  # fmt: skip
     rules = [f"**{letter}:** {text}." for text, letter in letters.items()]
+    if any(INTEREST in text for text in letters):
+        rules.append(f"The {INTEREST} is {load_rules().interest:g} points.")
     if any(row["rule"] == NO_RULE for row in rows):
         rules.append(f"**{NO_RULE}** is shown and decides nothing.")
     table = Note.table(pd.DataFrame(rows))

@@ -37,9 +37,22 @@ def shown_frames(shown: Sequence[Example], config: Config) -> str:
     )
 
 
-def prediction_panel(shown: Sequence[Example], config: Config) -> Photo | None:
-    """Input, truth, prediction and errors of each frame; None without frames."""
-    rows = [panels.Prediction(example.name, example.image, example.truth, example.prediction) for example in shown]
+def prediction_panel(
+    shown: Sequence[Example],
+    config: Config,
+    titles: Sequence[str] = (),
+    others: Mapping[str, Sequence[Example]] | None = None,
+) -> Photo | None:
+    """Input, truth, prediction and errors of each frame; None without frames.
+
+    titles: of the frames, their names unless given. others: by arm, what other networks made of the same frames.
+    """
+    rows = [
+        panels.Prediction(title, example.image, example.truth, example.prediction, {
+            arm: examples[place].prediction for arm, examples in (others or {}).items()
+        })
+        for place, (example, title) in enumerate(zip(shown, titles or [each.name for each in shown], strict=True))
+    ]  # fmt: skip
     return Photo(panels.predictions(rows, class_table(config.data.dataset)), QUALITY) if rows else None
 
 

@@ -18,7 +18,8 @@ def trimap_gains(curves: Mapping[str, Difference], px: Sequence[int], ylabel: st
     """Gain in mIoU near class boundaries with its interval. curves: by arm, fields (bands,); px: width of each band."""
     figure, panels = _panels({arm: curve.estimate for arm, curve in curves.items()}, [str(n) for n in px])
     for axes, (arm, curve) in zip(panels, curves.items(), strict=True):
-        axes.fill_between(range(len(px)), curve.low, curve.high, color=colour(arm), alpha=0.2, linewidth=0)
+        if curve.interval_shown:
+            axes.fill_between(range(len(px)), curve.low, curve.high, color=colour(arm), alpha=0.2, linewidth=0)
     panels[0].set_ylabel(ylabel)
     figure.supxlabel("distance to a class boundary, at most (pixels); bands: 95 % intervals", fontsize=9)
     return figure

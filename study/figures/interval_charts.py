@@ -81,7 +81,8 @@ def rings(rows: Mapping[str, Difference], px: Sequence[int]) -> Figure:
     places = range(len(labels))
     for axes, (title, row) in zip(panels, rows.items(), strict=True):
         axes.axhline(0, color=INK, linewidth=0.9)
-        axes.vlines(places, row.low, row.high, color=INTERVAL, linewidth=2.2)
+        if row.interval_shown:
+            axes.vlines(places, row.low, row.high, color=INTERVAL, linewidth=2.2)
         axes.plot(places, row.estimate, "D", color=INTERVAL, markersize=4.5)
         axes.set_title(title, fontsize=9)
         axes.set_xticks(places, labels, rotation=45)
@@ -164,7 +165,7 @@ def _legend(figure: Figure, claimed: Sequence[float], interest: float | None) ->
         Line2D([], [], color=SEEDS, marker="o", markersize=3.6, linestyle="", label="one seed"),
     ]
     if interest is not None:
-        handles.append(Patch(color=BAND, label=f"below the effect of interest (±{interest:g})"))
+        handles.append(Patch(color=BAND, label=f"smaller than the smallest effect of interest ({interest:g})"))
     for points in claimed:
         label = f"claimed: {points:+g}"
         handles.append(Line2D([], [], color=CLAIMED, linewidth=1, linestyle="--", label=label))

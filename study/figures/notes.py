@@ -28,15 +28,15 @@ class Answer(Note):
 
 
 def words(value: Difference) -> str:
-    """Such as "+0.31 mIoU points [−0.20, +0.82], 2 seeds"."""
-    numbers = f"{value.estimate:+.2f} mIoU points [{value.low:+.2f}, {value.high:+.2f}]"
-    return f"{numbers.replace('-', '−')}, {seeds_of(value)}"
+    """Such as "+0.31 mIoU points [−0.20, +0.82], 3 seeds"; one and two seeds have no interval."""
+    interval = f"[{value.low:+.2f}, {value.high:+.2f}]" if value.interval_shown else "(too few seeds for an interval)"
+    return f"{value.estimate:+.2f} mIoU points {interval}, {seeds_of(value)}".replace("-", "−")
 
 
 def seeds_of(value: Difference) -> str:
-    """Such as "3 seeds"; for one seed it says what the interval leaves out."""
+    """Such as "3 seeds"."""
     number = len(value.seeds)
-    return f"{number} seeds" if number > 1 else "1 seed (image sampling only)"
+    return f"{number} seed{'s' * (number > 1)}"
 
 
 def some(names: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Pictures beside pictures: predictions, reconstructions and affinity maps, from arrays."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,26 +30,32 @@ class Prediction:
     """(H, W) class ids, 255 is void."""
     prediction: np.ndarray
     """(H, W) class ids."""
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """(H, W) class ids by the name of another network: what that one made of it."""
 
 
 @styled
 def predictions(rows: Sequence[Prediction], table: ClassTable) -> Figure:
-    """Input, truth, prediction and error for each frame; errors are orange, void is grey."""
+    """Input, truth, prediction, those of other networks, and error for each frame; errors are orange, void is grey."""
     height, width = rows[0].truth.shape
-    figure = chart(10.4, 2.6 * height / width * len(rows) + 0.7)
-    grid = figure.subplots(len(rows), 4, squeeze=False)
+    columns = 4 + max(len(row.others) for row in rows)
+    figure = chart(2.6 * columns, 2.6 * height / width * len(rows) + 0.7)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
     for axes, row in zip(grid, rows, strict=True):
         right = (row.prediction == row.truth)[..., None]
         faint = (190 + 0.25 * colourise(row.truth, table)).astype(np.uint8)
         error = np.where(right, faint, WRONG).astype(np.uint8)
         error[row.truth == VOID] = UNKNOWN
-        pictures = (row.image, colourise(row.truth, table), colourise(row.prediction, table), error)
+        maps = {"truth": row.truth, "prediction": row.prediction}
+        maps |= {f"prediction of {name}": ids for name, ids in row.others.items()}
         known = row.truth != VOID
         accuracy = 100 * np.mean(row.prediction[known] == row.truth[known])
-        titles = (row.title, "truth", "prediction", f"errors ({accuracy:.1f} % of pixels right)")
-        for cell, picture, title in zip(axes, pictures, titles, strict=True):
+        pictures = {row.title: row.image} | {title: colourise(ids, table) for title, ids in maps.items()}
+        pictures[f"errors ({accuracy:.1f} % of pixels right)"] = error
+        for cell, (title, picture) in zip(axes, pictures.items(), strict=True):
             _show(cell, picture, title)
-    present = np.unique(np.concatenate([ids[ids != VOID] for r in rows for ids in (r.truth, r.prediction)]))
+    shown = [ids for row in rows for ids in (row.truth, row.prediction, *row.others.values())]
+    present = np.unique(np.concatenate([ids[ids != VOID] for ids in shown]))
     handles = [Patch(color=rgb(table.colours[k]), label=table.classes[k]) for k in present]
     handles += [
         Patch(color="black", label="void (truth)"),

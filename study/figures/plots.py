@@ -19,20 +19,24 @@ from study.statistics.bootstrap import Difference
 
 @styled
 def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
-    """One run: weighted loss terms, validation mIoU (and PSNR), learning rate.
+    """Weighted loss terms, validation mIoU (and PSNR), learning rate.
 
-    history: history.csv. Its column val_psnr_bicubic, if `report.stages` gave it one, is a line beside the PSNR.
+    history: history.csv, of one run or of several stages. Its column val_psnr_bicubic, if `report.stages` gave it one,
+    is a line beside the PSNR.
     """
     figure = chart(9.6, 2.9)
-    losses, accuracy, rate = figure.subplots(1, 3)
+    losses, accuracy, rate = figure.subplots(1, 3, sharex=True)
     for name, term in TERMS.items():
         if name in history and history[name].notna().any():
             losses.plot(history["epoch"], history[name], color=term.colour, label=term.label, **_dot(history))
-    losses.set(title="Weighted loss terms", xlabel="epoch")
+    losses.set(xlabel="epoch", ylabel="weighted loss terms")
     if len(losses.lines) > 1:
         losses.set_yscale("log")
+        losses.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         losses.yaxis.set_major_formatter("{x:g}")
-    losses.legend()
+        losses.yaxis.set_minor_locator(NullLocator())
+    above = {"loc": "lower left", "bbox_to_anchor": (-0.03, 0.98), "ncols": len(losses.lines)}
+    losses.legend(**above, columnspacing=1)
     known = history.dropna(subset="val_miou")
     accuracy.plot(known["epoch"], 100 * known["val_miou"], color="#D55E00", marker="o", markersize=3.5)
     accuracy.set(title="Validation mIoU", xlabel="epoch", ylabel="points")
@@ -41,7 +45,7 @@ def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
         quality.plot(known["epoch"], known["val_psnr"], color="#009E73", linestyle="--", linewidth=1.2, **_dot(known))
         quality.set_ylabel("SISR PSNR (dB)", color="#009E73")
         if "val_psnr_bicubic" in history:
-            level = history["val_psnr_bicubic"].iloc[0]
+            level = history["val_psnr_bicubic"].max()  # the same at every epoch of a stage that has it
             quality.axhline(level, color="#009E73", linestyle=":", linewidth=1.2)
             quality.annotate("bicubic", (0.02, level), (0, 2), xycoords=("axes fraction", "data"),
                              textcoords="offset points", color="#009E73", fontsize=8)  # fmt: skip
@@ -96,7 +100,8 @@ def class_differences(names: Sequence[str], rows: Mapping[str, Difference]) -> F
     y = np.arange(len(names))
     for axes, (title, row) in zip(panels, rows.items(), strict=True):
         axes.axvline(0, color=INK, linewidth=0.9)
-        axes.hlines(y, row.low, row.high, color="#0072B2", linewidth=2.2)
+        if row.interval_shown:
+            axes.hlines(y, row.low, row.high, color="#0072B2", linewidth=2.2)
         axes.plot(row.estimate, y, "D", color="#0072B2", markersize=4.5)
         axes.plot(row.per_seed.T, y + 0.3, "o", color="#D55E00", markersize=2.6, alpha=0.7)  # below the interval
         axes.set(title=title.replace(" − ", "\n− "), xlabel="IoU difference (points)")

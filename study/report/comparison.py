@@ -12,7 +12,7 @@ from study.claims.rules import load_rules
 from study.claims.verdict_table import measured, verdict_table
 from study.evidence import Pair, Study
 from study.figures import interval_charts, plots
-from study.figures.notes import Answer, Note, seeds_of, some
+from study.figures.notes import Answer, Note, seeds_of, some, words
 from study.report import tables
 from study.report.latencies import comparable_latencies
 from study.report.readable import readable
@@ -63,7 +63,7 @@ def _outcome(found: Verdict, finding: Finding) -> str:
     """The verdict; of a claim with several rules, after the outcome of this one part."""
     if sum(other.part.test is not None for other in found.findings) == 1:
         return found.verdict
-    return f"this part {finding.outcome}, {found.claim.id} {found.verdict}"
+    return f"{finding.outcome} by its rule; {found.claim.id} as a whole: {found.verdict}"
 
 
 def cost_answer(study: Study, claim: str) -> Answer:
@@ -127,9 +127,10 @@ def step_chart(study: Study) -> Figure | Note:
 
 
 def cost_table(study: Study, without: Sequence[str] = ()) -> pd.DataFrame:
-    """`tables.cost` without some arms."""
+    """`tables.cost` without some arms, and without memory: two states of the code counted it for one network."""
     cost = tables.cost(study)
-    return cost[~cost.index.isin(without)]
+    memory, _ = tables.COSTS["peak_mib"]
+    return cost.loc[~cost.index.isin(without), [name for name in cost if not name.startswith(memory)]]
 
 
 def head_share(cost: pd.DataFrame) -> Note:
@@ -142,8 +143,8 @@ def head_share(cost: pd.DataFrame) -> Note:
     heads = cost[[ARMS[arm].changes.get("model.sssr") is True for arm in cost.index]]
     lines = [
         f"- {heading}: {100 * (heads[f'{heading}, pruned'] / heads[f'{heading}, host'] - 1).median():+.1f} %"
-        for name, (heading, _) in tables.COSTS.items() if name != "latency_ms"
-    ]  # fmt: skip
+        for heading, _ in (tables.COSTS["params"], tables.COSTS["macs"])
+    ]
     return Note("\n".join([f"The SSSR head adds to the host (median of {len(heads)} arms):", "", *lines]))
 
 
@@ -172,6 +173,9 @@ def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:
     """For each pair, the classes whose interval leaves out zero."""
     lines = []
     for pair, value in study.differences(pairs, "classes").items():
+        if not value.interval_shown:
+            lines.append(f"- **{pair}**: too few seeds for an interval ({seeds_of(value)}).")
+            continue
         better = [name for name, low in zip(study.classes, value.low, strict=True) if low > 0]
         worse = [name for name, high in zip(study.classes, value.high, strict=True) if high < 0]
         lines.append(
@@ -179,6 +183,13 @@ def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:
             f"({seeds_of(value)}, 95 % intervals without zero, not corrected for the number of classes)."
         )
     return Answer("\n".join(lines) or "**Not run.**")
+
+
+def choice_answers(study: Study, choices: Mapping[str, Pair]) -> Answer:
+    """What each choice is worth, one line each."""
+    found = {name: study.difference(*pair) for name, pair in choices.items()}
+    lines = [f"- {name}: {words(value) if value else 'not run'}" for name, value in found.items()]
+    return Answer("\n".join(lines))
 
 
 def class_chart(study: Study, pairs: Sequence[Pair]) -> Figure | Note:

@@ -1,5 +1,7 @@
 """Training over all the stages of an arm: its epochs, and its history from the first one."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from dsrl_lib.config import Config
@@ -17,12 +19,17 @@ def histories(study: Study, arm: str) -> list[pd.DataFrame]:
         while (parent := by_id.get(stages[0].config["warm_start"])) is not None and parent.trains_host:
             stages.insert(0, parent)
         before = total_epochs(run) - sum(stage.config["optim"]["epochs"] for stage in stages)
-        pieces = []
-        for stage in stages:
-            pieces.append(stage.history.assign(epoch=stage.history["epoch"] + before))
-            before += stage.config["optim"]["epochs"]
-        found.append(pd.concat(pieces, ignore_index=True))
+        found.append(one_after_the_other(stages, before))
     return found
+
+
+def one_after_the_other(stages: Sequence[Run], before: int = 0) -> pd.DataFrame:
+    """history.csv of stages as one; epochs count on, after `before` of them."""
+    pieces = []
+    for stage in stages:
+        pieces.append(stage.history.assign(epoch=stage.history["epoch"] + before))
+        before += stage.config["optim"]["epochs"]
+    return pd.concat(pieces, ignore_index=True)
 
 
 def total_epochs(run: Run) -> int:

@@ -10,12 +10,13 @@ from study.claims.judge import MORE_IMAGES, judged_strata
 from study.claims.rules import load_rules
 from study.evidence import Strata, Study
 from study.figures.interval_charts import interval_pairs
-from study.figures.notes import Note
+from study.figures.notes import Answer, Note
 from study.report.readable import readable
 from study.statistics.bootstrap import Difference
 from study.statistics.coverage import bootstrap_coverage, random_effects_coverage
 from study.statistics.random_effects import Interval
 
+NOTHING = "No difference has two seeds."
 EFFECTS = (0.5, 1.0, 2.0)
 """True effects in points that a study might want to find."""
 
@@ -49,7 +50,7 @@ def _intervals(study: Study) -> dict[str, tuple[Difference, Interval]]:
 def interval_chart(study: Study) -> Figure | Note:
     """Both intervals of every difference that a claim is about."""
     pairs = _intervals(study)
-    return interval_pairs(pairs) if pairs else Note("No difference has two seeds.")
+    return interval_pairs(pairs) if pairs else Note(NOTHING)
 
 
 def interval_table(study: Study) -> Note:
@@ -73,15 +74,39 @@ def interval_table(study: Study) -> Note:
     return _note(rows)
 
 
-def coverage_table(study: Study, studies: int = 200) -> Note:
+def coverages(study: Study, studies: int = 200) -> pd.DataFrame:
     """One row per difference: percent of simulated studies in which each interval holds the truth; 95 is right."""
+    rows = {
+        name: {
+            "two-level bootstrap": bootstrap_coverage(found.variances, studies),
+            "random effects": random_effects_coverage(found.variances),
+        }
+        for name, (_, found) in _intervals(study).items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def coverage_answer(found: pd.DataFrame) -> Answer:
+    """The range over all differences for each interval. found: `coverages`."""
+    if found.empty:
+        return Answer(NOTHING)
+    lines = [
+        f"- {kind}: in {each.min():.0f} to {each.max():.0f} % of simulated studies, by difference; median "
+        f"{each.median():.0f} %"
+        for kind, each in found.items()
+    ]  # fmt: skip
+    return Answer("\n".join(["A 95 % interval contains the true difference:", "", *lines]))
+
+
+def coverage_table(found: pd.DataFrame) -> Note:
+    """`coverages` as text."""
     rows = [
         {
             "difference": name,
-            "two-level bootstrap": f"{bootstrap_coverage(found.variances, studies):.1f} %",
-            "random effects": f"{random_effects_coverage(found.variances):.1f} %",
+            "two-level bootstrap": f"{row['two-level bootstrap']:.1f} %",
+            "random effects": f"{row['random effects']:.1f} %",
         }
-        for name, (_, found) in _intervals(study).items()
+        for name, row in found.iterrows()
     ]
     return _note(rows)
 
@@ -103,4 +128,4 @@ def _seeds(number: float) -> str:
 
 
 def _note(rows: Sequence[Mapping[str, object]]) -> Note:
-    return Note.table(readable(pd.DataFrame(rows))) if rows else Note("No difference has two seeds.")
+    return Note.table(readable(pd.DataFrame(rows))) if rows else Note(NOTHING)

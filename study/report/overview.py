@@ -26,6 +26,13 @@ class Frames(Protocol):
     def __len__(self) -> int: ...
 
 
+FROM_PRESET = {
+    "mac_matched": "input_scale at the MACs of host and head",
+    "latency_matched": "input_scale at the time of host and head",
+    "uniform_macs": "input_scale at the MACs of host and auxiliary network",
+    "relaxed_off": "relax_epochs at four sevenths of the epochs",
+}
+"""What `study.presets` sets in these arms, by host, data set and schedule."""
 TO_READ = {
     "notebooks/41_main_results.ipynb": "the verdicts, executed",
     "claims.csv": "one row per part of a claim",
@@ -35,15 +42,20 @@ TO_READ = {
 
 
 def arm_table(profile: str) -> Note:
-    """One row per arm of a profile, without the cells of the FA factorial: what it isolates, changes, starts from."""
-    planned = PROFILES[profile].arm_seeds
-    rows = {arm: _described(arm) for arm in ARMS if arm in planned and arm not in FA_ARMS + FA_SHARE_ARMS}
+    """One row per arm of a profile, and per arm that one of them starts from: what it isolates, changes, starts from.
+
+    Without the cells of the FA factorial.
+    """
+    shown = set(PROFILES[profile].arm_seeds)
+    while more := {before for arm in shown if (before := ARMS[arm].after)} - shown:
+        shown |= more
+    rows = {arm: _described(arm) for arm in ARMS if arm in shown and arm not in FA_ARMS + FA_SHARE_ARMS}
     return Note.table(pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm"))
 
 
 def arm_summary(arm: str) -> str:
     """The row of `arm_table` of one arm, as text."""
-    return "\n".join(f"{name}: {value or 'nothing'}" for name, value in ({"arm": arm} | _described(arm)).items())
+    return "\n".join(f"{name}: {value}" for name, value in ({"arm": arm} | _described(arm)).items() if value)
 
 
 def notebook_table() -> Note:
@@ -132,9 +144,12 @@ def rare_classes(shares: pd.DataFrame) -> Note:
 
 def _described(arm: str) -> dict[str, object]:
     definition = ARMS[arm]
+    settings = {**definition.changes, **definition.tuned}
+    changes = [f"{key.partition('.')[2]} = {value}" for key, value in settings.items()]
+    changes += [FROM_PRESET[arm]] if arm in FROM_PRESET else []
     return {
         "isolates": definition.isolates,
-        "changes": ", ".join(f"{key.partition('.')[2]} = {value}" for key, value in definition.changes.items()),
+        "changes": ", ".join(changes) or "nothing",
         "starts from": definition.after or "",
         "units trained": definition.updates,
     }

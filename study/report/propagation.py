@@ -1,4 +1,4 @@
-"""The table of propagated against true labels on disk, where texts and tests find it (notebook 32)."""
+"""Propagated against true labels: the table on disk, where texts and tests find it, and what it says (notebook 32)."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pandas as pd
 
 from dsrl_lib.paths import check_folder, results_dir
 from dsrl_lib.records import write_atomically
+from study.figures.notes import Answer
 
 
 def write_propagation(profile: str, found: pd.DataFrame) -> Path:
@@ -19,3 +20,14 @@ def write_propagation(profile: str, found: pd.DataFrame) -> Path:
     text = found.to_csv(index=False, float_format="%.3f", lineterminator="\n")
     write_atomically(folder / "propagation.csv", lambda temporary: temporary.write_text(text))
     return folder / "propagation.csv"
+
+
+def propagation_answer(found: pd.DataFrame) -> Answer:
+    """What is left after the fewest and the most steps, by composed flow and without motion. found: as above."""
+    ends = found["steps"].min(), found["steps"].max()
+    rows = found[found["motion"] == "composed"].set_index(["form", "steps"])["mIoU"]
+    flow, still = (" and ".join(f"{rows[form, steps]:.0f} %" for steps in ends) for form in ("flow", "no motion"))
+    return Answer(
+        f"**mIoU of propagated against true labels after {ends[0]} and {ends[1]} steps: {flow} by composed flow, "
+        f"{still} if the labels stay as they are.**"
+    )

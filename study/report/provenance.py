@@ -21,16 +21,17 @@ def how_measured(study: Study) -> Note:
         return Note(f"**No runs of profile `{study.profile}` yet:** `./run_all.sh {study.profile}` makes them.")
     profile = PROFILES[study.profile]
     dataset = profile.base.data.dataset
-    frames, others = _test_frames(study.runs, dataset)
+    frames, videos, others = _test_frames(study.runs, dataset)
+    of = f" of video {videos[0]}" if len(videos) == 1 else ""
     known = entry_of(dataset).one_size
     size = f" ({known[0]}x{known[1]})" if known else ""
     return Note(
         f"**How it was measured.** mIoU in points on the test split of {dataset} ({frames} "
-        f"frames, {len(study.classes)} classes), at the original size of the labels{size}.{others} The test "
+        f"frames{of}, {len(study.classes)} classes), at the original size of the labels{size}.{others} The test "
         "split was not used for selection; the last epoch is reported. "
-        f"Differences are paired by seed; brackets are 95 % intervals {INTERVALS[profile.interval]}. With one "
-        f"seed they cover the sampling of images only. Host {profile.hosts[0]}; {len(study.runs)} complete runs of "
-        f"profile `{study.profile}`, on {_devices(study.runs)}."
+        f"Differences are paired by seed; brackets are 95 % intervals {INTERVALS[profile.interval]}. One and two "
+        f"seeds have none. Host {profile.hosts[0]}; {len(study.runs)} complete runs of profile `{study.profile}`, on "
+        f"{_devices(study.runs)}. What each arm is: `study/arms.py`, as a table in `00_start_here`."
     )
 
 
@@ -44,17 +45,21 @@ def not_run(study: Study, arms: Sequence[str]) -> Note:
     return Note(f"Seeds: {run}." + (f" **Not run:** {absent}." if absent else ""))
 
 
-def _test_frames(runs: Sequence[Run], dataset: str) -> tuple[int, str]:
-    """How many test frames a data set has, and a sentence about the other data sets that runs were trained on."""
+def _test_frames(runs: Sequence[Run], dataset: str) -> tuple[int, list[str], str]:
+    """How many test frames a data set has, of which videos, and a sentence about the other data sets of the runs."""
     first = {run.config["data"]["dataset"]: run for run in reversed(runs)}  # a run of each
     own = first.pop(dataset, None)
-    frames = (own or runs[0]).counts("test").images
+    test = (own or runs[0]).counts("test")
+    found = len(test.images), sorted(set(test.sequences))
     if not own or not first:
-        return len(frames), ""
+        return *found, ""
     others = ", ".join(sorted(first))
-    if all(run.counts("test").images == frames for run in first.values()):
-        return len(frames), f" Runs of {others} have the same test frames."
-    return len(frames), f" Other runs are of {others}, each with a test split of its own."
+    if all(run.counts("test").images == test.images for run in first.values()):
+        return *found, f" Runs of {others} have the same test frames."
+    return *found, (
+        f" Other runs are of {others}, each with a test split of its own: what has an @ in its name. All else is of "
+        "this one split."
+    )
 
 
 def _devices(runs: Sequence[Run]) -> str:

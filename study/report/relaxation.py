@@ -90,8 +90,11 @@ def relaxation_runs(study: Study) -> Note:
             lines.append(f"for seed in {' '.join(map(str, missing))}; do {command}; done")
     if lines:
         return Note("\n".join(["Not run yet:", "```bash", *lines, "```"]))
-    run = any(arm in planned for arm in RELAXATION_ARMS)
-    return Note("All runs of it that this profile plans are there." if run else "This profile plans no run of it.")
+    absent = [arm for arm in RELAXATION_ARMS if arm not in planned]
+    if len(absent) == len(RELAXATION_ARMS):
+        return Note("This profile plans no run of it.")
+    others = f" It does not plan {' and '.join(absent)}." if absent else ""
+    return Note(f"All runs of label relaxation that this profile plans are complete.{others}")
 
 
 def _percent(which: Sequence[np.ndarray], among: Sequence[np.ndarray]) -> float:

@@ -5,18 +5,27 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from dsrl_lib import runs
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.metrics import iou
 from study.catalogue import SPLITS, Run, load_run
+from study.figures.notes import Note
+from study.figures.plots import training_curves
+from study.report.histories import one_after_the_other
+from study.report.readable import readable
 from study.report.reconstruction import interpolations, restored
 from study.report.results import results_frame
 
 BICUBIC = "val_psnr_bicubic"
 """Column of a history: what bicubic upsampling of the input reaches, the same at every epoch."""
-SHOWN = ("arm", "seed", "input", "epochs", "val_miou", "test_miou", "test_psnr", "test_psnr_bicubic", "test_ssim",
-         "train_seconds")  # fmt: skip
+SHOWN = {
+    "arm": "arm", "seed": "seed", "input": "input", "epochs": "epochs", "val_miou": "val mIoU",
+    "test_miou": "test mIoU", "test_psnr": "test PSNR (dB)", "test_psnr_bicubic": "test PSNR (dB), bicubic",
+    "test_ssim": "test SSIM", "train_minutes": "minutes of training",
+}  # fmt: skip
+"""Column -> its heading in `stage_table`."""
 
 
 def stages_of(directory: Path) -> list[Run]:
@@ -29,19 +38,20 @@ def stages_of(directory: Path) -> list[Run]:
     return stages
 
 
-def stage_table(stages: Sequence[Run]) -> pd.DataFrame:
+def stage_table(stages: Sequence[Run]) -> Note:
     """One row per stage: mIoU in points; PSNR (dB) and SSIM of the reconstruction, if there is one.
 
     Beside it the PSNR of bicubic upsampling of the input, which a SISR branch has to beat.
     """
-    bicubic = [_bicubic(stage, "test") for stage in stages]
-    return (
-        results_frame(stages)
-        .assign(test_psnr_bicubic=bicubic)[list(SHOWN)]
-        .dropna(axis=1, how="all")
-        .set_index("arm")
-        .round(2)
-    )
+    table = results_frame(stages)
+    table["test_psnr_bicubic"] = [_bicubic(stage, "test") for stage in stages]
+    table["train_minutes"] = table["train_seconds"] / 60
+    return Note.table(readable(table[list(SHOWN)].dropna(axis=1, how="all").rename(columns=SHOWN).set_index("arm")))
+
+
+def stage_curves(stages: Sequence[Run]) -> Figure:
+    """The training of all stages, one after the other."""
+    return training_curves(one_after_the_other(stages), stages[-1].run_id)
 
 
 def iou_by_class(stages: Sequence[Run]) -> pd.DataFrame:

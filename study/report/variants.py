@@ -1,4 +1,4 @@
-"""Comparisons at other hosts and starts (`Profile.variants`), and whether the training of each arm had flattened."""
+"""Comparisons of variants (`Profile.variants`), and whether the training of each arm had flattened."""
 
 import pandas as pd
 
@@ -29,11 +29,7 @@ def variant_pairs(profile: str) -> list[Pair]:
 def variant_table(study: Study) -> Note:
     """One row per pair: difference with interval and by seed; blank if not run."""
     found = tables.differences(study, variant_pairs(study.profile))
-    return (
-        Note.table(readable(found))
-        if len(found)
-        else Note("This profile has no other hosts or starts than those above.")
-    )
+    return Note.table(readable(found)) if len(found) else Note("This profile has no variants beside those above.")
 
 
 def flattening_table(study: Study) -> Note:

@@ -20,8 +20,8 @@ from study.statistics.bootstrap import Difference
 BOUNDARY_ARMS = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", UPPER_BOUND)
 CLOSE = 4
 """Pixels from a boundary within which REPORT.md and README.md give gains."""
-RIVALS = ("sssr_long", "bilinear", "lr")
-"""Without SISR and FA, best first."""
+RIVALS = ("bilinear", "sssr_long", "lr")
+"""Without SISR and FA: the rival of the charts, whose weights are released, if it was run."""
 
 
 def trimap_table(study: Study, arms: Sequence[str] = BOUNDARY_ARMS) -> Note:
@@ -114,7 +114,7 @@ def reconstruction_chart(study: Study) -> Figure | Note:
 
 
 def frame_differences(study: Study) -> pd.DataFrame | None:
-    """`tables.frame_table` of `dsrl` and its best rival that was run, worst frame first; None without a rival."""
+    """`tables.frame_table` of `dsrl` and the first of RIVALS that was run, worst frame first; None without a rival."""
     rival = next((rival for rival in RIVALS if study.seeds([rival, "dsrl"])), None)
     return tables.frame_table(study, "dsrl", rival) if rival else None
 
@@ -138,6 +138,13 @@ def places(frames: pd.DataFrame, frame: int = -1) -> list[float]:
     last = max(len(frames) - 1, 1)
     worst, middle, best = (int(frames["index"].iloc[place]) for place in (0, len(frames) // 2, -1))
     return [index / last for index in (worst, best, middle if frame < 0 else frame)]
+
+
+def extreme_titles(frames: pd.DataFrame) -> list[str]:
+    """Of pictures of the worst and the best frame: name, and how much better the arm is there."""
+    ends = {"worst": frames.iloc[0], "best": frames.iloc[-1]}
+    signed = {word: f"{row['difference']:+.1f} points".replace("-", "−") for word, row in ends.items()}
+    return [f"{word}: {row['frame']}, {signed[word]}" for word, row in ends.items()]
 
 
 def _trimap_px(study: Study) -> list[int]:

@@ -50,8 +50,8 @@ class Difference:
 
     @property
     def interval_shown(self) -> bool:
-        """Whether figures and tables show the interval: that of two seeds is several points wide, and one seed has none
-        but that of the images. A sentence that gives one of these says so."""
+        """Whether figures, tables and sentences show the interval: that of two seeds is several points wide, and one
+        seed has none but that of the images. claims.csv has them all."""
         return len(self.seeds) > 2
 
 

@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from dsrl_lib.paths import root
 from study.evidence import Study
 from study.figures.plots import training_curves
-from study.report.stages import BICUBIC, stage_table, stages_of
+from study.report.stages import BICUBIC, stage_curves, stage_table, stages_of
 from study.report.taps import tap_table
 
 CAMVID = root() / "results" / "camvid"
@@ -21,10 +22,20 @@ def stages(arm: str):
 
 def test_the_stage_table_has_what_bicubic_reaches_of_runs_that_restore_an_image():
     known = json.loads((CAMVID / "interpolation.json").read_text())["camvid 360x480 x 0.5"]["test"]["psnr_bicubic"]
-    table = stage_table(stages("dsrl"))["test_psnr_bicubic"]
-    assert table.isna().tolist() == [True, False, False]  # sssr restores none
-    assert table.iloc[-1] == pytest.approx(known, abs=0.005)
-    assert "test_psnr_bicubic" not in stage_table(stages("lr"))
+    head, _, *rows = ([cell.strip() for cell in line.split("|")] for line in stage_table(stages("dsrl")).splitlines())
+    place = head.index("test PSNR (dB), bicubic")
+    assert [row[place] for row in rows] == ["", f"{known:.2f}", f"{known:.2f}"]  # sssr restores none
+    assert "bicubic" not in stage_table(stages("lr"))
+
+
+def test_the_curves_of_a_run_go_through_all_its_stages():
+    found = stages("dsrl")
+    losses, accuracy, rate, *_ = stage_curves(found).axes
+    assert list(rate.lines[0].get_xdata()) == list(range(1, 16))
+    assert [line.get_xdata()[np.isfinite(line.get_ydata())].min() for line in losses.lines] == [1, 6, 11]
+    reached = [100 * stage.metrics["val"]["miou"] for stage in found]  # after the last epoch of each
+    assert accuracy.lines[0].get_ydata() == pytest.approx(reached, abs=0.01)
+    assert list(accuracy.lines[0].get_xdata()) == [5, 10, 15]
 
 
 def test_the_training_curves_have_it_as_a_line():

@@ -23,7 +23,7 @@ from study.evidence import Study
 from study.factorial import cell, main_effect
 from study.profiles import PROFILES, SEARCH_SEEDS
 from study.report import texts
-from study.report.comparison import answer
+from study.report.comparison import answer, claim_table
 from study.statistics.scores import Resamples, score
 
 
@@ -103,12 +103,21 @@ def test_main_effects_recover_what_was_put_in():
     assert len(main_effect("placement", ["output", "features"])) == 6
 
 
+def test_the_smallest_effect_of_interest_has_its_size_below_rules_that_name_it():
+    made_up = Study("camvid", [])
+    size = f"The smallest effect of interest is {load_rules().interest} points."
+    assert claim_table(made_up, "C11").count(size) == 1
+    assert "effect of interest" not in claim_table(made_up, "C10")  # whose rules do not
+
+
 def test_an_answer_names_the_host_of_its_runs():
     runs = [MadeUpRun(arm, seed, 50.0, host) for arm in ("lr", "dsrl") for seed in (0, 1)
             for host in (None, "ddrnet23_slim")]  # fmt: skip
     made_up = Study("camvid", runs)
-    assert "host espnetv2_s1.0: this part" in answer(made_up, "C6")
-    assert "host ddrnet23_slim: this part" in answer(made_up, "C6", part=1)
+    found = verdict(made_up, "C6")
+    for part, host in enumerate(("espnetv2_s1.0", "ddrnet23_slim")):
+        judged = f"{found.findings[part].outcome} by its rule; C6 as a whole: {found.verdict}"
+        assert answer(made_up, "C6", part).endswith(f", host {host}: {judged}.**")
     assert ": 1.870, host espnetv2_s1.0: " in answer(made_up, "C4")  # a ratio, not points
     assert answer(made_up, "C10").endswith("not run** (missing: sssr_sisr_long, sssr_long).")
 

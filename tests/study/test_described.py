@@ -25,7 +25,7 @@ def test_numbers_beside_rows_are_told():
     }
     _, shown = interval_charts.forest(rows, interest=0.5, claimed={"dsrl − lr": 2})._repr_png_()
     assert "y axis: dsrl − lr +0.50  [−0.20, +1.10]  n = 3" in shown["alt"]
-    assert "below the effect of interest (±0.5), claimed: +2." in shown["alt"]
+    assert "smaller than the smallest effect of interest (0.5), claimed: +2." in shown["alt"]
 
 
 def test_names_on_an_axis_are_told_and_numbers_are_not():
@@ -51,6 +51,15 @@ def test_a_row_of_pictures_tells_titles_and_what_colours_mean():
     assert picture.startswith(b"\xff\xd8")
     assert shown["alt"].startswith("Figure. frame 7. truth. prediction. errors (100.0 % of pixels right). legend: Sky,")
     assert shown["alt"].endswith("void (truth), errors: wrong, errors: void, errors: right (pale class).")
+
+
+def test_the_prediction_of_another_network_stands_between_prediction_and_errors():
+    ids = np.zeros((8, 8), np.uint8)
+    image = np.zeros((8, 8, 3), np.uint8)
+    figure = panels.predictions([panels.Prediction("frame 7", image, ids, ids, {"lr": ids + 1})], class_table("camvid"))
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["frame 7", "truth", "prediction", "prediction of lr", "errors (100.0 % of pixels right)"]
+    assert "legend: Sky, Building, void" in Photo(figure)._repr_jpeg_()[1]["alt"]  # both predictions
 
 
 def test_pictures_of_a_data_set_are_withheld_if_its_terms_say_so():

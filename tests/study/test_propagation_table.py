@@ -11,7 +11,7 @@ from dsrl_lib.data.propagation import dis_flow
 from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.propagation import propagation_quality
 from dsrl_lib.paths import data_dir, root
-from study.report.propagation import write_propagation
+from study.report.propagation import propagation_answer, write_propagation
 
 TABLE = root() / "results" / "camvid" / "propagation.csv"
 ROWS = {
@@ -34,6 +34,13 @@ def test_the_method_page_prints_the_table():
     for motion, form in (("composed", "consistent"), ("direct", "consistent")):
         kept = found.loc[[(motion, form)]].set_index("steps")["kept"][10]
         assert f"{kept:.0f} %" in page
+
+
+def test_the_answer_has_the_first_and_the_last_step_of_the_table():
+    assert propagation_answer(pd.read_csv(TABLE)) == (
+        "**mIoU of propagated against true labels after 1 and 10 steps: 89 % and 73 % by composed flow, 74 % and 43 % "
+        "if the labels stay as they are.**"
+    )
 
 
 def test_the_table_is_written_whole(results: Path):

@@ -67,6 +67,14 @@ def test_missing_runs_are_named_with_their_commands():
     assert len(lines) == 3 + 5
 
 
+def test_if_all_planned_runs_are_complete_it_says_what_is_not_planned():
+    study = Study("idd", [])
+    study.seeds = lambda arms: {0, 1, 2, 3, 4}
+    assert relaxation_runs(study) == (
+        "All runs of label relaxation that this profile plans are complete. It does not plan relaxed_2 and relaxed_off."
+    )
+
+
 def test_runs_that_a_profile_does_not_plan_are_not_asked_for():
     asked = relaxation_runs(Study("idd", []))
     assert "--arm border_void " in asked and "relaxed_2" not in asked and "relaxed_off" not in asked

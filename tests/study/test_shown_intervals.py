@@ -1,4 +1,4 @@
-"""No interval from one or two seeds, in tables and charts; variants and large differences have axes of their own."""
+"""One and two seeds have no interval in tables, charts and sentences; variants and large differences have own axes."""
 
 from functools import partial
 
@@ -7,8 +7,10 @@ import pytest
 from made_up_runs import MadeUpRun
 
 from study.evidence import Study
-from study.figures import interval_charts
+from study.figures import gain_panels, interval_charts, plots
+from study.figures.notes import words
 from study.report import tables
+from study.report.comparison import class_answers
 from study.report.where import class_difference_table, ring_table
 from study.statistics.bootstrap import Difference
 from study.statistics.scores import Resamples
@@ -44,6 +46,27 @@ def test_charts_show_one_and_two_seeds_as_points():
     ]  # fmt: skip
     bars = [line for line in axes.lines if list(line.get_xdata()) == [-1.2, 2.8]]
     assert len(bars) == 1
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_charts_by_class_and_distance_draw_no_interval_of_one_and_two_seeds(seeds):
+    """Each draws its intervals as one collection: bars, or a band."""
+    values = {"dsrl": gain(0.3, seeds, (5,))}
+    charts = (
+        plots.class_differences("abcde", values),
+        interval_charts.rings(values, (1, 2, 4, 8)),
+        gain_panels.trimap_gains(values, (1, 2, 4, 8, 16), "points"),
+    )
+    assert [len(chart.axes[0].collections) for chart in charts] == [seeds == 3] * 3
+
+
+def test_sentences_give_no_interval_of_one_and_two_seeds(study):
+    few = "(too few seeds for an interval)"
+    assert [words(gain(-0.3, n)) for n in (1, 2, 3)] == [
+        f"−0.30 mIoU points {few}, 1 seed", f"−0.30 mIoU points {few}, 2 seeds",
+        "−0.30 mIoU points [−1.80, +2.20], 3 seeds",
+    ]  # fmt: skip
+    assert class_answers(study, [("hr", "lr")]) == "- **hr − lr**: too few seeds for an interval (1 seed)."
 
 
 def test_variants_and_large_differences_have_axes_of_their_own():

@@ -159,5 +159,10 @@ def test_it_says_whether_the_data_sets_of_a_profile_share_their_test_frames(stud
     made = [MadeUpRun(arm, 0, 50, profile="moving") for arm in ("moving_true", "moving_one", "moving_joint")]
     assert " Runs of moving_joint, moving_true have the same test frames. " in str(how_measured(Study("moving", made)))
     folds, official = (str(how_measured(study)) for study in studies)
-    assert " Other runs are of camvid_cv2, camvid_cv3, each with a test split of its own. " in folds
+    assert " Other runs are of camvid_cv2, camvid_cv3, each with a test split of its own: what has an @ " in folds
     assert "test frames" not in official and "Other runs" not in official
+
+
+def test_it_names_the_video_if_all_test_frames_are_of_one(studies):
+    folds, official = (str(how_measured(study)) for study in studies)
+    assert " frames of video 0001TP, " in folds and "of video" not in official
