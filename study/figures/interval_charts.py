@@ -87,7 +87,7 @@ def rings(rows: Mapping[str, Difference], px: Sequence[int]) -> Figure:
         axes.set_xticks(places, labels, rotation=45)
         axes.grid(axis="x", visible=False)
     panels[0].set_ylabel("mIoU difference (points)")
-    figure.supxlabel("distance to a class boundary (pixels)", fontsize=9)
+    figure.supxlabel("distance to a class boundary (pixels); bars: 95 % intervals", fontsize=9)
     return figure
 
 
@@ -140,7 +140,7 @@ def _differences(axes: Axes, rows: Mapping[str, Difference]) -> None:
         if row.interval_shown:
             axes.plot([row.low, row.high], [y, y], color=INTERVAL, linewidth=2.4, solid_capstyle="butt")
         interval = f"[{row.low:+.2f}, {row.high:+.2f}]" if row.interval_shown else "no interval"
-        text = f"{row.estimate:+.2f}  {interval}  n = {len(row.seeds)}"
+        text = f"{row.estimate:+.2f}  {interval}  {len(row.seeds)} seed{'s' * (len(row.seeds) > 1)}"
         filled = INTERVAL if row.interval_shown else "white"
         axes.plot(row.estimate, y, "D", color=INTERVAL, markerfacecolor=filled, markersize=6, zorder=4)
         offsets = y + 0.24 + np.zeros(len(row.per_seed))

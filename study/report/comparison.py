@@ -11,7 +11,7 @@ from study.claims.judge import Finding, Verdict, judge, verdict
 from study.claims.rules import load_rules
 from study.claims.verdict_table import measured, verdict_table
 from study.evidence import Pair, Study
-from study.figures import interval_charts, plots
+from study.figures import cost_chart, interval_charts, plots
 from study.figures.notes import Answer, Note, seeds_of, some
 from study.report import tables
 from study.report.latencies import comparable_latencies
@@ -165,7 +165,7 @@ def accuracy_cost_chart(study: Study, arms: Sequence[str], x: str, xlabel: str, 
                 for share in (0.25, 0.75)
             )
         table = table.dropna(subset=x)
-    return plots.accuracy_cost(table, x, xlabel, unit=unit) if len(table) else Note("No runs.")
+    return cost_chart.accuracy_cost(table, x, xlabel, unit=unit) if len(table) else Note("No runs.")
 
 
 def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:

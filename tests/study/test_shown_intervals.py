@@ -40,7 +40,7 @@ def test_tables_leave_the_interval_of_two_seeds_blank_and_keep_their_mean(study)
 def test_charts_show_one_and_two_seeds_as_points():
     (axes,) = interval_charts.forest({f"{n} seeds": gain(0.3, n) for n in (1, 2, 3)}).axes
     assert [text.get_text() for text in axes.texts] == [
-        "+0.30  no interval  n = 1", "+0.30  no interval  n = 2", "+0.30  [−1.20, +2.80]  n = 3",
+        "+0.30  no interval  1 seed", "+0.30  no interval  2 seeds", "+0.30  [−1.20, +2.80]  3 seeds",
     ]  # fmt: skip
     bars = [line for line in axes.lines if list(line.get_xdata()) == [-1.2, 2.8]]
     assert len(bars) == 1
@@ -59,6 +59,7 @@ def test_rings_have_a_scale_of_their_own():
     wide = Difference(**{**vars(wide), "high": np.full(6, 40.0)})
     first, second = interval_charts.rings({"HR labels": narrow, "larger input": wide}, (1, 2, 4, 8, 16)).axes
     assert first.get_ylim()[1] < 5 and second.get_ylim()[1] > 40
+    assert "bars: 95 % intervals" in first.figure.get_supxlabel()
 
 
 def test_tables_of_rings_and_classes_have_the_numbers_of_the_differences(study, monkeypatch):
