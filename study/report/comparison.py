@@ -106,8 +106,14 @@ def _label(a: str, b: str) -> str:
 
 
 def difference_table(study: Study, pairs: Sequence[Pair] | None = None) -> Note:
-    """`tables.differences` of these pairs: intervals, and the smallest effect that the design could detect."""
-    return Note.table(readable(tables.differences(study, pairs)))
+    """`tables.differences` of these pairs: intervals, and the smallest effect that the design could detect.
+
+    Those that were not run are named below it.
+    """
+    found = tables.differences(study, pairs)
+    run, absent = found[found["seeds"] > 0], found.index[found["seeds"] == 0]
+    parts = [Note.table(readable(run))] * (len(run) > 0) + [f"**Not run:** {', '.join(absent)}."] * (len(absent) > 0)
+    return Note("\n\n".join(parts))
 
 
 def arm_chart(study: Study) -> Figure | Note:
@@ -170,15 +176,15 @@ def accuracy_cost_chart(study: Study, arms: Sequence[str], x: str, xlabel: str, 
 
 def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:
     """For each pair, the classes whose interval leaves out zero."""
-    lines = []
+    lines = ["Classes whose 95 % interval leaves out zero, not corrected for their number:", ""]
     for pair, value in study.differences(pairs, "classes").items():
         better = [name for name, low in zip(study.classes, value.low, strict=True) if low > 0]
         worse = [name for name, high in zip(study.classes, value.high, strict=True) if high < 0]
         lines.append(
-            f"- **{pair}** helps {', '.join(better) or 'no class'}; harms {', '.join(worse) or 'no class'} "
-            f"({seeds_of(value)}, 95 % intervals without zero, not corrected for the number of classes)."
+            f"- **{pair}** ({seeds_of(value)}): better {', '.join(better) or 'none'}; "
+            f"worse {', '.join(worse) or 'none'}."
         )
-    return Answer("\n".join(lines) or "**Not run.**")
+    return Answer("\n".join(lines) if lines[2:] else "**Not run.**")
 
 
 def class_chart(study: Study, pairs: Sequence[Pair]) -> Figure | Note:
