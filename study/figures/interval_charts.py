@@ -55,14 +55,20 @@ def forest(
 
 
 @styled
-def interval_pairs(rows: Pairs) -> Figure:
-    """Each difference with its bootstrap interval above its interval over random effects, in points."""
+def interval_pairs(rows: Pairs, judging: str = "") -> Figure:
+    """Each difference with its bootstrap interval above its interval over random effects, in points.
+
+    judging: the one by which claims are judged, "bootstrap" or "random effects", as in `Profile.interval`.
+    """
     panels = _split(rows, {name: old.estimate for name, (old, _) in rows.items()})
     heights = [len(found) + 0.5 for found in panels]
     figure = chart(8.4, 1.2 + 0.34 * sum(heights))
     grid = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
     for axes, found in zip(grid, panels, strict=True):
         _draw(axes, found)
+    for line, kind in zip(grid[0].lines, ("bootstrap", "random effects"), strict=False):
+        name = {"bootstrap": "two-level bootstrap"}.get(kind, kind)
+        line.set_label(f"{name}, which judges the claims" if kind == judging else name)
     grid[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     grid[-1].set_xlabel(XLABEL)
     return figure
@@ -130,8 +136,6 @@ def _draw(axes: Axes, rows: Pairs) -> None:
         for low, high, shift, hue in ((old.low, old.high, -0.16, BOOTSTRAP), (new.low, new.high, 0.16, INTERVAL)):
             axes.plot([low, high], [y + shift] * 2, color=hue, linewidth=2.4, solid_capstyle="butt")
         axes.plot(old.estimate, y, "D", color=INK, markersize=4, zorder=4)
-    for line, label in zip(axes.lines, ("two-level bootstrap", "random effects"), strict=False):
-        line.set_label(label)
     _name_rows(axes, list(rows))
 
 
