@@ -14,6 +14,7 @@ from .evidence import Study as Study
 from .explore import affinity_explorer as affinity_explorer
 from .explore import live_explorer as live_explorer
 from .figures.arm_plots import cost_shares as cost_shares
+from .figures.arm_plots import of_equal_cost as of_equal_cost
 from .figures.data_charts import class_share_chart as class_share_chart
 from .figures.data_charts import label_pictures as label_pictures
 from .figures.data_charts import paint_sets as paint_sets
