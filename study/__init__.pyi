@@ -14,6 +14,7 @@ from .evidence import Study as Study
 from .explore import affinity_explorer as affinity_explorer
 from .explore import live_explorer as live_explorer
 from .figures.arm_plots import cost_shares as cost_shares
+from .figures.arm_plots import of_equal_cost as of_equal_cost
 from .figures.data_charts import class_share_chart as class_share_chart
 from .figures.data_charts import label_pictures as label_pictures
 from .figures.data_charts import paint_sets as paint_sets
@@ -35,6 +36,7 @@ from .figures.prediction_files import written_predictions as written_predictions
 from .figures.showcase import examples as examples
 from .figures.showcase import settings as settings
 from .figures.showcase import trained_run as trained_run
+from .other_locations import other_locations_table as other_locations_table
 from .presets import MAC_MATCHED_SCALE as MAC_MATCHED_SCALE
 from .presets import override_list as override_list
 from .presets import preset as preset
@@ -109,6 +111,7 @@ from .report.stages import stage_table as stage_table
 from .report.stages import stages_of as stages_of
 from .report.taps import tap_table as tap_table
 from .report.variants import flattening_table as flattening_table
+from .report.variants import second_host_cost as second_host_cost
 from .report.variants import variant_table as variant_table
 from .report.videos import videos_chart as videos_chart
 from .report.where import class_difference_table as class_difference_table

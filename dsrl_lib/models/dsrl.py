@@ -107,8 +107,6 @@ class DSRL(nn.Module):
         out = self._outputs(samples)
         # FA compares two maps of the same samples; all else is compared with what is known of the frame.
         there = {name for name in out if name not in ("seg_map", "sr_map")}
-        # DEVIATION: adaptive downsampling trains on all pixels of the frame, after the inverse. The paper (Marin et
-        # al.) trains on the labels of the samples, where pixels near boundaries count more than others.
         return out | {name: self.downsampling.back(out[name], places, x) for name in there}  # (B, C, H, W)
 
     def _outputs(self, x: Tensor) -> dict[str, Tensor]:

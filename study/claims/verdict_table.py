@@ -18,11 +18,19 @@ NO_RULE = "–"
 def verdict_table(verdicts: Iterable[Verdict]) -> Note:
     """One row per part of a claim: estimate with interval, minimum detectable effect, letter of its rule, outcome.
 
-    The claim and its verdict stand in its first row. Below the table, each rule once by its letter.
+    The claim and its verdict stand in its first row; a claim of which no part was measured has one row. Below the
+    table, each rule once by its letter.
     """
     letters: dict[str, str] = {}
     rows = []
     for verdict in verdicts:
+        if all(finding.measured is None for finding in verdict.findings):
+            missing = list(dict.fromkeys(name for finding in verdict.findings for name in finding.missing))
+            rows.append({
+                "claim": verdict.claim.id, "verdict": f"**{verdict.verdict}**", "part": "–",
+                "measured": f"not run: {some(missing)}", "minimum detectable effect": "", "rule": "", "outcome": "",
+            })  # fmt: skip
+            continue
         for place, finding in enumerate(verdict.findings):
             test = finding.part.test
             rows.append({

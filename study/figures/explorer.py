@@ -106,7 +106,8 @@ def explorer_html(frames: Sequence[Explored]) -> str:
     script, style = ((files("study.figures") / f"explorer.{kind}").read_text() for kind in ("js", "css"))
     return (
         f'<div class="affinity-explorer"><style>{style}</style><p class="without-script">The affinity explorer needs '
-        f"JavaScript: open this notebook in JupyterLab, or its page of the site.</p>"
+        f"JavaScript: open this notebook in JupyterLab, or its page of the site. Pictures of such maps: "
+        f"44_what_decides, <em>What FA changes in the affinity maps</em>, and 02_method.</p>"
         f'<script type="application/json">{data}</script><script>{script}</script></div>'
     )
 

@@ -55,14 +55,20 @@ def forest(
 
 
 @styled
-def interval_pairs(rows: Pairs) -> Figure:
-    """Each difference with its bootstrap interval above its interval over random effects, in points."""
+def interval_pairs(rows: Pairs, judging: str = "") -> Figure:
+    """Each difference with its bootstrap interval above its interval over random effects, in points.
+
+    judging: the one by which claims are judged, "bootstrap" or "random effects", as in `Profile.interval`.
+    """
     panels = _split(rows, {name: old.estimate for name, (old, _) in rows.items()})
     heights = [len(found) + 0.5 for found in panels]
     figure = chart(8.4, 1.2 + 0.34 * sum(heights))
     grid = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
     for axes, found in zip(grid, panels, strict=True):
         _draw(axes, found)
+    for line, kind in zip(grid[0].lines, ("bootstrap", "random effects"), strict=False):
+        name = {"bootstrap": "two-level bootstrap"}.get(kind, kind)
+        line.set_label(f"{name}, which judges the claims" if kind == judging else name)
     grid[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     grid[-1].set_xlabel(XLABEL)
     return figure
@@ -88,7 +94,7 @@ def rings(rows: Mapping[str, Difference], px: Sequence[int]) -> Figure:
         axes.set_xticks(places, labels, rotation=45)
         axes.grid(axis="x", visible=False)
     panels[0].set_ylabel("mIoU difference (points)")
-    figure.supxlabel("distance to a class boundary (pixels)", fontsize=9)
+    figure.supxlabel("distance to a class boundary (pixels); bars: 95 % intervals", fontsize=9)
     return figure
 
 
@@ -131,8 +137,6 @@ def _draw(axes: Axes, rows: Pairs) -> None:
         for low, high, shift, hue in ((old.low, old.high, -0.16, BOOTSTRAP), (new.low, new.high, 0.16, INTERVAL)):
             axes.plot([low, high], [y + shift] * 2, color=hue, linewidth=2.4, solid_capstyle="butt")
         axes.plot(old.estimate, y, "D", color=INK, markersize=4, zorder=4)
-    for line, label in zip(axes.lines, ("two-level bootstrap", "random effects"), strict=False):
-        line.set_label(label)
     _name_rows(axes, list(rows))
 
 
@@ -141,7 +145,7 @@ def _differences(axes: Axes, rows: Mapping[str, Difference]) -> None:
         if row.interval_shown:
             axes.plot([row.low, row.high], [y, y], color=INTERVAL, linewidth=2.4, solid_capstyle="butt")
         interval = f"[{row.low:+.2f}, {row.high:+.2f}]" if row.interval_shown else "no interval"
-        text = f"{row.estimate:+.2f}  {interval}  n = {len(row.seeds)}"
+        text = f"{row.estimate:+.2f}  {interval}  {len(row.seeds)} seed{'s' * (len(row.seeds) > 1)}"
         filled = INTERVAL if row.interval_shown else "white"
         axes.plot(row.estimate, y, "D", color=INTERVAL, markerfacecolor=filled, markersize=6, zorder=4)
         offsets = y + 0.24 + np.zeros(len(row.per_seed))

@@ -84,7 +84,7 @@ def reconstructions(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray
             psnr = 10 * np.log10(255**2 / max(np.mean(gap**2), 1e-12))
             _show(axes[place], picture, f"{name}, PSNR {psnr:.1f} dB")
         strength = GAIN * np.abs(gap).mean(-1)  # (H, W)
-        _show(axes[3], strength, f"|difference| × {GAIN:g}", cmap="magma_r", vmin=0, vmax=255)
+        _show(axes[3], strength, f"|reconstruction − image| × {GAIN:g}, white: none", cmap="magma_r", vmin=0, vmax=255)
     return figure
 
 

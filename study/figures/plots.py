@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
-from scipy.optimize import isotonic_regression
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from dsrl_lib.losses.terms import TERMS
 from study.figures.style import INK, chart, colour, styled
@@ -72,6 +70,7 @@ def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure
         for arm, seeds in histories.items()
     }
     means = {arm: pd.concat(found, axis=1).mean(axis=1) for arm, found in curves.items()}
+    validated = sorted({epoch for mean in means.values() for epoch in mean.index})
     columns = len(means) if len(means) < 6 else 4
     lines = -(-len(means) // columns)
     figure = chart(0.8 + min(7.6, 3.4 * columns), 0.6 + 1.9 * lines)
@@ -85,7 +84,9 @@ def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure
             axes.plot(curve.index, curve, color=colour(arm), linewidth=0.8, alpha=0.6)
         axes.plot(mean.index, mean, color=colour(arm), marker="o", markersize=3.5)
         axes.set_title(arm, fontsize=9)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        axes.xaxis.set_major_locator(
+            FixedLocator(validated) if len(validated) < 9 else MaxNLocator(integer=True, nbins=5)
+        )
         axes.tick_params(labelbottom=True)
     figure.supxlabel("epochs since the start of the first stage", fontsize=9)
     figure.supylabel("validation mIoU (points)", fontsize=9)
@@ -104,10 +105,11 @@ def class_differences(names: Sequence[str], rows: Mapping[str, Difference]) -> F
             axes.hlines(y, row.low, row.high, color="#0072B2", linewidth=2.2)
         axes.plot(row.estimate, y, "D", color="#0072B2", markersize=4.5)
         axes.plot(row.per_seed.T, y + 0.3, "o", color="#D55E00", markersize=2.6, alpha=0.7)  # below the interval
-        axes.set(title=title.replace(" − ", "\n− "), xlabel="IoU difference (points)")
+        axes.set_title(title.replace(" − ", "\n− "))
         axes.grid(axis="y", visible=False)
     panels[0].set_yticks(y, names)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
+    figure.supxlabel("IoU difference (points); bars: 95 % intervals, small points: seeds", fontsize=9)
     return figure
 
 
@@ -137,62 +139,6 @@ def class_heat(values: pd.DataFrame, beyond: str = "") -> Figure:
     axes.tick_params(length=0)
     figure.colorbar(image, label="difference (points)", fraction=0.03, pad=0.015, extend=_beyond(shown, limit))
     return figure
-
-
-NEAR = 0.1
-"""Points that are closer than this share of the axis have their names in one column."""
-
-
-@styled
-def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, unit: float = 1.0) -> Figure:
-    """Test mIoU against cost; small points are seeds, and each arm's name stands beside its mean.
-
-    table: one row per run (`results_frame`); arms of another host than the first are named with it. Columns low and
-    high, if it has them, are quartiles of the cost of the arm, drawn as a bar. x: a cost column, shown divided by
-    `unit` (1e9 for GMACs), on a logarithmic axis.
-    """
-    figure = chart(7.6, 4.6)
-    axes = figure.subplots()
-    means: list[tuple[float, float, str, float]] = []  # (cost, mIoU, name, right end of its bar)
-    first = table["host"].iloc[0]
-    for (host, arm), runs in table.groupby(["host", "arm"], sort=False):
-        at, mean = runs[x].median() / unit, runs["test_miou"].mean()
-        axes.plot(runs[x] / unit, runs["test_miou"], ".", color=colour(arm), markersize=4, alpha=0.6)
-        low, high = (runs[end].iloc[0] / unit for end in ("low", "high")) if "low" in runs else (at, at)
-        axes.hlines(mean, low, high, color=colour(arm), linewidth=1.4, alpha=0.7)
-        axes.plot(at, mean, "o", color=colour(arm), markersize=8, markeredgecolor="white")
-        means.append((at, mean, arm if host == first else f"{arm}, {host}", high))
-    axes.margins(x=0.18, y=0.08)
-    axes.set(xscale="log", xlabel=f"{xlabel}, logarithmic", ylabel="test mIoU (points)")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_locator(NullLocator())
-    _name(axes, sorted(means))
-    return figure
-
-
-def _name(axes: Axes, means: Sequence[tuple[float, float, str, float]]) -> None:
-    """Names of points (x, y, name, right end), by x: in a column to the right of those at almost the same x.
-
-    So are those that the bar of another point reaches.
-    """
-    low, high = axes.get_ylim()
-    line = (high - low) / 24  # of text
-    left, right = np.log(axes.get_xlim())
-    columns: list[list[tuple[float, float, str, float]]] = []
-    for point in means:
-        end = max(other[3] for other in columns[-1]) if columns else 0.0
-        near = columns and (point[0] < end or np.log(point[0] / columns[-1][-1][0]) < NEAR * (right - left))
-        columns[-1].append(point) if near else columns.append([point])
-    for column in columns:
-        column.sort(key=lambda point: point[1])
-        steps = line * np.arange(len(column))
-        # The nearest heights to those of the points that are a line of text apart.
-        heights = isotonic_regression(np.array([point[1] for point in column]) - steps).x + steps
-        beside = max(point[3] for point in column) * np.exp(0.02 * (right - left))
-        for (x, y, name, _), height in zip(column, heights, strict=True):
-            axes.annotate(name, (x, y), (beside, height), fontsize=8, va="center",
-                          arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6})  # fmt: skip
 
 
 def _beyond(shown: pd.DataFrame, limit: float) -> str:

@@ -30,6 +30,10 @@ def written_predictions(out: Path, dataset: str) -> Photo:
 
 
 def report_table(reports: Mapping[str, Report]) -> Note:
-    """The overall figures of reports, one row each."""
+    """The overall figures of reports in points, one row each."""
+    if not reports:
+        return Note("No weights.")
     overall = pd.DataFrame({name: report.overall for name, report in reports.items()}).T
-    return Note.table(overall.rename_axis("augmentation").round(4).astype(str)) if reports else Note("No weights.")
+    points = (100 * overall).assign(**{"cross entropy": overall["cross entropy"]})
+    shown = points.rename(columns={"cross entropy": "cross entropy (nats)"}).map("{:.2f}".format)
+    return Note.table(shown.rename_axis("augmentation"))

@@ -14,6 +14,11 @@ COLUMNS = 4
 """Panels side by side."""
 
 
+def loss_name(term: str) -> str:
+    """What readers know a term of the loss by."""
+    return {"mse": "SISR (w1 MSE)", "fa": "FA (w2)"}.get(term, TERMS[term].label)
+
+
 def logged_shares(history: pd.DataFrame) -> dict[str, pd.Series]:
     """Share of the gradient by term, indexed by epoch, of the terms beside CE that a history recorded and that act."""
     found = {term: history.set_index("epoch")[f"share_{term}"].dropna() for term in TERMS if f"share_{term}" in history}
@@ -40,7 +45,7 @@ def share_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
             for curve in curves:
                 axes.plot(curve.index, curve, color=hue, linewidth=0.7, alpha=0.45)
             mean = pd.concat(curves, axis=1).mean(axis=1)
-            (drawn[TERMS[term].label],) = axes.plot(mean.index, mean, color=hue, marker="o", markersize=3.5)
+            (drawn[loss_name(term)],) = axes.plot(mean.index, mean, color=hue, marker="o", markersize=3.5)
         axes.set_title(arm.replace("@", "\n@"), fontsize=8.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
     grid[0, 0].set_ylim(0, None)

@@ -53,12 +53,17 @@ class Example:
 
 
 def settings(config: Config) -> str:
-    """The whole configuration as text, one paragraph per section."""
-    lines = [f"run_id: {config.run_id}"]
+    """A configuration as text, one paragraph per section: what differs from the defaults."""
+    lines, defaults = [f"run_id: {config.run_id}"], Config().to_dict()
     for name, value in config.to_dict().items():
-        text = ", ".join(f"{k} = {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        lines.append(fill(f"{name}: {text}", 100, subsequent_indent="    "))
-    return "\n".join(lines)
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} = {v}" for k, v in value.items() if v != defaults[name][k])
+            changed = bool(value)
+        else:
+            changed = value != defaults[name]
+        if changed:
+            lines.append(fill(f"{name}: {value}", 100, subsequent_indent="    "))
+    return "\n".join([*lines, "All other settings are at their defaults (dsrl_lib/settings.py)."])
 
 
 def trained_run(config: Config) -> Path | None:

@@ -11,7 +11,7 @@ from study.claims.judge import Finding, Verdict, judge, verdict
 from study.claims.rules import load_rules
 from study.claims.verdict_table import measured, verdict_table
 from study.evidence import Pair, Study
-from study.figures import interval_charts, plots
+from study.figures import cost_chart, interval_charts, plots
 from study.figures.notes import Answer, Note, seeds_of, some, words
 from study.report import tables
 from study.report.latencies import comparable_latencies
@@ -106,8 +106,14 @@ def _label(a: str, b: str) -> str:
 
 
 def difference_table(study: Study, pairs: Sequence[Pair] | None = None) -> Note:
-    """`tables.differences` of these pairs: intervals, and the smallest effect that the design could detect."""
-    return Note.table(readable(tables.differences(study, pairs)))
+    """`tables.differences` of these pairs: intervals, and the smallest effect that the design could detect.
+
+    Those that were not run are named below it.
+    """
+    found = tables.differences(study, pairs)
+    run, absent = found[found["seeds"] > 0], found.index[found["seeds"] == 0]
+    parts = [Note.table(readable(run))] * (len(run) > 0) + [f"**Not run:** {', '.join(absent)}."] * (len(absent) > 0)
+    return Note("\n\n".join(parts))
 
 
 def arm_chart(study: Study) -> Figure | Note:
@@ -166,12 +172,12 @@ def accuracy_cost_chart(study: Study, arms: Sequence[str], x: str, xlabel: str, 
                 for share in (0.25, 0.75)
             )
         table = table.dropna(subset=x)
-    return plots.accuracy_cost(table, x, xlabel, unit=unit) if len(table) else Note("No runs.")
+    return cost_chart.accuracy_cost(table, x, xlabel, unit=unit) if len(table) else Note("No runs.")
 
 
 def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:
     """For each pair, the classes whose interval leaves out zero."""
-    lines = []
+    lines = ["Classes whose 95 % interval leaves out zero, not corrected for their number:", ""]
     for pair, value in study.differences(pairs, "classes").items():
         if not value.interval_shown:
             lines.append(f"- **{pair}**: too few seeds for an interval ({seeds_of(value)}).")
@@ -179,10 +185,10 @@ def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:
         better = [name for name, low in zip(study.classes, value.low, strict=True) if low > 0]
         worse = [name for name, high in zip(study.classes, value.high, strict=True) if high < 0]
         lines.append(
-            f"- **{pair}** helps {', '.join(better) or 'no class'}; harms {', '.join(worse) or 'no class'} "
-            f"({seeds_of(value)}, 95 % intervals without zero, not corrected for the number of classes)."
+            f"- **{pair}** ({seeds_of(value)}): better {', '.join(better) or 'none'}; "
+            f"worse {', '.join(worse) or 'none'}."
         )
-    return Answer("\n".join(lines) or "**Not run.**")
+    return Answer("\n".join(lines) if lines[2:] else "**Not run.**")
 
 
 def choice_answers(study: Study, choices: Mapping[str, Pair]) -> Answer:

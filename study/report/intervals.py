@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.claims.judge import MORE_IMAGES, judged_strata
-from study.claims.rules import load_rules
+from study.claims.judge import MORE_IMAGES, judge, judged_strata
+from study.claims.rules import UNCLEAR
 from study.evidence import Strata, Study
 from study.figures.interval_charts import interval_pairs
 from study.figures.notes import Answer, Note
+from study.profiles import PROFILES
 from study.report.readable import readable
 from study.statistics.bootstrap import Difference
 from study.statistics.coverage import bootstrap_coverage, random_effects_coverage
@@ -21,26 +22,30 @@ EFFECTS = (0.5, 1.0, 2.0)
 """True effects in points that a study might want to find."""
 
 
-def contrasts(study: Study) -> dict[str, tuple[Strata, str]]:
-    """What the claims compare, each quantity once: claim and name -> contrasts and kind of score, as they are judged.
+def contrasts(study: Study, unclear: bool = False) -> dict[str, tuple[Strata, str]]:
+    """What the claims compare, each quantity once: claim and quantity -> contrasts and kind of score, as judged.
 
-    Without those that lack runs or a second seed.
+    An effect in the FA factorial has the name of its part. Without those that lack runs or a second seed. unclear:
+    those alone on which the outcome of a part is unclear.
     """
     found: dict[str, tuple[Strata, str]] = {}
     quantities = set()
-    for claim in load_rules().of(study.profile):
-        for part in claim.parts:
+    for verdict in judge(study).values():
+        for finding in verdict.findings:
+            part = finding.part
             enough = not part.cost and all(len(study.seeds(list(arms))) > 1 for arms in part.strata())
-            if enough and part.quantity not in quantities and (strata := judged_strata(part, study)):
-                found[f"{claim.id} {part.name}"] = strata, part.kind
+            if not enough or part.quantity in quantities or (unclear and finding.outcome != UNCLEAR):
+                continue
+            if strata := judged_strata(part, study):
+                found[f"{verdict.claim.id} {part.name if part.effect else part.quantity}"] = strata, part.kind
                 quantities.add(part.quantity)
     return found
 
 
-def _intervals(study: Study) -> dict[str, tuple[Difference, Interval]]:
+def _intervals(study: Study, unclear: bool = False) -> dict[str, tuple[Difference, Interval]]:
     """By name, each difference with its two intervals; without those of a single block of images."""
     rows = {}
-    for name, (strata, kind) in contrasts(study).items():
+    for name, (strata, kind) in contrasts(study, unclear).items():
         old = study.bootstrap(strata, kind)
         if new := study.random_effects(strata, kind, old.estimate):
             rows[name] = old, new
@@ -50,7 +55,7 @@ def _intervals(study: Study) -> dict[str, tuple[Difference, Interval]]:
 def interval_chart(study: Study) -> Figure | Note:
     """Both intervals of every difference that a claim is about."""
     pairs = _intervals(study)
-    return interval_pairs(pairs) if pairs else Note(NOTHING)
+    return interval_pairs(pairs, PROFILES[study.profile].interval) if pairs else Note(NOTHING)
 
 
 def interval_table(study: Study) -> Note:
@@ -103,7 +108,7 @@ def coverage_table(found: pd.DataFrame) -> Note:
     rows = [
         {
             "difference": name,
-            "two-level bootstrap": f"{row['two-level bootstrap']:.1f} %",
+            "two-level bootstrap": f"{row['two-level bootstrap']:.0f} %",
             "random effects": f"{row['random effects']:.1f} %",
         }
         for name, row in found.iterrows()
@@ -112,15 +117,16 @@ def coverage_table(found: pd.DataFrame) -> Note:
 
 
 def settle_table(study: Study) -> Note:
-    """One row per difference: seeds with which 80 % of studies would find a true effect of each size."""
+    """One row per difference that leaves a part of a claim unclear: seeds with which 80 % of studies would find a true
+    effect of each size."""
     rows = []
-    for name, (_, found) in _intervals(study).items():
+    for name, (_, found) in _intervals(study, unclear=True).items():
         v = found.variances
         row = {"difference": name, "seeds now": v.seeds}
         row |= {f"for {effect:g} points": _seeds(v.seeds_for(effect)) for effect in EFFECTS}
         many = v.seeds_for(EFFECTS[0], blocks=MORE_IMAGES * v.blocks)
         rows.append(row | {f"for {EFFECTS[0]:g} with {MORE_IMAGES} times the images": _seeds(many)})
-    return _note(rows)
+    return _note(rows) if rows else Note("No part of a claim is unclear by two seeds or more.")
 
 
 def _seeds(number: float) -> str:

@@ -68,8 +68,8 @@ def at_equal_time(study: Study, arm: str) -> Note:
 
 
 def latency_table(study: Study) -> Note:
-    """One row per arm: median of the turns with the smallest and largest, of host, pruned and full network, and the
-    ratio of the pruned network to `lr` in the same turn.
+    """One row per network, with its arms: median of the turns with the smallest and largest, of host, pruned and full
+    network, and the ratio of the pruned network to `lr` in the same turn.
 
     A note instead if the networks were not measured in turns.
     """
@@ -78,8 +78,14 @@ def latency_table(study: Study) -> Note:
         command = f"python -m study latency --profile {study.profile}"
         return Note(f"Not measured in turns yet: `{command}` does it, on an idle machine.")
     turns, rows = study.turns(arms), []
+    networks: dict[str, list[str]] = {}
     for arm in arms:
-        row = {"arm": arm} | {f"{form} (ms)": _spread(turns[arm][f"latency_ms_{form}"], 1) for form in FORMS}
+        first = next((first for first in networks if turns[first] == turns[arm]), arm)
+        networks.setdefault(first, []).append(arm)
+    for arm, alike in networks.items():
+        row = {"arms": ", ".join(alike)} | {
+            f"{form} (ms)": _spread(turns[arm][f"latency_ms_{form}"], 1) for form in FORMS
+        }
         if "lr" in turns:
             ratio = np.array(turns[arm]["latency_ms_pruned"]) / np.array(turns["lr"]["latency_ms_pruned"])
             row["pruned / lr"] = _spread(ratio, 2)

@@ -1,28 +1,26 @@
 """Which share of the gradient each auxiliary loss had in training: the figure and the table of 41_main_results."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 from matplotlib.figure import Figure
 
 from dsrl_lib.losses.terms import TERMS
-from study.arms import ARMS
 from study.evidence import Study
 from study.figures.notes import Note
-from study.figures.share_charts import logged_shares, share_curves
+from study.figures.share_charts import logged_shares, loss_name, share_curves
 from study.profiles import PROFILES
+from study.report.comparison import FULL_LENGTH
 from study.report.histories import histories
 
 NOTHING = Note("No run of this profile logged the shares of its losses.")
 
 
 def share_chart(study: Study) -> Figure | Note:
-    """Shares of the auxiliary losses in the gradient on the shared encoder, of every arm and variant that logged them.
+    """Shares of the auxiliary losses in the gradient on the shared encoder, of FULL_LENGTH and its variants.
 
-    An arm is drawn through all its stages, so those that are a stage of another drawn arm have no panel of their own.
+    An arm is drawn through all its stages.
     """
-    found = {arm: seeds for arm in _last(_logging(study)) if any(map(logged_shares, seeds := histories(study, arm)))}
-    return share_curves(found) if found else NOTHING
+    shown = [arm for arm in _logging(study) if arm.partition("@")[0] in FULL_LENGTH]
+    return share_curves({arm: histories(study, arm) for arm in shown}) if shown else NOTHING
 
 
 def share_table(study: Study) -> Note:
@@ -38,8 +36,8 @@ def share_table(study: Study) -> Note:
             curves = [shares[term] for shares in own if term in shares]
             if curves:
                 first, last = (sum(100 * curve.iloc[end] for curve in curves) / len(curves) for end in (0, -1))
-                row[f"{TERMS[term].label}, first epoch"] = f"{first:.1f} %"
-                row[f"{TERMS[term].label}, last epoch"] = f"{last:.1f} %"
+                row[f"{loss_name(term)}, first epoch"] = f"{first:.1f} %"
+                row[f"{loss_name(term)}, last epoch"] = f"{last:.1f} %"
         rows.append(row)
     silent = [arm for arm in _with_auxiliary_losses(study) if arm not in logging]
     parts: list[str] = [Note.table(pd.DataFrame(rows).fillna(""))] if rows else [NOTHING]
@@ -57,9 +55,3 @@ def _with_auxiliary_losses(study: Study) -> list[str]:
 def _logging(study: Study) -> list[str]:
     arms = _with_auxiliary_losses(study)
     return [arm for arm in arms if any(logged_shares(run.history) for run in study.select(arm))]
-
-
-def _last(arms: Sequence[str]) -> list[str]:
-    """Without those that are a stage of another one."""
-    stages = {ARMS[arm.partition("@")[0]].after for arm in arms}
-    return [arm for arm in arms if arm not in stages]

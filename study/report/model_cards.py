@@ -11,10 +11,10 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from dsrl_lib.data.class_tables import class_table
-from dsrl_lib.paths import released_dir
+from dsrl_lib.paths import released_dir, results_dir
 from dsrl_lib.records import read_json
 from study.arms import ARMS
-from study.catalogue import input_size
+from study.catalogue import input_size, load_run
 from study.profiles import PROFILES
 
 MISSED = 0.25
@@ -106,12 +106,21 @@ def records() -> dict[str, Record]:
 
 
 def released_table() -> str:
-    """One row per released file, for weights/README.md."""
-    lines = ["| name | network | data | test mIoU of the file | of the arm, all seeds | size |", "|---" * 6 + "|"]
+    """One row per released file, for weights/README.md: its score, and those of the run and the arm that it is of.
+
+    "trained again": not the weights of the recorded run, but of another training with its configuration.
+    """
+    headings = "name | network | data | test mIoU of the file | of the recorded run | of the arm, all seeds"
+    lines = [f"| {headings} |", "|---" * 6 + "|"]
     for name, record in records().items():
+        folder = results_dir() / record.profile / "runs" / record.run
+        run = load_run(folder) if folder.exists() else None
+        recorded = f"{100 * run.metrics['test']['miou']:.2f}" if run else "none"
+        again = ", trained again" if run and record.environment.get("commit") != run.env["commit"] else ""
         lines.append(
             f"| [`{name}`]({name}.md) | {_network(record)} | {record.data[0]}, input {input_size(record.config)} | "
-            f"{record.miou:.2f} (seed {record.config['seed']}) | {_of_arm(record)} | {record.megabytes:.1f} MB |"
+            f"{record.miou:.2f} (seed {record.config['seed']}){again} | {recorded} | "
+            f"{_of_arm(record)} |"
         )
     return "\n".join(lines)
 

@@ -1,16 +1,16 @@
 """Comparisons of variants (`Profile.variants`), and whether the training of each arm had flattened."""
 
+import numpy as np
 import pandas as pd
 
 from study.arms import ARMS
 from study.claims.rules import load_rules
 from study.evidence import Pair, Study
-from study.figures.notes import Note
+from study.figures.notes import Note, seeds_of
 from study.profiles import PROFILES
 from study.report import tables
-from study.report.comparison import FULL_LENGTH
+from study.report.comparison import FULL_LENGTH, difference_table
 from study.report.histories import histories, total_epochs
-from study.report.readable import readable
 
 FLATTENING = ("arm", "epochs", "val mIoU after two thirds", "at the end", "gain", "flat?")
 """Columns of `flattening_table`."""
@@ -27,9 +27,23 @@ def variant_pairs(profile: str) -> list[Pair]:
 
 
 def variant_table(study: Study) -> Note:
-    """One row per pair: difference with interval and by seed; blank if not run."""
-    found = tables.differences(study, variant_pairs(study.profile))
-    return Note.table(readable(found)) if len(found) else Note("This profile has no variants beside those above.")
+    """`difference_table` of `variant_pairs`."""
+    pairs = variant_pairs(study.profile)
+    return difference_table(study, pairs) if pairs else Note("This profile has no variants beside those above.")
+
+
+def second_host_cost(study: Study) -> Note:
+    """What the arms of the second host score and cost, in one sentence: two points need no chart."""
+    told, hosts = [], set()
+    for arm in ("lr", "dsrl"):
+        runs = study.select(f"{arm}@second_host")
+        if value := study.single(f"{arm}@second_host"):
+            macs = np.median([run.metrics["cost"]["macs_pruned"] for run in runs]) / 1e6
+            told.append(f"`{arm}` {value.estimate:.1f} points at {macs:.0f} M MACs ({seeds_of(value)})")
+            hosts.add(runs[0].host)
+    if not told:
+        return Note("**Not run:** `lr` and `dsrl` at the second host.")
+    return Note(f"{hosts.pop()}, from random weights: {', '.join(told)}. This is what it costs, not what it can reach.")
 
 
 def flattening_table(study: Study) -> Note:
@@ -42,14 +56,12 @@ def flattening_table(study: Study) -> Note:
         arm for arm in PROFILES[study.profile].variant_arms
         if ARMS[arm.partition("@")[0]].changes.get("downsampling.stage") != "locations"  # it trains no host
     ]  # fmt: skip
-    rows = [_flattening(study, arm) for arm in (*(arm for arm in FULL_LENGTH if arm in study.arms), *variants)]
+    rows = [_flattening(study, arm) for arm in (*FULL_LENGTH, *variants) if study.select(arm)]
     return Note.table(pd.DataFrame(rows, columns=FLATTENING).fillna("")) if rows else Note("No runs.")
 
 
 def _flattening(study: Study, arm: str) -> dict[str, str]:
     curves = [history.dropna(subset="val_miou").set_index("epoch")["val_miou"] for history in histories(study, arm)]
-    if not curves:
-        return {"arm": arm, "flat?": "not run"}
     epochs = total_epochs(study.select(arm)[0])
     middle = [curve[(curve.index >= 2 * epochs / 3) & (curve.index <= 3 * epochs / 4)] for curve in curves]
     if any(part.empty for part in middle):

@@ -125,7 +125,7 @@ def extreme_frames(frames: pd.DataFrame | None) -> Note:
         return Note("**Not run:** `dsrl` and a rival with the same seed.")
     arm, rival = frames.columns[2:4]
     won = (frames["difference"] > 0).mean()
-    shown = frames.iloc[[0, 1, 2, -3, -2, -1]].copy()
+    shown = frames.iloc[[0, 1, 2, -3, -2, -1]].rename(columns={"index": "position (parameter `frame`)"})
     shown["difference"] = [f"{points:+.2f}" for points in shown["difference"]]
     table = Note.table(readable(shown))
     return Note(

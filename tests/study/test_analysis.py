@@ -17,7 +17,7 @@ from dsrl_lib.metrics import iou
 from dsrl_lib.records import write_json
 from dsrl_lib.runs import folder, write_counts, write_history
 from study import catalogue, factorial
-from study.figures import cell_charts, gain_panels, interval_charts, panels, plots, style
+from study.figures import cell_charts, cost_chart, gain_panels, interval_charts, panels, plots, style
 from study.presets import preset
 from study.report import audit
 from study.report.results import factorial_cells, results_frame, write_results
@@ -203,7 +203,7 @@ def figures(results):
         "forest": interval_charts.forest({"dsrl − lr": gain}, claimed={"dsrl − lr": 2}, interest=0.5),
         "class_differences": plots.class_differences(TABLE.classes, {"dsrl − lr": by_class}),
         "class_heat": plots.class_heat(heat),
-        "accuracy_cost": plots.accuracy_cost(table, "macs_pruned", "GMACs", unit=1e9),
+        "accuracy_cost": cost_chart.accuracy_cost(table, "macs_pruned", "GMACs", unit=1e9),
         "factorial": cell_charts.factorial(cells),
         "trimap_gains": gain_panels.trimap_gains(bands, (1, 2, 4, 8, 16), "points"),
         "size_gains": gain_panels.size_gains({"lr": np.ones((2, 3)), "dsrl": np.zeros((1, 3))}, (64, 256), "points"),

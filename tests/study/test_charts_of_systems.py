@@ -5,15 +5,16 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from study.arms import DOWNSAMPLING_ARMS, PROPAGATION_ARMS, RELAXATION_ARMS
-from study.figures import plots
+from study.figures import cost_chart, gain_panels, plots
 from study.figures.arm_plots import of_equal_cost
 from study.figures.cell_charts import factorial
 from study.figures.data_charts import class_share_chart
 from study.figures.share_charts import share_curves
-from study.figures.style import colour
-from study.report.comparison import difference_table, head_share
+from study.figures.style import ARM_COLOURS, colour
+from study.report.comparison import head_share
 from study.report.overview import rare_classes
 from study.report.tables import COSTS
 from study.report.where import object_gain_chart
@@ -24,7 +25,7 @@ def test_names_at_one_cost_stand_a_line_apart_and_keep_their_order():
     rows = [("espnetv2", arm, 90 + place, 56 + 0.01 * place) for place, arm in enumerate(arms[:4])]
     rows += [("espnetv2", "hr", 363, 64.0), ("ddrnet", "lr", 370, 64.01)]
     table = pd.DataFrame(rows, columns=["host", "arm", "macs_pruned", "test_miou"])
-    axes = plots.accuracy_cost(table, "macs_pruned", "MACs").axes[0]
+    axes = cost_chart.accuracy_cost(table, "macs_pruned", "MACs").axes[0]
     places = {text.get_text(): text.get_position() for text in axes.texts}
     assert places.keys() == {*arms, "lr, ddrnet"}
     line = np.diff(axes.get_ylim()).item() / 24
@@ -32,6 +33,29 @@ def test_names_at_one_cost_stand_a_line_apart_and_keep_their_order():
         heights = [places[name][1] for name in column]
         assert (np.diff(heights) > 0.99 * line).all() and len({places[name][0] for name in column}) == 1
     assert places["hr"][0] > 363 > places["adaptive"][0] > 93
+    assert {text.get_text(): text.get_color() for text in axes.texts}["relaxed"] == colour("relaxed")
+
+
+def test_names_stand_to_the_left_of_their_points_if_the_next_ones_leave_them_no_room():
+    costs = {"lr": 60.0, "adaptive_oracle_fine": 130.0, "adaptive": 150.0, "hr": 360.0}
+    table = pd.DataFrame({"host": "h", "arm": costs.keys(), "macs": costs.values(), "test_miou": [50, 55, 56, 60]})
+    axes = cost_chart.accuracy_cost(table, "macs", "MACs").axes[0]
+    axes.figure.draw_without_rendering()
+    places = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}  # without the line to the point
+    points = {arm: axes.transData.transform((cost, 50))[0] for arm, cost in costs.items()}
+    assert places["adaptive_oracle_fine"].x1 < points["adaptive_oracle_fine"]
+    assert all(places[arm].x0 > points[arm] for arm in ("lr", "adaptive", "hr"))
+    inside = axes.get_window_extent()
+    assert all(inside.x0 < place.x0 and place.x1 < inside.x1 for place in places.values())
+    assert places["lr"].x1 < places["adaptive_oracle_fine"].x0
+
+
+def test_curves_of_validation_have_ticks_where_they_were_validated():
+    history = pd.DataFrame({"epoch": [1, 2, 3, 4, 5], "val_miou": [None, None, 0.3, None, 0.4]})
+    axes = plots.validation_curves({"lr": [history]}).axes[0]
+    assert list(axes.get_xticks()) == [3, 5]
+    many = pd.DataFrame({"epoch": range(1, 61), "val_miou": 0.5})
+    assert len(plots.validation_curves({"lr": [many]}).axes[0].get_xticks()) < 9
 
 
 def run(seed, *found):
@@ -54,6 +78,12 @@ def test_gains_by_size_are_paired_by_seed():
 def test_arms_of_one_chart_have_colours_of_their_own(arms):
     drawn = [arm for arm in ("bilinear", *arms) if arm != "locations"]  # which is a stage, and in no chart
     assert len({colour(arm) for arm in drawn}) == len(drawn)
+
+
+def test_no_two_arms_have_one_colour():
+    """But for propagation, whose arms are in no chart with others."""
+    drawn = {arm: hue for arm, hue in ARM_COLOURS.items() if arm not in PROPAGATION_ARMS}
+    assert len({*drawn.values()}) == len(drawn) and gain_panels.OTHERS not in drawn.values()
 
 
 def test_shares_of_the_gradient_are_drawn_by_seed_and_as_their_mean():
@@ -104,12 +134,6 @@ def test_what_the_head_adds_is_told_of_arms_that_have_it():
     text = head_share(cost)
     assert "median of 2 arms" in text and text.count("+50.0 %") == 2
     assert "latency" not in text and "memory" not in text  # `tables.cost` has them
-
-
-def test_differences_of_which_none_was_run_are_a_table_of_no_seeds():
-    study = SimpleNamespace(difference=lambda a, b: None)
-    text = difference_table(study, [("dsrl", "lr")])._repr_markdown_()
-    assert "dsrl − lr" in text and "| 0 " in text
 
 
 def test_rare_classes_are_named_with_their_shares_and_the_one_that_splits_disagree_on():

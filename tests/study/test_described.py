@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from dsrl_lib.data.class_tables import class_table
-from study.figures import gain_panels, interval_charts, panels, plots
+from study.figures import cost_chart, gain_panels, interval_charts, panels, plots
 from study.figures.photo import Photo, withheld
 from study.statistics.bootstrap import Difference
 
@@ -24,7 +24,7 @@ def test_numbers_beside_rows_are_told():
         )
     }
     _, shown = interval_charts.forest(rows, interest=0.5, claimed={"dsrl − lr": 2})._repr_png_()
-    assert "y axis: dsrl − lr +0.50  [−0.20, +1.10]  n = 3" in shown["alt"]
+    assert "y axis: dsrl − lr +0.50  [−0.20, +1.10]  3 seeds" in shown["alt"]
     assert "smaller than the smallest effect of interest (0.5), claimed: +2." in shown["alt"]
 
 
@@ -38,7 +38,7 @@ def test_points_with_names_are_told_with_their_heights():
     table = pd.DataFrame(
         {"host": "h", "arm": ["dsrl", "lr", "lr"], "macs": [3e9, 1e9, 1e9], "test_miou": [57.0, 56.0, 56.5]}
     )
-    _, shown = plots.accuracy_cost(table, "macs", "GMACs", unit=1e9)._repr_png_()
+    _, shown = cost_chart.accuracy_cost(table, "macs", "GMACs", unit=1e9)._repr_png_()
     assert shown["alt"].endswith("y axis: test mIoU (points); points from left to right: lr at 56.2, dsrl at 57.0.")
 
 

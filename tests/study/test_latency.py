@@ -112,6 +112,11 @@ def test_c3_is_judged_by_the_turns_and_not_by_copies_of_one_number(results):
     assert claims_table.sentence(after.part, value).endswith(": 1.05 [1.00, 1.10] (3 turns)")
     text = latency_table(study)
     assert "| dsrl" in text and "42.0 [40.0, 44.0]" in text and "1.20 [1.14, 1.26]" in text
+    again = Study("camvid", [*study.runs, MadeUpRun("sssr", 0, 50.0)])
+    alike = {"latency_ms_pruned": [40.0] * 3, "latency_ms_host": [35.0] * 3, "latency_ms_full": [40.0] * 3}
+    write_turns("camvid", "CPU", [*networks, ([again.select("sssr")[0].run_id], alike)])
+    rows = [line.split("|")[1].strip() for line in latency_table(again).splitlines() if line.startswith("|")][2:]
+    assert rows == ["lr", "sssr, sssr_long", "dsrl"]
     np.testing.assert_array_equal(study.turns(["dsrl"])["dsrl"]["latency_ms_host"], [35.0] * 3)
 
 

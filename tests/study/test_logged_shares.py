@@ -41,6 +41,14 @@ def test_the_figure_has_a_panel_for_each_arm_through_its_stages():
     assert axes.get_title(loc="left") == "dsrl"
     means = [list(line.get_ydata()) for line in axes.lines if line.get_marker() == "o"]
     assert [len(mean) for mean in means] == [6, 3]
+    legend = axes.figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["SISR (w1 MSE)", "FA (w2)"]
+
+
+def test_controls_are_in_the_table_and_not_in_the_figure():
+    control = logging_run("sisr_frozen_share", 0, mse=[0.1] * 3, fa=[0.1] * 3)
+    study = Study("idd", [*study_of_two_seeds().runs, control])
+    assert "| sisr_frozen_share " in share_table(study) and len(share_chart(study).axes) == 1
 
 
 def test_a_profile_without_such_losses_says_so():

@@ -17,6 +17,7 @@ import torch
 from tiny_runs import TINY, tiny
 
 from dsrl_lib import metrics
+from dsrl_lib.config import Config
 from dsrl_lib.data.split import load_split
 from dsrl_lib.paths import root
 from study import plan
@@ -129,13 +130,16 @@ def test_stage_notebooks_train_their_own_arm_by_default():
         assert f'arm = "{arm}"' in code_cells(root() / "notebooks" / f"{name}.ipynb")[0].source
 
 
-def test_settings_show_every_value():
-    config = preset("camvid", "dsrl")
-    text = " ".join(showcase.settings(config).split())
-    assert f"warm_start: {config.warm_start}" in text
+def test_settings_show_what_differs_from_the_defaults():
+    config, defaults = preset("camvid", "dsrl"), Config().to_dict()
+    lines = showcase.settings(config).replace("\n    ", " ").splitlines()
+    paragraphs = dict(line.split(": ", 1) for line in lines[:-1])
+    assert paragraphs["warm_start"] == config.warm_start and paragraphs["profile"] == "camvid"
+    assert "arm" not in paragraphs and "downsampling" not in paragraphs  # the arm is that of the defaults
     for section in ("data", "model", "loss", "optim"):
-        for name, value in config.to_dict()[section].items():
-            assert f"{name} = {value}" in text
+        own = config.to_dict()[section]
+        changed = [f"{name} = {value}" for name, value in own.items() if value != defaults[section][name]]
+        assert paragraphs[section].split(", ") == changed
 
 
 def test_affinity_row_is_that_of_the_written_out_matrix():

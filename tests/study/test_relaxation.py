@@ -1,10 +1,14 @@
 """The numbers of notebook 31: relaxed pixels by class, classes in crops, and the runs that are missing."""
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from dsrl_lib.data.class_tables import VOID, ClassTable
 from dsrl_lib.data.sampling import Draw
+from dsrl_lib.paths import root
 from study.evidence import Study
 from study.figures.data_charts import paint_sets
 from study.report.relaxation import (
@@ -59,6 +63,15 @@ def test_colours_of_sets():
     picture = paint_sets(np.array([[0, 1, 2, 3]]), TABLE)
     assert picture[0, 0].tolist() == [0, 0, 0] and picture[0, 3].tolist() == [50, 0, 100]
     assert picture[0, 1].tolist() == [200, 165, 165]
+
+
+@pytest.mark.parametrize(("profile", "data"), [("camvid", "CamVid"), ("idd", "IDD-lite")])
+def test_the_method_page_has_the_number_that_decides_the_claim(profile, data):
+    found = pd.read_csv(root() / "results" / profile / "claims.csv").query("claim == 'C14'").iloc[0]
+    assert found["quantity"] == "relaxed − bilinear, within 4 px of boundaries"
+    numbers = "{estimate:+.2f} [{low:+.2f}, {high:+.2f}]".format(**found).replace("-", "−")
+    page = (root() / "docs/methods/label_relaxation.md").read_text()
+    assert re.search(rf"^\| {data} test, .*within 4 px of boundaries.* \| {re.escape(numbers)} \|$", page, re.MULTILINE)
 
 
 def test_missing_runs_are_named_with_their_commands():

@@ -7,12 +7,13 @@ import signal
 import subprocess
 
 import numpy as np
+import pandas as pd
 import pytest
 from tiny_runs import tiny
 
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.deploy.pretrained import open_weights
-from dsrl_lib.paths import DataError, released_dir
+from dsrl_lib.paths import DataError, released_dir, root
 from study.release import release
 from study.report import texts
 from study.report.model_cards import card, read_record, records, released_table
@@ -148,3 +149,9 @@ def test_cards_are_those_of_the_records_but_for_what_the_study_measured():
         assert empty == card(name, record)
     table = released_table()
     assert all(f"{record.miou:.2f} (seed {record.config['seed']})" in table for record in records().values())
+    rows = {row[1].strip(" []`").partition("`")[0]: row for row in (line.split("|") for line in table.splitlines()[2:])}
+    scores = pd.read_csv(root() / "results" / "camvid" / "results.csv").set_index("run_id")["test_miou"]
+    for name in ("dsrl-camvid", "relaxed-camvid"):
+        assert rows[name][5].strip() == f"{scores[records()[name].run]:.2f}"
+    assert rows["dsrl-camvid"][4].strip().endswith("(seed 0), trained again")
+    assert rows["relaxed-camvid"][4].strip().endswith("(seed 0)")  # the weights of the recorded run

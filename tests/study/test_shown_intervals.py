@@ -1,16 +1,20 @@
 """One and two seeds have no interval in tables, charts and sentences; variants and large differences have own axes."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from made_up_runs import MadeUpRun
 
+from study.claims.judge import verdict
 from study.evidence import Study
 from study.figures import gain_panels, interval_charts, plots
 from study.figures.notes import words
 from study.report import tables
-from study.report.comparison import class_answers
+from study.report.comparison import class_answers, difference_table
+from study.report.intervals import contrasts, settle_table
+from study.report.main_results import main_table
 from study.report.where import class_difference_table, ring_table
 from study.statistics.bootstrap import Difference
 from study.statistics.scores import Resamples
@@ -39,10 +43,45 @@ def test_tables_leave_the_interval_of_two_seeds_blank_and_keep_their_mean(study)
     assert found["difference low"].isna().tolist() == [False, True]
 
 
+def test_differences_that_were_not_run_are_named_below_the_table(study):
+    table, below = difference_table(study, [("dsrl", "lr"), ("adaptive", "lr")]).split("\n\n")
+    assert "dsrl − lr" in table and "adaptive" not in table and below == "**Not run:** adaptive − lr."
+    assert difference_table(study, [("adaptive", "lr")]) == below
+
+
+def test_the_main_table_leaves_other_methods_to_their_notebooks(study):
+    shown = main_table(study)
+    assert "| dsrl " in shown and "main.csv" not in shown
+    both = Study("camvid", [*study.runs, *(MadeUpRun(arm, 0, 50.0) for arm in ("relaxed", "adaptive"))])
+    assert {"relaxed", "adaptive"} <= {*tables.main(both).index}
+    assert "| relaxed " not in main_table(both) and "| adaptive " not in main_table(both)
+    assert "`tables/main.csv` also has the arms of `31_label_relaxation`" in main_table(both)
+
+
+def test_what_would_settle_a_question_is_asked_of_unclear_parts_alone(study):
+    """Not of C4: the larger input is far above."""
+    runs = [MadeUpRun("mac_matched", seed, 60.0) for seed in range(3)]
+    study = Study("camvid", [*study.runs, *runs])
+    names = [*contrasts(study)]
+    assert names[0] == "C1 dsrl − lr" and "C4 dsrl − mac_matched" in names
+    outcomes = {finding.part.quantity: finding.outcome for finding in verdict(study, "C1").findings}
+    assert outcomes == {"dsrl − lr": "no"} and verdict(study, "C4").findings[1].outcome == "no"
+    assert [*contrasts(study, unclear=True)] == []
+    assert "No part of a claim is unclear" in settle_table(study)
+
+
+def test_the_interval_that_judges_is_named():
+    old, new = gain(0.3, 3), SimpleNamespace(low=-0.5, high=1.0)
+    for kind, name in (("bootstrap", "two-level bootstrap"), ("random effects", "random effects")):
+        axes = interval_charts.interval_pairs({"dsrl − lr": (old, new)}, kind).axes[0]
+        shown = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert len(shown) == 2 and [text for text in shown if "judges" in text] == [f"{name}, which judges the claims"]
+
+
 def test_charts_show_one_and_two_seeds_as_points():
     (axes,) = interval_charts.forest({f"{n} seeds": gain(0.3, n) for n in (1, 2, 3)}).axes
     assert [text.get_text() for text in axes.texts] == [
-        "+0.30  no interval  n = 1", "+0.30  no interval  n = 2", "+0.30  [−1.20, +2.80]  n = 3",
+        "+0.30  no interval  1 seed", "+0.30  no interval  2 seeds", "+0.30  [−1.20, +2.80]  3 seeds",
     ]  # fmt: skip
     bars = [line for line in axes.lines if list(line.get_xdata()) == [-1.2, 2.8]]
     assert len(bars) == 1
@@ -82,6 +121,7 @@ def test_rings_have_a_scale_of_their_own():
     wide = Difference(**{**vars(wide), "high": np.full(6, 40.0)})
     first, second = interval_charts.rings({"HR labels": narrow, "larger input": wide}, (1, 2, 4, 8, 16)).axes
     assert first.get_ylim()[1] < 5 and second.get_ylim()[1] > 40
+    assert "bars: 95 % intervals" in first.figure.get_supxlabel()
 
 
 def test_tables_of_rings_and_classes_have_the_numbers_of_the_differences(study, monkeypatch):

@@ -15,7 +15,8 @@ from study.claims.judge import verdict
 from study.evidence import Study
 from study.presets import preset
 from study.profiles import PROFILES, SECOND_PRETRAINED
-from study.report.variants import flattening_table, variant_pairs, variant_table
+from study.report.comparison import claim_table
+from study.report.variants import flattening_table, second_host_cost, variant_pairs, variant_table
 from study.statistics.scores import Resamples
 
 
@@ -82,6 +83,8 @@ def test_the_runs_of_both_variants_are_found_and_judged():
     assert found["C21"].findings[-1].missing == ("dsrl", "lr")  # the Cityscapes start was not run
     names = [f"{a} − {b}" for a, b in variant_pairs("idd")]
     assert len(names) == 8 and all(name in variant_table(study) for name in names)
+    table, below = variant_table(Study("idd", runs("random_start"))).split("\n\n")
+    assert table.count("@random_start − ") == 4 == below.count("@second_pretrained_host − ")
     assert variant_pairs("camvid") == [] and "no variants" in variant_table(Study("camvid", []))
 
 
@@ -97,7 +100,24 @@ def test_a_curve_that_still_rises_in_its_last_third_is_named():
     lines = {line.split("|")[1].strip(): line for line in flattening_table(Study("idd", made)).splitlines()}
     assert "still rising" in lines["dsrl@random_start"] and "+0.60" in lines["dsrl@random_start"]
     assert "| yes" in lines["lr@random_start"] and "+0.40" in lines["lr@random_start"]
-    assert "not run" in lines["lr@second_pretrained_host"]
+    assert "lr@second_pretrained_host" not in lines
+
+
+def test_a_claim_of_which_nothing_was_run_has_one_row():
+    lines = claim_table(Study("idd", runs("random_start")), "C20", "C21").splitlines()[2:]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    assert [row[0] for row in rows].count("C20") == 1 and rows[0][1] == "**not run**"
+    assert rows[0][3].startswith("not run: dsrl@second_pretrained_host, lr@second") and rows[1][0] == "C21"
+    assert all(row[-1] in ("yes", "no", "unclear", "shown") for row in rows[1:])
+
+
+def test_the_second_host_is_told_in_one_sentence():
+    """What it costs is that of the made-up runs: 187 multiply-accumulates."""
+    study = Study("camvid", runs("second_host", "camvid", lr=40.0, dsrl=38.0))
+    told = second_host_cost(study)
+    assert told.startswith("ddrnet23_slim, from random weights: `lr` 40.") and "`dsrl` 38." in told
+    assert told.count("points at 0 M MACs (3 seeds)") == 2
+    assert "Not run" in second_host_cost(Study("idd", []))
 
 
 def test_runs_that_were_not_validated_at_two_thirds_say_nothing_about_their_last_third():

@@ -77,6 +77,8 @@ class Downsampler(nn.Module):
 
     def back(self, scores: Tensor, places: Tensor, frame: Tensor) -> Tensor:
         """A map of the samples at any size, (B, C, a, b) -> (B, C, H, W), float32."""
+        # DEVIATION: adaptive downsampling trains on all pixels of the frame, after the inverse. The paper (Marin et
+        # al.) trains on the labels of the samples, where pixels near boundaries count more than others.
         with torch.autocast(scores.device.type, enabled=False):
             return at_places(scores, places, sampled=self.size(frame))
 

@@ -65,10 +65,13 @@ def test_both_stages_train_their_part_alone(results):
     (run,) = (run for run in load_runs("smoke") if run.run_id == config.run_id)
     assert total_epochs(run) == 3
     (first_run,) = (run for run in load_runs("smoke") if run.run_id == first.run_id)
-    study = SimpleNamespace(profile="smoke", select=lambda arm: [first_run])
+    worse = SimpleNamespace(config=first_run.config, metrics={key: {"location_error": 0.5} for key in ("val", "test")})
+    study = SimpleNamespace(profile="smoke", select=lambda arm: [first_run, worse])
     shown = location_error_table(study, {"locations": {"val": 0.0123, "test": 0.0234}})._repr_markdown_()
-    assert "8 x 8, seed 0, val" in shown
-    assert f"{100 * errors['location_error']:.2f}" in shown and "1.23" in shown and "2.34" in shown
+    _, _, val, test = ([cell.strip() for cell in line.split("|")[1:-1]] for line in shown.splitlines())
+    error, even = (100 * errors[name] for name in ("location_error", "location_error_uniform"))
+    predicted = f"{(error + 50) / 2:.2f} ({error:.2f} to 50.00)"
+    assert val == ["8 x 8", "val", "2", predicted, "1.23", f"{even:.2f}"] and test[-2] == "2.34"
 
 
 def test_the_mean_grid_has_the_error_of_a_naive_loop():
