@@ -68,6 +68,7 @@ from .report.factor import effects_without_collapsed as effects_without_collapse
 from .report.factor import gain_chart as gain_chart
 from .report.factor import simple_effects as simple_effects
 from .report.factor import strength_table as strength_table
+from .report.intervals import agreement_table as agreement_table
 from .report.intervals import coverage_answer as coverage_answer
 from .report.intervals import coverage_table as coverage_table
 from .report.intervals import coverages as coverages
@@ -105,6 +106,7 @@ from .report.scan import scan_chart as scan_chart
 from .report.scan import scan_note as scan_note
 from .report.search import search_answers as search_answers
 from .report.search import search_sides as search_sides
+from .report.sensitivity import sensitivity_table as sensitivity_table
 from .report.stages import iou_by_class as iou_by_class
 from .report.stages import stage_curves as stage_curves
 from .report.stages import stage_table as stage_table

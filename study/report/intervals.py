@@ -14,7 +14,7 @@ from study.figures.notes import Answer, Note
 from study.profiles import PROFILES
 from study.report.readable import readable
 from study.statistics.bootstrap import Difference
-from study.statistics.coverage import bootstrap_coverage, random_effects_coverage
+from study.statistics.coverage import agreeing_coverage, bootstrap_coverage, random_effects_coverage
 from study.statistics.random_effects import Interval
 
 NOTHING = "No difference has two seeds."
@@ -59,7 +59,8 @@ def interval_chart(study: Study) -> Figure | Note:
 
 
 def interval_table(study: Study) -> Note:
-    """One row per difference: both intervals, degrees of freedom, and which part of the variance is whose."""
+    """One row per difference: both intervals, degrees of freedom, `Interval.agreement`, and whose part of the variance
+    is how large."""
     rows = []
     for name, (old, found) in _intervals(study).items():
         v = found.variances
@@ -72,10 +73,22 @@ def interval_table(study: Study) -> Note:
             "two-level bootstrap": f"[{old.low:+.2f}, {old.high:+.2f}]",
             "random effects": f"[{found.low:+.2f}, {found.high:+.2f}]",
             "degrees of freedom": f"{found.freedom:.1f}",
+            "agreement": f"{found.agreement:.2f}",
             "variance from seeds": f"{seed:.0f} %",
             "from images": f"{block:.0f} %",
             "from both": f"{both:.0f} %",
         })  # fmt: skip
+    return _note(rows)
+
+
+def agreement_table(study: Study) -> Note:
+    """How often the interval over random effects holds the truth, by agreement, for each number of seeds."""
+    designs = {(found.variances.seeds, found.variances.blocks) for _, found in _intervals(study).values()}
+    rows = [
+        {"seeds": seeds, "blocks of images": blocks}
+        | {f"agreement {kind}": f"{value:.0f} %" for kind, value in agreeing_coverage(seeds, blocks).items()}
+        for seeds, blocks in sorted(designs)
+    ]
     return _note(rows)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from study.claims.judge import judge
 from study.claims.together import BEDS
 from study.evidence import Strata, Study
+from study.figures.notes import Note
 from study.profiles import PROFILES
 from study.statistics.bootstrap import Difference, Score
 from study.statistics.random_effects import Interval, as_difference
@@ -61,6 +62,12 @@ class _Analysed(Study):
         return self._study.random_effects(strata, kind, estimate)
 
 
+def sensitivity_table(study: Study) -> Note:
+    """`sensitivity` of one profile."""
+    found = sensitivity([study])
+    return Note.table(found.set_index("Claim")) if len(found) else Note("No verdict here depends on these choices.")
+
+
 def sensitivity(studies: Sequence[Study]) -> pd.DataFrame:
     """One row per claim and data set whose verdict differs in one of ANALYSES; an empty cell is the same verdict."""
     rows = []
@@ -72,6 +79,6 @@ def sensitivity(studies: Sequence[Study]) -> pd.DataFrame:
                 how: other[name].verdict for how, other in others.items() if other[name].verdict != found.verdict
             }
             if changed:
-                row = {"Claim": name, "Data set": BEDS[study.profile], "Verdict": found.verdict}
+                row = {"Claim": name, "Data set": BEDS.get(study.profile, study.profile), "Verdict": found.verdict}
                 rows.append(row | dict.fromkeys(ANALYSES, "") | changed)
     return pd.DataFrame(rows, columns=["Claim", "Data set", "Verdict", *ANALYSES])

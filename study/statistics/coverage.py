@@ -9,6 +9,8 @@ from study.statistics.scores import Scores
 RESAMPLES = 1000
 STUDIES = 20_000
 """Simulated for intervals over random effects, which need no resamples."""
+AGREEMENTS = (0, 0.1, 0.25, 0.5)
+"""Where ranges of `Interval.agreement` begin."""
 
 
 def simulated(variances: Variances, studies: int) -> list[np.ndarray]:
@@ -28,6 +30,20 @@ def random_effects_coverage(variances: Variances) -> float:
     """Percent of simulated studies whose interval over random effects holds the truth."""
     found = interval(simulated(variances, STUDIES))
     return 100 * float(np.mean((found.low <= 0) & (found.high >= 0)))
+
+
+def agreeing_coverage(seeds: int, blocks: int) -> dict[str, float]:
+    """Percent of studies whose interval over random effects holds the truth, by how much their seeds agree.
+
+    Simulated without variance between seeds and between blocks, so that seeds agree by chance alone.
+    """
+    found = interval(simulated(Variances(np.array(0.0), np.array(0.0), np.array(1.0), seeds, blocks), STUDIES))
+    holds = (found.low <= 0) & (found.high >= 0)
+    return {
+        f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} or more": 100 * float(holds[kept].mean())
+        for low, high in zip(AGREEMENTS, (*AGREEMENTS[1:], np.inf), strict=True)
+        if (kept := (found.agreement >= low) & (found.agreement < high)).any()
+    }
 
 
 def bootstrap_coverage(variances: Variances, studies: int = 200) -> float:

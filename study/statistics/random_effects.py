@@ -87,6 +87,9 @@ class Interval:
     freedom: np.ndarray
     """Degrees of freedom of the t distribution that the interval is from."""
     variances: Variances
+    agreement: np.ndarray
+    """Mean square of seeds over that of what is left, about 1 or larger. Far below 1 the few seeds happen to agree, and
+    the interval is too narrow (`coverage.agreeing_coverage`)."""
 
 
 def as_difference(found: Interval, bootstrap: Difference) -> Difference:
@@ -128,4 +131,5 @@ def interval(strata: Sequence[np.ndarray], estimate: Score | None = None) -> Int
     half = student.ppf((1 + LEVEL) / 2, np.nan_to_num(freedom, nan=1.0)) * error
     seed, block = np.maximum(ms_seed - ms_both, 0) / blocks, excess / (number * seeds)
     variances = Variances(seed, block, ms_both, seeds, blocks, number)
-    return Interval(middle, middle - half, middle + half, error, freedom, variances)
+    agreement = ms_seed / np.maximum(ms_both, np.finfo(float).tiny)
+    return Interval(middle, middle - half, middle + half, error, freedom, variances, agreement)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from study.evidence import Study
-from study.statistics.coverage import bootstrap_coverage, random_effects_coverage, simulated
+from study.statistics.coverage import agreeing_coverage, bootstrap_coverage, random_effects_coverage, simulated
 from study.statistics.random_effects import Variances, detectable, interval, pseudo_values
 from study.statistics.scores import mean_iou
 
@@ -88,6 +88,16 @@ def test_seeds_that_would_settle_follow_from_the_variances():
 def test_one_seed_has_no_interval():
     with pytest.raises(ValueError, match="1 seeds and 6 blocks; an interval needs at least 2 of each"):
         interval([np.zeros((1, 6))])
+
+
+def test_seeds_that_agree_by_chance_give_an_interval_that_is_too_narrow():
+    values = np.array([[1.0, 5.0, 3.0], [2.0, 4.0, 6.0]])  # two seeds, three blocks
+    left = values - values.mean(1, keepdims=True) - values.mean(0) + values.mean()
+    by_hand = 3 * np.square(values.mean(1) - values.mean()).sum() / (np.square(left).sum() / 2)
+    assert interval([values]).agreement == pytest.approx(by_hand)
+    found = agreeing_coverage(3, 24)
+    assert list(found) == ["0 to 0.1", "0.1 to 0.25", "0.25 to 0.5", "0.5 or more"]
+    assert found["0 to 0.1"] < 75 < found["0.1 to 0.25"] < found["0.5 or more"]
 
 
 def test_a_profile_whose_interval_is_that_of_random_effects_judges_with_it(monkeypatch):
