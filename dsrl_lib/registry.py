@@ -53,7 +53,8 @@ class Host:
     until they have been measured. DRN, EfficientNet-Lite0 and DeepWV3Plus follow from their MACs, the last one's GPU
     speed from the 14 hours on eight V100 that its authors report."""
     memory: float = 6.0
-    """GiB per input megapixel of a training batch: measured for s1.0 and DDRNet-23-slim, else a guess."""
+    """GiB per input megapixel of a training batch of the host alone, with bf16: measured for ESPNetv2 and DDRNet on a
+    CPU (2026-11), else a guess."""
 
 
 def _espnetv2(scale: float, small: str, large: str, **cost: Any) -> Host:
@@ -90,28 +91,29 @@ HOSTS: dict[str, Host] = {
         0.5,
         small="63e398dec148f63c8ad117497864f99f021926b347fd4ee608036c36041e7f36",
         large="9412a86a30f137540ef945d08da3cb7191448956c56c41a64210dab443a9f65f",
-        speed=_speed(cpu=0.7, cuda=40.0), memory=2.0,
+        speed=_speed(cpu=0.7, cuda=40.0), memory=0.7,
     ),
     "espnetv2_s1.0": _espnetv2(
         1.0,
         small="002121eee40c31c8b74186153878452e02ef834d35f3e4a8801b3a84fdc3ec7d",
         large="0918c833fed889e32901ce739b1784fdd2b79f95a9aea199a469ca3394dd7a14",
-        speed=_speed(cpu=0.65, cuda=30.0), memory=3.0,
+        speed=_speed(cpu=0.65, cuda=30.0), memory=1.0,
     ),
     "espnetv2_s1.5": _espnetv2(
         1.5,
         small="711c76f0f814642953a68f485d64c5584772ca98db3d2d5f68d154749d75be2f",
         large="0dbbda9126583d62f73dfdc28a59a30ab4564094ee6d28428b897a4e36c466b4",
+        memory=1.3,
     ),
     "espnetv2_s2.0": _espnetv2(
         2.0,
         small="6b6f26b567c82bb4d6624387f24ed505613edafad19222e1707993fbe0d1d8f6",
         large="a72d59699801c7ce8e8b89a53af9097eaaa60dc12180ecde86fd700ba1222fe8",
-        speed=_speed(cpu=0.5, cuda=18.0), memory=5.0,
+        speed=_speed(cpu=0.5, cuda=18.0), memory=1.6,
     ),
-    "ddrnet23_slim": _ddrnet("ddrnet23_slim", speed=_speed(cpu=0.7), memory=2.5),
-    "ddrnet23": _ddrnet("ddrnet23"),
-    "ddrnet39": _ddrnet("ddrnet39"),
+    "ddrnet23_slim": _ddrnet("ddrnet23_slim", speed=_speed(cpu=0.7), memory=0.6),
+    "ddrnet23": _ddrnet("ddrnet23", memory=0.9),
+    "ddrnet39": _ddrnet("ddrnet39", memory=1.4),
     "deeplabv3plus_resnet18": _deeplab("resnet18"),
     "deeplabv3plus_resnet50": _deeplab("resnet50"),
     "deeplabv3plus_resnet101": _deeplab("resnet101"),

@@ -25,10 +25,11 @@ SCANNED = {"sssr_sisr_res": "loss.share_sisr", "dsrl_res": "loss.share_fa"}
 """The share of each arm that `scanned_runs` varies, over SHARES."""
 
 MEASURED_ON = {"cpu": "one thread of a small server", "cuda": "a GPU (a guess: not measured yet)"}
-START_SECONDS, START_GIB = 20.0, 1.0
+START_SECONDS, START_GIB = 20.0, 1.3  # the latter with decoded frames
 SISR_FACTOR, FA_FACTOR = 1.2, 1.15  # what the auxiliary branches add to a step
 SAMPLING_FACTOR = 1.6  # what sampling the frame and the way back to its pixels add
 EVALUATION_FACTOR = 3  # the speed of evaluation over that of training
+SSSR_GIB, SISR_GIB, SAMPLING_GIB = 0.2, 0.35, 0.2  # what these add per HR megapixel of a batch
 
 
 @dataclass(frozen=True)
@@ -190,5 +191,7 @@ def _seconds(config: Config, device: str) -> float:
 
 
 def _memory_gib(config: Config) -> float:
-    pixels = config.optim.batch_size * config.data.crop_height * config.data.crop_width
-    return START_GIB + HOSTS[config.model.host].memory * pixels * config.model.input_scale**2 / 1e6
+    data, model = config.data, config.model
+    each = HOSTS[model.host].memory * model.input_scale**2 + SSSR_GIB * model.sssr + SISR_GIB * model.sisr
+    each += SAMPLING_GIB if config.downsampling.locations != "none" else 0.0
+    return START_GIB + each * config.optim.batch_size * data.crop_height * data.crop_width / 1e6

@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from dsrl_lib.paths import root
+from dsrl_lib.records import read_json
+from dsrl_lib.runs import read_config
 from study import plan
 from study.profiles import PROFILES
 
@@ -54,6 +57,17 @@ def test_estimates_grow_with_the_work_and_shrink_with_the_device():
     assert on_gpu.seconds < long.seconds
     at_hr = plan.planned_runs("camvid", arms=["hr"], seeds=[0])[0]
     assert at_hr.memory_gib > long.memory_gib
+
+
+def test_the_estimated_memory_is_near_what_runs_took():
+    """Every committed run on a CPU, as it recorded its peak."""
+    ratios = {}
+    for path in (root() / "results").glob("*/runs/*/env.json"):
+        environment, config = read_json(path), read_config(path.parent)
+        if environment["device"].startswith("CPU"):
+            ratios[config.run_id] = plan._memory_gib(config) / (environment["peak_memory_mib"] / 1024)
+    assert len(ratios) > 400 and any("-hr-" in run_id for run_id in ratios)
+    assert not {run_id: ratio for run_id, ratio in ratios.items() if not 0.65 < ratio < 1.5}
 
 
 def test_command_is_one_line_of_the_command_line_interface():
