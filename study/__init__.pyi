@@ -63,8 +63,10 @@ from .report.comparison import head_share as head_share
 from .report.comparison import step_chart as step_chart
 from .report.factor import cell_chart as cell_chart
 from .report.factor import cell_table as cell_table
+from .report.factor import cells_of as cells_of
 from .report.factor import effect_chart as effect_chart
 from .report.factor import effects_without_collapsed as effects_without_collapsed
+from .report.factor import factorials_run as factorials_run
 from .report.factor import gain_chart as gain_chart
 from .report.factor import simple_effects as simple_effects
 from .report.factor import strength_table as strength_table

@@ -53,7 +53,7 @@ def judge(study: Study) -> dict[str, Verdict]:
 def verdict(study: Study, name: str) -> Verdict:
     """The verdict on one claim, such as "C1": only the scores of its own arms are computed."""
     found = load_rules()
-    return _verdict(_claim(found, name), study, found)
+    return _verdict(found.claim(name), study, found)
 
 
 def judged_strata(part: Part, study: Study) -> Strata:
@@ -61,13 +61,6 @@ def judged_strata(part: Part, study: Study) -> Strata:
     if not part.effect.get("share"):
         return part.strata()
     return without_collapsed(part.strata(), collapsed(study, share=True))
-
-
-def _claim(found: Rules, name: str) -> Claim:
-    by_id = {claim.id: claim for claim in found.claims}
-    if name not in by_id:
-        raise ValueError(f"unknown claim {name!r}; valid: {', '.join(by_id)}")
-    return by_id[name]
 
 
 def _verdict(claim: Claim, study: Study, found: Rules) -> Verdict:

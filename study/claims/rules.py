@@ -123,6 +123,13 @@ class Rules:
         """The claims that a profile has quantities of; it judges them unless it is in `judge_nothing`."""
         return tuple(claim for claim in self.claims if not claim.profiles or profile in claim.profiles)
 
+    def claim(self, name: str) -> Claim:
+        """The claim of a name such as "C1"; ValueError, with the valid names, if there is none."""
+        by_id = {claim.id: claim for claim in self.claims}
+        if name not in by_id:
+            raise ValueError(f"unknown claim {name!r}; valid: {', '.join(by_id)}")
+        return by_id[name]
+
 
 def load_rules(path: Path | None = None) -> Rules:
     """Read claims.toml.

@@ -285,4 +285,4 @@ def test_damaged_gradient_shares_are_named_with_what_writes_them_again(results, 
     path.parent.mkdir(parents=True)
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(ValueError, match=rf"{path} is damaged: .*`python -m study shares --arm fa --profile camvid`"):
-        strength_table(Study("camvid", []))
+        strength_table(Study("camvid", []), "C7")

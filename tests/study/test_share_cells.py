@@ -16,7 +16,14 @@ from study.presets import parent_of, preset
 from study.profiles import PROFILES
 from study.report import tables
 from study.report.comparison import answers
-from study.report.factor import effects_without_collapsed, simple_effects
+from study.report.factor import (
+    effect_chart,
+    effects_without_collapsed,
+    factorials_run,
+    gain_chart,
+    simple_effects,
+    strength_table,
+)
 from study.report.intervals import contrasts
 from study.statistics.scores import Resamples
 
@@ -68,7 +75,7 @@ def test_no_effect_is_averaged_over_a_collapsed_cell():
     (finding,) = verdict(made, "C17").findings
     assert finding.measured.estimate == pytest.approx(0, abs=0.1)  # -1.7 with that pair
     assert not any("none_raw_share" in run for run in finding.runs) and len(finding.runs) == 20
-    text = effects_without_collapsed(made, "placement", ("output", "features"), share=True)
+    text = effects_without_collapsed(made, "C17")
     assert "all (6)" in text and "none collapsed (5)" in text and "Collapsed: fa_output_none_raw_share." in text
     strata, _ = contrasts(made)["C17 FA on outputs instead of features"]  # notebook 45 shows what is judged
     assert made.contrast(strata) is finding.measured
@@ -108,7 +115,7 @@ def test_the_answer_is_that_of_the_factorial_that_was_run():
 def test_interactions_are_differences_of_simple_effects():
     """Only raw on outputs gains, by 3 with each FTM: the effect of the placement is 3 in raw, 0 in norm."""
     made = study({cell("output", ftm, "raw", share=True): 53.0 for ftm in ("to3", "keep", "none")})
-    lines = simple_effects(made, "placement", ("output", "features"), share=True).splitlines()
+    lines = simple_effects(made, "C17").splitlines()
     simple = [line for line in lines if "simple effect" in line]
     assert len(simple) == len(main_effect("placement", ("output", "features"), share=True)) == 6
     (interaction,) = [line for line in lines if "interaction with normalisation" in line]
@@ -118,4 +125,23 @@ def test_interactions_are_differences_of_simple_effects():
     others = [line for line in lines if "interaction with ftm" in line]
     assert len(others) == 3
     assert all(abs(float(line.split("|")[3].split()[0].replace("−", "-"))) < 0.3 for line in others)
-    assert "nothing to show" in simple_effects(Study("idd", []), "placement", ("output", "features"), share=True)
+
+
+def test_a_notebook_shows_the_factorial_that_was_run(results, monkeypatch):
+    made = study({cell("output", "none", "raw", share=True): 48.0})
+    assert factorials_run(made, "C7", "C17") == ["C17"] and factorials_run(Study("idd", []), "C7", "C17") == []
+    old = Study(
+        "camvid", [MadeUpRun(arm, s, 50.0) for arm in ("dsrl", "fa_output_keep_norm", "dsrl_res") for s in (0, 1)]
+    )
+    assert factorials_run(old, "C7", "C17") == ["C7"]
+    drawn = {}
+    monkeypatch.setattr("study.report.factor.difference_chart", lambda study, pairs, **_: drawn.update(pairs))
+    gain_chart(made, "C17")
+    assert drawn == {arm: (arm, "sssr_sisr_res_long") for arm in cells(share=True)}
+    drawn.clear()
+    effect_chart(made, "C18")
+    assert len(drawn) == 2 + 8 and ("fa_output_to3_raw_share", "fa_output_none_raw_share") in drawn.values()
+    assert "python -m study shares --arm fa --profile camvid" in strength_table(old, "C7")
+    for run in made.runs:
+        run.__dict__["history"] = pd.DataFrame([{"w2": 0.3, "share_fa": 0.1}])
+    assert "0.3 0.3" in strength_table(made, "C17") and "python -m" not in strength_table(made, "C17")
