@@ -192,8 +192,8 @@ def _all_seeds(record: Record) -> str:
         return "The study does not have this arm on this data."
     return (
         f"The arm in the study, mean test mIoU with its 95 % interval: {_of_arm(record)}; number of seeds: "
-        f"{_mark(record, ', seeds')}.\nThe interval is of the mean, not of this file: it covers the draw of seeds and "
-        "of test frames;\nwith one seed, that of frames alone."
+        f"{_mark(record, ', seeds')}.\nAn interval is of the mean, not of this file: it covers the draw of seeds and of "
+        "test frames."
     )
 
 
@@ -201,7 +201,7 @@ def _of_arm(record: Record) -> str:
     """Marks that `study.report.texts` fills: the arm's mean, and its interval."""
     if record.profile not in PROFILES:
         return "none"
-    return f"{_mark(record)} [{_mark(record, ', low')}, {_mark(record, ', high')}]"
+    return f"{_mark(record)} {_mark(record, ', interval')}"
 
 
 def _mark(record: Record, field: str = "") -> str:
