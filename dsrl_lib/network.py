@@ -133,7 +133,10 @@ def save(network: DSRL, config: Config, path: Path, folded: bool = False) -> Non
 
 
 def load(path: Path) -> tuple[DSRL, Config]:
-    """The network and configuration that `save` wrote, on the CPU. ValueError if the file does not fit itself."""
+    """The network that `save` wrote, on the CPU and in evaluation mode, and its configuration.
+
+    ValueError if the file does not fit itself.
+    """
     tensors, config = read(path)
     found = metadata(path)
     source = stored(path, "made_from", str | None)
@@ -142,7 +145,7 @@ def load(path: Path) -> tuple[DSRL, Config]:
     if "folded" in found:
         fold_batch_norms(network)
     load_strictly(network, tensors, str(path))
-    return network, config
+    return network.eval(), config
 
 
 def _check_classes(dataset: str, names: list[str] | None, source: str | None, path: Path) -> None:
