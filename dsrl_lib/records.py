@@ -16,7 +16,7 @@ def write_atomically(path: Path, write: Callable[..., object], keep: Path | None
 
     keep: a name for what was at `path` before.
     """
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")  # another process may write the same file
     try:
         write(temporary)
         with open(temporary, "rb") as file:

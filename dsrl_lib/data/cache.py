@@ -23,6 +23,7 @@ from PIL import Image
 from dsrl_lib.data.frames import DataError, Frame, read_pair
 from dsrl_lib.paths import check_folder
 from dsrl_lib.progress import bar
+from dsrl_lib.records import write_json
 
 READERS = 2
 """Threads that decode: PIL releases the GIL while it does."""
@@ -44,7 +45,8 @@ def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
     with ThreadPoolExecutor(READERS) as pool:
         lines = list(bar(pool.map(_line, frames), f"hash {index.stem}", len(frames), leave=False))
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    write(index, {"listing": listing, "hash": digest})
+    index.parent.mkdir(parents=True, exist_ok=True)
+    write_json(index, {"listing": listing, "hash": digest})
     return digest
 
 
@@ -104,7 +106,7 @@ def _decode(folder: Path, frames: Sequence[Frame], name: str) -> None:
             raise
     images.flush()
     labels.flush()
-    write(folder / "meta.json", {"shape": shape, "names": [frame.name for frame in frames]})
+    write_json(folder / "meta.json", {"shape": shape, "names": [frame.name for frame in frames]})
 
 
 def _require_space(folder: Path, wanted: int) -> None:
@@ -147,11 +149,3 @@ def _content(path: Path, drawn: bool) -> bytes:
     with Image.open(path) as image:
         pixels = np.asarray(image)
     return f"{pixels.shape} ".encode() + pixels.tobytes()
-
-
-def write(path: Path, value: object) -> None:
-    """JSON, written by rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value))
-    temporary.replace(path)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dsrl_lib.data.cache import READERS, write
+from dsrl_lib.data.cache import READERS
 from dsrl_lib.data.frames import Arrays, DataError, Frame, read_image, read_label
 from dsrl_lib.metrics import VOID
 from dsrl_lib.progress import bar
+from dsrl_lib.records import write_json
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def check(frames: Sequence[Frame], record: Path) -> list[int]:
             pool.shutdown(cancel_futures=True)
             raise
     classes = sorted(found - {VOID})
-    write(record, {"classes": classes})
+    record.parent.mkdir(parents=True, exist_ok=True)
+    write_json(record, {"classes": classes})
     return classes
 
 

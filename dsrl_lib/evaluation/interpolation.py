@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,15 +35,17 @@ def interpolation_quality(split: Split, config: Config) -> dict[str, float]:
     cache.
     """
     path = _path(split, config)
-    with suppress(OSError, ValueError):  # missing or damaged
-        return read_json(path, {f"{name}_{method}": float | None for name in ("psnr", "ssim") for method in METHODS})
-    even = replace(config, downsampling=Downsampling())
-    found = [_qualities(image, even) for image in split.images]
-    columns = {name: [quality[name] for quality in found if not np.isnan(quality[name])] for name in found[0]}
-    means = {name: float(np.mean(values)) if values else float("nan") for name, values in columns.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, means)
-    return read_json(path)
+    with FileLock(f"{path}.lock"):  # a second run waits instead of finding the same again
+        with suppress(OSError, ValueError):  # missing or damaged
+            kinds = {f"{name}_{method}": float | None for name in ("psnr", "ssim") for method in METHODS}
+            return read_json(path, kinds)
+        even = replace(config, downsampling=Downsampling())
+        found = [_qualities(image, even) for image in split.images]
+        columns = {name: [quality[name] for quality in found if not np.isnan(quality[name])] for name in found[0]}
+        means = {name: float(np.mean(values)) if values else float("nan") for name, values in columns.items()}
+        write_json(path, means)
+        return read_json(path)
 
 
 def _qualities(image: np.ndarray, config: Config) -> dict[str, float]:

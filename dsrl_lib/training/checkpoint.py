@@ -56,6 +56,8 @@ def load(directory: Path) -> dict[str, Any]:
 
 
 def delete(directory: Path) -> None:
-    """Remove all checkpoints."""
+    """Remove all checkpoints, and what is left of one where a process was killed while it wrote it."""
+    for left in directory.glob(f".{NAMES[0]}.*.partial"):
+        left.unlink()
     for name in NAMES:
         (directory / name).unlink(missing_ok=True)

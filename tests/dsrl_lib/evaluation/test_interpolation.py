@@ -1,6 +1,9 @@
 """Interpolation beside the SISR branch: by hand, computed once, in the table and in the chart."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from threading import Barrier, BrokenBarrierError
 from types import SimpleNamespace
 
 import numpy as np
@@ -60,6 +63,24 @@ def test_psnr_by_hand_and_only_once(tmp_path, monkeypatch):
         kept.write_text(good)
     with pytest.raises(TypeError, match="not callable"):  # another size is another input
         interpolation_quality(split, preset("smoke", "sssr_sisr", overrides=(*TINY, "data.height=48")))
+
+
+def test_of_two_runs_that_end_together_one_waits_for_the_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(interpolation, "cache_dir", lambda: tmp_path)
+    both, calls = Barrier(2), []
+
+    def slowly(*_):
+        calls.append(None)
+        with suppress(BrokenBarrierError):
+            both.wait(0.5)  # for the other one, if it computes too
+        return 20.0, 0.5
+
+    monkeypatch.setattr(interpolation, "reconstruction_quality", slowly)
+    split = SimpleNamespace(images=[np.zeros((32, 64, 3), np.uint8)], manifest_hash="a" * 64)
+    config = preset("smoke", "sssr_sisr", overrides=TINY)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(interpolation_quality, [split] * 2, [config] * 2))
+    assert found[0] == found[1] and len(calls) == len(METHODS)
 
 
 def test_a_network_that_samples_the_frame_is_compared_with_even_reduction(tmp_path, monkeypatch):
