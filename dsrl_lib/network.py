@@ -20,6 +20,7 @@ from dsrl_lib.models.build import build_host, load_strictly
 from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
+from dsrl_lib.models.modes import modes_kept
 from dsrl_lib.models.published import published_weights
 from dsrl_lib.models.sync_batch_norm import synchronise
 from dsrl_lib.overrides import override
@@ -99,13 +100,9 @@ def batch_norms(network: nn.Module) -> list[nn.Module]:
 @contextmanager
 def training_mode(network: nn.Module, config: Config) -> Iterator[None]:
     """The mode in which `config` trains a network; afterwards each module is in its own mode again."""
-    before = {module: module.training for module in network.modules()}
-    set_training_mode(network, config)
-    try:
+    with modes_kept(network):
+        set_training_mode(network, config)
         yield
-    finally:
-        for module, mode in before.items():
-            module.training = mode
 
 
 def set_training_mode(network: nn.Module, config: Config) -> None:
@@ -136,7 +133,10 @@ def save(network: DSRL, config: Config, path: Path, folded: bool = False) -> Non
 
 
 def load(path: Path) -> tuple[DSRL, Config]:
-    """The network and configuration that `save` wrote, on the CPU. ValueError if the file does not fit itself."""
+    """The network that `save` wrote, on the CPU and in evaluation mode, and its configuration.
+
+    ValueError if the file does not fit itself.
+    """
     tensors, config = read(path)
     found = metadata(path)
     source = stored(path, "made_from", str | None)
@@ -145,7 +145,7 @@ def load(path: Path) -> tuple[DSRL, Config]:
     if "folded" in found:
         fold_batch_norms(network)
     load_strictly(network, tensors, str(path))
-    return network, config
+    return network.eval(), config
 
 
 def _check_classes(dataset: str, names: list[str] | None, source: str | None, path: Path) -> None:

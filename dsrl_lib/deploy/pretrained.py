@@ -17,8 +17,8 @@ CROP = (768, 1536)
 def from_pretrained(name_or_path: str | Path, host: str | None = None) -> tuple[DSRL, Config]:
     """The network and configuration of a path (`open_weights`), a released name, or the id of a run in results.
 
-    ValueError, with the released names, if nothing has that name; FileNotFoundError if there is no such file, or the
-    run came without its weights.
+    The network is in evaluation mode. ValueError, with the released names, if nothing has that name; FileNotFoundError
+    if there is no such file, or the run came without its weights.
     """
     return open_weights(weights_path(name_or_path), host)
 
@@ -83,4 +83,4 @@ def _published(path: Path, host: str | None) -> tuple[DSRL, Config]:
     size, crop = trained or registry.CITYSCAPES_SIZE, trained or CROP
     config = Config("published", "hr", data=Data("cityscapes", *size, *crop), model=settings)
     model = build_host(host, len(CITYSCAPES.classes), path, rows=range(len(CITYSCAPES.classes)))
-    return DSRL(model, sssr=False), config
+    return DSRL(model, sssr=False).eval(), config

@@ -14,19 +14,19 @@ LEAST = 4  # with dilation 2 on a large map few taps are left out, and nothing i
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """1x1 convolution of stride 1 without bias, as one product for all samples: the same values, faster gradients."""
+    """1x1 convolution of stride 1, as one product for all samples: the same values, faster gradients."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not _trains(x) or torch.get_num_threads() > 1:  # which PyTorch leaves to oneDNN
+        if not _trains(self, x) or torch.get_num_threads() > 1:  # which PyTorch leaves to oneDNN
             return super().forward(x)
         return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1)).permute(0, 3, 1, 2)
 
 
 class DilatedConv2d(nn.Conv2d):
-    """3x3 dilated convolution of stride 1 without bias: the same values, gradients up to fifteen times as fast."""
+    """3x3 dilated convolution of stride 1: the same values, gradients up to fifteen times as fast."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not _trains(x):
+        if not _trains(self, x):
             return super().forward(x)
         return _DilatedConv2d.apply(x, self.weight, self.dilation[0])
 
@@ -34,7 +34,8 @@ class DilatedConv2d(nn.Conv2d):
 def train_faster(network: nn.Module) -> None:
     """Give every layer of a network that can have it one of the classes above, in place.
 
-    Parameters and state-dict names stay. All that is not float32 on a CPU is computed as before.
+    Parameters and state-dict names stay. All that is not float32 on a CPU is computed as before, and so is a layer that
+    has a bias by now, which folding gives it.
     """
     for layer in network.modules():
         plain = type(layer) is nn.Conv2d and layer.bias is None and layer.groups == 1 and layer.stride == (1, 1)
@@ -44,9 +45,9 @@ def train_faster(network: nn.Module) -> None:
             layer.__class__ = DilatedConv2d
 
 
-def _trains(x: Tensor) -> bool:
+def _trains(layer: nn.Conv2d, x: Tensor) -> bool:
     plain = x.is_cpu and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return plain and torch.is_grad_enabled()
+    return plain and layer.bias is None and torch.is_grad_enabled()
 
 
 class _DilatedConv2d(torch.autograd.Function):

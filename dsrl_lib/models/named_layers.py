@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrl_lib.models.host import Features
+from dsrl_lib.models.modes import modes_kept
 
 STRIDE = (4, 4)
 """Of `low`, from which the SISR head makes 8 x 8 pixels each."""
@@ -72,17 +73,15 @@ class NamedLayers(nn.Module):
     def _maps_of_black(self, size: tuple[int, int]) -> Features:
         """The maps of a black image. ValueError, with layers that can be named, unless `low` is at stride 4 and `deep`
         nowhere finer. All layers are noted."""
-        weight, training = next(self.network.parameters()), self.network.training
+        weight = next(self.network.parameters())
         try:
-            with torch.no_grad():
+            with torch.no_grad(), modes_kept(self):
                 calls = self.eval()._calls(weight.new_zeros(1, 3, *size))
         except Exception as error:
             error.add_note(
                 f"NamedLayers gave the network a black RGB image of {size[0]}x{size[1]}; `size` sets another"
             )
             raise
-        finally:
-            self.train(training)
         maps = self._named(calls)
         outputs = {name: calls[x][0][1] for name, x in self.network.named_modules() if len(calls.get(x, ())) == 1}
         outputs.pop("", None)  # the network itself

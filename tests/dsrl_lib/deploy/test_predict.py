@@ -360,6 +360,7 @@ def test_published_weights_bring_the_size_they_were_trained_at(tmp_path):
         assert (config.data.dataset, config.data.height, config.data.width) == ("cityscapes", *size)
         assert (config.data.crop_height, config.data.crop_width) == ((768, 1536) if name == "other" else size)
         assert config.model.input_scale == 1 and config.optim.precision == "bf16" and model.host.classes == 19
+        assert not any(module.training for module in model.modules())
     with pytest.raises(ValueError, match="say which network it is with --host"):
         open_weights(tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"model.host = 'espnet'"):

@@ -65,6 +65,12 @@ def test_released_weights_are_pruned_and_folded_but_for_those_named_whole(name):
     assert json.loads((released_dir() / f"{name}.json").read_text())["whole"] == whole
 
 
+@pytest.mark.parametrize("name", ["dsrl-camvid", "dsrl_whole-camvid"])
+def test_weights_open_in_evaluation_mode_whether_folded_or_not(name):
+    model, _ = from_pretrained(name)
+    assert not any(module.training for module in model.modules())
+
+
 @pytest.mark.parametrize("arm", ["dsrl", "sssr_sisr"])
 def test_a_pruned_file_is_what_prune_makes_of_the_whole_one(arm, tmp_path):
     whole, small = (released_dir() / f"{name}-camvid.safetensors" for name in (f"{arm}_whole", arm))

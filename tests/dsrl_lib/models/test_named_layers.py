@@ -63,6 +63,13 @@ def test_wrapping_changes_neither_the_network_nor_the_random_numbers():
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+def test_wrapping_leaves_frozen_batch_norms_frozen():
+    network = Foreign()
+    network.early[1].eval()
+    NamedLayers(network, **NAMES)
+    assert [name for name, module in network.named_modules() if not module.training] == ["early.1"]
+
+
 def test_a_copy_computes_with_its_own_weights():
     network = DSRL(NamedLayers(Foreign(), **NAMES), sisr=True, fa=True).eval()
     other, x = copy.deepcopy(network), torch.randn(1, 3, 32, 32)

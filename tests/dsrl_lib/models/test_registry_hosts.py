@@ -101,6 +101,8 @@ def test_folding_keeps_the_logits_of_a_host(host):
         before = folded(x)
         assert fold_batch_norms(folded) > 0
         torch.testing.assert_close(folded(x), before, rtol=0, atol=1e-4 * before.abs().max().item())
+    # with gradients on, some layers of a host have another way
+    torch.testing.assert_close(folded(x), before, rtol=0, atol=1e-4 * before.abs().max().item())
     if kept := UNFOLDED.get(type(host).__name__):
         left = {name for name, module in folded.named_modules() if isinstance(module, nn.BatchNorm2d)}
         assert left == {name for name, _ in host.named_modules() if name.endswith(kept)}
