@@ -1,6 +1,7 @@
 """A whole run: its files, bit-equal repeats, settings that cannot be. Tiny runs on `streets`."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import assert_same, tiny
 
-from dsrl_lib import runs
+from dsrl_lib import network, runs
+from dsrl_lib.data.split import load_split
+from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.losses.terms import TERMS
+from dsrl_lib.registry import DATASETS
 from dsrl_lib.training.finish import finish
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.loop import NonFiniteLossError
@@ -43,6 +47,27 @@ def test_a_run_has_every_file_and_a_complete_one_is_returned_at_once(trained, mo
 def test_a_repeated_run_is_bit_identical_with_any_number_of_workers(trained, results):
     config = tiny("sssr", "optim.precision=bf16", "optim.epochs=2")
     assert_same(trained(config), fit(config, device="cpu", workers=1, progress=False))
+
+
+def test_a_split_that_is_both_val_and_test_is_scored_once(results, monkeypatch):
+    monkeypatch.setitem(DATASETS, "streets", replace(DATASETS["streets"], test_labels=False))
+    scored = []
+
+    def counting(model, split, config, **how):
+        scored.append(split.names)
+        return evaluate(model, split, config, **how)
+
+    monkeypatch.setattr("dsrl_lib.training.loop.evaluate", counting)
+    directory = fit(tiny("sssr"), device="cpu", progress=False)
+    assert len(scored) == 1
+    split = load_split("streets", "test")
+    model, config = network.load(directory / runs.WEIGHTS)
+    found = evaluate(model, split, config)
+    for name in ("val", "test"):
+        with np.load(directory / f"counts_{name}.npz") as stored:
+            assert stored["images"].tolist() == split.names and (stored["trimap"] == found.trimap).all()
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert metrics["test"] == metrics["val"]
 
 
 @pytest.mark.parametrize(
