@@ -192,8 +192,8 @@ def _all_seeds(record: Record) -> str:
         return "The study does not have this arm on this data."
     return (
         f"The arm in the study, mean test mIoU with its 95 % interval: {_of_arm(record)}; number of seeds: "
-        f"{_mark(record, ', seeds')}.\nAn interval is of the mean, not of this file: it covers the draw of seeds and of "
-        "test frames."
+        f"{_mark(record, ', seeds')}.\n"
+        "An interval is of the mean, not of this file: it covers the draw of seeds and of test frames."
     )
 
 
