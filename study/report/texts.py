@@ -157,8 +157,9 @@ def _number(study: Study, kind: str, expression: str, field: str, shown: str) ->
         return str(len(seeds))
     value = study.contrast([{arm: weight for weight, arm in terms}], kind)
     if field == "interval":
-        ends = f"[{value.low:+.2f}, {value.high:+.2f}]" if value.interval_shown else "(too few seeds for an interval)"
-        return ends.replace("-", "−")
+        sign = "+" if len(terms) > 1 else ""
+        ends = f"[{value.low:{sign}.2f}, {value.high:{sign}.2f}]".replace("-", "−")
+        return ends if value.interval_shown else "(too few seeds for an interval)"
     signed = shown[:1] in ("+", "−") or (shown == "not run" and len(terms) > 1)
     decimals, sign = len(shown.partition(".")[2]) or 2, "+" if signed else ""
     return f"{getattr(value, _FIELD.get(field, field)):{sign}.{decimals}f}".replace("-", "−")

@@ -104,7 +104,7 @@ def test_main_effects_recover_what_was_put_in():
 
 
 def test_the_smallest_effect_of_interest_has_its_size_below_rules_that_name_it():
-    made_up = Study("camvid", [])
+    made_up = Study("camvid", study(seeds=1))
     size = f"The smallest effect of interest is {load_rules().interest} points."
     assert claim_table(made_up, "C11").count(size) == 1
     assert "effect of interest" not in claim_table(made_up, "C10")  # whose rules do not
