@@ -16,6 +16,7 @@ def finish(command: Callable[[], object]) -> int:
     Exit status: the number that it returns, else 0 done, 1 an error that a message explains, 2 a wrong option, 130
     stopped, 141 stopped since nobody reads what it prints, 143 ended by SIGTERM. What it had begun is deleted.
     """
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # a letter that a terminal lacks loses no result
     done = False
@@ -62,6 +63,14 @@ def handled(numbers: Sequence[int], act: Callable[[int], None]) -> Iterator[None
 def _exit_by(number: int) -> NoReturn:
     """End the process by SystemExit, with the status of a signal: what was begun is deleted on the way."""
     sys.exit(128 + number)
+
+
+def _open_closed_streams() -> None:
+    """A stream that is closed, as by 2>&-, is None in Python, and its number goes to the next file. It leads nowhere
+    instead."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
 
 
 def _drop_unwritten() -> None:

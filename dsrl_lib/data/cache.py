@@ -44,7 +44,8 @@ def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
     with ThreadPoolExecutor(READERS) as pool:
         lines = list(bar(pool.map(_line, frames), f"hash {index.stem}", len(frames), leave=False))
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    write(index, {"listing": listing, "hash": digest})
+    with suppress(OSError):  # it only saves time: a full disk must not stop what it is asked for
+        write(index, {"listing": listing, "hash": digest})
     return digest
 
 

@@ -63,7 +63,8 @@ def check(frames: Sequence[Frame], record: Path) -> list[int]:
             pool.shutdown(cancel_futures=True)
             raise
     classes = sorted(found - {VOID})
-    write(record, {"classes": classes})
+    with suppress(OSError):  # it only saves time
+        write(record, {"classes": classes})
     return classes
 
 

@@ -168,6 +168,7 @@ def _neutral_jupyter() -> Iterator[str]:
         _environment(
             IPYTHONDIR=folder,
             JUPYTER_PATH=folder,
+            **({"HOME": folder} if os.path.expanduser("~") == "~" else {}),  # of a user whom the system does not know
             **moved_folders(),  # a kernel works in the notebook's folder
         ),
     ):

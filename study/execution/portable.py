@@ -4,6 +4,7 @@ It keeps what a reader needs (code, text, tables, figures, errors), so that a di
 results.
 """
 
+import os
 import re
 import sys
 import tempfile
@@ -57,7 +58,8 @@ def _machine_folders() -> list[tuple[str, str]]:
         Path(sys.prefix): "<environment>",
     }
     named = {folder: name for folder, name in movable.items() if not folder.is_relative_to(root)}
-    named |= {root: ".", Path.home(): "~", Path(tempfile.gettempdir()): "<tmp>"}
+    home = Path(os.path.expanduser("~"))  # stays "~" for a user whom the system does not know, as in containers
+    named |= {root: ".", home: "~", Path(tempfile.gettempdir()): "<tmp>"}
     useful = [(str(folder), name) for folder, name in named.items() if folder != Path("/")]
     return sorted(useful, key=lambda item: -len(item[0]))
 

@@ -29,6 +29,7 @@ from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.published import published_weights
 from dsrl_lib.overrides import override
 from dsrl_lib.paths import released_dir
+from dsrl_lib.progress import bar
 from dsrl_lib.records import read_json
 from dsrl_lib.training import fit
 from study.__main__ import main as study_main
@@ -609,3 +610,21 @@ def test_what_is_no_number_is_no_prediction(dsrl, weights, tmp_path):
     status, _, errors = dsrl(*words, "--device", "cpu")
     assert status == 1 and f"{tmp_path / 'a.png'} cannot be predicted: the network gives no finite numbers" in errors
     assert not list((tmp_path / "out").rglob("*.png"))
+
+
+def test_a_closed_stream_leads_nowhere(monkeypatch):
+    """As 2>&- and <&- leave them: Python has None then."""
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    answers = []
+
+    def command():
+        for index in bar(range(2)):
+            print(index, file=sys.stderr)
+        with pytest.raises(EOFError):
+            input()
+        answers.append("done")
+
+    assert finish(command) == 0 and answers == ["done"]
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        stream.close()

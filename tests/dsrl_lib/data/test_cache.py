@@ -140,3 +140,14 @@ def test_a_quota_is_met_before_frames_are_decoded(camvid: Path, monkeypatch) -> 
     with pytest.raises(DataError, match=r"not enough disk space in .*: Disk quota exceeded.*set DSRL_CACHE"):
         load_split("camvid", "val")
     assert not list(camvid.parents[1].glob("cache/*/images.npy"))
+
+
+def test_a_record_that_finds_no_room_stops_nothing(camvid: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    first = load_split("camvid", "val")
+    for record in first.folder.parent.glob("manifests/*.json"):
+        record.unlink()
+    monkeypatch.setattr(cache, "write", full)
+    assert load_split("camvid", "val").manifest_hash == first.manifest_hash

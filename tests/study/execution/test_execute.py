@@ -236,3 +236,15 @@ def test_a_relative_folder_is_that_of_the_caller(make_notebook, tmp_path, monkey
     monkeypatch.setenv("DSRL_RESULTS", "mine")
     execute(notebook, tmp_path / "done.ipynb", {})
     assert text_of(tmp_path / "done.ipynb").split() == ["mine", "here/mine"]
+
+
+def test_a_user_without_a_home_executes_notebooks(make_notebook, tmp_path, monkeypatch):
+    """As in a container, whose system does not know the number of the user."""
+
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    execute(make_notebook("plain", "seed = 0", "print(seed)"), tmp_path / "out.ipynb", {})
+    assert text_of(tmp_path / "out.ipynb") == "0\n"
