@@ -51,8 +51,9 @@ def build(config: Config) -> DSRL:
             if part is not None:
                 part.requires_grad_(False)
     if network.downsampling is not None:  # one stage trains what the other does not
-        frozen = network.downsampling if config.downsampling.stage == "host" else network.host
-        frozen.requires_grad_(False)
+        for part in network.children():
+            if (part is network.downsampling) == (config.downsampling.stage == "host"):
+                part.requires_grad_(False)
     return network
 
 

@@ -30,7 +30,10 @@ def allowed_sets(
     for c in strict:
         if c not in range(classes):
             raise ValueError(f"strict = {tuple(strict)}: allowed are the classes 0 to {classes - 1}")
-    if labels.is_cpu and not ((labels == VOID) | (labels >= 0) & (labels < classes)).all():
+    known = ((labels == VOID) | (labels >= 0) & (labels < classes)).all()
+    if not labels.is_cpu:  # a look would wait for the device, which stops by itself, as in PyTorch's cross entropy
+        torch._assert_async(known, f"labels hold others than the allowed: 0 to {classes - 1}, and {VOID} for void")
+    elif not known:
         raise IndexError(unknown_labels(labels, classes))
     own = _bits(labels, classes)
     sets = or_over_window(own, border)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from dsrl_lib import distributed
@@ -43,6 +44,9 @@ class Targets:
 def criterion(outputs: Mapping[str, Tensor], targets: Targets, loss: Loss) -> dict[str, Tensor]:
     """The weighted terms for one batch, by their keys in `TERMS`; their sum is the loss.
 
+    With gradients on, all processes of torch's process group have to call this together, each with its part of the
+    batch: the terms are the part of this process in those of the whole batch, and the processes wait for each other.
+    With gradients off, it is the loss of this process alone.
     outputs: those of `models.DSRL`: `logits` (B, K, h, w), and `aux`, `image`, `seg_map` and `sr_map` if the network
     has these parts; or `locations` alone. With `image` or `locations`, the targets need these too (ValueError).
     """
@@ -76,7 +80,7 @@ def affinity_loss(seg_map: Tensor, sr_map: Tensor, size: tuple[int, int], loss: 
     """
     if loss.fa_form != "paper":
         value = RELEASED[loss.fa_form](seg_map, sr_map, pool=loss.fa_stride)
-        return value * distributed.size() if loss.fa_form == "dootmaan" else value  # that one sums over the batch
+        return value * _processes() if loss.fa_form == "dootmaan" else value  # that one sums over the batch
     tokens = token_grid(size, loss)
     return feature_affinity(seg_map, sr_map, normalise=loss.fa_normalise, q=loss.fa_q, tokens=tokens)
 
@@ -85,6 +89,15 @@ def token_grid(size: tuple[int, int], loss: Loss) -> tuple[int, int]:
     """Rows and columns of the tokens of FA, for a crop or frame of HR height and width `size`."""
     height, width = (max(1, side // loss.fa_stride) for side in size)
     return height, width
+
+
+def _processes() -> int:
+    """How many share the batch; one where gradients are off, since the others may not validate at the same time."""
+    return distributed.size() if torch.is_grad_enabled() else 1
+
+
+def _join(values: Tensor) -> Tensor:
+    return values if _processes() == 1 else distributed.join(values)
 
 
 def segmentation_loss(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
@@ -98,14 +111,14 @@ def segmentation_loss(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
     if loss.class_weights in ("image", "batch"):
         return image_weights(logits, targets, loss)
     if kind == "ohem":
-        return hard_examples(logits, labels, gather=distributed.join)
+        return hard_examples(logits, labels, gather=_join)
     if kind == "relaxed":
         return label_relaxation(logits, targets, loss)
     if kind == "boundary":
         value = boundary_weighted_cross_entropy(logits, labels, **_relaxation_weights(loss))
     else:
         value = cross_entropy(logits, labels, class_weights=weights) if kind == "ce" else focal(logits, labels)
-    return value if distributed.size() == 1 else value * distributed.weight(mass(labels, weights))
+    return value if _processes() == 1 else value * distributed.weight(mass(labels, weights))
 
 
 def image_weights(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
@@ -114,9 +127,9 @@ def image_weights(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
         raise ValueError(f"loss.class_weights = {loss.class_weights} is computed from the labels; allowed: Targets "
                          "without class_weights")  # fmt: skip
     value = image_weighted_cross_entropy(
-        logits, targets.labels, upper_bound=loss.class_bound, weights_over=loss.class_weights, gather=distributed.join
+        logits, targets.labels, upper_bound=loss.class_bound, weights_over=loss.class_weights, gather=_join
     )
-    return value if distributed.size() == 1 else value * distributed.weight(labelled_images(targets.labels))
+    return value if _processes() == 1 else value * distributed.weight(labelled_images(targets.labels))
 
 
 def label_relaxation(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
@@ -132,14 +145,14 @@ def label_relaxation(logits: Tensor, targets: Targets, loss: Loss) -> Tensor:
         value = relaxed_cross_entropy(logits, labels, **how, strict=strict, **_relaxation_weights(loss))
     else:
         value = cross_entropy_over_sets(logits, labels, sets)
-    if distributed.size() == 1:
+    if _processes() == 1:
         return value
     return value * distributed.weight(relaxed_mass(labels, **how) if sets is None else (sets != 0).sum())
 
 
 def _relaxation_weights(loss: Loss) -> dict[str, Any]:
     return {
-        "upper_bound": loss.relax_upper_bound, "weights_over": loss.relax_weights_over, "gather": distributed.join,
+        "upper_bound": loss.relax_upper_bound, "weights_over": loss.relax_weights_over, "gather": _join,
     }  # fmt: skip
 
 

@@ -128,6 +128,7 @@ def _take_up(
     keep: Callable[[RunState], None],
 ) -> None:
     """Train the run under its lock, unless another process completed it meanwhile."""
+    check_shared_batch(config, distributed.size())  # torchrun may have started more than `devices` says
     keep_freed_memory()
     writes = distributed.rank() == 0
     with runs.acquire(directory, wait=True) if writes else nullcontext(), stop_requests() as asked_to_stop:

@@ -381,3 +381,20 @@ def test_bad_shapes_and_labels_are_refused():
         relaxed_cross_entropy(torch.zeros(2, 64, 6, 7), labels)
     with pytest.raises(IndexError, match="labels hold 5; allowed: 0 to 4, and 255 for void"):
         relaxed_cross_entropy(logits, torch.full_like(labels, 5))
+
+
+class OnDevice(torch.Tensor):
+    """Says that it is not on the CPU."""
+
+    is_cpu = False
+
+
+@pytest.mark.parametrize("loss", [relaxed_cross_entropy, boundary_weighted_cross_entropy])
+@pytest.mark.parametrize("unknown", [5, 200, -1])
+def test_bad_labels_stop_a_gpu_too(loss, unknown):
+    logits, labels = example()
+    loss(logits, labels.as_subclass(OnDevice))
+    labels = labels.to(torch.int64)
+    labels[1, 2, 3] = unknown
+    with pytest.raises(RuntimeError, match="labels hold others than the allowed: 0 to 4, and 255 for void"):
+        loss(logits, labels.as_subclass(OnDevice))

@@ -158,3 +158,29 @@ def test_classes_that_the_data_set_lacks_are_refused():
     with pytest.raises(ValueError, match=r"loss.segmentation = 'relaxed'; .* with 64 classes, .* at most 63"):
         strict_classes(RELAXED, 64)
     assert strict_classes(Loss(), 64) == ()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        Loss(),
+        Loss(segmentation="focal"),
+        Loss(segmentation="ohem"),
+        replace(RELAXED, relax_upper_bound=1.0, relax_weights_over="batch"),
+        Loss(segmentation="boundary", relax_upper_bound=1.0, relax_weights_over="batch"),
+        Loss(class_weights="batch", class_bound=1.0),
+        Loss(fa_form="dootmaan"),
+    ],
+)
+def test_without_gradients_a_process_computes_the_loss_of_its_own_batch(monkeypatch, loss):
+    """As in validation, where the others may compute none: they would be waited for."""
+    logits, labels = blocks(batch=2, void=0.1)
+    outputs = {"logits": logits, "image": torch.randn(2, 3, 24, 24)}
+    outputs |= {"seg_map": torch.randn(2, 3, 24, 24), "sr_map": torch.randn(2, 3, 24, 24)}
+    targets = Targets(labels, torch.randn(2, 3, 24, 24))
+    with torch.no_grad():
+        alone = criterion.criterion(outputs, targets, loss)
+        monkeypatch.setattr(criterion.distributed, "size", lambda: 2)
+        monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+        shared = criterion.criterion(outputs, targets, loss)  # there is no group of processes
+    assert shared == alone

@@ -119,6 +119,14 @@ def test_the_group_of_processes_is_left_alone_after_an_error(monkeypatch):
     torch.distributed.destroy_process_group()
 
 
+def test_a_batch_that_the_processes_of_torchrun_cannot_share_is_refused(results, monkeypatch):
+    """torchrun was called by hand, so that `fit` is not told of `devices`."""
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    monkeypatch.setattr(distributed, "from_first", lambda value: value)
+    with pytest.raises(ValueError, match=r"optim.batch_size = 9 cannot be shared by 2 processes"):
+        fit(tiny("lr", "optim.batch_size=9"), device="cpu", progress=False)
+
+
 @pytest.mark.endurance  # those below share one run as well, and its gradient is compared above
 def test_two_processes_train_as_one_does(forked, tmp_path, monkeypatch):
     """A chain of all three stages, so all loss terms, optimiser restarts, warm starts and validations."""

@@ -85,6 +85,7 @@ def test_any_host_works_under_it_with_and_without_the_head(host, sssr):
     model = network.build(config)
     frame = torch.randn(2, 3, 70, 90)
     network.set_training_mode(model, config)
+    assert all(p.requires_grad == name.startswith("downsampling.") for name, p in model.named_parameters())
     assert list(model(frame)) == ["locations"] and model(frame)["locations"].shape == (2, 8, 8, 2)
     logits = model.eval()(frame)["logits"]
     assert logits.shape == (2, 11, 70, 90) and logits.isfinite().all()
