@@ -26,4 +26,5 @@ def to_pixels(image: Tensor) -> np.ndarray:
 
 
 def _channels(values: tuple[float, ...], like: Tensor) -> Tensor:
-    return torch.tensor(values, device=like.device)[:, None, None]  # (3, 1, 1)
+    # Copied so, it does not wait until the device has done what is queued; `torch.tensor(..., device=...)` would.
+    return torch.tensor(values).to(like.device, non_blocking=True)[:, None, None]  # (3, 1, 1)

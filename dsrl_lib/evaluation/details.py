@@ -29,31 +29,48 @@ def boundary_distance(label: np.ndarray) -> np.ndarray:
     return distance_transform_edt(~edge) + 1 if edge.any() else np.full(label.shape, np.inf)
 
 
-def trimap_counts(prediction: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
-    """Counts inside each band of TRIMAP_PX around the class boundaries, int32 (bands, K, 3).
+def trimap_rings(label: np.ndarray) -> np.ndarray:
+    """The narrowest band of TRIMAP_PX that each pixel lies in, by its number: uint8 (H, W); their number for none.
 
-    prediction, label: (H, W) class ids, as for `metrics.counts`.
+    label: (H, W) class ids, as for `metrics.counts`.
     """
-    ring = np.searchsorted(TRIMAP_PX, boundary_distance(label))  # (H, W): number of the band it first lies in
-    rings = [metrics.counts(prediction[ring == n], label[ring == n], classes) for n in range(len(TRIMAP_PX))]
-    return np.cumsum(rings, axis=0, dtype=np.int32)
+    return np.searchsorted(TRIMAP_PX, boundary_distance(label)).astype(np.uint8)
 
 
-def object_recall(prediction: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
-    """Found and total pixels of each class by size of the object (connected component), int64 (K, bins, 2).
+def object_sizes(label: np.ndarray) -> np.ndarray:
+    """The size bin (OBJECT_PX) of the object, a connected component, that each pixel lies in: uint8 (H, W).
 
-    prediction, label: (H, W) class ids, as for `metrics.counts`.
+    label: (H, W) class ids, as for `metrics.counts`; void lies in no object, and has 0.
     """
-    result = np.zeros((classes, len(OBJECT_PX) + 1, 2), np.int64)
-    for k, box in enumerate(find_objects(label.astype(np.int16) + 1, classes)):
+    sizes = np.zeros(label.shape, np.uint8)
+    for k, box in enumerate(find_objects(label.astype(np.int16) + 1, metrics.VOID)):
         if box is None:  # absent
             continue
-        objects, count = components(label[box] == k)
-        total = np.bincount(objects.ravel(), minlength=count + 1)[1:]
-        found = np.bincount(objects[prediction[box] == k], minlength=count + 1)[1:]
-        bins = np.searchsorted(OBJECT_PX, total)
-        np.add.at(result[k], bins, np.stack([found, total], axis=1))
-    return result
+        objects, _ = components(label[box] == k)
+        bins = np.searchsorted(OBJECT_PX, np.bincount(objects.ravel()))  # that of number 0, the rest, is not used
+        sizes[box][objects > 0] = bins[objects[objects > 0]]
+    return sizes
+
+
+def trimap_counts(prediction: np.ndarray, label: np.ndarray, rings: np.ndarray, classes: int) -> np.ndarray:
+    """Counts inside each band of TRIMAP_PX around the class boundaries, int32 (bands, K, 3).
+
+    prediction, label: (H, W) class ids, as for `metrics.counts`. rings: those of the label (`trimap_rings`).
+    """
+    each = [metrics.counts(prediction[rings == n], label[rings == n], classes) for n in range(len(TRIMAP_PX))]
+    return np.cumsum(each, axis=0, dtype=np.int32)
+
+
+def object_recall(prediction: np.ndarray, label: np.ndarray, sizes: np.ndarray, classes: int) -> np.ndarray:
+    """Found and total pixels of each class by size of the object, int64 (K, bins, 2).
+
+    prediction, label: (H, W) class ids, as for `metrics.counts`. sizes: those of the label (`object_sizes`).
+    """
+    known, bins = label != metrics.VOID, len(OBJECT_PX) + 1
+    place = label[known].astype(np.int64) * bins + sizes[known]
+    found = place[prediction[known] == label[known]]
+    counted = [np.bincount(places, minlength=classes * bins) for places in (found, place)]
+    return np.stack(counted, axis=1).reshape(classes, bins, 2)
 
 
 def reconstruction_quality(reconstruction: Tensor, image: np.ndarray) -> tuple[float, float]:

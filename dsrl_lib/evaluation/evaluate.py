@@ -1,7 +1,7 @@
 """The one loop over the images of a split: evaluation at the ORIGINAL label size, with integer counts per image."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,10 @@ from dsrl_lib.evaluation.details import (
     OBJECT_PX,
     TRIMAP_PX,
     object_recall,
+    object_sizes,
     reconstruction_quality,
     trimap_counts,
+    trimap_rings,
 )
 from dsrl_lib.evaluation.forward import check_classes, check_size, class_ids
 from dsrl_lib.evaluation.locations import given_locations, location_errors
@@ -128,26 +130,32 @@ def evaluate(
     get the whole result.
 
     tta: test-time augmentation; PSNR and SSIM are those of the plain input, so NaN with it. details: also fill trimap,
-    object_recall and nll (they cost time). workers: processes that prepare the inputs. worker_init_fn: called in
-    each of them, with its number. Errors as `check_classes`.
+    object_recall and nll (they cost time). workers: processes that prepare the inputs, and find boundaries and objects
+    in the labels. worker_init_fn: called in each of them, with its number. Errors as `check_classes`.
     """
     check_classes(model, config)
     model.eval()
     tta, device, classes = tta or TTA(), next(model.parameters()).device, model.host.classes
     mine = range(distributed.rank(), len(split), distributed.size())
-    inputs = _inputs(split, mine, config, tta, workers, worker_init_fn)
+    samples = DataLoader(
+        _Samples(split, config, tta, details),
+        sampler=mine,
+        batch_size=None,
+        num_workers=workers,
+        worker_init_fn=worker_init_fn,
+    )
+    shown = bar(samples, "evaluate", len(mine), unit=" images", disable=not progress)
     rows = []
-    inputs = bar(inputs, "evaluate", len(mine), unit=" images", disable=not progress)
-    for index, frames in zip(mine, inputs, strict=True):
-        label = split.labels[index]
+    for index, sample in zip(mine, shown, strict=True):
+        label = sample["label"].numpy()
         given = given_locations(model, split, index, config)
-        frames = [frame.to(device) for frame in frames]
+        frames = [frame.to(device) for frame in sample["inputs"]]
         mean, reconstruction = mean_output(model, frames, config, label.shape, tta, given)
         prediction = class_ids(mean, label.shape)
         row: dict[str, Any] = {"counts": metrics.counts(prediction, label, classes)}
         if details:
-            row["trimap"] = trimap_counts(prediction, label, classes)
-            row["object_recall"] = object_recall(prediction, label, classes)
+            row["trimap"] = trimap_counts(prediction, label, sample["rings"].numpy(), classes)
+            row["object_recall"] = object_recall(prediction, label, sample["sizes"].numpy(), classes)
             row["nll"] = _negative_log_likelihood(mean, label, tta)
         if config.downsampling.locations == "predicted" and tta.none:
             row["location_error"] = location_errors(model, frames[0], label, config)
@@ -163,24 +171,19 @@ def _negative_log_likelihood(mean: Tensor, label: np.ndarray, tta: TTA) -> float
     return losses.double().sum().item()
 
 
-class _Inputs(Dataset):
-    def __init__(self, split: Split, config: Config, tta: TTA) -> None:
-        self.split, self.config, self.tta = split, config, tta
+class _Samples(Dataset):
+    """By index of the frame: its inputs and label and, for details, what they need of the label alone."""
+
+    def __init__(self, split: Split, config: Config, tta: TTA, details: bool) -> None:
+        self.split, self.config, self.tta, self.details = split, config, tta, details
 
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, index: int) -> list[Tensor]:
-        return augmented_inputs(self.split.images[index], self.config, self.tta)
-
-
-def _inputs(
-    split: Split, indices: Sequence[int], config: Config, tta: TTA, workers: int, worker_init_fn: Callable | None
-) -> Iterator[list[Tensor]]:
-    dataset = _Inputs(split, config, tta)
-    return iter(
-        DataLoader(dataset, sampler=indices, batch_size=None, num_workers=workers, worker_init_fn=worker_init_fn)
-    )
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        label = np.array(self.split.labels[index])  # a copy: PyTorch warns of memory that cannot be written
+        sample = {"inputs": augmented_inputs(self.split.images[index], self.config, self.tta), "label": label}
+        return sample | ({"rings": trimap_rings(label), "sizes": object_sizes(label)} if self.details else {})
 
 
 def _evaluation(split: Split, rows: Sequence[dict], classes: int) -> Evaluation:

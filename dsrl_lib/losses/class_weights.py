@@ -78,4 +78,5 @@ def _void(labels: Tensor, border: int, strict: Sequence[int]) -> Tensor:
     border = min(border, max(height, width))  # a wider window sees no more, and would fill the memory
     void = or_over_window(F.pad(labels == VOID, [border] * 4, value=True), border)
     void = void[:, border : border + height, border : border + width]
-    return void & ~torch.isin(labels, torch.as_tensor(strict, dtype=labels.dtype, device=labels.device))
+    kept = torch.as_tensor(strict, dtype=labels.dtype).to(labels.device, non_blocking=True)
+    return void & ~torch.isin(labels, kept)

@@ -1,8 +1,8 @@
 """The training loop: one step of a run, and the loop over all steps.
 
 All randomness of a step depends on (seed, epoch, sample) and (seed, step, process) alone, and everything else is in the
-checkpoint. So a run that
-was killed continues where it was and ends with the same bits, on the CPU. Several processes can share a run.
+checkpoint. So a run that was killed continues where it was and ends with the same bits, on the CPU. Several processes
+can share a run.
 """
 
 import math
@@ -58,7 +58,8 @@ def train_step(
         terms = loss_terms(state.model, batch, state.weighted, state.class_weights)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(sum(terms.values())).backward()
-    # The one time that a step waits for the device: all its work up to the gradients is queued by now.
+    # The one time that a step waits for the device, but for OHEM and adaptive downsampling: all its work up to the
+    # gradients is queued by now.
     found = distributed.means(list(terms.values()), requests())
     values = dict(zip(terms, found, strict=False))
     if not all(map(math.isfinite, values.values())):

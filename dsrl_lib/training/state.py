@@ -48,7 +48,7 @@ class RunState:
         if config.downsampling.locations == "mean":
             self.network.downsampling.fixed.copy_(mean_locations(split.labels, config.downsampling))
         weighted = config.loss.class_weights == "frequency"
-        self.class_weights = frequency_weights(split.labels, self.network.host.classes) if weighted else None
+        self.class_weights = frequency_weights(split.labels, self.network.host.classes).to(device) if weighted else None
         self.epochs_before = 0
         """Epochs of training behind the weights that the run started from."""
         self.step = 0

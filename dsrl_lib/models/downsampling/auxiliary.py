@@ -1,5 +1,6 @@
 """The auxiliary network that predicts the sampling locations from a small image (Marin et al., ICCV 2019, Sec. 3.2)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -57,5 +58,5 @@ class LocationNetwork(nn.Module):
         x = self.stem(image)  # (B, 64, n, m)
         for block in self.context:
             x = x + block(x)
-        cells = x.new_tensor([side - 1 for side in self.mean.shape[:2]])
+        cells = torch.tensor([side - 1 for side in self.mean.shape[:2]], dtype=x.dtype).to(x.device, non_blocking=True)
         return self.mean + self.shift(x).movedim(1, -1) / cells  # (B, n, m, 2)

@@ -132,7 +132,7 @@ def unfolded(locations: Tensor) -> Tensor:
     # DEVIATION: a predicted grid of adaptive downsampling that folds is blended towards the uniform grid, since the
     # inverse needs one-to-one cells. The released code (Marin et al.) takes it as it is.
     n, m = locations.shape[-3:-1]
-    uniform = uniform_locations((n, m), locations.dtype).to(locations.device)
+    uniform = uniform_locations((n, m), locations.dtype).to(locations.device, non_blocking=True)
     fixed = (uniform == 0) | (uniform == 1)  # where u lies on the border of the frame, in the coordinate across it
     covering = torch.where(fixed, uniform, locations.clamp(0, 1))
     # With the last t no cell can fold, since no coordinate moves by more than a quarter of a cell.

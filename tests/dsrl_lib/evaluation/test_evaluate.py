@@ -17,8 +17,10 @@ from dsrl_lib.evaluation.details import (
     TRIMAP_PX,
     boundary_distance,
     object_recall,
+    object_sizes,
     reconstruction_quality,
     trimap_counts,
+    trimap_rings,
 )
 from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.evaluation.forward import class_ids
@@ -114,7 +116,7 @@ def test_trimap_counts_pixels_near_boundaries_only():
     label[:, 20:] = 1
     prediction = label.copy()
     prediction[:, 20] = 0  # the boundary is drawn one pixel too far right
-    bands = trimap_counts(prediction, label, 2)
+    bands = trimap_counts(prediction, label, trimap_rings(label), 2)
     assert bands.shape == (len(TRIMAP_PX), 2, 3)
     for band, px in zip(bands, TRIMAP_PX, strict=True):
         assert band[0].tolist() == [40 * px, 40, 0]
@@ -128,9 +130,31 @@ def test_object_recall_sorts_objects_by_size():
     prediction = np.zeros_like(label)
     prediction[0, 0:5] = 1
     prediction[10:30, 10:20] = 1
-    recall = object_recall(prediction, label, 2)
+    recall = object_recall(prediction, label, object_sizes(label), 2)
     assert recall[1].tolist() == [[5, 10], [200, 200], [0, 0], [0, 0], [0, 0]]
     assert recall[0].tolist() == [[0, 0]] * len(OBJECT_PX) + [[9790, 9790]]
+
+
+def test_object_recall_agrees_with_a_search_for_each_object():
+    prediction, label = (maps[0] for maps in example(classes=3, images=1))
+    label = np.kron(label, np.ones((8, 8), np.uint8))  # objects of 64 pixels and more
+    prediction = np.kron(prediction, np.ones((8, 8), np.uint8))
+    expected, left = np.zeros((3, len(OBJECT_PX) + 1, 2), int), label != 255
+    while left.any():
+        todo, found = [tuple(np.argwhere(left)[0])], []
+        k = label[todo[0]]
+        left[todo[0]] = False
+        while todo:
+            i, j = todo.pop()
+            found.append((i, j))
+            for near in ((i, j + 1), (i + 1, j), (i, j - 1), (i - 1, j)):
+                if 0 <= near[0] < 160 and 0 <= near[1] < 240 and left[near] and label[near] == k:
+                    left[near] = False
+                    todo.append(near)
+        hits = sum(prediction[pixel] == k for pixel in found)
+        expected[k, sum(len(found) > px for px in OBJECT_PX)] += (hits, len(found))
+    assert (expected[..., 1] > 0).sum() > 6  # of several sizes
+    np.testing.assert_array_equal(object_recall(prediction, label, object_sizes(label), 3), expected)
 
 
 def test_logits_are_resized_before_the_arg_max():
@@ -177,7 +201,9 @@ def test_the_loop_is_the_one_written_out():
     config = preset("smoke", "sssr", overrides=["optim.precision=fp32"])
     model = network.build(config).eval().to(memory_format=torch.channels_last)
     result = evaluate(model, part, config)
-    assert evaluate(model, part, config, workers=1, details=False).counts.tolist() == result.counts.tolist()
+    for name, found in evaluate(model, part, config, workers=1).arrays().items():
+        np.testing.assert_array_equal(found, result.arrays()[name])
+    assert evaluate(model, part, config, details=False).counts.tolist() == result.counts.tolist()
     for number, (image, label) in enumerate(zip(part.images, part.labels, strict=True)):
         frame = torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
         frame = F.resize(F.resize(frame, [128, 256], antialias=True), [64, 128], antialias=True)
