@@ -4,7 +4,7 @@ claim: one on main effects of that factor, over cells with equal w2 or over thos
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,7 +13,7 @@ from dsrl_lib.paths import results_dir
 from study.claims.cells import collapsed, without_collapsed
 from study.claims.judge import verdict
 from study.claims.rules import load_rules
-from study.evidence import Strata, Study
+from study.evidence import Pair, Strata, Study
 from study.factorial import FACTORS, cell, cells, main_effect, without_fa
 from study.figures.cell_charts import factorial
 from study.figures.notes import Note, words
@@ -21,6 +21,7 @@ from study.report import tables
 from study.report.comparison import difference_chart
 from study.report.readable import readable
 from study.report.results import factorial_cells
+from study.statistics.bootstrap import Difference
 
 
 def factorials_run(study: Study, *claims: str) -> list[str]:
@@ -42,8 +43,14 @@ def effect_chart(study: Study, claim: str) -> Figure | Note:
     """The main effects of a claim above the differences between two cells that they average."""
     findings = verdict(study, claim).findings
     effects = {finding.part.name.replace(" instead of ", "\ninstead of "): finding.measured for finding in findings}
-    pairs = [tuple(contrast) for effect in _effects(claim) for contrast in main_effect(**effect)]
-    return difference_chart(study, effects | {f"{a} − {b}": (a, b) for a, b in pairs}, heads=effects)
+    shown: dict[str, Pair | Difference | None] = dict(effects)
+    for effect in _effects(claim):
+        a, b = effect["levels"]
+        others = product(*(levels for name, levels in FACTORS.items() if name != effect["factor"]))
+        for contrast, rest in zip(main_effect(**effect), others, strict=True):
+            one, other = contrast
+            shown[f"{a} − {b} at {' / '.join(rest)}"] = one, other
+    return difference_chart(study, shown, heads=effects)
 
 
 def cell_chart(study: Study, claim: str) -> Figure:
@@ -82,7 +89,7 @@ def strength_table(study: Study, claim: str) -> Note:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}; {again} writes it again") from None
     rows = []
-    for arm in [arm for arm in cells() if arm in ratios.index]:
+    for arm in sorted((arm for arm in cells() if arm in ratios.index), key=lambda arm: ratios[arm]):
         ratio, value = ratios[arm], study.single(arm)
         rows.append({
             "cell": arm,

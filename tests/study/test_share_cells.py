@@ -140,7 +140,10 @@ def test_a_notebook_shows_the_factorial_that_was_run(results, monkeypatch):
     assert drawn == {arm: (arm, "sssr_sisr_res_long") for arm in cells(share=True)}
     drawn.clear()
     effect_chart(made, "C18")
-    assert len(drawn) == 2 + 8 and ("fa_output_to3_raw_share", "fa_output_none_raw_share") in drawn.values()
+    assert len(drawn) == 2 + 8 and drawn["to3 − none at output / raw"] == (
+        "fa_output_to3_raw_share",
+        "fa_output_none_raw_share",
+    )
     assert "python -m study shares --arm fa --profile camvid" in strength_table(old, "C7")
     for run in made.runs:
         run.__dict__["history"] = pd.DataFrame([{"w2": 0.3, "share_fa": 0.1}])
