@@ -8,6 +8,7 @@ import numpy as np
 
 from dsrl_lib import runs
 from dsrl_lib.config import Config
+from dsrl_lib.data.class_tables import CAMVID, class_table
 from dsrl_lib.data.frames import read_pair
 from dsrl_lib.data.readers import camvid
 from dsrl_lib.data.split import load_split
@@ -72,6 +73,7 @@ def document(target: Path, trained: Config, environment: dict[str, object]) -> l
     small, x = model.eval().prune(), cost.example_input(config)
     found = evaluate(model, load_split(config.data.dataset, "test"), config, details=False)
     by_class = iou(found.counts.sum(0, dtype=np.int64))  # (K,)
+    frames = seen(model, config)
     record = target.with_suffix(".json")
     write_json(record, {
         "run": trained.run_id,
@@ -83,7 +85,7 @@ def document(target: Path, trained: Config, environment: dict[str, object]) -> l
         "macs": cost.macs(small, x),
         "images": len(found.names),
         "iou": [None if np.isnan(value) else float(value) for value in by_class],
-        "frames": seen(model, config) | ({} if config.data.dataset == "camvid" else scored(found)),
+        "frames": frames if "counts" in frames else frames | scored(found),
     })  # fmt: skip
     text = card(target.stem, read_record(record))
     page = target.with_suffix(".md")
@@ -94,22 +96,23 @@ def document(target: Path, trained: Config, environment: dict[str, object]) -> l
 def seen(model: DSRL, config: Config) -> dict[str, list]:
     """What a network makes of the three frames of CamVid in tests/frames.
 
-    "pixels": (3, K) how many pixels it gives to each class; of CamVid's own classes also "counts": (3, K, 3). Another
-    CPU may round differently.
+    "pixels": (3, K) how many pixels it gives to each class; of data with CamVid's classes also "counts": (3, K, 3).
+    Another CPU may round differently.
     """
     pixels, counted, classes = [], [], model.host.classes
+    labelled = class_table(config.data.dataset).classes == CAMVID.classes
     for frame in camvid.frames(root() / "tests" / "frames" / "camvid", "val"):
         image, label = read_pair(frame)
         prediction = class_ids(forward(model, network_input(image, config), config)["logits"].detach(), label.shape)
         pixels.append(np.bincount(prediction.ravel(), minlength=classes).tolist())
-        counted.append(counts(prediction, label, classes).tolist() if config.data.dataset == "camvid" else [])
-    return {"pixels": pixels} | ({"counts": counted} if config.data.dataset == "camvid" else {})
+        counted.append(counts(prediction, label, classes).tolist() if labelled else [])
+    return {"pixels": pixels} | ({"counts": counted} if labelled else {})
 
 
 def scored(found: Evaluation) -> dict[str, list]:
     """The first, the middle and the last frame of the test split: "test_names", and "test_counts" (3, K, 3).
 
-    For data sets whose frames may not be in tests/frames: counts are no pictures and no labels.
+    For data sets with other classes than the frames of tests/frames: counts are no pictures and no labels.
     """
     at = [0, len(found.names) // 2, len(found.names) - 1]
     return {"test_names": [found.names[i] for i in at], "test_counts": found.counts[at].tolist()}

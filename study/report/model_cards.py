@@ -11,8 +11,10 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from dsrl_lib.data.class_tables import class_table
+from dsrl_lib.own_data import origin
 from dsrl_lib.paths import released_dir, results_dir
 from dsrl_lib.records import read_json
+from dsrl_lib.registry import DATASETS
 from study.arms import ARMS
 from study.catalogue import input_size, load_run
 from study.profiles import PROFILES
@@ -62,8 +64,8 @@ class Record:
     iou: list[float | None]
     """In [0, 1] by class; None for a class that is absent."""
     frames: dict[str, list]
-    """What the file makes of the three frames in tests/frames, and of three test frames of another data set than
-    CamVid: see `study.release.seen` and `scored`."""
+    """What the file makes of the three frames in tests/frames, and of three test frames of data with other classes than
+    CamVid's: see `study.release.seen` and `scored`."""
 
     @property
     def miou(self) -> float:
@@ -78,7 +80,12 @@ class Record:
     def data(self) -> tuple[str, str, str]:
         """Name and split, content, terms."""
         name = self.config["data"]["dataset"]
-        return DATA.get(name, (name, f"Scenes like those of {name}", "The terms of the data set apply."))
+        if name in DATA:
+            return DATA[name]
+        source = origin(name)
+        frames = DATASETS[source].folder or source if source else name  # of which it may be another split
+        _, shows, terms = DATA.get(frames, ("", f"Scenes like those of {name}", "The terms of the data set apply."))
+        return name, shows, terms
 
 
 CONFIG = {

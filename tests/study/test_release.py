@@ -5,16 +5,19 @@ import os
 import shutil
 import signal
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from tiny_runs import tiny
 
+from dsrl_lib import network
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.deploy.pretrained import open_weights
+from dsrl_lib.overrides import override
 from dsrl_lib.paths import DataError, released_dir, root
-from study.release import release
+from study.release import release, seen
 from study.report import texts
 from study.report.model_cards import card, read_record, records, released_table
 
@@ -47,6 +50,26 @@ def test_a_released_file_scores_what_its_run_scored(run, tmp_path):
     assert np.abs(then - found.frames["test_counts"]).sum() <= 0.01 * then[..., [0, 2]].sum()  # folding, again
     text = page.read_text()
     assert f"**{found.miou:.2f}** points" in text and all(cls in text for cls in class_table("streets").classes)
+
+
+@pytest.mark.parametrize(("dataset", "labelled"), [("camvid", True), ("camvid_cv1", True), ("streets", False)])
+def test_the_frames_of_camvid_are_scored_for_every_data_set_with_its_classes(dataset, labelled):
+    config = override(tiny("sssr"), "data.dataset", dataset)
+    frames = seen(network.build(config), config)
+    assert np.sum(frames["pixels"], axis=1).tolist() == [360 * 480] * 3
+    assert frames.keys() == ({"pixels", "counts"} if labelled else {"pixels"})
+
+
+def test_the_card_of_another_split_has_the_terms_of_the_frames(tmp_path, monkeypatch):
+    record = next(record for record in records().values() if record.config["data"]["dataset"] == "camvid")
+    monkeypatch.setenv("DSRL_DATA", str(tmp_path))
+    (tmp_path / "town").mkdir()
+    (tmp_path / "town/made_from.txt").write_text("camvid\n")
+    for dataset in ("camvid_cv1", "town"):
+        other = replace(record, config=record.config | {"data": record.config["data"] | {"dataset": dataset}})
+        assert other.data == (dataset, *record.data[1:])
+    other = replace(record, config=record.config | {"data": record.config["data"] | {"dataset": "voc_sbd"}})
+    assert other.data == ("voc_sbd", "Scenes like those of voc_sbd", "The terms of the data set apply.")
 
 
 def test_a_whole_file_keeps_what_training_needs(run, tmp_path):
