@@ -5,6 +5,9 @@ from .data.class_tables import colourise as colourise
 from .data.dataset import TrainingSet as TrainingSet
 from .data.propagation import dis_flow as dis_flow
 from .data.propagation import propagate as propagate
+from .data.sampling import ClassUniform as ClassUniform
+from .data.sampling import points_of as points_of
+from .data.sampling import start_containing as start_containing
 from .data.split import SPLITS as SPLITS
 from .data.split import load_split as load_split
 from .data.transforms import evaluation_input as evaluation_input

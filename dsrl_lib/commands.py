@@ -16,13 +16,13 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to 
 
 Weights = Annotated[
     Path,
-    tyro.conf.arg(help="Released weights (dsrl-camvid), a run, a .safetensors file, or a published .pth file."),
+    tyro.conf.arg(help="Released weights (dsrl-camvid), a run, a .safetensors file, or a published .pth or .pt file."),
 ]
 Start = Annotated[
     Path | None,
-    tyro.conf.arg(help="Weights to start from (fine-tuning): released ones, a run, a .safetensors or .pth file."),
+    tyro.conf.arg(help="Weights to start from (fine-tuning): released ones, a run, a .safetensors, .pth or .pt file."),
 ]
-HostOfWeights = Annotated[str | None, tyro.conf.arg(help="The network of a .pth file, such as espnetv2_s2.0.")]
+HostOfWeights = Annotated[str | None, tyro.conf.arg(help="The network of a .pth or .pt file, such as espnetv2_s2.0.")]
 
 
 @dataclass(frozen=True)

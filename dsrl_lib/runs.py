@@ -40,6 +40,10 @@ ENVIRONMENT = {
 
 WEIGHTS = "final.safetensors"
 """The file of a run's final weights."""
+STATE_DICTS = (".pth", ".pt")
+"""Ends of the names of files that hold a plain state dict."""
+SUFFIXES = (".safetensors", *STATE_DICTS)
+"""Of all files of weights; the first is that of this library."""
 LISTED = in_checkout("; `python -m study runs` lists them")
 
 

@@ -51,6 +51,9 @@ class TrainingSet(Dataset):
 
     def draw(self, key: tuple[int, int]) -> Draw:
         """The frame of a sample and the point that its crop contains; frames of the boost follow those of the split."""
+        if not isinstance(key, tuple):
+            raise ValueError(f"key = {key!r}; allowed: (epoch, number), such as those of DataLoader(sampler="
+                             "[(epoch, number) for number in range(len(samples))])")  # fmt: skip
         epoch, number = key
         return Draw(number, None, None) if self.sampler is None else _epoch(self.sampler, self.seed, epoch)[number]
 

@@ -9,7 +9,6 @@ from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import released_dir
 
-SUFFIXES = (".safetensors", ".pth")
 CROP = (768, 1536)
 """Windows in sliding prediction with a published file that does not say at which size it was trained."""
 
@@ -28,7 +27,7 @@ def weights_path(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if not str(name_or_path).strip():  # it would be the working folder
         raise ValueError(f"an empty name is no weights; released weights: {', '.join(released()) or 'none'}")
-    if path.name != str(name_or_path) or path.suffix in SUFFIXES or (path / runs.WEIGHTS).exists():
+    if path.name != str(name_or_path) or path.suffix in runs.SUFFIXES or (path / runs.WEIGHTS).exists():
         return path
     if path.name in released():
         return released_dir() / f"{path.name}.safetensors"
@@ -59,17 +58,17 @@ def weights_of(config: Config) -> Path | None:
 def open_weights(path: str | Path, host: str | None = None) -> tuple[DSRL, Config]:
     """The network and configuration of a run directory, a file that this library wrote, or a published state dict.
 
-    host: needed for a `.pth` state dict, which does not say what it is; nothing in it is executed. ValueError with the
-    keys that differ if a file does not fit, FileNotFoundError if there is none.
+    host: needed for a state dict (`.pth` or `.pt`), which does not say what it is; nothing in it is executed.
+    ValueError with the keys that differ if a file does not fit, FileNotFoundError if there is none.
     """
     path = runs.weights_file(Path(path))
     if not path.exists():
         raise FileNotFoundError(runs.missing_weights(path))
-    if path.suffix == ".pth":
+    if path.suffix in runs.STATE_DICTS:
         return _published(path, host)
     model, config = network.load(path)
     if host not in (None, config.model.host):
-        raise ValueError(f"host = {host!r}, but {path} holds a {config.model.host}; only a .pth file needs the option")
+        raise ValueError(f"host = {host!r}, but {path} holds a {config.model.host}; only a state dict needs the option")
     return model, config
 
 

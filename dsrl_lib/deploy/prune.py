@@ -16,7 +16,7 @@ from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.paths import check_file
 
-SUFFIX = ".safetensors"
+SUFFIX = runs.SUFFIXES[0]
 
 
 @dataclass(frozen=True)

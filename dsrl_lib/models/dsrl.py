@@ -22,7 +22,7 @@ HEADS = {"deconv": DeconvHead, "subpixel": SubpixelHead}
 
 
 class DSRL(nn.Module):
-    """A host with the parts that an arm trains.
+    """A host with the parts that an arm trains: by default SSSR alone; with sisr=True and fa=True the paper's method.
 
     host: see `models.host`. sssr: learned upsampling to 2x the input; without it the logits have the input's size.
     head, start, norm: form, start and batch norms of the SSSR head (norm: of "deconv" alone). sisr: add image

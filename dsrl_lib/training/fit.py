@@ -50,6 +50,7 @@ def fit(
     for. device: "auto", "cpu" or "cuda". workers: processes that load samples; results do not depend on them.
     devices: processes, each with its own device, that share the run; torchrun starts them. keep_best, keep_last: also
     keep the weights of the best validation and of so many last epochs (`snapshots`).
+    After training on the CPU, the process keeps the memory that it frees (`device.keep_freed_memory`).
     Raises ValueError for settings that do not fit each other (`Config.checked`), FileNotFoundError if the run that it
     starts from (`config.warm_start`) has not left its weights or the file (`config.model.start`) is not kept here,
     NonFiniteLossError with the step and the terms, StoppedError after SIGTERM or SIGUSR1 (a checkpoint is written), and
@@ -129,7 +130,8 @@ def _take_up(
 ) -> None:
     """Train the run under its lock, unless another process completed it meanwhile."""
     check_shared_batch(config, distributed.size())  # torchrun may have started more than `devices` says
-    keep_freed_memory()
+    if device.type == "cpu":
+        keep_freed_memory()
     writes = distributed.rank() == 0
     with runs.acquire(directory, wait=True) if writes else nullcontext(), stop_requests() as asked_to_stop:
         if distributed.from_first(runs.is_complete(directory)):

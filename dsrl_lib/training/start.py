@@ -26,8 +26,6 @@ from dsrl_lib.registry import HOSTS
 
 ClassAxes = dict[str, dict[int, int]]
 """Name of a tensor -> axis -> values per class."""
-SUFFIXES = (".safetensors", ".pth", ".pt")
-"""Of files of weights."""
 MOST_NAMES = 12
 """Of tensors, in a line that a run prints."""
 
@@ -80,8 +78,8 @@ def keep_weights(path: str | Path) -> str:
     path = runs.weights_file(Path(path))
     if not path.is_file():
         raise FileNotFoundError(runs.missing_weights(path))
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"cannot start from {path}; allowed: files that end in {', '.join(SUFFIXES)}")
+    if path.suffix not in runs.SUFFIXES:
+        raise ValueError(f"cannot start from {path}; allowed: files that end in {', '.join(runs.SUFFIXES)}")
     if path.suffix == ".safetensors":
         network.read(path)
     else:
@@ -106,7 +104,7 @@ def kept_weights(config: Config) -> Path | None:
     digest = config.model.start
     if digest == "none" or config.warm_start is not None:
         return None
-    for path in (path for path in _folder().glob(f"{digest}.*") if path.suffix in SUFFIXES):
+    for path in (path for path in _folder().glob(f"{digest}.*") if path.suffix in runs.SUFFIXES):
         if (found := sha256_of(path)) != digest:
             raise ValueError(f"{path} is damaged: its SHA-256 is {found}; delete it, and give its source with --start")
         return path

@@ -9,11 +9,12 @@ from dsrl_lib.paths import root
 
 
 def run(page: str) -> dict:
-    """What the one Python block of a page leaves behind."""
-    (block,) = re.findall(r"```python\n(.*?)```", (root() / "docs" / "methods" / page).read_text(), re.DOTALL)
+    """What the Python blocks of a page leave behind."""
+    blocks = re.findall(r"```python\n(.*?)```", (root() / "docs" / "methods" / page).read_text(), re.DOTALL)
     names: dict = {}
     torch.manual_seed(0)
-    exec(compile(block, page, "exec"), names)
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
     return names
 
 
@@ -29,6 +30,13 @@ def test_losses(page, source):
     names = run(page)
     names["loss"].backward()
     assert names["loss"] > 0 and names[source].grad.abs().sum() > 0
+
+
+def test_class_uniform_sampling():
+    crops = run("label_relaxation.md")["crops"]
+    assert len(crops) == 20 and all(crop.shape == (32, 32) for _, crop in crops)
+    for c in range(3):
+        assert len(shown := [crop for label, crop in crops if label == c]) == 3 and all((x == c).any() for x in shown)
 
 
 def test_propagation():

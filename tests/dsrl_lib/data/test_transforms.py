@@ -229,3 +229,11 @@ def test_colour_strength() -> None:
     assert drawn.min() < 0.81 and drawn.max() > 1.19 and drawn.min() >= 0.8 and drawn.max() <= 1.2
     assert draw_colour(np.random.default_rng(0), 0.0) == (1, 1, 1)
     assert min(min(draw_colour(np.random.default_rng(s), 3.0)) for s in range(100)) >= 0
+
+
+def test_a_sample_without_its_epoch_is_refused():
+    samples = TrainingSet(Memory(aligned(), aligned()), PLAIN, seed=0, input_scale=0.5)
+    with pytest.raises(ValueError, match=r"key = 1; allowed: \(epoch, number\), such as"):
+        samples[1]
+    loader = DataLoader(samples, batch_size=2, sampler=[(3, number) for number in range(len(samples))])
+    assert [len(batch["hr"]) for batch in loader] == [2]

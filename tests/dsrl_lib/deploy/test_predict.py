@@ -363,6 +363,9 @@ def test_published_weights_bring_the_size_they_were_trained_at(tmp_path):
         assert not any(module.training for module in model.modules())
     with pytest.raises(ValueError, match="say which network it is with --host"):
         open_weights(tmp_path / "other.pth")
+    (tmp_path / "other.pt").write_bytes((tmp_path / "other.pth").read_bytes())
+    same = from_pretrained(tmp_path / "other.pt", "espnetv2_s0.5")[0].state_dict()
+    torch.testing.assert_close(same, model.state_dict(), rtol=0, atol=0)
     with pytest.raises(ValueError, match=r"model.host = 'espnet'"):
         open_weights(tmp_path / "other.pth", "espnet")
 

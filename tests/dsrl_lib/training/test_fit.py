@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import assert_same, tiny
 
@@ -15,6 +16,7 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.registry import DATASETS
+from dsrl_lib.training import fit as training
 from dsrl_lib.training.finish import finish
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.loop import NonFiniteLossError
@@ -124,3 +126,15 @@ def test_a_run_that_diverges_in_its_last_step_is_not_complete(tmp_path):
     with pytest.raises(NonFiniteLossError, match=r"no finite cross entropy on val; .* a lower optim.lr"):
         finish(tmp_path, None, tiny("lr"), {"val": broken}, {}, {})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("device", "kept"), [("cpu", 1), ("cuda", 0)])
+def test_the_allocator_is_changed_for_a_run_on_the_cpu_alone(results, monkeypatch, device, kept):
+    calls = []
+    monkeypatch.setattr(training, "keep_freed_memory", lambda: calls.append(None))
+    monkeypatch.setattr(training, "pick_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(training, "provenance", None)  # ends the run there
+    with pytest.raises(TypeError, match="not callable"):
+        fit(tiny("lr"), device=device, progress=False)
+    assert len(calls) == kept

@@ -125,7 +125,7 @@ def test_weights_that_cannot_start_a_run_are_refused(tmp_path):
     (tmp_path / "w.txt").write_text("")
     with pytest.raises(ValueError, match=r"allowed: files that end in .safetensors, .pth, .pt"):
         start.keep_weights(tmp_path / "w.txt")
-    for suffix in start.SUFFIXES:
+    for suffix in runs.SUFFIXES:
         (tmp_path / f"cut{suffix}").write_bytes(b"weights")
         with pytest.raises(ValueError, match=rf"cut{suffix} is not a"):
             start.keep_weights(tmp_path / f"cut{suffix}")
