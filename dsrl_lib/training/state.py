@@ -39,6 +39,7 @@ class RunState:
         """What the run reads before its end, and the hash of its files."""
         self.total_steps = self.epoch_steps * config.optim.epochs
         self.network = network.build(config).to(device, memory_format=torch.channels_last)
+        network.set_training_mode(self.network, config)
         strict_classes(config.loss, self.network.host.classes)  # says at once what does not fit
         target_classes(config.downsampling, self.network.host.classes)  # the same
         # With several processes, this one takes the mean of their gradients.
