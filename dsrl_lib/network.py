@@ -15,13 +15,13 @@ from dsrl_lib import runs
 from dsrl_lib.allowed import check, each_once
 from dsrl_lib.config import Config, datasets
 from dsrl_lib.data.class_tables import class_table
-from dsrl_lib.data.normalise import MEAN, STD
 from dsrl_lib.models.build import build_host, load_strictly
 from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.models.published import published_weights
 from dsrl_lib.models.sync_batch_norm import synchronise
+from dsrl_lib.normalisation import MEAN, STD
 from dsrl_lib.overrides import override
 from dsrl_lib.own_data import origin
 from dsrl_lib.paths import CLASSES, MADE_FROM, data_dir
