@@ -9,9 +9,8 @@ from pathlib import Path
 import tyro
 
 from dsrl_lib import data_commands, network_commands
-from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start, moved
+from dsrl_lib.commands import PATHS, Changes, Machine, OnMachine, Start
 from dsrl_lib.ending import finish
-from dsrl_lib.paths import in_checkout
 
 
 def train(
@@ -81,10 +80,6 @@ for command in (
 
 def main() -> int:
     """Exit status: 0 done, 1 an error that a message explains, 2 a wrong option, 130 stopped, 143 by SIGTERM."""
-    if now := moved(sys.argv[1:]):
-        where = "" if in_checkout(now) else ", in a checkout of the repository"
-        print(f"error: python -m dsrl_lib {sys.argv[1]} is now: {now}{where}", file=sys.stderr)
-        return 2
     prog = "dsrl" if Path(sys.argv[0]).stem == "dsrl" else "python -m dsrl_lib"
     return finish(lambda: app.cli(prog=prog, description=__doc__, registry=PATHS))
 

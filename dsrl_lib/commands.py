@@ -1,7 +1,6 @@
-"""What the command lines of all packages share: options, and where old commands went."""
+"""What the command lines of all packages share: options, and how a word becomes a path."""
 
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,9 +42,6 @@ class Machine:
 OnMachine = Annotated[Machine, tyro.conf.arg(name="")]
 """The options of `Machine` without a prefix."""
 
-MOVED = {"bench": "benchmarks"} | dict.fromkeys(("plan", "runs", "collect", "claims", "latency", "execute"), "study")
-"""Commands that `python -m dsrl_lib` once had -> the package that has them now."""
-
 
 PATHS = tyro.constructors.ConstructorRegistry()
 """How a word of a command line becomes a path: for all commands, `cli(registry=PATHS)`."""
@@ -66,13 +62,3 @@ def _path(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.Primit
         nargs=1, metavar="PATH", instance_from_str=parse, is_instance=lambda value: isinstance(value, Path),
         str_from_instance=lambda value: [str(value)],
     )  # fmt: skip
-
-
-def moved(arguments: list[str]) -> str | None:
-    """The command that these arguments of `python -m dsrl_lib` now belong to; None if they still belong there."""
-    name, *rest = arguments or [""]
-    if name == "train" and any(word.partition("=")[0] == "--arm" for word in rest):
-        return shlex.join(["python", "-m", "study", name, *rest])
-    if name == "bench":
-        return shlex.join(["python", "-m", MOVED[name], *(word for word in rest if word != "--what")])
-    return shlex.join(["python", "-m", MOVED[name], name, *rest]) if name in MOVED else None

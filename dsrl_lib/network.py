@@ -15,7 +15,6 @@ from dsrl_lib import runs
 from dsrl_lib.allowed import check, each_once
 from dsrl_lib.config import Config, datasets
 from dsrl_lib.data.class_tables import class_table
-from dsrl_lib.data.normalise import MEAN, STD
 from dsrl_lib.models.build import build_host, load_strictly
 from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.dsrl import DSRL
@@ -23,6 +22,7 @@ from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.models.modes import modes_kept
 from dsrl_lib.models.published import published_weights
 from dsrl_lib.models.sync_batch_norm import synchronise
+from dsrl_lib.normalisation import MEAN, STD
 from dsrl_lib.overrides import override
 from dsrl_lib.own_data import origin
 from dsrl_lib.paths import CLASSES, MADE_FROM, data_dir
@@ -141,7 +141,7 @@ def load(path: Path) -> tuple[DSRL, Config]:
     tensors, config = read(path)
     found = metadata(path)
     source = stored(path, "made_from", str | None)
-    _check_classes(config.data.dataset, stored(path, "classes", list[str] | None), source, path)
+    _check_classes(config.data.dataset, stored(path, "classes", list[str]), source, path)
     network = build(override(config, "model.pretrained", "none"))  # downloads nothing
     if "folded" in found:
         fold_batch_norms(network)
@@ -149,7 +149,7 @@ def load(path: Path) -> tuple[DSRL, Config]:
     return network.eval(), config
 
 
-def _check_classes(dataset: str, names: list[str] | None, source: str | None, path: Path) -> None:
+def _check_classes(dataset: str, names: list[str], source: str | None, path: Path) -> None:
     """The classes of your own data set come with it: those of the file have to be the ones that are here.
 
     source: the published data set that it was made from, which decides the size of frames; None for no such one.
@@ -159,13 +159,13 @@ def _check_classes(dataset: str, names: list[str] | None, source: str | None, pa
         beside = f", and {MADE_FROM} beside it with the line {source}" if source else ""
         raise ValueError(
             f"{path} is of the data set {dataset!r}, which is not here. Its classes suffice to use the weights: write "
-            f"{folder / CLASSES} with a line for each of {', '.join(names or ())}{beside}"
+            f"{folder / CLASSES} with a line for each of {', '.join(names)}{beside}"
         )
     if source and (found := origin(dataset)) != source:
         raise ValueError(f"{path} is of a data set made from {source}; {folder / MADE_FROM} names {found}; "
                          f"allowed: {source}")  # fmt: skip
     here = class_table(dataset).classes
-    if names is not None and tuple(names) != here:
+    if tuple(names) != here:
         raise ValueError(f"{path} has the classes {', '.join(names)}; here {dataset} has {', '.join(here)}")
 
 
@@ -179,7 +179,7 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], Config]:
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"the configuration in {path} cannot be read: {error}") from None
     here = {"mean": list(MEAN), "std": list(STD)}
-    if (there := stored(path, "normalisation", dict | None)) not in (None, here):
+    if (there := stored(path, "normalisation", dict)) != here:
         raise ValueError(f"{path} takes images normalised by {there}; this library normalises by {here}")
     with safe_open(path, framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}, config  # noqa: SIM118

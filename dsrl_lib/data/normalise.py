@@ -4,8 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+from dsrl_lib.normalisation import MEAN, STD
 
 
 def normalise(images: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ def describe(path: Path) -> str:
     found = network.metadata(path)
     lines = [f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, run {config.run_id}"]
     lines += [f"{name}: {value}" for name, value in config.to_dict().items()]
-    classes = network.stored(path, "classes", list[str] | None)
-    lines += [f"classes: {', '.join(classes or ['?'])}", f"normalisation: {found.get('normalisation', '?')}"]
+    classes = network.stored(path, "classes", list[str])
+    lines += [f"classes: {', '.join(classes)}", f"normalisation: {found['normalisation']}"]
     lines += [f"batch norms folded: {'yes' if 'folded' in found else 'no'}"]
     environment = path.parent / "env.json"
     if environment.exists():

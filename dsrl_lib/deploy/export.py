@@ -22,11 +22,12 @@ from torch import Tensor, nn
 
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
-from dsrl_lib.data.normalise import MEAN, STD, normalise
+from dsrl_lib.data.normalise import normalise
 from dsrl_lib.evaluation.forward import check_classes
 from dsrl_lib.evaluation.locations import needs_split
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.sizes import SMALLEST
+from dsrl_lib.normalisation import MEAN, STD
 from dsrl_lib.paths import check_file
 from dsrl_lib.records import write_atomically
 

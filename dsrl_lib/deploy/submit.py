@@ -21,8 +21,8 @@ from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_file
 from dsrl_lib.progress import bar
 from dsrl_lib.records import write_atomically
+from dsrl_lib.registry import CITYSCAPES_SIZE
 
-SIZE = (1024, 2048)
 TEST_IMAGES = 1525
 
 
@@ -55,7 +55,7 @@ def submit(
         raise DataError(f"{bad[0]}{IMAGE} is not named <city>_<sequence>_<frame>{IMAGE}")
     if len(set(names)) != len(names):
         raise DataError(f"{images} holds two images of one name")
-    for picture in bar(found, "check", disable=not progress):  # reading costs little beside predicting
+    for picture in bar(found, "check", disable=not progress):  # reading costs little compared with predicting
         _require_size(picture.path, read_picture(picture.path).shape[:2])
 
     def write(temporary: Path) -> None:
@@ -69,8 +69,8 @@ def submit(
 
 
 def _require_size(path: Path, found: tuple[int, int]) -> None:
-    if found != SIZE:
-        sizes = (f"{height} x {width}" for height, width in (found, SIZE))
+    if found != CITYSCAPES_SIZE:
+        sizes = (f"{height} x {width}" for height, width in (found, CITYSCAPES_SIZE))
         raise DataError(f"{path} is {', not '.join(sizes)} (height x width)")
 
 
@@ -78,7 +78,7 @@ def _maps(model: DSRL, config: Config, paths: list[Path], tta: TTA | None) -> It
     """PNG files of official label ids."""
     for path in paths:
         mean, _ = image_output(model.eval(), read_picture(path), config, tta or TTA())
-        ids = CITYSCAPES_LABEL_ID[class_ids(mean, SIZE)]
+        ids = CITYSCAPES_LABEL_ID[class_ids(mean, CITYSCAPES_SIZE)]
         buffer = io.BytesIO()
         Image.fromarray(ids.astype(np.uint8)).save(buffer, format="png")
         yield buffer.getvalue()

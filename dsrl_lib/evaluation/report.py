@@ -83,7 +83,7 @@ def write_report(report: Report, out: Path, source: dict[str, object], tta: TTA)
     """
     out.mkdir(parents=True, exist_ok=True)
     text = report_text(report, source, tta)
-    write_json(out / "scores.json", {"source": source, "view": asdict(tta), "overall": report.overall,
+    write_json(out / "scores.json", {"source": source, "tta": asdict(tta), "overall": report.overall,
                                      "classes": json.loads(report.by_class.to_json(orient="index"))})  # fmt: skip
     table = report.by_class.to_csv(float_format="%.6f", lineterminator="\n")
     write_atomically(out / "scores.csv", lambda temporary: temporary.write_text(table, "utf-8"))

@@ -13,9 +13,9 @@ NAMES = ("last.pt", "previous.pt")
 """Newest first."""
 _COUNT, _NUMBERS = Annotated[int, at_least(0)], {"*": float}
 CONTENT = {
-    "config": dict, "network": dict, "optimizer": dict, "scaler": dict, "step": _COUNT,
-    "history": list[dict], "sums": _NUMBERS, "seconds": Annotated[float, at_least(0)], "epochs_before?": _COUNT,
-    "weights?": _NUMBERS, "gradients_at_start?": _NUMBERS,
+    "config": dict, "data": dict | str, "network": dict, "optimizer": dict, "scaler": dict, "step": _COUNT,
+    "history": list[dict], "sums": _NUMBERS, "seconds": Annotated[float, at_least(0)], "epochs_before": _COUNT,
+    "weights": _NUMBERS, "gradients_at_start": _NUMBERS,
 }  # fmt: skip
 """What `RunState.state_dict` gives (`allowed.check_fields`)."""
 

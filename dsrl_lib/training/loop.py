@@ -51,7 +51,8 @@ def train_step(
         state.optimizer = make_optimizer(state.network, config)
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(config, state.step, state.epoch_steps, state.epochs_before)
-    network.set_training_mode(state.network, config)
+    if not state.network.training:  # after a validation; setting it walks through hundreds of modules
+        network.set_training_mode(state.network, config)
     state.network.sisr_alone = state.step < state.warmup_steps
     batch = {key: value.to(state.device, non_blocking=True) for key, value in batch.items()}
     with seeded(step_seed(config.seed, state.steps_before + state.step), state.device):

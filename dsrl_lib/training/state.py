@@ -16,12 +16,10 @@ from dsrl_lib.losses.criterion import strict_classes
 from dsrl_lib.models.downsampling.from_labels import mean_locations, target_classes
 from dsrl_lib.training.batches import epoch_steps
 from dsrl_lib.training.early_stopping import ends_early
-from dsrl_lib.training.schedule import epochs_before, loss_in_epoch, make_optimizer
+from dsrl_lib.training.schedule import loss_in_epoch, make_optimizer
 
-KEPT = ("step", "history", "sums", "seconds")
-"""Numbers of a `RunState` that every checkpoint holds."""
-ADDED = ("weights", "gradients_at_start")
-"""The same, but older checkpoints lack them, and most runs have none."""
+KEPT = ("epochs_before", "step", "weights", "gradients_at_start", "history", "sums", "seconds")
+"""Numbers of a `RunState` that a checkpoint holds."""
 
 
 class RunState:
@@ -39,6 +37,7 @@ class RunState:
         """What the run reads before its end, and the hash of its files."""
         self.total_steps = self.epoch_steps * config.optim.epochs
         self.network = network.build(config).to(device, memory_format=torch.channels_last)
+        network.set_training_mode(self.network, config)
         strict_classes(config.loss, self.network.host.classes)  # says at once what does not fit
         target_classes(config.downsampling, self.network.host.classes)  # the same
         # With several processes, this one takes the mean of their gradients.
@@ -90,13 +89,13 @@ class RunState:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            **{name: getattr(self, name) for name in ("epochs_before", *ADDED, *KEPT)},
+            **{name: getattr(self, name) for name in KEPT},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of `state_dict`. ValueError if images or labels of training or validation are others, or if its
         numbers contradict each other."""
-        known = state.get("data", {})  # older checkpoints do not say, or of train alone
+        known = state["data"]  # older checkpoints say it of train alone
         known = {f"{self.config.data.dataset} train": known} if isinstance(known, str) else known
         if changed := [name for name, digest in known.items() if self.data.get(name, digest) != digest]:
             raise ValueError(f"files of {', '.join(changed)} have changed since it was written")
@@ -108,7 +107,3 @@ class RunState:
         self.scaler.load_state_dict(state["scaler"])
         for name in KEPT:
             setattr(self, name, state[name])
-        for name in ADDED:
-            setattr(self, name, state.get(name, {}))
-        recorded = "epochs_before" in state
-        self.epochs_before = state["epochs_before"] if recorded else epochs_before(self.config)

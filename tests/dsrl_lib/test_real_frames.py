@@ -20,8 +20,9 @@ from dsrl_lib import network
 from dsrl_lib.__main__ import main
 from dsrl_lib.data.class_tables import CAMVID, CITYSCAPES_LABEL_ID
 from dsrl_lib.data.images import read_picture
-from dsrl_lib.data.normalise import MEAN, STD, normalise
+from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import load_split
+from dsrl_lib.normalisation import MEAN, STD
 from dsrl_lib.paths import data_dir, root, weights_dir
 from study.presets import preset
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from dsrl_lib.commands import moved
 from dsrl_lib.config import Config
 
 TINY = ["data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1"]
@@ -92,7 +91,6 @@ def test_train_the_run_of_a_configuration_file(command_line, results, tmp_path):
         ("study", ["trian"], 2, "trian"),
         ("dsrl_lib", ["train", "nowhere.json"], 1, "nowhere.json"),
         ("dsrl_lib", ["trian"], 2, "trian"),
-        ("dsrl_lib", ["plan", "--profile", "camvid"], 2, "plan is now: python -m study plan --profile camvid"),
         ("benchmarks", ["loader", "--threads", "0"], 1, "threads = 0; allowed: a whole number, from 1 to "),
         ("benchmarks", ["pasta"], 2, "pasta"),
     ],
@@ -103,27 +101,6 @@ def test_mistakes_are_explained_without_a_traceback(command_line, results, packa
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not results.parent.joinpath("x").exists()
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("train --arm dsrl --set loss.w2=0.5", "python -m study train --arm dsrl --set loss.w2=0.5"),
-        ("train --seed 1 --arm=lr", "python -m study train --seed 1 --arm=lr"),
-        ("plan --profile camvid", "python -m study plan --profile camvid"),
-        ("runs --compare a b", "python -m study runs --compare a b"),
-        ("collect", "python -m study collect"),
-        ("claims", "python -m study claims"),
-        ("latency --device cuda", "python -m study latency --device cuda"),
-        ("execute a.ipynb b.ipynb -p seed 2", "python -m study execute a.ipynb b.ipynb -p seed 2"),
-        ("bench --what loader --threads 1", "python -m benchmarks loader --threads 1"),
-        ("train config.json --set loss.w2=0.5", None),
-        ("resume RUN", None),
-        ("", None),
-    ],
-)
-def test_commands_that_moved(old, new):
-    assert moved(old.split()) == new
 
 
 def test_a_reader_may_stop_early():

@@ -21,9 +21,8 @@ from dsrl_lib.__main__ import main
 from dsrl_lib.download import camvid_sums
 from dsrl_lib.training.provenance import _git
 assert Path(paths.__file__).is_relative_to(sys.argv[1])
-for arguments in (["plan"], ["resume", "smoke-nothing"]):
-    sys.argv = ["dsrl", *arguments]
-    main()
+sys.argv = ["dsrl", "resume", "smoke-nothing"]
+main()
 print(len(camvid_sums()), streets.scene.__module__, _git("rev-parse", "HEAD"))
 print(*(folder() for folder in (paths.data_dir, paths.results_dir)), *paths.released_dir().glob("*.safetensors"))
 """
@@ -88,8 +87,7 @@ def test_it_works_without_the_repository(wheel: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-c", PROGRAM, str(installed)]
     done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "is now: python -m study plan, in a checkout of the repository" in done.stderr
-    assert "there is no run 'smoke-nothing' in " in done.stderr and done.stderr.count("python -m study") == 1
+    assert "there is no run 'smoke-nothing' in " in done.stderr and "python -m study" not in done.stderr
     first, second = done.stdout.splitlines()
     assert first == "1402 dsrl_lib._streets.scene None"
     data, results, *weights = second.split()

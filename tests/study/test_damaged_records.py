@@ -222,6 +222,7 @@ CHECKPOINTS = [
     {"sums": {"loss": float("nan")}},
     {"seconds": -1.0},
     {"epochs_before": "one"},
+    {"data": 3},
     {"weights": {"w1": "large"}},
 ]
 
@@ -253,8 +254,9 @@ def test_the_checkpoint_before_a_wrong_one_is_used(results: Path) -> None:
     ("metadata", "said"),
     [
         ({"classes": "{"}, "metadata of .* cannot be read"),
-        ({"classes": "3"}, "classes = 3; allowed: a list, each item text or nothing"),
+        ({"classes": "3"}, "classes = 3; allowed: a list, each item text"),
         ({"classes": "[1, 2]"}, r"classes = \[1, 2\]; allowed"),
+        ({"normalisation": "null"}, "normalisation = None; allowed"),
         ({"normalisation": "[]"}, r"normalisation = \[\]; allowed"),
         ({"normalisation": '{"mean": [0, 0, 0], "std": [1, 1, 1]}'}, "takes images normalised by .*this library"),
         ({"config": '{"optim": 3}'}, "configuration in .* cannot be read: optim = 3"),

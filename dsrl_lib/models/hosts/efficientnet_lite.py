@@ -10,8 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""With which the inputs of every host are normalised (`data.normalise`, which a host may not import)."""
+from dsrl_lib.normalisation import MEAN, STD
 
 
 class EfficientNetLite0(nn.Module):

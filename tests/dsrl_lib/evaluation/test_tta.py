@@ -193,7 +193,8 @@ def test_the_report_holds_the_counts_of_the_study(tmp_path):
     write_report(made, tmp_path, {"weights": "w"}, TTA())
     text = report_text(made, {"weights": "w"}, TTA())
     assert "mIoU" in text and (tmp_path / "scores.txt").read_text() == text
-    assert json.loads((tmp_path / "scores.json").read_text())["overall"]["mIoU"] == pytest.approx(reference.miou)
+    stored = json.loads((tmp_path / "scores.json").read_text())
+    assert stored["overall"]["mIoU"] == pytest.approx(reference.miou) and stored["tta"]["mode"] == "whole"
     assert len(pd.read_csv(tmp_path / "scores.csv")) == 19
     with np.load(tmp_path / "counts.npz") as file:
         np.testing.assert_array_equal(file["counts"], reference.counts)

@@ -117,6 +117,16 @@ def test_frozen_batch_norms_stay_as_they_start():
     assert start and all(torch.equal(value, end[name]) for name, value in start.items())
 
 
+def test_a_step_after_a_validation_is_in_training_mode_again():
+    state, _ = after_steps(tiny("sssr", "model.frozen_bn=true"), 1)
+    before = {name: module.training for name, module in state.network.named_modules()}
+    assert set(before.values()) == {True, False}  # batch norms are frozen
+    state.network.eval()
+    given = batches(load_split("streets", "train"), state.config, range(1, 2), 0, state.device, 0)
+    training.train_step(state, next(given))
+    assert {name: module.training for name, module in state.network.named_modules()} == before
+
+
 def test_a_non_finite_loss_changes_neither_weights_nor_optimiser(monkeypatch):
     state = training.RunState(tiny("lr"), load_split("streets", "train"), torch.device("cpu"))
     two = list(batches(load_split("streets", "train"), state.config, range(2), 0, state.device, 0))
