@@ -1,4 +1,4 @@
-"""Which settings do not fit each other: each is in its own range, and together they make no sense."""
+"""Settings that are valid alone but contradict each other."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,7 +9,7 @@ from dsrl_lib.registry import HOSTS
 
 
 def conflicts(config: Any) -> Iterator[tuple[str, str]]:
-    """Settings of a `config.Config` that do not fit the others, and what is allowed beside those."""
+    """Settings of a `config.Config` that do not fit the others, and what the others allow."""
     data, model, loss, optim = config.data, config.model, config.loss, config.optim
     host = HOSTS[model.host]
     if data.scale_min > data.scale_max:

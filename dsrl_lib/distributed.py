@@ -55,7 +55,7 @@ def share_buffers(network: nn.Module) -> None:
 
 
 def means(values: Sequence[Tensor], numbers: Sequence[float] = ()) -> list[float]:
-    """The means over processes of scalars on a device and of plain numbers, with one read of the device."""
+    """Means over all processes of scalar tensors and plain numbers; the device is read once."""
     together = torch.stack([value.detach().double() for value in values])  # (values,), exact for float32
     if size() == 1:
         return [*together.tolist(), *map(float, numbers)]

@@ -48,7 +48,10 @@ def finish(command: Callable[[], object]) -> int:
 
 @contextmanager
 def handled(numbers: Sequence[int], act: Callable[[int], None]) -> Iterator[None]:
-    """`act` is called with each of these signals. Only the main thread can take them; elsewhere this does nothing."""
+    """Call `act` with the number of each of these signals that arrives.
+
+    Only the main thread can take them; elsewhere this does nothing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -28,7 +28,7 @@ class Weights:
 
 
 def _speed(cpu: float = 0.1, cuda: float = 8.0) -> Mapping[str, float]:
-    """By default that of the slowest host."""
+    """By default that of the slowest ESPNetv2, DDRNet or ResNet host."""
     return {"cpu": cpu, "cuda": cuda}
 
 
@@ -154,7 +154,7 @@ class Dataset:
     download: str | None = None
     """Called with the folder if that is missing and DSRL_DATA is not set."""
     withheld: bool = False
-    """Whether its terms forbid that pictures or label maps of it are published."""
+    """Whether its licence forbids publishing its images or label maps."""
 
 
 _TABLES = "dsrl_lib.data.class_tables"

@@ -61,7 +61,7 @@ class Data(Section):
     """The colour outside the frame, where a crop is larger or turned: the mean of ImageNet, or black as in the earlier
     systems. The labels there are void."""
     class_uniform: Annotated[float, between(0, 1)] = 0.0
-    """Share of an epoch's samples that are drawn for the classes, for each class as many (Zhu et al. 2019); their crops
+    """Share of an epoch's samples that are drawn by class, equally many for each class (Zhu et al. 2019); their crops
     contain a pixel of the class. 0: every frame once."""
     class_tile: Pixels = 1024
     """Side of the square tiles of a stored frame, in each of which one pixel of a class is known."""
@@ -103,7 +103,7 @@ class Model(Section):
     sisr_residual: bool = False
     """The SISR head learns the detail that bicubic upsampling of the input lacks, from zero, instead of the image."""
     sisr_taps: Literal["deep", "stride2", "input"] = "deep"
-    """What the SISR head sees beside the maps at stride 4 and deeper: the host's map at stride 2, or the input."""
+    """What the SISR head sees besides the maps at stride 4 and deeper: the host's map at stride 2, or the input."""
     sisr_decoder: Literal["espcn", "edsr"] = "espcn"
     """Two convolutions, or four residual blocks between them."""
     fa: bool = False
@@ -187,7 +187,7 @@ class Loss(Section):
 
 @dataclass(frozen=True)
 class Optim(Section):
-    """One optimiser, one schedule per iteration over all stages of the method."""
+    """The optimiser, and one learning-rate schedule over all stages, updated at each step."""
 
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     nesterov: bool = False

@@ -36,7 +36,8 @@ def find_pictures(sources: Sequence[str], leave_out: Callable[[Path], bool] = la
     """Files, folders (searched through, with links) and patterns -> pictures, each once, in the order of the sources.
 
     In folders, what is hidden is passed over: names that begin with a dot. What cannot be looked into there, such as a
-    folder of somebody else or a link that leads nowhere, counts as a picture, so that whoever reads it names it.
+    folder of somebody else or a link that leads nowhere, counts as a picture, so that the error of reading it names the
+    path.
     leave_out: of the files found in folders and by patterns, those that are not meant.
     DataError for a source that does not exist or holds no picture, and for two pictures that would share a name.
     """

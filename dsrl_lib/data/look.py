@@ -1,4 +1,4 @@
-"""Hue, grey and blur of a training image: what the earlier systems' recipes do beside brightness, contrast, saturation.
+"""Hue, grey and blur of a training image: the earlier systems' recipes add them to brightness, contrast and saturation.
 
 torchvision computes them. The labels do not change. What lies outside the frame takes part, and is void.
 """

@@ -131,7 +131,7 @@ def latency_ms(models: Sequence[tuple[nn.Module, Tensor]], config: Config) -> li
 
 @torch.inference_mode()
 def activation_peak_mib(model: nn.Module, x: Tensor, config: Config) -> float:
-    """Largest memory in MiB that one inference holds in tensors, beside weights and input."""
+    """Largest memory in MiB that one inference holds in tensors, not counting weights and input."""
     with _LiveTensors() as live:
         _infer(model, x, config)
     return live.peak / 2**20

@@ -102,7 +102,7 @@ def check_frames(split: Split, config: Config, device: torch.device, scales: Seq
             check_size((height, width), config, min(scales))
         except ValueError as error:
             raise DataError(f"{frame.image} cannot be evaluated: {error}") from None
-        # At the size of the labels beside those of the frame, then beside their probabilities.
+        # The logits at the size of the labels and at that of the frame, or their probabilities, are in memory together.
         largest = max(height * width, math.prod(frame_size((height, width), config.data, max(scales))))
         if (needed := 4 * classes * (height * width + largest)) > free:
             raise DataError(

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from dsrl_lib.allowed import at_least, check, did_you_mean
 from dsrl_lib.registry import HOSTS, named
 
-# What a number of numpy is made with, under its present and its old name. Training scripts save one beside the weights,
-# their best score, and a file that may name nothing else still runs no code of its own.
+# The constructors of NumPy scalars, by their present and old names. Checkpoints often hold one (the best score);
+# allowing these alone keeps loading safe.
 _scalar = np.float64().__reduce__()[0]
 NUMPY_SCALARS = [_scalar, (_scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Float64DType]
 

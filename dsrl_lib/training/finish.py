@@ -28,7 +28,7 @@ def finish(
     environment: Mapping[str, Any],
     splits: Mapping[str, Split],
 ) -> None:
-    """Complete a run directory. evaluations: by split. environment: what env.json says beside the device.
+    """Complete a run directory. evaluations: by split. environment: what env.json says in addition to the device.
     splits: the evaluated ones, for what interpolation restores of them. NonFiniteLossError if the outputs are no
     numbers: such a run is not completed."""
     for split, evaluation in evaluations.items():
