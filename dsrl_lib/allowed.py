@@ -12,6 +12,9 @@ from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+LARGEST = (2 - 2**-23) * 2.0**127
+"""What float32 holds."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -187,8 +190,8 @@ _WORDS = {
 
 
 def _is_finite(value: float) -> bool:
-    """Whether it is a number that other libraries can count with: whole ones have 64 bits there."""
-    return -(2**63) <= value < 2**63 if isinstance(value, int) else math.isfinite(value)
+    """Whether it is a number that other libraries can count with: whole ones have 64 bits there, others 32."""
+    return -(2**63) <= value < 2**63 if isinstance(value, int) else abs(value) <= LARGEST
 
 
 def _fits(value: Any, kind: Any) -> bool:

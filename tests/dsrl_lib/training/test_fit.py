@@ -99,7 +99,7 @@ def test_sizes_beyond_memory_are_named_before_training(results, monkeypatch, fre
     assert not (runs.folder(config) / "config.json").exists()
 
 
-@pytest.mark.parametrize("scale", [1e6, 1e300])
+@pytest.mark.parametrize("scale", [1e6, 1e38])
 def test_an_input_beyond_memory_is_named_before_training(results, scale):
     config = tiny("bilinear", f"model.input_scale={scale}")
     with pytest.raises(ValueError) as caught:
