@@ -85,6 +85,7 @@ def fit(
         if not distributed.from_first(runs.is_complete(directory)):
             with explained():
                 _take_up(config, directory, where, workers, progress, snapshots(directory, keep_best, keep_last))
+            distributed.from_first(None)  # no process leaves before the first one has completed the run
     return directory
 
 

@@ -18,7 +18,9 @@ OWN_LOG = re.compile(r"[EWI]\d{4} [\d:.]+ \d+ torch/distributed/elastic")
 
 def command(arguments: Sequence[str], processes: int) -> list[str]:
     """The command line of torchrun for `python -m dsrl_lib ARGUMENTS` in so many processes."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    # By this address: the name of a machine, such as a container's, need not be known anywhere.
+    here = ["--standalone", "--local-addr=127.0.0.1"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", *here, f"--nproc-per-node={processes}"]
     return [*torchrun, "-m", "dsrl_lib", *arguments]
 
 
