@@ -27,7 +27,7 @@ from .evaluation.details import OBJECT_PX as OBJECT_PX
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.forward import forward as forward
 from .evaluation.forward import network_input as network_input
-from .evaluation.locations import mean_grid_errors as mean_grid_errors
+from .evaluation.given_locations import mean_grid_errors as mean_grid_errors
 from .evaluation.propagation import label_quality as label_quality
 from .evaluation.propagation import propagation_quality as propagation_quality
 from .evaluation.reduced_labels import reduced_label_iou as reduced_label_iou

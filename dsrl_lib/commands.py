@@ -29,8 +29,8 @@ class Machine:
     """What trains a run, and what it keeps; the run's numbers do not depend on it."""
 
     device: Device = "auto"
-    workers: int = 0
-    """Processes that load samples; results do not depend on them."""
+    workers: int | None = None
+    """Processes that load samples; results do not depend on them. By default up to 8 with a GPU, else none."""
     devices: int = 1
     """Processes that share the run, each with its own device."""
     keep_best: bool = False

@@ -29,6 +29,11 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def local_size() -> int:
+    """Number of processes that torchrun started on this machine."""
+    return int(os.environ["LOCAL_WORLD_SIZE"]) if launched() else 1
+
+
 def launched() -> bool:
     """Whether torchrun started this process."""
     return dist.is_torchelastic_launched()

@@ -24,7 +24,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.evaluation.forward import check_classes
-from dsrl_lib.evaluation.locations import needs_split
+from dsrl_lib.evaluation.given_locations import needs_split
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.sizes import SMALLEST
 from dsrl_lib.normalisation import MEAN, STD

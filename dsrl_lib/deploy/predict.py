@@ -26,7 +26,7 @@ from dsrl_lib.data.split import SPLITS, Split, load_split
 from dsrl_lib.deploy.memory import Room
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import check_classes, class_ids, forward, network_input
-from dsrl_lib.evaluation.locations import given_locations, needs_split
+from dsrl_lib.evaluation.given_locations import given_locations, needs_split
 from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_folder

@@ -30,7 +30,7 @@ from dsrl_lib.evaluation.details import (
     trimap_rings,
 )
 from dsrl_lib.evaluation.forward import check_classes, check_size, class_ids
-from dsrl_lib.evaluation.locations import given_locations, location_errors
+from dsrl_lib.evaluation.given_locations import given_locations, location_errors
 from dsrl_lib.evaluation.tta import augmented_inputs, log_probabilities, mean_output
 from dsrl_lib.progress import bar
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from dsrl_lib.config import Config
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import forward, network_input, resized
-from dsrl_lib.evaluation.locations import needs_split
+from dsrl_lib.evaluation.given_locations import needs_split
 
 SMALLEST = 1e-12
 """Smallest probability whose logarithm is taken."""

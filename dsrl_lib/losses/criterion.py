@@ -19,7 +19,7 @@ from dsrl_lib.losses.label_relaxation import (
     relaxed_cross_entropy,
     relaxed_mass,
 )
-from dsrl_lib.losses.locations import location_loss
+from dsrl_lib.losses.location_loss import location_loss
 from dsrl_lib.losses.relaxation_controls import void_borders
 from dsrl_lib.losses.segmentation import cross_entropy, focal, hard_examples, image_mse, mass
 from dsrl_lib.losses.terms import TERMS

@@ -17,7 +17,7 @@ from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import reduce_labels
 from dsrl_lib.losses.criterion import Targets, strict_classes
 from dsrl_lib.losses.relaxation_controls import moved_borders
-from dsrl_lib.training.locations import WithLocations, wants_locations
+from dsrl_lib.training.location_targets import WithLocations, wants_locations
 from dsrl_lib.training.signals import ignore_in_worker
 
 Keys = list[tuple[int, int]]

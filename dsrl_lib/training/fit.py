@@ -31,14 +31,14 @@ from dsrl_lib.training.signals import stop_requests
 from dsrl_lib.training.snapshots import BEST, EPOCH, kept, snapshots
 from dsrl_lib.training.start import Started, kept_weights, start_from
 from dsrl_lib.training.state import RunState
-from dsrl_lib.training.workers import check_workers, explained
+from dsrl_lib.training.workers import check_workers, default_workers, explained
 
 
 def fit(
     config: Config,
     *,
     device: str = "auto",
-    workers: int = 0,
+    workers: int | None = None,
     devices: int = 1,
     keep_best: bool = False,
     keep_last: int = 0,
@@ -47,10 +47,11 @@ def fit(
     """Train, evaluate and write the run of `config`; return its directory.
 
     A complete run is returned at once; one that was cut off continues. A run that another process writes is waited
-    for. device: "auto", "cpu" or "cuda". workers: processes that load samples; results do not depend on them.
-    devices: processes, each with its own device, that share the run; torchrun starts them. keep_best, keep_last: also
-    keep the weights of the best validation and of so many last epochs (`snapshots`).
-    After training on the CPU, the process keeps the memory that it frees (`device.keep_freed_memory`).
+    for. device: "auto", "cpu" or "cuda". workers: processes that load samples, by default up to 8 with a GPU and none
+    without (`default_workers`); results do not depend on them. devices: processes, each with its own device, that share
+    the run; torchrun starts them. keep_best, keep_last: also keep the weights of the best validation and of so many
+    last epochs (`snapshots`). After training on the CPU, the process keeps the memory that it
+    frees (`device.keep_freed_memory`).
     Raises ValueError for settings that do not fit each other (`Config.checked`), FileNotFoundError if the run that it
     starts from (`config.warm_start`) has not left its weights or the file (`config.model.start`) is not kept here,
     NonFiniteLossError with the step and the terms, StoppedError after SIGTERM or SIGUSR1 (a checkpoint is written), and
@@ -65,6 +66,7 @@ def fit(
         return directory
     check_folder(directory, "DSRL_RESULTS")
     where = check_machine(config, device=device, workers=workers, devices=devices)
+    workers = default_workers(config, where, max(devices, distributed.local_size())) if workers is None else workers
     if not checkpoint.exists(directory):
         if config.continues is not None:
             before = config.continues.partition("@")[0]
@@ -232,18 +234,23 @@ def start(state: RunState) -> Started | None:
 
 
 def check_machine(
-    config: Config, *, device: str = "auto", workers: int = 0, devices: int = 1, **others: Any
+    config: Config,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    devices: int = 1,
+    keep_best: bool = False,
+    keep_last: int = 0,
+    progress: bool = True,
 ) -> torch.device:
-    """The device of that name. ValueError if the run of `config` cannot be trained so on this machine.
-
-    others: what `fit` takes too, and no machine can lack.
-    """
-    check("workers", workers, Annotated[int, at_least(0)])
+    """The device of that name. ValueError if `fit` cannot train the run of `config` with these options here."""
+    if workers is not None:
+        check("workers", workers, Annotated[int, at_least(0)])
     check("devices", devices, Annotated[int, at_least(1)])
     where = pick_device(device)
     check_precision(config.optim.precision, where)
     if where.type == "cuda" and devices > (most := torch.cuda.device_count()):
         raise ValueError(f"devices = {devices}; allowed: 1 to {most}, the number of CUDA devices that torch finds here")
     check_shared_batch(config, devices)
-    check_workers(config, workers)
+    check_workers(config, workers or 0)
     return where

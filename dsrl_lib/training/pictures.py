@@ -8,7 +8,7 @@ from dsrl_lib.data.class_tables import class_table, colourise
 from dsrl_lib.data.normalise import to_pixels
 from dsrl_lib.data.split import Split
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
-from dsrl_lib.evaluation.locations import given_locations
+from dsrl_lib.evaluation.given_locations import given_locations
 from dsrl_lib.models.dsrl import DSRL
 
 FRAME = 0

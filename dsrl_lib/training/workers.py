@@ -1,5 +1,7 @@
-"""Processes that load samples: whether there is room for what they hand over, and their errors in plain words."""
+"""Processes that load samples: how many, whether there is room for what they hand over, their errors in plain words."""
 
+import math
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,25 +17,45 @@ SHARED = Path("/dev/shm")
 """Through this folder in memory, PyTorch hands tensors from one process to another."""
 QUEUES = 2**20
 """Bytes for the queues of one process; too many rather than too few."""
+MOST = 8
+"""Processes by default: more would only take memory."""
 AHEAD = 2
 """Batches that one process has ready (DataLoader's prefetch_factor)."""
 REMEDY = "give fewer --workers (0: none), or a larger /dev/shm (docker run --shm-size=2g)"
 LESS = "a smaller optim.batch_size, data.crop_height or data.crop_width needs less"
 
 
+def default_workers(config: Config, device: torch.device, devices: int) -> int:
+    """So many that a GPU seldom waits for samples, as far as cores and /dev/shm go; none on the CPU, which needs its
+    cores for the steps. devices: that share the run, on this machine."""
+    if device.type != "cuda":
+        return 0
+    most = min(MOST, len(os.sched_getaffinity(0)) // devices - 1)
+    return next((workers for workers in range(most, 0, -1) if _needed(config, workers) <= _free()), 0)
+
+
 def check_workers(config: Config, workers: int) -> None:
     """ValueError if /dev/shm has no room for the batches that such processes have ready, and the one in use."""
-    if workers and SHARED.is_dir():
-        data, scale = config.data, config.frame_scale
-        pixels = data.crop_height * data.crop_width
-        sets = 8 if config.loss.relax_control == "moved" else 0
-        batch = round(config.optim.batch_size * pixels * (4 + 3 * scale**2 + sets))  # image, labels and input, in bytes
-        needed, free = workers * (QUEUES + AHEAD * batch) + batch, shutil.disk_usage(SHARED).free
-        if free < needed:
-            raise ValueError(
-                f"workers = {workers}: batches of {batch / 1e6:.1f} MB go through {SHARED}, where "
-                f"{needed / 1e6:.1f} MB are needed and {free / 1e6:.1f} MB are free; {REMEDY}"
-            )
+    if workers and (needed := _needed(config, workers)) > (free := _free()):
+        raise ValueError(
+            f"workers = {workers}: batches of {_batch(config) / 1e6:.1f} MB go through {SHARED}, where "
+            f"{needed / 1e6:.1f} MB are needed and {free / 1e6:.1f} MB are free; {REMEDY}"
+        )
+
+
+def _batch(config: Config) -> int:
+    """Bytes of a batch: image, labels and input."""
+    data, sets = config.data, 8 if config.loss.relax_control == "moved" else 0
+    return round(config.optim.batch_size * data.crop_height * data.crop_width * (4 + 3 * config.frame_scale**2 + sets))
+
+
+def _needed(config: Config, workers: int) -> int:
+    """Bytes in /dev/shm at most. Of several devices, each has so many processes, and its share of the batch."""
+    return workers * (QUEUES + AHEAD * _batch(config)) + _batch(config)
+
+
+def _free() -> float:
+    return shutil.disk_usage(SHARED).free if SHARED.is_dir() else math.inf
 
 
 @contextmanager

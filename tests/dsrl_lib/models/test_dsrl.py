@@ -12,7 +12,7 @@ from dsrl_lib.models.build import build_host
 from dsrl_lib.models.downsampling.from_labels import label_locations
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
-from dsrl_lib.training.locations import wants_locations
+from dsrl_lib.training.location_targets import wants_locations
 from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.schedule import make_optimizer
 from study.arms import ARMS

@@ -14,7 +14,7 @@ from dsrl_lib.config import Downsampling
 from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import load_split
-from dsrl_lib.evaluation.locations import mean_grid_errors
+from dsrl_lib.evaluation.given_locations import mean_grid_errors
 from dsrl_lib.models.downsampling.from_labels import mean_locations, solved_locations
 from dsrl_lib.models.downsampling.locations import solve_locations, uniform_locations
 from dsrl_lib.training.batches import batch_keys, batches

@@ -5,7 +5,7 @@ import torch
 from downsampling_cases import random
 
 from dsrl_lib.evaluation.cost import macs
-from dsrl_lib.losses.locations import location_loss
+from dsrl_lib.losses.location_loss import location_loss
 from dsrl_lib.models.downsampling.auxiliary import LocationNetwork
 from dsrl_lib.models.downsampling.locations import (
     solve_locations,

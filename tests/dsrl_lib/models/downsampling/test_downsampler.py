@@ -16,7 +16,7 @@ from dsrl_lib.deploy.speed import speed
 from dsrl_lib.evaluation import cost
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.evaluate import evaluate
-from dsrl_lib.evaluation.locations import given_locations
+from dsrl_lib.evaluation.given_locations import given_locations
 from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.metrics import VOID
 from dsrl_lib.models.downsampling.downsampler import Downsampler
