@@ -28,7 +28,6 @@ def main(command, *words):
         step, output = f"{values['arm']} s{values['seed']}", runs.folder(config) / "metrics.json"
         if "TOGETHER" in Path(words[0]).read_text():
             wait_for_another()
-        if "CUDA_VISIBLE_DEVICES" in os.environ:
             step += " on GPU {CUDA_VISIBLE_DEVICES}, {OMP_NUM_THREADS} threads".format_map(os.environ)
         if output.exists():
             step = f"show {step}"
