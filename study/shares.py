@@ -12,7 +12,7 @@ from dsrl_lib.losses.terms import TERMS
 from dsrl_lib.models.build import load_strictly
 from dsrl_lib.paths import check_folder, results_dir
 from dsrl_lib.records import read_json, write_atomically
-from dsrl_lib.training.fit import start
+from dsrl_lib.training.begin import start
 from dsrl_lib.training.gradient_shares import fixed_batch, gradient_norms, gradient_shares
 from dsrl_lib.training.loop import measure_gradients
 from dsrl_lib.training.state import RunState

@@ -12,7 +12,7 @@ from dsrl_lib import network, runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.deploy.pretrained import from_pretrained
 from dsrl_lib.records import write_json
-from dsrl_lib.training import checkpoint, fit
+from dsrl_lib.training import begin, checkpoint, fit
 from dsrl_lib.training.early_stopping import ends_early, is_best
 from dsrl_lib.training.schedule import epochs_before
 from dsrl_lib.training.snapshots import snapshots
@@ -59,7 +59,7 @@ def run(config, directory, keep=lambda state: None):
     directory.mkdir(parents=True, exist_ok=True)
     split = load_split("streets", "train")
     state = training.RunState(config, split, torch.device("cpu"))
-    fit._continue_or_start(state, directory)
+    begin.continue_or_start(state, directory)
     found = training.train(state, directory, {"train": split, "val": split}, progress=False, keep=keep)
     return state, found
 

@@ -92,7 +92,7 @@ def test_impossible_settings_are_explained(results, overrides, message):
     ],
 )
 def test_sizes_beyond_memory_are_named_before_training(results, monkeypatch, free, said):
-    monkeypatch.setattr("dsrl_lib.training.fit.free_bytes", lambda: free)
+    monkeypatch.setattr("dsrl_lib.training.machine.free_bytes", lambda: free)
     config = tiny("lr", "data.height=128", "data.width=128", "optim.batch_size=4")
     with pytest.raises(ValueError, match=f"{said} .*GB are free; allowed: smaller sizes or optim.batch_size"):
         fit(config, device="cpu", progress=False)
@@ -132,7 +132,7 @@ def test_a_run_that_diverges_in_its_last_step_is_not_complete(tmp_path):
 def test_the_allocator_is_changed_for_a_run_on_the_cpu_alone(results, monkeypatch, device, kept):
     calls = []
     monkeypatch.setattr(training, "keep_freed_memory", lambda: calls.append(None))
-    monkeypatch.setattr(training, "pick_device", torch.device)
+    monkeypatch.setattr("dsrl_lib.training.machine.pick_device", torch.device)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(training, "provenance", None)  # ends the run there
     with pytest.raises(TypeError, match="not callable"):

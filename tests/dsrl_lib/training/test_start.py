@@ -17,7 +17,7 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.overrides import override
-from dsrl_lib.training import fit, start
+from dsrl_lib.training import begin, fit, start
 from dsrl_lib.training.state import RunState
 from study.catalogue import Run
 from study.presets import parent_of, preset
@@ -157,7 +157,7 @@ def test_a_run_finds_its_file_by_checksum_and_records_what_it_took(tmp_path, res
     directory = tmp_path / "run"
     directory.mkdir()
     state = RunState(config, load_split("streets", "train"), torch.device("cpu"))
-    fit._continue_or_start(state, directory)
+    begin.continue_or_start(state, directory)
     for key, value in source.state_dict().items():
         assert torch.equal(state.network.state_dict()[key], value)
     assert json.loads((directory / "start.json").read_text())["sha256"] == config.model.start
