@@ -43,6 +43,8 @@ class Host:
     """Of the maps low, deep and last."""
     outputs: int = 19
     """Of published files: the 19 classes of Cityscapes; in those of ESPNetv2 also a background that no label holds."""
+    pruned: str | None = None
+    """The host that is left after training: this one without its auxiliary head. None: itself."""
     least_batch: int = 1
     """Images in the smallest batch that trains it: batch norm behind global pooling needs two."""
     weights: Mapping[str, Weights] = field(default_factory=dict)
@@ -77,8 +79,8 @@ def _espnetv2(scale: float, small: str, large: str, **cost: Any) -> Host:
     )
 
 
-def _ddrnet(name: str, **cost: Any) -> Host:
-    return Host("dsrl_lib.models.hosts.ddrnet:ddrnet", (name,), strides=(4, 8, 8), least_batch=2, **cost)
+def _ddrnet(variant: str, constructor: str = "ddrnet", **other: Any) -> Host:
+    return Host(f"dsrl_lib.models.hosts.ddrnet:{constructor}", (variant,), strides=(4, 8, 8), least_batch=2, **other)
 
 
 def _deeplab(backbone: str, deep: int = 16, **cost: Any) -> Host:
@@ -114,6 +116,11 @@ HOSTS: dict[str, Host] = {
     "ddrnet23_slim": _ddrnet("ddrnet23_slim", speed=_speed(cpu=0.7), memory=0.6),
     "ddrnet23": _ddrnet("ddrnet23", memory=0.9),
     "ddrnet39": _ddrnet("ddrnet39", memory=1.4),
+    "ddrnet23_slim_aux": _ddrnet(
+        "ddrnet23_slim", "ddrnet_aux", pruned="ddrnet23_slim", speed=_speed(cpu=0.7), memory=0.6,
+    ),
+    "ddrnet23_aux": _ddrnet("ddrnet23", "ddrnet_aux", pruned="ddrnet23", memory=0.9),
+    "ddrnet39_aux": _ddrnet("ddrnet39", "ddrnet_aux", pruned="ddrnet39", memory=1.4),
     "deeplabv3plus_resnet18": _deeplab("resnet18"),
     "deeplabv3plus_resnet50": _deeplab("resnet50"),
     "deeplabv3plus_resnet101": _deeplab("resnet101"),

@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dsrl_lib.config import Data
-from dsrl_lib.data.look import apply_look, draw_look
+from dsrl_lib.data.photometric import apply_effects, draw_colour, draw_effects
 from dsrl_lib.data.sampling import ClassUniform, Draw, around, class_uniform
 from dsrl_lib.data.split import Split, load_split
-from dsrl_lib.data.transforms import FILL, Geometry, crop_image, crop_label, draw_colour, draw_geometry, reduce_image
+from dsrl_lib.data.transforms import FILL, Geometry, crop_image, crop_label, draw_geometry, reduce_image
 
 
 class TrainingSet(Dataset):
@@ -35,8 +35,8 @@ class TrainingSet(Dataset):
         split, index = self._frame(key)
         image, label = split.images[index], split.labels[index]
         rng, geometry = self._crop(key, label.shape)
-        colour, look = draw_colour(rng, self.data.colour), draw_look(rng, self.data)
-        hr = apply_look(crop_image(image, geometry, self.size, colour, FILL[self.data.padding]), look)
+        colour, effects = draw_colour(rng, self.data.colour), draw_effects(rng, self.data)
+        hr = apply_effects(crop_image(image, geometry, self.size, colour, FILL[self.data.padding]), effects)
         return {
             "input": reduce_image(hr, self.input_scale).contiguous(),
             "hr": hr.contiguous(),

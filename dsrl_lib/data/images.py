@@ -88,7 +88,7 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
-def by_name(paths: Iterable[Path], fault: str) -> dict[str, Path]:
+def by_stem(paths: Iterable[Path], fault: str) -> dict[str, Path]:
     """Files by their names without suffix. DataError, with the fault in words, for two files of one name."""
     found: dict[str, Path] = {}
     for path in paths:

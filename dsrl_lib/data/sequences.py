@@ -12,7 +12,7 @@ from dsrl_lib.paths import DataError
 LIST = "sequences.txt"
 
 
-def by_name(name: str) -> str:
+def by_last_underscore(name: str) -> str:
     """The part of a frame's name before its last underscore: "drive3_0012" -> "drive3". The whole name without one."""
     return name.rpartition("_")[0] or name
 
@@ -20,12 +20,13 @@ def by_name(name: str) -> str:
 def own_sequences(root: Path) -> Callable[[str], str]:
     """From the name of a frame of your own data set to that of its sequence.
 
-    sequences.txt of `root`, if it exists, has one line per frame of all splits: name, tab, sequence. Else `by_name`.
-    DataError for a line of another form, a frame in two sequences, and (when it is asked for) a frame without a line.
+    sequences.txt of `root`, if it exists, has one line per frame of all splits: name, tab, sequence. Without it,
+    `by_last_underscore`. DataError for a line of another form, a frame in two sequences, and (when it is asked for) a
+    frame without a line.
     """
     path = root / LIST
     if not path.is_file():
-        return by_name
+        return by_last_underscore
     listed: dict[str, str] = {}
     for number, line in enumerate(read_list(path).splitlines(), start=1):
         name, _, sequence = (part.strip() for part in line.partition("\t"))

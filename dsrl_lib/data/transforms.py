@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from dsrl_lib.config import Data
 from dsrl_lib.data.class_tables import VOID
+from dsrl_lib.data.photometric import Colour, jitter_colour
 from dsrl_lib.data.rotation import margins, turned, widened
 from dsrl_lib.own_data import dataset
 
@@ -23,11 +24,6 @@ MEAN_COLOUR = (124, 116, 104)
 
 FILL = {"mean": MEAN_COLOUR, "black": (0, 0, 0)}
 """The colour of what lies outside the frame, by `data.padding`."""
-
-LUMA = (0.2989, 0.587, 0.114)
-"""Grey level of an RGB colour (ITU-R BT.601)."""
-
-Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -130,29 +126,6 @@ def _place(part: Tensor, geometry: Geometry, size: tuple[int, int], fill: Tensor
         crop[..., top : top + height, left : left + width] = part
         part = crop
     return part.flip(-1) if geometry.flip else part
-
-
-def draw_colour(rng: np.random.Generator, strength: float) -> Colour:
-    """Factors of brightness, contrast and saturation, each uniform in [1 - strength, 1 + strength]."""
-    brightness, contrast, saturation = rng.uniform(max(0.0, 1 - strength), 1 + strength, 3)
-    return brightness, contrast, saturation
-
-
-def jitter_colour(image: Tensor, colour: Colour) -> Tensor:
-    """Brightness, contrast and saturation in this order, as torchvision defines them, of uint8 (3, H, W).
-
-    The three are one affine map of the colours, so they are applied at once, rounded and clipped once.
-    """
-    brightness, contrast, saturation = colour
-    if colour == (1, 1, 1):
-        return image
-    pixels = image.reshape(3, -1).float()  # (3, H W)
-    luma = torch.tensor(LUMA)
-    grey = (luma @ pixels.mean(1)).item()
-    mix = contrast * brightness * (saturation * torch.eye(3) + (1 - saturation) * luma)
-    shift = (1 - contrast) * brightness * grey + 0.5  # the half makes truncation round
-    pixels = (mix @ pixels).add_(shift).clamp_(0, 255)
-    return pixels.to(torch.uint8).reshape(image.shape)
 
 
 def resize_image(image: np.ndarray, height: int, width: int) -> Tensor:

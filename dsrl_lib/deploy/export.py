@@ -26,7 +26,7 @@ from dsrl_lib.data.normalise import normalise
 from dsrl_lib.evaluation.forward import check_classes
 from dsrl_lib.evaluation.given_locations import needs_split
 from dsrl_lib.models.dsrl import DSRL
-from dsrl_lib.models.sizes import SMALLEST
+from dsrl_lib.models.sizes import LEAST_SIDE
 from dsrl_lib.normalisation import MEAN, STD
 from dsrl_lib.paths import check_file
 from dsrl_lib.records import write_atomically
@@ -113,7 +113,7 @@ def export(network: DSRL, config: Config, target: str | Path, format: Format, no
 
     write_atomically(target, write)
     kind = "float32 images, normalised" if normalised else "uint8 RGB images"
-    takes = f"{INPUT}: {kind}, (B, 3, H, W), sides from {_side(network, SMALLEST)} pixels"
+    takes = f"{INPUT}: {kind}, (B, 3, H, W), sides from {_side(network, LEAST_SIDE)} pixels"
     return Exported(takes, shapes, max(found), target.stat().st_size / 1e6)
 
 
@@ -140,7 +140,7 @@ Run = Callable[[Tensor], Tensor]
 
 
 def _open_sizes(wrapped: ForExport) -> tuple[dict[int, torch.export.Dim]]:
-    Dim, smallest = torch.export.Dim, _side(wrapped.network, SMALLEST)
+    Dim, smallest = torch.export.Dim, _side(wrapped.network, LEAST_SIDE)
     return ({0: Dim("batch", min=1), 2: Dim("height", min=smallest), 3: Dim("width", min=smallest)},)
 
 

@@ -15,6 +15,7 @@ from dsrl_lib.models.downsampling.downsampler import without_labels
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.folding import fold_batch_norms
 from dsrl_lib.paths import check_file
+from dsrl_lib.registry import HOSTS
 
 SUFFIX = runs.SUFFIXES[0]
 
@@ -31,7 +32,8 @@ class Size:
 
 
 def prune(source: str | Path, target: str | Path, fold: bool = False) -> tuple[Size, Size]:
-    """Write what inference needs of `source` to `target`: no SISR head, no feature transform. Returns both sizes.
+    """Write what inference needs of `source` to `target`: no SISR head, feature transform or auxiliary head. Returns
+    both sizes.
 
     source: a run directory or a file of this library. fold: also fold batch norms into convolutions. The logits are
     compared: they must be bit-equal, or equal up to rounding if folded; else RuntimeError, and no file. ValueError if
@@ -63,8 +65,9 @@ def prune(source: str | Path, target: str | Path, fold: bool = False) -> tuple[S
 
 
 def without_branches(config: Config) -> Config:
-    """The configuration of a pruned network: settings of SISR and FA that need a branch are off."""
-    model = replace(config.model, sisr=False, sisr_frozen=False, sisr_residual=False, fa=False)
+    """The configuration of a pruned network: its host has no auxiliary head, and what needs SISR or FA is off."""
+    host = HOSTS[config.model.host].pruned or config.model.host
+    model = replace(config.model, host=host, sisr=False, sisr_frozen=False, sisr_residual=False, fa=False)
     loss = replace(config.loss, share_sisr=0.0, share_fa=0.0, fa_form="paper")
     return replace(config, model=model, loss=loss, optim=replace(config.optim, sisr_warmup=0)).checked()
 

@@ -64,11 +64,12 @@ def _variants(network: DSRL, x: Tensor) -> dict[str, tuple[DSRL, Tensor]]:
     """
     network.eval()
     full = (network, x)
-    pruned = full if network.sisr is None else (network.prune().eval(), x)
+    auxiliary = hasattr(network.host, "pruned")
+    pruned = full if network.sisr is None and not auxiliary else (network.prune().eval(), x)
     if network.sssr is None and network.downsampling is None:
         return {"full": full, "pruned": pruned, "host": pruned}
     seen = x if network.downsampling is None else network.downsampling.evenly(x)
-    return {"full": full, "pruned": pruned, "host": (DSRL(network.host, sssr=False).eval(), seen)}
+    return {"full": full, "pruned": pruned, "host": (DSRL(network.host, sssr=False).prune().eval(), seen)}
 
 
 def example_input(config: Config) -> Tensor:

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.transforms import evaluation_input, frame_size
 from dsrl_lib.device import autocast
+from dsrl_lib.models.sizes import resized
 
 
 def network_input(image: np.ndarray, config: Config, scale: float = 1) -> Tensor:
@@ -52,14 +52,6 @@ def forward(model: nn.Module, frame: Tensor, config: Config, locations: Tensor |
         return model(normalise(frame[None]).contiguous(memory_format=torch.channels_last), *given)
 
 
-def resized(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Logits at `size`, bilinearly and in float32: (1, K, h, w) -> (1, K, H, W)."""
-    logits = logits.float()
-    if tuple(logits.shape[2:]) != tuple(size):
-        logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)  # (1, K, H, W)
-    return logits
-
-
 def class_ids(logits: Tensor, size: tuple[int, int]) -> np.ndarray:
     """Logits of one image, (1, K, h, w) -> class ids uint8 (H, W) at `size`: resized before the arg-max."""
-    return resized(logits, size).argmax(1)[0].to(torch.uint8).cpu().numpy()  # (H, W)
+    return resized(logits.float(), size).argmax(1)[0].to(torch.uint8).cpu().numpy()  # (H, W)

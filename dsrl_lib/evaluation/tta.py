@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from dsrl_lib.config import Config
 from dsrl_lib.evaluation.augmentation import TTA
-from dsrl_lib.evaluation.forward import forward, network_input, resized
+from dsrl_lib.evaluation.forward import forward, network_input
 from dsrl_lib.evaluation.given_locations import needs_split
+from dsrl_lib.models.sizes import resized
 
-SMALLEST = 1e-12
+LEAST_PROBABILITY = 1e-12
 """Smallest probability whose logarithm is taken."""
 
 
@@ -47,7 +48,7 @@ def mean_output(
         raise ValueError(f"{how}: they come from labels or another frame; allowed: frames of a split, as camvid:val")
     if tta.none:
         out = forward(model, inputs[0], config, locations)
-        return resized(out["logits"], size), out.get("image")
+        return resized(out["logits"].float(), size), out.get("image")
     if locations is not None:
         raise ValueError(
             f"test-time augmentation with {how}: the locations are those of the plain input; allowed: the plain input"
@@ -63,7 +64,7 @@ def mean_output(
 
 def log_probabilities(mean: Tensor, tta: TTA) -> Tensor:
     """Logarithm of the class probabilities of what `mean_output` gave: (1, K, H, W) -> (1, K, H, W)."""
-    return mean.log_softmax(1) if tta.gives_logits else mean.clamp_min(SMALLEST).log()
+    return mean.log_softmax(1) if tta.gives_logits else mean.clamp_min(LEAST_PROBABILITY).log()
 
 
 @torch.inference_mode()
@@ -114,7 +115,7 @@ def _sliding(model: nn.Module, frame: Tensor, config: Config, tta: TTA) -> Tenso
             total[place] += logits.softmax(1) if tta.average == "probabilities" else logits
             seen[place] += 1
     mean = total / seen
-    return mean.clamp_min(SMALLEST).log() if tta.average == "probabilities" else mean
+    return mean.clamp_min(LEAST_PROBABILITY).log() if tta.average == "probabilities" else mean
 
 
 def _at_size(logits: Tensor, size: tuple[int, int], tta: TTA) -> Tensor:
@@ -122,5 +123,5 @@ def _at_size(logits: Tensor, size: tuple[int, int], tta: TTA) -> Tensor:
     if tta.mode == "pooling" and logits.shape[2] >= size[0] and logits.shape[3] >= size[1]:
         logits = F.adaptive_avg_pool2d(logits, size)
     else:
-        logits = resized(logits, size)
+        logits = resized(logits.float(), size)
     return logits.softmax(1) if tta.average == "probabilities" else logits

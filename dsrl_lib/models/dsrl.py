@@ -1,11 +1,11 @@
 """The DSRL framework around any host (Wang et al., CVPR 2020, Sec. 3): SSSR, SISR and the FA taps.
 
-SISR and the feature transform serve training only: `prune` drops them and leaves the logits as they were.
+SISR, the feature transform and an auxiliary head of the host serve training only: `prune` drops them and leaves the
+logits as they were.
 """
 
 import copy
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,12 @@ from torch.nn import functional as F
 from dsrl_lib.allowed import check
 from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.host import NEEDED
+from dsrl_lib.models.layers import conv_bn_relu
 from dsrl_lib.models.sisr import SISRHead
-from dsrl_lib.models.sizes import ceil_div, fit
+from dsrl_lib.models.sizes import ceil_div, resized
 from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
+from dsrl_lib.section import kinds
+from dsrl_lib.settings import Model
 
 HEADS = {"deconv": DeconvHead, "subpixel": SubpixelHead}
 
@@ -24,17 +27,19 @@ HEADS = {"deconv": DeconvHead, "subpixel": SubpixelHead}
 class DSRL(nn.Module):
     """A host with the parts that an arm trains: by default SSSR alone; with sisr=True and fa=True the paper's method.
 
-    host: see `models.host`. sssr: learned upsampling to 2x the input; without it the logits have the input's size.
-    head, start, norm: form, start and batch norms of the SSSR head (norm: of "deconv" alone). sisr: add image
-    reconstruction. fa: add the maps whose affinities are compared, taken at `placement` ("features": before each
-    prediction layer, "output": logits and image), after a feature transform `ftm` on the segmentation side ("keep" its
-    channels, "to3", or "none").
-    taps, residual, decoder: of the SISR head. taps: "deep", the shared features alone; "stride2", the host's map at
-    stride 2 too; "input", the input too. residual: add the head's output to the bicubic interpolation of the input.
+    host: see `models.host`. The other parts are named as in `settings.Model`:
+    sssr: learned upsampling to 2x the input; without it the logits have the input's size. sssr_head, sssr_start,
+        sssr_norm: form, start and batch norms of the SSSR head (sssr_norm: of "deconv" alone).
+    sisr: add image reconstruction. sisr_taps: what its head sees, "deep", the shared features alone; "stride2", the
+        host's map at stride 2 too; "input", the input too. sisr_residual: add the head's output to the bicubic
+        interpolation of the input. sisr_decoder: "espcn" or "edsr".
+    fa: add the maps whose affinities are compared, taken at `fa_placement` ("features": before each prediction layer,
+        "output": logits and image), after a feature transform `ftm` on the segmentation side ("keep" its channels,
+        "to3", or "none").
     downsampling: the part that samples the frame for the host, whose weights are its own (`models.downsampling`). The
-    network is then given the frame at HR, and its logits have the frame's size.
+        network is then given the frame at HR, and its logits have the frame's size.
     seed: of the initial weights of all other added parts. They have a generator of their own, so that adding a branch
-    moves neither the host's start nor the data order.
+        moves neither the host's start nor the data order.
     """
 
     def __init__(
@@ -42,27 +47,28 @@ class DSRL(nn.Module):
         host: nn.Module,
         *,
         sssr: bool = True,
-        head: str = "deconv",
-        start: str = "bilinear",
-        norm: str = "start",
+        sssr_head: str = "deconv",
+        sssr_start: str = "bilinear",
+        sssr_norm: str = "start",
         sisr: bool = False,
+        sisr_taps: str = "deep",
+        sisr_residual: bool = False,
+        sisr_decoder: str = "espcn",
         fa: bool = False,
-        placement: str = "features",
+        fa_placement: str = "features",
         ftm: str = "keep",
-        taps: str = "deep",
-        residual: bool = False,
-        decoder: str = "espcn",
         downsampling: Downsampler | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check("head", head, Literal["deconv", "subpixel"])
-        check("start", start, Literal["bilinear", "random"])
-        check("norm", norm, Literal["start", "batch", "none"] if head == "deconv" else Literal["start"])
-        check("placement", placement, Literal["features", "output"])
-        check("taps", taps, Literal["deep", "stride2", "input"])
-        check("decoder", decoder, Literal["espcn", "edsr"])
-        check("ftm", ftm, Literal["keep", "to3", "none"])
+        for name, value in {
+            "sssr_head": sssr_head, "sssr_start": sssr_start, "sssr_norm": sssr_norm, "sisr_taps": sisr_taps,
+            "sisr_decoder": sisr_decoder, "fa_placement": fa_placement, "ftm": ftm,
+        }.items():  # fmt: skip
+            check(name, value, kinds(Model)[name])
+        if sssr_norm != "start" and sssr_head != "deconv":
+            raise ValueError(f"sssr_norm = {sssr_norm!r}; allowed: start with sssr_head = {sssr_head!r}, which has no "
+                             "batch norms")  # fmt: skip
         if fa and not (sisr and sssr):
             raise ValueError("fa=True compares the SSSR and SISR branches: it needs sssr=True and sisr=True")
         if missing := [name for name in NEEDED if not hasattr(host, name)]:
@@ -71,18 +77,18 @@ class DSRL(nn.Module):
                 "NamedLayers(network, ...) around any other network"
             )
         early = getattr(host, "early_channels", 0)
-        if sisr and taps == "stride2" and not early:
-            raise ValueError("model.sisr_taps = 'stride2', but this host has no map at stride 2; allowed: deep, input")
+        if sisr and sisr_taps == "stride2" and not early:
+            raise ValueError("sisr_taps = 'stride2', but this host has no map at stride 2; allowed: deep, input")
         self.host = host
         self.downsampling = downsampling
-        self.taps = taps
-        fine = {"deep": None, "stride2": (early, 2), "input": (3, 4)}[taps]
-        self.placement = placement
-        seg_channels = host.last_channels if placement == "features" else host.classes
+        self.sisr_taps = sisr_taps
+        fine = {"deep": None, "stride2": (early, 2), "input": (3, 4)}[sisr_taps]
+        self.fa_placement = fa_placement
+        seg_channels = host.last_channels if fa_placement == "features" else host.classes
         ftm_channels = {"keep": seg_channels, "to3": 3}
-        norms = {"norm": norm} if head == "deconv" else {}
-        self.sssr = _seeded(seed, 1, lambda: HEADS[head](host.classes, start, **norms)) if sssr else None
-        sisr_head = partial(SISRHead, fine_channels=fine, residual=residual, decoder=decoder)
+        norms = {"norm": sssr_norm} if sssr_head == "deconv" else {}
+        self.sssr = _seeded(seed, 1, lambda: HEADS[sssr_head](host.classes, sssr_start, **norms)) if sssr else None
+        sisr_head = partial(SISRHead, fine_channels=fine, residual=sisr_residual, decoder=sisr_decoder)
         self.sisr = _seeded(seed, 2, lambda: sisr_head(host.low_channels, host.deep_channels)) if sisr else None
         self.sisr_alone = False
         """While true, no gradient of the image reaches the host: the SISR head warms up."""
@@ -117,16 +123,16 @@ class DSRL(nn.Module):
         if features.aux is not None:
             out["aux"] = features.aux
         if self.sisr:
-            maps = [features.low, features.deep, {"deep": None, "stride2": features.early, "input": x}[self.taps]]
+            maps = [features.low, features.deep, {"deep": None, "stride2": features.early, "input": x}[self.sisr_taps]]
             if self.sisr_alone:
                 maps = [None if m is None else m.detach() for m in maps]
             sr_features = self.sisr.features(*maps)
-            out["image"] = fit(self.sisr(sr_features), size)
+            out["image"] = resized(self.sisr(sr_features), size)
             if self.sisr.residual:
                 bicubic = F.interpolate(x, size, mode="bicubic", align_corners=False)
                 out["image"] = bicubic + out["image"]  # (B, 3, 2H, 2W)
         if self.fa:
-            pair = (features.last, sr_features) if self.placement == "features" else (out["logits"], out["image"])
+            pair = (features.last, sr_features) if self.fa_placement == "features" else (out["logits"], out["image"])
             out["seg_map"], out["sr_map"] = (self.ftm(pair[0]) if self.ftm else pair[0]), pair[1]
         return out
 
@@ -136,16 +142,17 @@ class DSRL(nn.Module):
         # DEVIATION: a host whose class map is coarser than ESPNetv2's is first interpolated to half the input, so
         # that every host has the released head.
         half = ceil_div(size[0], 4), ceil_div(size[1], 4)  # half the input, rounded up as strided convolutions do
-        upsampled = self.sssr(fit(class_map, half))  # for odd inputs a few pixels larger than 2x the input
-        return fit(upsampled, size)
+        upsampled = self.sssr(resized(class_map, half))  # for odd inputs a few pixels larger than 2x the input
+        return resized(upsampled, size)
 
     def prune(self) -> "DSRL":
-        """The network for inference: SISR head and feature transform are gone.
+        """The network for inference: SISR head, feature transform and an auxiliary head of the host are gone.
 
         Its parts are those of this network, not copies: `eval()` of one puts the host of both into evaluation mode.
         """
         pruned = copy.copy(self)
-        pruned._modules = {**self._modules, "sisr": None, "ftm": None}
+        host = self.host.pruned() if hasattr(self.host, "pruned") else self.host
+        pruned._modules = {**self._modules, "host": host, "sisr": None, "ftm": None}
         pruned.fa = False
         return pruned
 
@@ -157,7 +164,7 @@ class FeatureTransform(nn.Sequential):
     """Stage 3 adds it to the network of stage 2."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+        super().__init__(*conv_bn_relu(inputs, outputs))
         nn.init.kaiming_normal_(self[0].weight, mode="fan_out", nonlinearity="relu")
 
 

@@ -7,7 +7,8 @@ A host is an `nn.Module` with the attributes `classes`, `low_channels`, `deep_ch
 - `features(x) -> Features`, the maps that DSRL uses;
 - `classify(last) -> (B, K, h, w)`, the prediction layer alone, at the size of `last`;
 - `forward(x) -> (B, K, H, W)`, logits at the size of `x`, interpolated as in the published network;
-- `set_classes(classes, rows=None)`, a new prediction layer (`replaced_classifier`).
+- `set_classes(classes, rows=None)`, a new prediction layer (`replaced_classifier`);
+- `pruned()`, only if it has an auxiliary head: the host without it, with the same parts.
 
 Inputs are RGB images, (B, 3, H, W), normalised with the ImageNet mean and standard deviation. Any size works.
 `registry.HOSTS` names all hosts; `models.build.build_host` builds one by its name.

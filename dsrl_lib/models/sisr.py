@@ -7,13 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dsrl_lib.models.layers import conv_bn_relu
+
 WIDTH = 64
 EDSR_BLOCKS, EDSR_SCALE = 4, 0.1
-
-
-def _conv_bn_relu(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class SISRHead(nn.Module):
@@ -42,15 +39,15 @@ class SISRHead(nn.Module):
     ) -> None:
         super().__init__()
         self.residual = residual
-        self.low = _conv_bn_relu(low_channels, 32, 1)
-        self.deep = _conv_bn_relu(deep_channels, 32, 1)
+        self.low = conv_bn_relu(low_channels, 32, 1)
+        self.deep = conv_bn_relu(deep_channels, 32, 1)
         self.fine, inputs = None, 64
         if fine_channels is not None:
             channels, self.fold = fine_channels
-            self.fine, inputs = _conv_bn_relu(channels * self.fold**2, 32, 1), 96
+            self.fine, inputs = conv_bn_relu(channels * self.fold**2, 32, 1), 96
         blocks = [_ResidualBlock() for _ in range(EDSR_BLOCKS if decoder == "edsr" else 0)]
         self.body = nn.Sequential(
-            _conv_bn_relu(inputs, WIDTH, 3), *blocks, _conv_bn_relu(WIDTH, self.features_channels, 3)
+            conv_bn_relu(inputs, WIDTH, 3), *blocks, conv_bn_relu(WIDTH, self.features_channels, 3)
         )
         self.predict = nn.Conv2d(self.features_channels, 3 * self.factor**2, 3, padding=1)
         for module in self.modules():

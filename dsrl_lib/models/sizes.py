@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SMALLEST = 32
+LEAST_SIDE = 32
 """Smallest height and width of a host's input in a file, in pixels."""
 
 
@@ -38,7 +38,7 @@ def scaled(length: int, scale: float) -> int:
     if isinstance(length, Tensor):
         return side
     side = side.item()  # one unknown instead of a formula of quotients, which takes minutes to reason about
-    torch._check(side >= SMALLEST)
+    torch._check(side >= LEAST_SIDE)
     return side
 
 
@@ -47,7 +47,7 @@ def last_places(size: tuple[int, int], device: torch.device) -> Tensor:
     return torch.stack([torch.arange(side, device=device)[-1] for side in size])
 
 
-def fit(x: Tensor, size: tuple[int, int]) -> Tensor:
+def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear interpolation (B, C, h, w) -> (B, C, *size) with align_corners=False, where the size differs at all."""
     if not exporting() and tuple(x.shape[2:]) == size:
         return x

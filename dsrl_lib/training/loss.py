@@ -10,7 +10,7 @@ from dsrl_lib.data.normalise import normalise
 from dsrl_lib.device import autocast
 from dsrl_lib.losses.criterion import criterion
 from dsrl_lib.models.downsampling.downsampler import GIVEN
-from dsrl_lib.training.batches import batch_targets
+from dsrl_lib.training.targets import batch_targets
 
 
 def loss_terms(

@@ -44,9 +44,10 @@ def check_workers(config: Config, workers: int) -> None:
 
 
 def _batch(config: Config) -> int:
-    """Bytes of a batch: image, labels and input."""
-    data, sets = config.data, 8 if config.loss.relax_control == "moved" else 0
-    return round(config.optim.batch_size * data.crop_height * data.crop_width * (4 + 3 * config.frame_scale**2 + sets))
+    """Bytes of a batch: image, labels and input, and what `WithTargets` adds."""
+    data, loss = config.data, config.loss
+    added = 8 * (loss.relax_control == "moved") + 3 * 4 * (loss.sisr_target == "noise")
+    return round(config.optim.batch_size * data.crop_height * data.crop_width * (4 + 3 * config.frame_scale**2 + added))
 
 
 def _needed(config: Config, workers: int) -> int:

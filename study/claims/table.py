@@ -11,7 +11,7 @@ from dsrl_lib.records import write_atomically
 from study.claims.judge import MORE_IMAGES, Finding, Verdict, judge
 from study.claims.rules import UNCLEAR, Claim, Part
 from study.evidence import Study
-from study.figures.notes import some
+from study.figures.notes import ends, seeds_of, signed, some
 from study.statistics.bootstrap import Difference
 
 COLUMNS = (
@@ -76,15 +76,15 @@ def shown(verdict: Verdict) -> str:
 
 def sentence(part: Part, measured: Difference) -> str:
     """What was measured for one quantity: its interval, if it has one, and the minimum detectable effect."""
-    seeds = f"{len(measured.seeds)} seed{'s' * (len(measured.seeds) > 1)}"
+    seeds = seeds_of(measured)
     if "turns" in measured.levels:
-        spread = f"[{measured.low:.2f}, {measured.high:.2f}]"
+        spread = ends(measured.low, measured.high, plus="")
         return f"{part.name}: {measured.estimate:.2f} {spread} ({len(measured.per_seed)} turns)"
     if part.cost:
         return f"{part.name}: {measured.estimate:.2f} ({seeds})"
     if not measured.interval_shown:
-        return f"{part.name}: {measured.estimate:+.2f} ({seeds}, too few for an interval)".replace("-", "−")
-    numbers = f"{measured.estimate:+.2f} [{measured.low:+.2f}, {measured.high:+.2f}]".replace("-", "−")
+        return f"{part.name}: {signed(measured.estimate)} ({seeds}, too few for an interval)"
+    numbers = f"{signed(measured.estimate)} {ends(measured.low, measured.high)}"
     return f"{part.name}: {numbers} ({seeds}, detects {measured.detectable_effect:.2f})"
 
 

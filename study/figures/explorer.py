@@ -116,7 +116,7 @@ def _with_taps(model: DSRL) -> DSRL:
     """The same weights, giving the maps that FA compares, before the feature transform."""
     tapped = copy.copy(model)
     tapped._modules = {**model._modules, "ftm": None}
-    tapped.fa, tapped.placement = True, "features"
+    tapped.fa, tapped.fa_placement = True, "features"
     return tapped
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from study.figures.notes import ends, seeds_of, signed
 from study.figures.style import BAND, INK, chart, styled
 from study.statistics.bootstrap import Difference
 from study.statistics.random_effects import Interval
@@ -144,13 +145,13 @@ def _differences(axes: Axes, rows: Mapping[str, Difference]) -> None:
     for y, row in enumerate(rows.values()):
         if row.interval_shown:
             axes.plot([row.low, row.high], [y, y], color=INTERVAL, linewidth=2.4, solid_capstyle="butt")
-        interval = f"[{row.low:+.2f}, {row.high:+.2f}]" if row.interval_shown else "no interval"
-        text = f"{row.estimate:+.2f}  {interval}  {len(row.seeds)} seed{'s' * (len(row.seeds) > 1)}"
+        interval = ends(row.low, row.high) if row.interval_shown else "no interval"
+        text = f"{signed(row.estimate)}  {interval}  {seeds_of(row)}"
         filled = INTERVAL if row.interval_shown else "white"
         axes.plot(row.estimate, y, "D", color=INTERVAL, markerfacecolor=filled, markersize=6, zorder=4)
         offsets = y + 0.24 + np.zeros(len(row.per_seed))
         axes.plot(row.per_seed, offsets, "o", color=SEEDS, markersize=3.6, alpha=0.8, zorder=3)
-        axes.annotate(text.replace("-", "−"), (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+        axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
     _name_rows(axes, list(rows))
 
 

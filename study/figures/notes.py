@@ -29,8 +29,18 @@ class Answer(Note):
 
 def words(value: Difference) -> str:
     """Such as "+0.31 mIoU points [−0.20, +0.82], 3 seeds"; one and two seeds have no interval."""
-    interval = f"[{value.low:+.2f}, {value.high:+.2f}]" if value.interval_shown else "(too few seeds for an interval)"
-    return f"{value.estimate:+.2f} mIoU points {interval}, {seeds_of(value)}".replace("-", "−")
+    interval = ends(value.low, value.high) if value.interval_shown else "(too few seeds for an interval)"
+    return f"{signed(value.estimate)} mIoU points {interval}, {seeds_of(value)}"
+
+
+def signed(number: float, decimals: int = 2, plus: str = "+") -> str:
+    """Such as "+0.31" and "−0.20", with a minus sign instead of a hyphen; with plus="", "0.31" and "−0.20"."""
+    return f"{number:{plus}.{decimals}f}".replace("-", "−")
+
+
+def ends(low: float, high: float, plus: str = "+") -> str:
+    """The ends of an interval, such as "[−0.20, +0.82]"; `plus` as in `signed`."""
+    return f"[{signed(low, plus=plus)}, {signed(high, plus=plus)}]"
 
 
 def seeds_of(value: Difference) -> str:

@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pandas as pd
 
+from study.figures.notes import ends, signed
+
 HEADINGS = {"smallest effect visible": "minimum detectable effect"}
 """Column -> its heading for people. Columns of stored files keep their names."""
 
@@ -23,18 +25,18 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
             continue
         if f"{name} low" in table:
             triples = table[[name, f"{name} low", f"{name} high"]].to_numpy(float)
-            sign = "" if name == "mIoU" else "+"
-            shown[name] = [_interval(value, low, high, sign) for value, low, high in triples]
+            plus = "" if name == "mIoU" else "+"
+            shown[name] = [_with_ends(value, low, high, plus) for value, low, high in triples]
         else:
             shown[name] = [_text(value) for value in table[name]]
         shown[name] = [_HYPHEN.sub("−", text) for text in shown[name]]
     return pd.DataFrame(shown, index=table.index).rename(columns=HEADINGS)
 
 
-def _interval(value: float, low: float, high: float, sign: str) -> str:
-    """Such as "+0.31 [-0.20, +0.82]"; the value alone if the interval is blank."""
-    interval = "" if np.isnan(low) else f" [{low:{sign}.2f}, {high:{sign}.2f}]"
-    return "" if np.isnan(value) else f"{value:{sign}.2f}{interval}"
+def _with_ends(value: float, low: float, high: float, plus: str) -> str:
+    """Such as "+0.31 [−0.20, +0.82]"; the value alone if the interval is blank."""
+    interval = "" if np.isnan(low) else f" {ends(low, high, plus)}"
+    return "" if np.isnan(value) else f"{signed(value, plus=plus)}{interval}"
 
 
 def _text(value: object) -> str:

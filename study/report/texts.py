@@ -23,6 +23,7 @@ from study.claims.judge import judge
 from study.claims.table import markdown
 from study.claims.together import BEDS, beds_table, own_claims, verdicts_table
 from study.evidence import Study
+from study.figures.notes import ends, signed
 from study.report import tables
 from study.report.departures import departures
 from study.report.model_cards import released_table
@@ -157,12 +158,10 @@ def _number(study: Study, kind: str, expression: str, field: str, shown: str) ->
         return str(len(seeds))
     value = study.contrast([{arm: weight for weight, arm in terms}], kind)
     if field == "interval":
-        sign = "+" if len(terms) > 1 else ""
-        ends = f"[{value.low:{sign}.2f}, {value.high:{sign}.2f}]".replace("-", "−")
-        return ends if value.interval_shown else "(too few seeds for an interval)"
-    signed = shown[:1] in ("+", "−") or (shown == "not run" and len(terms) > 1)
-    decimals, sign = len(shown.partition(".")[2]) or 2, "+" if signed else ""
-    return f"{getattr(value, _FIELD.get(field, field)):{sign}.{decimals}f}".replace("-", "−")
+        plus = "+" if len(terms) > 1 else ""
+        return ends(value.low, value.high, plus) if value.interval_shown else "(too few seeds for an interval)"
+    plus = "+" if shown[:1] in ("+", "−") or (shown == "not run" and len(terms) > 1) else ""
+    return signed(getattr(value, _FIELD.get(field, field)), len(shown.partition(".")[2]) or 2, plus)
 
 
 def _cut(line: str, other: str, around: int = 30) -> str:

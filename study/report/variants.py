@@ -6,7 +6,7 @@ import pandas as pd
 from study.arms import ARMS
 from study.claims.rules import load_rules
 from study.evidence import Pair, Study
-from study.figures.notes import Note, seeds_of
+from study.figures.notes import Note, seeds_of, signed
 from study.profiles import PROFILES
 from study.report import tables
 from study.report.comparison import FULL_LENGTH, difference_table
@@ -73,6 +73,6 @@ def _flattening(study: Study, arm: str) -> dict[str, str]:
         "epochs": str(epochs),
         "val mIoU after two thirds": f"{before:.2f}",
         "at the end": f"{after:.2f}",
-        "gain": f"{after - before:+.2f}".replace("-", "−"),
+        "gain": signed(after - before),
         "flat?": "yes" if after - before < load_rules().interest else "no, still rising",
     }

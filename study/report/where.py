@@ -11,7 +11,7 @@ from study.evidence import Pair, Study
 from study.figures import arm_plots
 from study.figures.gain_panels import size_gains, trimap_gains
 from study.figures.interval_charts import ring_labels, rings
-from study.figures.notes import Note
+from study.figures.notes import Note, ends, signed
 from study.report import reconstruction, tables
 from study.report.comparison import COMPARED, UPPER_BOUND
 from study.report.readable import readable
@@ -75,8 +75,7 @@ def _told(value: Difference, place: int) -> str:
     estimate, low, high = (np.asarray(field)[place] for field in (value.estimate, value.low, value.high))
     if np.isnan(estimate):
         return ""
-    interval = f" [{low:+.2f}, {high:+.2f}]" if value.interval_shown else ""
-    return f"{estimate:+.2f}{interval}".replace("-", "−")
+    return f"{signed(estimate)} {ends(low, high)}" if value.interval_shown else signed(estimate)
 
 
 def _table(table: pd.DataFrame, index: str, pairs: Mapping[str, Pair]) -> Note:
@@ -142,9 +141,8 @@ def places(frames: pd.DataFrame, frame: int = -1) -> list[float]:
 
 def extreme_titles(frames: pd.DataFrame) -> list[str]:
     """Of pictures of the worst and the best frame: name, and how much better the arm is there."""
-    ends = {"worst": frames.iloc[0], "best": frames.iloc[-1]}
-    signed = {word: f"{row['difference']:+.1f} points".replace("-", "−") for word, row in ends.items()}
-    return [f"{word}: {row['frame']}, {signed[word]}" for word, row in ends.items()]
+    rows = {"worst": frames.iloc[0], "best": frames.iloc[-1]}
+    return [f"{word}: {row['frame']}, {signed(row['difference'], 1)} points" for word, row in rows.items()]
 
 
 def _trimap_px(study: Study) -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from dsrl_lib.data.class_tables import CAMVID, VOID
 from dsrl_lib.data.frames import DataError, Frame, label_table, read_list
 from dsrl_lib.data.images import SUFFIXES as PICTURES
-from dsrl_lib.data.images import by_name, is_hidden
+from dsrl_lib.data.images import by_stem, is_hidden
 
 SUFFIXES = (".png", ".jpg")
 TABLE = label_table({k: k for k in range(len(CAMVID.classes))} | {len(CAMVID.classes): VOID})
@@ -89,6 +89,6 @@ def _stems(root: Path, split: str) -> list[str]:
 
 def _find(folder: Path, stem: str, kind: str) -> Path:
     found = [path for suffix in SUFFIXES if (path := folder / f"{stem}{suffix}").is_file()]
-    for path in by_name(found, f"are both the {kind} of one frame").values():
+    for path in by_stem(found, f"are both the {kind} of one frame").values():
         return path
     raise DataError(f"CamVid frame {stem} has no {kind}: looked for {folder / stem}{{{','.join(SUFFIXES)}}}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dsrl_lib.data.class_lists import mapillary_classes, own_classes
 from dsrl_lib.data.frames import DataError, Frame, label_table
-from dsrl_lib.data.images import OTHERS, SUFFIXES, by_name, folders, is_hidden
+from dsrl_lib.data.images import OTHERS, SUFFIXES, by_stem, folders, is_hidden
 from dsrl_lib.data.readers.cityscapes import ID_TABLE
 from dsrl_lib.data.sequences import own_sequences
 
@@ -61,9 +61,9 @@ def paired(
     paths = [path for path in _shown(images) if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise DataError(f"there are no images in {images}: looked for {', '.join(SUFFIXES)}. {hint}")
-    maps = by_name([path for path in _shown(labels) if path.suffix.lower() == ".png"], "are label maps of one image")
+    maps = by_stem([path for path in _shown(labels) if path.suffix.lower() == ".png"], "are label maps of one image")
     _refuse_left_out(images, labels, {path.stem for path in paths}, maps)
-    by_name(paths, "share one label map")
+    by_stem(paths, "share one label map")
     return [_pair(path, maps.get(path.stem, labels / f"{path.stem}.png"), table, sequence(path.stem)) for path in paths]
 
 

@@ -5,21 +5,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrl_lib.models.downsampling.locations import uniform_locations
+from dsrl_lib.models.layers import conv_bn_relu
 from dsrl_lib.models.sizes import exporting
 
 STRIDE = 8
 """Side of the image that the network sees over side of its grid."""
 
 
-def _conv_bn_relu(inputs: int, outputs: int, kernel: int, **options: int) -> nn.Sequential:
-    padding = options.get("dilation", 1) * (kernel // 2)
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False, **options)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
-
-
 def _separable(inputs: int, outputs: int, **options: int) -> nn.Sequential:
-    depthwise = _conv_bn_relu(inputs, inputs, 3, groups=inputs, **options)
-    return nn.Sequential(depthwise, _conv_bn_relu(inputs, outputs, 1))
+    depthwise = conv_bn_relu(inputs, inputs, 3, groups=inputs, **options)
+    return nn.Sequential(depthwise, conv_bn_relu(inputs, outputs, 1))
 
 
 class LocationNetwork(nn.Module):
@@ -36,7 +31,7 @@ class LocationNetwork(nn.Module):
         super().__init__()
         self.input_size = (STRIDE * grid[0], STRIDE * grid[1])
         self.stem = nn.Sequential(
-            _conv_bn_relu(3, 16, 3, stride=2),
+            conv_bn_relu(3, 16, 3, stride=2),
             _separable(16, 32, stride=2),
             _separable(32, 64, stride=2),
         )

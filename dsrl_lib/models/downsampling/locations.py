@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dsrl_lib.models.sizes import exporting
 
-SMALLEST = 1e-4
+LEAST_AREA = 1e-4
 """A cell with a corner of less than this share of a uniform cell's area counts as folded: it has no stable inverse."""
 
 
@@ -139,6 +139,6 @@ def unfolded(locations: Tensor) -> Tensor:
     halvings = math.ceil(math.log2(4 * (max(n, m) - 1)))
     steps = 0.5 ** torch.arange(halvings + 1, device=locations.device, dtype=locations.dtype)
     blends = uniform + steps.view(-1, *(1,) * covering.dim()) * (covering - uniform)  # (t, ..., n, m, 2)
-    whole = (cell_areas(blends) > SMALLEST).flatten(-3).all(-1)  # (t, ...)
+    whole = (cell_areas(blends) > LEAST_AREA).flatten(-3).all(-1)  # (t, ...)
     first = whole.int().argmax(0)  # (...)
     return blends.gather(0, first[None, ..., None, None, None].expand_as(covering[None]))[0]

@@ -4,6 +4,7 @@ Hong et al., "Deep Dual-resolution Networks for Real-time and Accurate Semantic 
 2021. Module names are those of the official state dicts.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrl_lib.models.host import Features, initialise, replaced_classifier
+from dsrl_lib.models.layers import conv_bn
 
 # blocks of layers 1, 2, 3 (one entry per part), 4; blocks of each high-resolution layer; planes; head width
 VARIANTS = {
@@ -20,11 +22,6 @@ VARIANTS = {
 }
 PYRAMID = 128
 AUX = "seghead_extra."
-
-
-def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-    return [layer, nn.BatchNorm2d(outputs)]
 
 
 def bn_relu_conv(inputs: int, outputs: int, kernel: int = 1) -> list[nn.Module]:
@@ -44,11 +41,11 @@ class Block(nn.Module):
         self.relu, self.count = relu, len(kernels)
         strided = kernels.index(3)
         for i, kernel in enumerate(kernels):
-            layer, norm = conv_bn(widths[i], widths[i + 1], kernel, stride if i == strided else 1)
+            layer, norm = conv_bn(widths[i], widths[i + 1], kernel, stride=stride if i == strided else 1)
             self.add_module(f"conv{i + 1}", layer)
             self.add_module(f"bn{i + 1}", norm)
         same = stride == 1 and widths[0] == widths[-1]
-        self.downsample = None if same else nn.Sequential(*conv_bn(widths[0], widths[-1], 1, stride))
+        self.downsample = None if same else nn.Sequential(*conv_bn(widths[0], widths[-1], stride=stride))
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
@@ -135,8 +132,8 @@ class DDRNet(nn.Module):
             self.add_module(f"layer{stage}", layer(inputs, outputs, count, 1 if inputs == outputs else 2))
             self.add_module(f"layer{stage}_", layer(2 * c, 2 * c, high))
             self.add_module(f"compression{stage}", nn.Sequential(*conv_bn(outputs, 2 * c, 1)))
-            down = conv_bn(2 * c, 4 * c, 3, 2)
-            down += [nn.ReLU(), *conv_bn(4 * c, 8 * c, 3, 2)] if stage == "4" else []
+            down = conv_bn(2 * c, 4 * c, 3, stride=2)
+            down += [nn.ReLU(), *conv_bn(4 * c, 8 * c, 3, stride=2)] if stage == "4" else []
             self.add_module(f"down{stage}", nn.Sequential(*down))
             inputs = outputs
         self.layer5_ = bottleneck(2 * c)
@@ -158,6 +155,12 @@ class DDRNet(nn.Module):
             if any(key.startswith(prefix) for key in state):
                 state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         return {k: v for k, v in state.items() if self.seghead_extra is not None or not k.startswith(AUX)}
+
+    def pruned(self) -> "DDRNet":
+        """The same network, with the same parts, without its auxiliary head, which serves training only."""
+        pruned = copy.copy(self)
+        pruned._modules = {**self._modules, "seghead_extra": None}
+        return pruned
 
     def features(self, x: Tensor) -> Features:
         """Layer 1 (stride 4), the sum of both branches (stride 8), the prediction layer's input (stride 8)."""
@@ -189,5 +192,11 @@ def ddrnet(variant: str, classes: int = 19, *, aux: bool = False) -> DDRNet:
     """Build a variant, with the auxiliary head if `aux`. Raises ValueError for an unknown one."""
     if variant not in VARIANTS:
         raise ValueError(f"DDRNet variant {variant!r}; allowed: {', '.join(VARIANTS)}")
-    # DEVIATION: DDRNet is trained without its auxiliary head, whose loss the paper adds with weight 0.4.
+    # DEVIATION: in the runs of this study DDRNet has no auxiliary head, whose loss the paper adds with weight 0.4. The
+    # hosts that end in _aux have it.
     return DDRNet(variant, classes, aux)
+
+
+def ddrnet_aux(variant: str, classes: int = 19) -> DDRNet:
+    """Build a variant with its auxiliary head, whose loss the paper adds with weight 0.4."""
+    return ddrnet(variant, classes, aux=True)

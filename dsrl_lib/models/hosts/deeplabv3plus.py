@@ -18,6 +18,7 @@ from dsrl_lib.models.host import Features, initialise, replaced_classifier
 from dsrl_lib.models.hosts.aligned_xception import AlignedXception
 from dsrl_lib.models.hosts.drn import DRN
 from dsrl_lib.models.hosts.efficientnet_lite import EfficientNetLite0
+from dsrl_lib.models.layers import conv_bn_relu
 
 TIMM = {
     "resnet18": "resnet18",
@@ -32,12 +33,6 @@ TIMM = {
 BACKBONES = {**dict.fromkeys((*TIMM, "xception", "efficientnet_lite0"), (16, 8)), "drn_d_54": (8,)}
 RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
 WIDTH, LOW_WIDTH = 256, 48
-
-
-def conv_bn_relu(inputs: int, outputs: int, kernel: int = 1, rate: int = 1) -> nn.Sequential:
-    padding = rate * (kernel // 2)
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=rate, bias=False)
-    return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
@@ -65,7 +60,7 @@ class ASPP(nn.Module):
     def __init__(self, inputs: int, rates: Sequence[int]) -> None:
         super().__init__()
         self.branches = nn.ModuleList([conv_bn_relu(inputs, WIDTH)])
-        self.branches.extend(conv_bn_relu(inputs, WIDTH, 3, rate) for rate in rates)
+        self.branches.extend(conv_bn_relu(inputs, WIDTH, 3, dilation=rate) for rate in rates)
         self.image = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_bn_relu(inputs, WIDTH))
         self.project = nn.Sequential(conv_bn_relu(5 * WIDTH, WIDTH), nn.Dropout(0.5))
 

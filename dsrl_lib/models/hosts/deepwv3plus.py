@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrl_lib.models.host import Features, initialise, replaced_classifier
-from dsrl_lib.models.hosts.deeplabv3plus import LOW_WIDTH, RATES, WIDTH, conv_bn_relu, resize
+from dsrl_lib.models.hosts.deeplabv3plus import LOW_WIDTH, RATES, WIDTH, resize
+from dsrl_lib.models.layers import conv_bn_relu
 
 # of mod2 to mod7: blocks, channels of a block's convolutions, stride, dilation, dropout before the last convolution
 STAGES = (
@@ -70,7 +71,7 @@ class ASPP(nn.Module):
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
-        dilated = [conv_bn_relu(inputs, WIDTH, 3, rate) for rate in RATES[8]]
+        dilated = [conv_bn_relu(inputs, WIDTH, 3, dilation=rate) for rate in RATES[8]]
         self.features = nn.ModuleList([conv_bn_relu(inputs, WIDTH), *dilated])
         self.img_conv = conv_bn_relu(inputs, WIDTH)
 

@@ -6,18 +6,11 @@ Yu, Koltun and Funkhouser, "Dilated Residual Networks", CVPR 2017. Module names 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dsrl_lib.models.layers import conv_bn, conv_bn_relu
+
 # of layers 3 to 6: blocks, width of the 3x3 convolution, stride, dilation
 STAGES = ((3, 64, 2, 1), (4, 128, 2, 1), (6, 256, 1, 2), (3, 512, 1, 4))
 EXPANSION = 4
-
-
-def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> list[nn.Module]:
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, bias=False)
-    return [layer, nn.BatchNorm2d(outputs)]
-
-
-def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    return nn.Sequential(*conv_bn(inputs, outputs, kernel, stride, dilation), nn.ReLU(inplace=True))
 
 
 class Bottleneck(nn.Module):
@@ -27,9 +20,9 @@ class Bottleneck(nn.Module):
         super().__init__()
         outputs = EXPANSION * width
         self.conv1, self.bn1 = conv_bn(inputs, width, 1)
-        self.conv2, self.bn2 = conv_bn(width, width, 3, stride, dilation)
+        self.conv2, self.bn2 = conv_bn(width, width, 3, stride=stride, dilation=dilation)
         self.conv3, self.bn3 = conv_bn(width, outputs, 1)
-        self.downsample = None if inputs == outputs else nn.Sequential(*conv_bn(inputs, outputs, 1, stride))
+        self.downsample = None if inputs == outputs else nn.Sequential(*conv_bn(inputs, outputs, stride=stride))
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)

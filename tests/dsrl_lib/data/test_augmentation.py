@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional as F
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import CITYSCAPES, colourise
 from dsrl_lib.data.dataset import TrainingSet
-from dsrl_lib.data.look import Look, apply_look, draw_look
+from dsrl_lib.data.photometric import Effects, apply_effects, draw_effects
 from dsrl_lib.data.split import load_split
 from dsrl_lib.data.statistics import colour_statistics
 from dsrl_lib.data.transforms import Geometry, crop_image, crop_label, draw_geometry
@@ -79,7 +79,7 @@ def test_what_is_off_draws_nothing_and_what_is_on_moves_nothing_else():
         grey = new[epoch, 0]["hr"]
         assert torch.equal(grey[0], grey[1]) and not torch.equal(old[epoch, 0]["hr"], grey)
     rng, again = np.random.default_rng(5), np.random.default_rng(5)
-    assert draw_look(rng, plain) == Look() and rng.random() == again.random()
+    assert draw_effects(rng, plain) == Effects() and rng.random() == again.random()
 
 
 def test_a_sample_depends_on_seed_epoch_and_index_alone():
@@ -93,7 +93,7 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone():
 
 def test_draws_have_their_ranges_and_probabilities():
     data = replace(PLAIN, **ALL)
-    looks = [draw_look(np.random.default_rng(seed), data) for seed in range(2000)]
+    looks = [draw_effects(np.random.default_rng(seed), data) for seed in range(2000)]
     assert max(abs(look.hue) for look in looks) == pytest.approx(0.2, abs=0.01)
     assert np.mean([look.grey for look in looks]) == pytest.approx(0.3, abs=0.04)
     sigmas = [look.sigma for look in looks if look.sigma]
@@ -106,20 +106,20 @@ def test_draws_have_their_ranges_and_probabilities():
 def test_blur_has_the_standard_deviation_that_it_says():
     image = torch.zeros(3, 31, 31, dtype=torch.uint8)
     image[:, :, 15:] = 255
-    profile = apply_look(image, Look(sigma=1.2))[0, 15].double().diff() / 255  # the kernel's line spread
+    profile = apply_effects(image, Effects(sigma=1.2))[0, 15].double().diff() / 255  # the kernel's line spread
     place = torch.arange(30.0).double()
     mean = (profile * place).sum()
     assert profile.sum() == pytest.approx(1) and mean == pytest.approx(14, abs=0.05)
     assert (profile * (place - mean) ** 2).sum().sqrt() == pytest.approx(1.2, abs=0.05)
-    assert apply_look(image[:, :4, :4], Look(sigma=1.3)).shape == (3, 4, 4)  # smaller than the kernel
+    assert apply_effects(image[:, :4, :4], Effects(sigma=1.3)).shape == (3, 4, 4)  # smaller than the kernel
 
 
 def test_hue_and_grey_are_those_of_torchvision():
     image = torch.from_numpy(aligned()[0].copy()).permute(2, 0, 1)
-    assert torch.equal(apply_look(image, Look(hue=0.25)), F.adjust_hue(image, 0.25))
-    red = apply_look(torch.tensor([200, 0, 0], dtype=torch.uint8)[:, None, None], Look(hue=1 / 3)).flatten()
+    assert torch.equal(apply_effects(image, Effects(hue=0.25)), F.adjust_hue(image, 0.25))
+    red = apply_effects(torch.tensor([200, 0, 0], dtype=torch.uint8)[:, None, None], Effects(hue=1 / 3)).flatten()
     assert red.tolist() == [0, 200, 0]  # a third of the circle makes red green
-    grey = apply_look(image, Look(grey=True)).float()
+    grey = apply_effects(image, Effects(grey=True)).float()
     assert ((grey[0] - (torch.tensor([0.2989, 0.587, 0.114])[:, None, None] * image).sum(0)).abs() <= 1).all()
 
 

@@ -11,14 +11,13 @@ from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional as F
 
 from dsrl_lib.data.dataset import TrainingSet
+from dsrl_lib.data.photometric import draw_colour, jitter_colour
 from dsrl_lib.data.transforms import (
     MEAN_COLOUR,
     crop_image,
     crop_label,
-    draw_colour,
     draw_geometry,
     evaluation_input,
-    jitter_colour,
     reduce_image,
     reduce_labels,
     resize_image,

@@ -20,6 +20,7 @@ from study.presets import preset
         ("dsrl", ("loss.share_fa=0.3", "model.sisr_residual=true", "model.sisr_taps=input")),
         ("dsrl", ("loss.fa_form=dootmaan", "model.fa_placement=output", "model.ftm=to3")),
         ("dsrl", ("model.sisr_frozen=true", "loss.sisr_target=noise")),
+        ("dsrl", ("model.host=ddrnet23_slim_aux",)),
     ],
 )
 def test_a_pruned_file_opens_and_gives_the_same_logits(arm, settings, tmp_path):

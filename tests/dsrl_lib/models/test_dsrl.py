@@ -12,9 +12,9 @@ from dsrl_lib.models.build import build_host
 from dsrl_lib.models.downsampling.from_labels import label_locations
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
-from dsrl_lib.training.location_targets import wants_locations
 from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.schedule import make_optimizer
+from dsrl_lib.training.targets import wants_locations
 from study.arms import ARMS
 from study.presets import preset
 
@@ -144,7 +144,7 @@ def test_seeds_differ():
 @pytest.mark.parametrize("host", ["espnetv2_s0.5", "ddrnet23_slim", "deeplabv3plus_resnet18"])
 @pytest.mark.parametrize("head", ["deconv", "subpixel"])
 def test_pruned_logits_are_bit_equal_and_have_twice_the_size(host, head):
-    model = DSRL(build_host(host, 11), head=head, sisr=True, fa=True).eval()
+    model = DSRL(build_host(host, 11), sssr_head=head, sisr=True, fa=True).eval()
     x = torch.randn(2, 3, 36, 50)
     with torch.inference_mode():
         full, pruned = model(x), model.prune()(x)
@@ -188,10 +188,10 @@ def test_the_feature_transform_is_where_and_as_wide_as_asked():
     def transform(**settings) -> nn.Conv2d:
         return DSRL(host, sisr=True, fa=True, **settings).ftm[0]
 
-    assert transform(placement="features", ftm="keep").weight.shape == (10, 10, 1, 1)
-    assert transform(placement="features", ftm="to3").weight.shape == (3, 10, 1, 1)
-    assert transform(placement="output", ftm="keep").weight.shape == (11, 11, 1, 1)
-    assert transform(placement="output", ftm="to3").weight.shape == (3, 11, 1, 1)
+    assert transform(fa_placement="features", ftm="keep").weight.shape == (10, 10, 1, 1)
+    assert transform(fa_placement="features", ftm="to3").weight.shape == (3, 10, 1, 1)
+    assert transform(fa_placement="output", ftm="keep").weight.shape == (11, 11, 1, 1)
+    assert transform(fa_placement="output", ftm="to3").weight.shape == (3, 11, 1, 1)
     assert DSRL(host, sisr=True, fa=True, ftm="none").ftm is None
 
 
@@ -199,10 +199,11 @@ def test_the_feature_transform_is_where_and_as_wide_as_asked():
     ("settings", "message"),
     [
         ({"fa": True}, "needs sssr=True and sisr=True"),
-        ({"head": "bicubic"}, "head = 'bicubic'; allowed: deconv, subpixel"),
-        ({"start": "zero"}, "start = 'zero'; allowed: bilinear, random"),
+        ({"sssr_head": "bicubic"}, "sssr_head = 'bicubic'; allowed: deconv, subpixel"),
+        ({"sssr_start": "zero"}, "sssr_start = 'zero'; allowed: bilinear, random"),
+        ({"sssr_norm": "batch", "sssr_head": "subpixel"}, "sssr_norm = 'batch'; allowed: start with .* no batch norms"),
         ({"ftm": "to19"}, "ftm = 'to19'; allowed: keep, to3, none"),
-        ({"placement": "logits"}, "placement = 'logits'; allowed: features, output"),
+        ({"fa_placement": "logits"}, "fa_placement = 'logits'; allowed: features, output"),
     ],
 )
 def test_wrong_settings_are_explained(settings, message):

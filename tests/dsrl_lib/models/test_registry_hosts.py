@@ -60,9 +60,10 @@ def test_a_host_has_the_strides_of_its_entry(name, host):
 def test_training_reaches_every_parameter_of_a_host(host):
     torch.manual_seed(1)
     host.train().zero_grad()
-    logits = host(torch.randn(2, 3, 33, 65))
-    logits.square().mean().backward()
-    assert logits.isfinite().all()
+    features = host.features(torch.randn(2, 3, 33, 65))
+    every = [logits for logits in (host.classify(features.last), features.aux) if logits is not None]
+    sum(logits.square().mean() for logits in every).backward()
+    assert all(logits.isfinite().all() for logits in every)
     without = {name for name, p in host.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
     assert without == UNUSED.get(type(host).__name__, set())
     assert {name for name, p in host.named_parameters() if not p.requires_grad} == without
@@ -133,9 +134,9 @@ def test_a_residual_branch_on_finer_taps_keeps_the_pruned_logits(host, size):
     for taps in ("input", "stride2"):
         if taps == "stride2" and early is None:
             with pytest.raises(ValueError, match=r"sisr_taps = 'stride2', but this host .*; allowed: deep, input"):
-                DSRL(host, sisr=True, taps=taps)
+                DSRL(host, sisr=True, sisr_taps=taps)
             continue
-        built = DSRL(host, sisr=True, fa=True, taps=taps, residual=True, decoder="edsr").eval()
+        built = DSRL(host, sisr=True, fa=True, sisr_taps=taps, sisr_residual=True, sisr_decoder="edsr").eval()
         torch.nn.init.normal_(built.sisr.predict.weight, std=0.1)
         with torch.no_grad():
             full, pruned = built(x), built.prune()(x)

@@ -32,7 +32,7 @@ def stage_2(*overrides: str):
 @pytest.mark.parametrize("size", [(37, 51), (32, 48)])
 def test_a_residual_branch_starts_as_bicubic_upsampling(size):
     x = torch.randn(1, 3, *size)
-    model = DSRL(build_host("espnetv2_s0.5", 5), sisr=True, residual=True, taps="input").eval()
+    model = DSRL(build_host("espnetv2_s0.5", 5), sisr=True, sisr_residual=True, sisr_taps="input").eval()
     with torch.no_grad():
         expected = F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False)
         torch.testing.assert_close(model(x)["image"], expected, rtol=0, atol=1e-6)

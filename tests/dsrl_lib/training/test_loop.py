@@ -14,8 +14,9 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.split import load_split
 from dsrl_lib.losses import criterion as criterion_file
 from dsrl_lib.losses.class_weights import frequency_weights
-from dsrl_lib.training.batches import batches, noise_image
+from dsrl_lib.training.batches import batches
 from dsrl_lib.training.loop import NonFiniteLossError
+from dsrl_lib.training.targets import noise_image
 
 
 def test_noise_targets_are_fixed_per_sample():

@@ -11,7 +11,8 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.losses.allowed_sets import allowed_sets, several
 from dsrl_lib.overrides import override_all
 from dsrl_lib.training import loop
-from dsrl_lib.training.batches import batches, moved_sets
+from dsrl_lib.training.batches import batches
+from dsrl_lib.training.targets import moved_sets
 
 CPU = torch.device("cpu")
 

@@ -35,7 +35,7 @@ def networks() -> dict:
     host = build_host("espnetv2_s0.5", 11)
     return {
         "before": (DSRL(host, sisr=True, seed=1).eval(), config),
-        "after": (DSRL(host, sisr=True, fa=True, seed=1, start="random").eval(), config),
+        "after": (DSRL(host, sisr=True, fa=True, seed=1, sssr_start="random").eval(), config),
     }
 
 

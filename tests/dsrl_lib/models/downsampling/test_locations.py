@@ -7,7 +7,7 @@ import torch
 from downsampling_cases import LAMBDAS, dense_solution, golden, near_targets, random
 
 from dsrl_lib.models.downsampling.locations import (
-    SMALLEST,
+    LEAST_AREA,
     cell_areas,
     solve_locations,
     unfolded,
@@ -56,7 +56,7 @@ def test_lambda_0_folds_and_is_mended():
     t = ((mended - uniform).norm() / (locations - uniform).norm()).item()
     assert math.log2(t) == pytest.approx(round(math.log2(t))) and 0 < t < 1
     assert torch.allclose(mended, uniform + t * (locations - uniform))
-    assert (cell_areas(uniform + 2 * t * (locations - uniform)) <= SMALLEST).any()  # t is the largest
+    assert (cell_areas(uniform + 2 * t * (locations - uniform)) <= LEAST_AREA).any()  # t is the largest
 
 
 def test_a_grid_without_folds_stays_and_each_grid_has_its_own_blend():
