@@ -33,12 +33,13 @@ from .evaluation.propagation import propagation_quality as propagation_quality
 from .evaluation.reduced_labels import reduced_label_iou as reduced_label_iou
 from .evaluation.report import split_report as split_report
 from .evaluation.sampled_labels import sampled_label_table as sampled_label_table
+from .losses.allowed_sets import allowed_sets as allowed_sets
 from .losses.criterion import Targets as Targets
 from .losses.criterion import criterion as criterion
 from .losses.feature_affinity import feature_affinity as feature_affinity
-from .losses.label_relaxation import allowed_sets as allowed_sets
 from .losses.label_relaxation import relaxed_cross_entropy as relaxed_cross_entropy
 from .losses.relaxation_controls import moved_borders as moved_borders
+from .losses.segmentation import cross_entropy as cross_entropy
 from .metrics import iou as iou
 from .models.build import build_host as build_host
 from .models.downsampling.downsampler import Downsampler as Downsampler

@@ -28,6 +28,7 @@ class TTA:
     def __post_init__(self) -> None:
         check("mode", self.mode, Mode)
         check("average", self.average, Average)
+        check("flip", self.flip, bool)
         if not isinstance(self.scales, (tuple, list)) or not self.scales or not all(map(_is_scale, self.scales)):
             raise ValueError(f"scales = {self.scales}; allowed: one or more numbers above 0, at most 8")
         object.__setattr__(self, "scales", tuple(self.scales))  # a list has the same scales, and is not equal

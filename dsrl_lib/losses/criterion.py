@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dsrl_lib import distributed
+from dsrl_lib.allowed import did_you_mean
 from dsrl_lib.config import Loss
 from dsrl_lib.losses.allowed_sets import MOST_CLASSES
 from dsrl_lib.losses.feature_affinity import feature_affinity
@@ -23,6 +24,9 @@ from dsrl_lib.losses.location_loss import location_loss
 from dsrl_lib.losses.relaxation_controls import void_borders
 from dsrl_lib.losses.segmentation import cross_entropy, focal, hard_examples, image_mse, mass
 from dsrl_lib.losses.terms import TERMS
+
+OUTPUTS = ("logits", "aux", "image", "seg_map", "sr_map", "locations")
+"""Names of what `models.DSRL` gives."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,12 @@ def criterion(outputs: Mapping[str, Tensor], targets: Targets, loss: Loss) -> di
     batch: the terms are the part of this process in those of the whole batch, and the processes wait for each other.
     With gradients off, it is the loss of this process alone.
     outputs: those of `models.DSRL`: `logits` (B, K, h, w), and `aux`, `image`, `seg_map` and `sr_map` if the network
-    has these parts; or `locations` alone. With `image` or `locations`, the targets need these too (ValueError).
+    has these parts; or `locations` alone. With `image` or `locations`, the targets need these too. ValueError if they
+    are missing, and for outputs of other names, of which no term would be made.
     """
+    if unknown := [name for name in outputs if name not in OUTPUTS]:
+        near = did_you_mean(unknown[0], OUTPUTS)
+        raise ValueError(f"outputs hold {unknown[0]!r}; allowed: {', '.join(OUTPUTS)}{near}")
     values = {}
     if "logits" in outputs:
         values["ce"] = segmentation_loss(outputs["logits"], targets, loss)

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from textwrap import shorten
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from dsrl_lib.allowed import above, check
 from dsrl_lib.losses.pooling import average_pool
 
 
@@ -63,17 +64,21 @@ def _check(a: Tensor, b: Tensor, normalise: bool, q: int, tokens: tuple[int, int
         )
     if tokens is None and a.shape[2:] != b.shape[2:]:
         raise ValueError(f"feature_affinity: maps of different size need tokens=(th, tw); got {shapes}")
-    if tokens is not None and (not isinstance(tokens, (tuple, list)) or len(tokens) != 2 or min(tokens) < 1):
+    if tokens is not None and not (isinstance(tokens, (tuple, list)) and len(tokens) == 2 and all(map(_whole, tokens))):
         raise ValueError(f"feature_affinity: tokens={tokens!r}; allowed: None or positive integers (th, tw)")
     if q not in (1, 2):
         raise ValueError(f"feature_affinity: q={q!r}; allowed: 1, 2")
-    if not eps > 0:
-        raise ValueError(f"feature_affinity: eps={eps!r}; allowed: a positive number")
+    check("feature_affinity: normalise", normalise, bool)
+    check("feature_affinity: eps", eps, Annotated[float, above(0)])
     if normalise and min(a.shape[1], b.shape[1]) < 2:
         raise ValueError(
             f"feature_affinity: normalise=True needs 2 channels or more; got {shapes}. A normalised token of one "
             "channel is only a sign, so the loss has no gradient; use normalise=False"
         )
+
+
+def _whole(side: Any) -> bool:
+    return isinstance(side, int) and not isinstance(side, bool) and side >= 1
 
 
 def _squared(a: Tensor, b: Tensor) -> Tensor:

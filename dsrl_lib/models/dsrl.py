@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrl_lib.allowed import check
+from dsrl_lib.config import Config
 from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.host import NEEDED
 from dsrl_lib.models.layers import conv_bn_relu
@@ -62,10 +63,12 @@ class DSRL(nn.Module):
     ) -> None:
         super().__init__()
         for name, value in {
-            "sssr_head": sssr_head, "sssr_start": sssr_start, "sssr_norm": sssr_norm, "sisr_taps": sisr_taps,
-            "sisr_decoder": sisr_decoder, "fa_placement": fa_placement, "ftm": ftm,
+            "sssr": sssr, "sssr_head": sssr_head, "sssr_start": sssr_start, "sssr_norm": sssr_norm, "sisr": sisr,
+            "sisr_taps": sisr_taps, "sisr_residual": sisr_residual, "sisr_decoder": sisr_decoder, "fa": fa,
+            "fa_placement": fa_placement, "ftm": ftm,
         }.items():  # fmt: skip
-            check(name, value, kinds(Model)[name])
+            check(name, value, kinds(Model)[name])  # text too, of which every one is true, also "false"
+        check("seed", seed, kinds(Config)["seed"])
         if sssr_norm != "start" and sssr_head != "deconv":
             raise ValueError(f"sssr_norm = {sssr_norm!r}; allowed: start with sssr_head = {sssr_head!r}, which has no "
                              "batch norms")  # fmt: skip

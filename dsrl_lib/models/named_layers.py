@@ -48,6 +48,8 @@ class NamedLayers(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.names = network, {"low": low, "deep": deep, "classifier": classifier}
+        if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(isinstance(x, int) and x > 0 for x in size):
+            raise ValueError(f"size = {size!r}; allowed: height and width, two whole numbers above 0")
         layers = dict(network.named_modules())
         for role, name in self.names.items():
             if name not in layers:

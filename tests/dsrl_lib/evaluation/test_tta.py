@@ -243,6 +243,8 @@ def test_a_list_of_scales_is_like_a_tuple():
     for scales in (1.0, "1", ["1"]):
         with pytest.raises(ValueError, match=r"scales = .*; allowed: one or more numbers above 0, at most 8"):
             TTA(scales=scales)
+    with pytest.raises(ValueError, match="flip = 'no'; allowed: "):
+        TTA(flip="no")
 
 
 def test_what_is_no_number_is_no_score(monkeypatch):

@@ -220,7 +220,10 @@ def test_pooling_and_its_gradient_are_those_of_pytorch(grid, memory_format):
         (((1, 3, 4, 4), (1, 3, 4, 4)), {"q": 3}, "q=3; allowed: 1, 2"),
         (((1, 3, 4, 4), (1, 3, 4, 4)), {"tokens": (0, 4)}, r"tokens=\(0, 4\)"),
         (((1, 3, 4, 4), (1, 3, 4, 4)), {"tokens": 4}, "tokens=4; allowed: None or positive integers"),
-        (((1, 3, 4, 4), (1, 3, 4, 4)), {"eps": 0.0}, "eps=0.0; allowed: a positive"),
+        (((1, 3, 4, 4), (1, 3, 4, 4)), {"tokens": (2.0, 4)}, r"tokens=\(2.0, 4\); allowed: None or positive integers"),
+        (((1, 3, 4, 4), (1, 3, 4, 4)), {"eps": 0.0}, "eps = 0.0; allowed: a number above 0"),
+        (((1, 3, 4, 4), (1, 3, 4, 4)), {"eps": float("nan")}, "eps = nan; allowed: a number above 0"),
+        (((1, 3, 4, 4), (1, 3, 4, 4)), {"normalise": "false"}, "normalise = 'false'; allowed: "),
     ],
 )
 def test_errors_name_the_setting(shapes, settings, message):

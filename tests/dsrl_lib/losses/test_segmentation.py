@@ -106,6 +106,12 @@ def test_a_target_that_is_missing_is_named():
         criterion({"logits": logits}, Targets(labels), moved)
 
 
+def test_outputs_that_no_term_reads_are_refused():
+    logits, labels = example()
+    with pytest.raises(ValueError, match=r"outputs hold 'logit'; allowed: logits, aux, image, .*did you mean logits"):
+        criterion({"logit": logits}, Targets(labels), Config().loss)
+
+
 def test_shapes_are_checked():
     logits, labels = example()
     with pytest.raises(ValueError, match=r"labels \(B, H, W\); got .* \(1, 6, 7\)"):

@@ -199,6 +199,8 @@ def test_the_feature_transform_is_where_and_as_wide_as_asked():
     ("settings", "message"),
     [
         ({"fa": True}, "needs sssr=True and sisr=True"),
+        ({"sisr": "false"}, "sisr = 'false'; allowed: "),
+        ({"seed": -1}, "seed = -1; allowed: a whole number, from 0 to"),
         ({"sssr_head": "bicubic"}, "sssr_head = 'bicubic'; allowed: deconv, subpixel"),
         ({"sssr_start": "zero"}, "sssr_start = 'zero'; allowed: bilinear, random"),
         ({"sssr_norm": "batch", "sssr_head": "subpixel"}, "sssr_norm = 'batch'; allowed: start with .* no batch norms"),

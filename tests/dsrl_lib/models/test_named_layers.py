@@ -213,6 +213,12 @@ def test_one_logit_is_refused():
         NamedLayers(network, low="0", deep="0", classifier="1")
 
 
+@pytest.mark.parametrize("size", [64, (64,), (0, 64), (64.0, 64)])
+def test_a_size_that_is_no_height_and_width_is_refused(size):
+    with pytest.raises(ValueError, match=r"size = .*; allowed: height and width, two whole numbers above 0"):
+        NamedLayers(Foreign(), **NAMES, size=size)
+
+
 def test_an_image_that_the_network_refuses_is_named_and_the_network_is_left_as_it_was():
     network = nn.Sequential(nn.Conv2d(1, 8, 4, 4), nn.Conv2d(8, 2, 1))
     with pytest.raises(RuntimeError) as caught:
