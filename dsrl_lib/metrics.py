@@ -31,8 +31,11 @@ def counts(prediction: np.ndarray, label: np.ndarray, classes: int) -> np.ndarra
 def iou(totals: np.ndarray) -> np.ndarray:
     """Intersection over union, TP / (TP + FP + FN).
 
-    totals: (..., K, 3) counts. Returns float64 (..., K); NaN where a class is absent from truth and prediction.
+    totals: (..., K, 3), as `counts` gives them. Returns float64 (..., K); NaN where a class is absent from truth and
+    prediction. ValueError for another shape, such as that of a confusion matrix.
     """
+    if totals.ndim < 2 or totals.shape[-1] != 3:
+        raise ValueError(f"totals {totals.shape}; allowed: (..., K, 3), TP, FP and FN of each class")
     union = totals.sum(-1).astype(np.float64)
     return np.divide(totals[..., 0], union, out=np.full(union.shape, np.nan), where=union > 0)
 

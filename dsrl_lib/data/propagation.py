@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from dsrl_lib.data.transforms import check_rgb
 from dsrl_lib.metrics import VOID
 from dsrl_lib.paths import DataError, weights_dir
 
@@ -30,10 +31,12 @@ RAFT = "raft/raft_large_C_T_SKHT_V2-ff5fadd5.pth"
 
 
 def dis_flow(frame: np.ndarray, source: np.ndarray) -> Flow:
-    """OpenCV's DIS (Kroeger et al., ECCV 2016) on the CPU. RuntimeError that says what to install, without OpenCV."""
+    """OpenCV's DIS (Kroeger et al., ECCV 2016) on the CPU. RuntimeError that says what to install, without OpenCV;
+    ValueError for other images."""
     # DEVIATION: joint propagation takes optical flow (DIS, or RAFT), composes it and warps once. The original (Zhu et
     # al.) predicts motion with a network of its own and warps its last output again at each step.
     cv2 = _opencv()
+    _check_pair(frame, source)
     grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (frame, source)]
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return estimator.calc(*grey, None)[..., ::-1]  # (H, W, 2), rows first
@@ -42,7 +45,8 @@ def dis_flow(frame: np.ndarray, source: np.ndarray) -> Flow:
 @torch.inference_mode()
 def raft_flow(frame: np.ndarray, source: np.ndarray) -> Flow:
     """torchvision's RAFT, at sides that are multiples of 8, from 128 on. FileNotFoundError without its weights,
-    DataError if the file holds others."""
+    DataError if the file holds others, ValueError for other images."""
+    _check_pair(frame, source)
     height, width = frame.shape[:2]
     sides = tuple(max(128, -(-side // 8) * 8) for side in (height, width))  # it refuses smaller ones
     pair = [torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 127.5 - 1 for picture in (frame, source)]
@@ -50,6 +54,13 @@ def raft_flow(frame: np.ndarray, source: np.ndarray) -> Flow:
     flow = _raft()(*pair)[-1]  # (1, 2, h, w), columns first
     flow = F.interpolate(flow, (height, width), mode="bilinear", align_corners=False)[0].flip(0).permute(1, 2, 0)
     return (flow * torch.tensor([height / sides[0], width / sides[1]])).numpy()  # (H, W, 2)
+
+
+def _check_pair(frame: np.ndarray, source: np.ndarray) -> None:
+    check_rgb("frame", frame)
+    check_rgb("source", source)
+    if frame.shape != source.shape:
+        raise ValueError(f"frame is {frame.shape} and source {source.shape}; allowed: two of one size")
 
 
 def _opencv() -> ModuleType:

@@ -7,12 +7,14 @@ align_corners=False throughout.
 """
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dsrl_lib.allowed import above, at_least, check
 from dsrl_lib.config import Data
 from dsrl_lib.data.class_tables import VOID
 from dsrl_lib.data.photometric import Colour, jitter_colour
@@ -134,21 +136,33 @@ def resize_image(image: np.ndarray, height: int, width: int) -> Tensor:
 
 
 def reduce_image(image: Tensor, input_scale: float) -> Tensor:
-    """The LR input, anti-aliased: uint8 (3, H, W) -> uint8 (3, round(H * s), round(W * s))."""
+    """The LR input, anti-aliased: uint8 (3, H, W) -> uint8 (3, round(H * s), round(W * s)). ValueError if no pixel is
+    left of it."""
+    check("input_scale", input_scale, Annotated[float, above(0)])
     if input_scale == 1:
         return image
-    return _resized(image, tuple(round(side * input_scale) for side in image.shape[1:]))
+    height, width = size = tuple(round(side * input_scale) for side in image.shape[1:])
+    if min(size) < 1:
+        raise ValueError(f"input_scale = {input_scale} leaves {height} x {width} pixels of {tuple(image.shape[1:])}")
+    return _resized(image, size)
 
 
 def evaluation_input(image: np.ndarray, height: int, width: int, input_scale: float) -> Tensor:
     """The input of a whole frame, reduced in the same two steps as in training: frame -> HR -> LR.
 
     image: uint8 (H0, W0, 3). Returns uint8 (3, round(height * s), round(width * s)). ValueError for another image, such
-    as floats in [0, 1].
+    as floats in [0, 1], and for a size without a pixel.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"image is {image.dtype} {image.shape}; allowed: uint8 (H, W, 3), RGB")
+    check_rgb("image", image)
+    check("height", height, Annotated[int, at_least(1)])
+    check("width", width, Annotated[int, at_least(1)])
     return reduce_image(resize_image(image, height, width), input_scale)
+
+
+def check_rgb(name: str, image: np.ndarray) -> None:
+    """ValueError with the name unless it is an image as `cv2` or PIL reads one, in RGB: uint8 (H, W, 3)."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"{name} is {image.dtype} {image.shape}; allowed: uint8 (H, W, 3), RGB")
 
 
 def reduce_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:

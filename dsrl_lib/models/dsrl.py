@@ -17,7 +17,7 @@ from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.host import NEEDED
 from dsrl_lib.models.layers import conv_bn_relu
 from dsrl_lib.models.sisr import SISRHead
-from dsrl_lib.models.sizes import ceil_div, resized
+from dsrl_lib.models.sizes import ceil_div, exporting, resized
 from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
 from dsrl_lib.section import kinds
 from dsrl_lib.settings import Model
@@ -107,7 +107,11 @@ class DSRL(nn.Module):
         (B, 3, 2H, 2W) in normalised units, with SISR; `seg_map`, (B, Ca, h, w), and `sr_map`, (B, Cb, h', w'), with FA;
         `aux` where the host has an auxiliary head. A network that samples x returns `logits`, `image` and `aux` at the
         size of x; in a training step of its auxiliary network alone, it returns `locations` alone, (B, n, m, 2).
+        ValueError for another x.
         """
+        if not exporting() and (x.dim() != 4 or x.shape[1] != 3 or not x.is_floating_point()):
+            kind = str(x.dtype).removeprefix("torch.")
+            raise ValueError(f"x is {kind} {tuple(x.shape)}; allowed: floats (B, 3, H, W), normalised RGB")
         if self.downsampling is None:
             return self._outputs(x)
         if self.downsampling.alone:

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dsrl_lib.allowed import check
 from dsrl_lib.models.cpu_gradients import PReLU
+from dsrl_lib.section import kinds
+from dsrl_lib.settings import Model
 
 
 class DeconvHead(nn.Module):
@@ -17,11 +20,14 @@ class DeconvHead(nn.Module):
     Bilinear start: place i of the class map goes to 4 i, as with aligned corners, and the last three rows and columns
     fade to zero. With align_corners=False it would go to 4 i + 1.5, as `SubpixelHead` starts.
     Random start: each deconvolution is followed by batch norm and PReLU, as in the released code.
-    norm: "start", as just said and as below; "batch" or "none" for either start, with PReLUs of slope 1.
+    norm: "start", as just said and as below; "batch" or "none" for either start, with PReLUs of slope 1. ValueError for
+    another start or norm.
     """
 
     def __init__(self, classes: int, start: str, norm: str = "start") -> None:
         super().__init__()
+        check("start", start, kinds(Model)["sssr_start"])
+        check("norm", norm, kinds(Model)["sssr_norm"])
         self.steps = nn.Sequential(*_deconvolution(classes, start, norm), *_deconvolution(classes, start, norm))
 
     def forward(self, class_map: Tensor) -> Tensor:
@@ -46,13 +52,15 @@ def _deconvolution(classes: int, start: str, norm: str) -> list[nn.Module]:
 class SubpixelHead(nn.Module):
     """A 3x3 convolution to 16 K channels and a pixel shuffle, (B, K, h, w) -> (B, K, 4h, 4w) (ESPCN, Shi 2016).
 
-    Bilinear start: exactly bilinear interpolation x4 with align_corners=False, borders included.
+    Bilinear start: exactly bilinear interpolation x4 with align_corners=False, borders included. ValueError for another
+    start.
     """
 
     factor = 4
 
     def __init__(self, classes: int, start: str) -> None:
         super().__init__()
+        check("start", start, kinds(Model)["sssr_start"])
         self.conv = nn.Conv2d(classes, classes * self.factor**2, 3, padding=1, padding_mode="replicate")
         nn.init.zeros_(self.conv.bias)
         if start == "random":

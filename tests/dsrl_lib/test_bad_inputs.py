@@ -18,13 +18,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from dsrl_lib import network, runs
+from dsrl_lib import dis_flow, iou, network, reduce_image, runs
 from dsrl_lib.__main__ import main
 from dsrl_lib.data.images import read_picture
 from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import evaluation_input
 from dsrl_lib.ending import finish
 from dsrl_lib.models.build import build_host
+from dsrl_lib.models.downsampling import sampling_targets
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.published import published_weights
 from dsrl_lib.overrides import override
@@ -554,6 +555,16 @@ def test_what_is_made_of_runs_is_not_made_of_none(dsrl, results):
         (lambda: build_host("espnetv2_s0.5", 0), "classes = 0; allowed: a whole number, 1 or more"),
         (lambda: evaluation_input(pixels(8, 8, 3) / 255, 8, 8, 0.5), r"image is float64 \(8, 8, 3\); allowed: uint8"),
         (lambda: evaluation_input(pixels(8, 8), 8, 8, 0.5), r"image is uint8 \(8, 8\); allowed: uint8"),
+        (lambda: evaluation_input(pixels(8, 8, 3), 0, 8, 0.5), "height = 0; allowed: a whole number, 1 or more"),
+        (lambda: reduce_image(torch.zeros(3, 8, 8), float("nan")), "input_scale = nan; allowed: a number above 0"),
+        (lambda: reduce_image(torch.zeros(3, 8, 8), 0.01), r"input_scale = 0.01 leaves 0 x 0 pixels of \(8, 8\)"),
+        (lambda: iou(np.ones((5, 5), int)), r"totals \(5, 5\); allowed: \(..., K, 3\)"),
+        (
+            lambda: sampling_targets(pixels(8, 8), (4, 4), classes=[]),
+            r"classes=\[\]; allowed: None, or one or more of 0",
+        ),
+        (lambda: dis_flow(pixels(8, 8), pixels(8, 8)), r"frame is uint8 \(8, 8\); allowed: uint8 \(H, W, 3\), RGB"),
+        (lambda: dis_flow(pixels(8, 8, 3), pixels(8, 9, 3)), "allowed: two of one size"),
         (lambda: Study("smoke", []).select("dslr"), r"unknown arm 'dslr'; .*did you mean dsrl"),
         (lambda: Study("smoke", []).scores("dsrl", "mIoU"), "kind = 'mIoU'; allowed: miou, classes, trimap, rings"),
         (lambda: Study("smoke", []).scores("dsrl"), "profile smoke has no run of dsrl"),

@@ -23,7 +23,7 @@ def sampling_targets(
     size: (n, m), at least 2 each. The corners of the grid are the centres of the corner pixels.
     classes: the boundary pixels of these classes alone; None takes all.
 
-    Raises ValueError for other shapes, sizes or types.
+    Raises ValueError for other shapes, sizes, types or classes.
     """
     # DEVIATION: the sampling targets of adaptive downsampling are as the paper says. The released code (Marin et al.)
     # rounds grid points down to whole pixels, takes the height for the width, leaves the frame if there is no boundary,
@@ -34,6 +34,8 @@ def sampling_targets(
     uniform = uniform_locations(size)
     if ids.dtype.kind not in "biu":  # a map that was resized like an image holds classes that are none
         raise ValueError(f"sampling_targets: labels are {ids.dtype}; allowed: integers")
+    if classes is not None and not (len(classes) and all(c in range(VOID) for c in classes)):
+        raise ValueError(f"sampling_targets: classes={classes!r}; allowed: None, or one or more of 0 to {VOID - 1}")
     boundary = np.argwhere(boundary_pixels(ids, classes))  # (pixels, 2)
     if not len(boundary):
         return uniform

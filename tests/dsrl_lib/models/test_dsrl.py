@@ -213,6 +213,24 @@ def test_wrong_settings_are_explained(settings, message):
         DSRL(build_host("espnetv2_s0.5", 11), **settings)
 
 
+@pytest.mark.parametrize(
+    "shape, dtype", [((3, 32, 32), torch.float32), ((1, 4, 32, 32), torch.float32), ((1, 3, 32, 32), torch.uint8)]
+)
+def test_an_input_that_is_no_normalised_image_is_refused(shape, dtype):
+    network = DSRL(build_host("espnetv2_s0.5", 3))
+    with pytest.raises(
+        ValueError, match=r"x is (float32|uint8) \(.*\); allowed: floats \(B, 3, H, W\), normalised RGB"
+    ):
+        network(torch.ones(shape, dtype=dtype))
+
+
+def test_a_head_of_unknown_form_is_refused():
+    with pytest.raises(ValueError, match="start = 'bilin'; allowed: bilinear, random"):
+        SubpixelHead(3, "bilin")
+    with pytest.raises(ValueError, match="norm = 'group'; allowed: start, batch, none"):
+        DeconvHead(3, "random", "group")
+
+
 def test_saved_weights_load_with_their_meaning_and_a_misfit_is_listed(tmp_path):
     config = tiny_config("dsrl")
     model = network.build(config)
