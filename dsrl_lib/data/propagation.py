@@ -35,8 +35,8 @@ def dis_flow(frame: np.ndarray, source: np.ndarray) -> Flow:
     ValueError for other images."""
     # DEVIATION: joint propagation takes optical flow (DIS, or RAFT), composes it and warps once. The original (Zhu et
     # al.) predicts motion with a network of its own and warps its last output again at each step.
-    cv2 = _opencv()
     _check_pair(frame, source)
+    cv2 = _opencv()
     grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (frame, source)]
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return estimator.calc(*grey, None)[..., ::-1]  # (H, W, 2), rows first

@@ -213,15 +213,12 @@ def test_wrong_settings_are_explained(settings, message):
         DSRL(build_host("espnetv2_s0.5", 11), **settings)
 
 
-@pytest.mark.parametrize(
-    "shape, dtype", [((3, 32, 32), torch.float32), ((1, 4, 32, 32), torch.float32), ((1, 3, 32, 32), torch.uint8)]
-)
-def test_an_input_that_is_no_normalised_image_is_refused(shape, dtype):
-    network = DSRL(build_host("espnetv2_s0.5", 3))
-    with pytest.raises(
-        ValueError, match=r"x is (float32|uint8) \(.*\); allowed: floats \(B, 3, H, W\), normalised RGB"
-    ):
-        network(torch.ones(shape, dtype=dtype))
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 4, 32, 32), (1, 3, 32, 32)])
+def test_an_input_that_is_no_normalised_image_is_refused(shape):
+    model = DSRL(build_host("espnetv2_s0.5", 3))
+    x = torch.ones(shape, dtype=torch.uint8 if shape == (1, 3, 32, 32) else torch.float32)
+    with pytest.raises(ValueError, match=r"x is .* \(.*\); allowed: floats \(B, 3, H, W\), normalised RGB"):
+        model(x)
 
 
 def test_a_head_of_unknown_form_is_refused():
