@@ -61,17 +61,13 @@ def grid_coordinates(locations: Tensor, size: tuple[int, int]) -> Tensor:
         raise ValueError(f"grid_coordinates: size={tuple(size)!r}; allowed: (H, W), at least 2 each")
     if exporting():  # a file holds no loop over images, and does not judge what it is given
         return pairs_of_cells_and_pixels(*_in_pixels(locations, size))
-    # One image at a time: the memory is that of a few maps of the frame, whatever the batch.
-    return torch.stack([_coordinates(grid, size) for grid in locations])
-
-
-def _coordinates(locations: Tensor, size: tuple[int, int]) -> Tensor:
-    """`grid_coordinates` of one grid (n, m, 2)."""
     if not locations.isfinite().all():
         raise ValueError("interpolate_back: locations are not finite; allowed: row and column in [0, 1]")
-    nodes, size, tolerance = _in_pixels(locations[None], size)
-    index = _implementation(nodes)(nodes, size, tolerance)[0]  # (H, W, 2)
-    if missing := int(index.isnan().any(-1).sum()):
+    nodes, size, tolerance = _in_pixels(locations, size)
+    find = _implementation(nodes)
+    # One image at a time: the memory is that of a few maps of the frame, whatever the batch.
+    index = torch.cat([find(grid[None], size, tolerance) for grid in nodes])  # (B, H, W, 2)
+    if missing := int(index.isnan().any(-1).flatten(1).sum(1).max()):
         raise ValueError(
             f"interpolate_back: {missing} pixels of a frame {tuple(size)} lie in no cell of the sampling grid; "
             "allowed: locations that cover the frame, see `unfolded`"

@@ -12,7 +12,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from dsrl_lib import network
 from dsrl_lib.losses import feature_affinity
-from dsrl_lib.models.downsampling import inverse
+from dsrl_lib.models.downsampling import downsampler, inverse, sampler
 from dsrl_lib.models.downsampling.locations import solve_locations
 from dsrl_lib.training.loss import loss_terms
 from study.presets import preset
@@ -106,10 +106,11 @@ def test_each_kind_of_setting(overrides):
 def test_adaptive_downsampling(monkeypatch, arm):
     """Its check that all pixels are covered reads a value; the rest does not."""
 
-    def unchecked(grid, size):
-        return inverse.pairs_of_cells_and_pixels(*inverse._in_pixels(grid[None], size))[0]
+    def unchecked(locations, size):
+        return inverse.pairs_of_cells_and_pixels(*inverse._in_pixels(locations, size))
 
-    monkeypatch.setattr(inverse, "_coordinates", unchecked)
+    for module in (inverse, downsampler, sampler):
+        monkeypatch.setattr(module, "grid_coordinates", unchecked)
     assert step(arm) == {GPU}
 
 
