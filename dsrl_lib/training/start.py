@@ -206,7 +206,7 @@ def _read(
     if path.suffix == ".safetensors":
         stored, made = network.read(path)
         found = network.metadata(path)
-        if made.model.host != host:
+        if _without_head(made.model.host) != _without_head(host):
             raise ValueError(f"model.start: {path}, of {made.run_id}, holds the weights of host {made.model.host}; "
                              f"allowed: those of {host}, which this run trains")  # fmt: skip
         if "folded" in found:
@@ -218,6 +218,11 @@ def _read(
         translated = getattr(model.host, "published_state", dict)(stored)
         stored = {f"host.{key}": value for key, value in translated.items()}
     return stored, _names_in_state_dict(stored, config, axes), None, None
+
+
+def _without_head(host: str) -> str:
+    """The same for a host with and without its auxiliary head: they can start from each other."""
+    return HOSTS[host].pruned or host
 
 
 def _names_in_state_dict(stored: Mapping[str, Tensor], config: Config, axes: ClassAxes) -> list[str]:

@@ -12,6 +12,7 @@ from dsrl_lib import network
 from dsrl_lib.config import Config
 from dsrl_lib.deploy.prune import prune
 from dsrl_lib.training.loss import loss_terms
+from dsrl_lib.training.start import start_from
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +43,5 @@ def test_a_run_trains_it_and_its_pruned_file_is_of_the_host_without_it(config, t
     assert small.parameters < whole.parameters
     opened, found = network.load(tmp_path / "small.safetensors")
     assert found.model.host == "ddrnet23_slim" and opened.host.seghead_extra is None
+    again = start_from(network.build(config), tmp_path / "small.safetensors", config)  # and is trained on with it
+    assert not again.unused and {key.split(".")[1] for key in again.missing} == {"seghead_extra"}
