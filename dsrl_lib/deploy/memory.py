@@ -9,9 +9,9 @@ import torch
 
 from dsrl_lib.config import Config
 from dsrl_lib.data.transforms import frame_size
-from dsrl_lib.device import free_bytes
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.cost import activation_peak_mib
+from dsrl_lib.memory import free_bytes
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import DataError
 

@@ -18,7 +18,6 @@ from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.frames import DataError, image_size
 from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import frame_size
-from dsrl_lib.device import free_bytes
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.details import (
     OBJECT_PX,
@@ -32,6 +31,7 @@ from dsrl_lib.evaluation.details import (
 from dsrl_lib.evaluation.forward import check_classes, check_size, class_ids
 from dsrl_lib.evaluation.given_locations import given_locations, location_errors
 from dsrl_lib.evaluation.tta import augmented_inputs, log_probabilities, mean_output
+from dsrl_lib.memory import free_bytes
 from dsrl_lib.progress import bar
 
 

@@ -9,7 +9,8 @@ from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
 from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.data.class_tables import class_table
-from dsrl_lib.device import check_precision, free_bytes, pick_device
+from dsrl_lib.device import check_precision, pick_device
+from dsrl_lib.memory import free_bytes
 from dsrl_lib.training.workers import check_workers
 
 

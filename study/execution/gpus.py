@@ -35,7 +35,9 @@ def visible() -> tuple[list[str], str]:
     """The GPUs that torch finds, by their names in CUDA_VISIBLE_DEVICES, and why it cannot use them; "" if it can."""
     look = "from dsrl_lib.device import cuda_devices, why_no_cuda; print(why_no_cuda(), *cuda_devices(), sep='\\n')"
     # In a process of its own: nothing here loads torch.
-    found = subprocess.run([sys.executable, "-c", look], cwd=root(), stdout=subprocess.PIPE, text=True, check=True)
+    found = subprocess.run([sys.executable, "-c", look], cwd=root(), capture_output=True, text=True)
+    if found.returncode:
+        return [], f"torch cannot be loaded: {found.stderr.strip().rpartition(chr(10))[2]}"
     why, *names = found.stdout.splitlines()
     return names, why
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dsrl_lib.conflicts import check_shared_batch
+from dsrl_lib.memory import free_bytes
 from study import plan
 from study.execution import gpus, slurm
 from study.profiles import PROFILES
 
-DRIVER = Path("/dev/nvidiactl")
+DRIVER, DRIVER_OF_WSL = Path("/dev/nvidiactl"), Path("/dev/dxg")
 SLURM_ONLY = ("partition", "account", "gpus_per_run", "gpu_type", "time")
 
 
@@ -33,7 +34,7 @@ def parsed(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[plan.Plan
         parser.error(f"--runs-per-gpu {options.runs_per_gpu}: allowed: 1 or more, and 1 with --slurm")
     if options.gpus is not None and (options.gpus < 1 or options.slurm):
         parser.error(f"--gpus {options.gpus}: allowed: 1 or more; with --slurm, --gpus-per-run instead")
-    if options.cores < 1:
+    if options.cores is not None and options.cores < 1:
         parser.error(f"--cores {options.cores}: allowed: 1 or more")
     options.places = _places(options)
     options.each = _gpus_of_each(options)
@@ -52,13 +53,27 @@ def parsed(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[plan.Plan
             slurm.check_names(options.partition, options.gpu_type)
     except ValueError as error:
         parser.error(str(error))
+    options.cores = options.cores or _cores(options, runs)
     return options, runs
+
+
+def _cores(options: argparse.Namespace, runs: Sequence[plan.PlannedRun]) -> int:
+    """All cores; on a CPU, as many as there is memory for, since each of them trains a run."""
+    cores = len(os.sched_getaffinity(0))
+    largest = max((run.memory_gib for run in runs if not run.is_complete), default=0)
+    if options.slurm or options.device == "cuda" or not largest:
+        return cores
+    return max(1, int(min(cores, free_bytes() / 2**30 / largest)))
 
 
 def _places(options: argparse.Namespace) -> list[str]:
     """A GPU of this machine for each run at once; none on CPUs, and none on a cluster, which gives each job its own."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    if options.slurm or options.device == "cpu" or (options.device is None and (hidden or not DRIVER.exists())):
+    if options.slurm or options.device == "cpu":
+        return []
+    # WSL 2 has no device of the driver, but one of Windows for cards of any make: torch knows whether it can use it.
+    there = not hidden and (DRIVER.exists() or (DRIVER_OF_WSL.exists() and not gpus.visible()[1]))
+    if options.device is None and not there:
         return []
     return gpus.places(options.gpus, options.runs_per_gpu, planned=options.dry_run)
 
@@ -91,9 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="only list the runs with estimated time and memory")
     parser.add_argument("--arms", type=_list_of(str), metavar="A,B", help="only these arms and what they start from")
     parser.add_argument("--seeds", type=_list_of(int), metavar="0,1", help="only these seeds")
-    parser.add_argument("--hosts", type=_list_of(str), metavar="H", help="only these hosts, at the main input size")
-    cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--cores", type=int, default=cores, metavar="N", help=f"CPU cores to use (default: {cores})")
+    parser.add_argument("--hosts", type=_list_of(str), metavar="H,I", help="only these hosts, at the main input size")
+    parser.add_argument("--cores", type=int, metavar="N", help="CPU cores to use (default: all that memory allows)")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="where to train (default: cuda if there is a GPU)")
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs to use (default: all that CUDA shows)")
     parser.add_argument("--runs-per-gpu", type=int, default=1, metavar="N", help="runs at once on each (default: 1)")
@@ -101,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     cluster.add_argument("--slurm", action="store_true", help="submit one job per run")
     cluster.add_argument("--partition", metavar="P", help="partition of the jobs (default: the cluster's)")
     cluster.add_argument("--account", metavar="A", help="account of the jobs (default: yours)")
-    cluster.add_argument("--gpus-per-run", type=int, metavar="N", help="0: train on CPUs; more than 1 share a run")
+    cluster.add_argument("--gpus-per-run", type=int, metavar="N", help="GPUs of one run (default: 1; 0: train on CPUs)")
     cluster.add_argument("--gpu-type", metavar="T", help="such as a100 (default: any of the partition)")
     cluster.add_argument("--time", type=float, metavar="H", help="hours a run may take (default: by the estimate)")
     return parser

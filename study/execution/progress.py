@@ -11,7 +11,10 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 
 class LogHandler(LogHandlerBase):
-    """`[ 7/42] 13_stage3_fa dsrl espnetv2_s0.5 s0  12 s`; for a failure also the end of its log."""
+    """`[ 7/42] 13_stage3_fa dsrl espnetv2_s0.5 s0  12 s`; for a failure also its reason and the end of its log."""
+
+    any_failed = False
+    """Whether a step of this process has failed. Of the class: Snakemake makes the handler, and keeps it."""
 
     writes_to_stream = True
     writes_to_file = False
@@ -22,19 +25,20 @@ class LogHandler(LogHandlerBase):
     def __post_init__(self) -> None:
         self.jobs: dict[int, dict] = {}
         self.finished: list[int] = []
-        self.failed = False
         self.errors: list[str] = []
 
     def emit(self, record: Any) -> None:  # a LogRecord with what Snakemake adds to it for each event
         event = getattr(record, "event", None)
         if event == LogEvent.JOB_INFO:
-            self.jobs[record.jobid] = {"name": record.rule_msg, "log": record.log, "start": record.created}
+            self.jobs[record.jobid] = {"name": record.rule_msg, "start": record.created}
         elif event == LogEvent.JOB_FINISHED:
             self.finished.append(record.job_id)
         elif event == LogEvent.PROGRESS:
             self._steps_done(record.done, record.total)
         elif event == LogEvent.JOB_ERROR:
-            self._step_failed(record.jobid)
+            self._step_failed(record)
+        elif record.getMessage().startswith("Trying to restart job"):
+            self._say("    it begins again")
         elif record.levelno >= ERROR:
             self.errors.append(record.getMessage())
         self._show_running()
@@ -48,21 +52,24 @@ class LogHandler(LogHandlerBase):
             self._say(f"[{number:{width}}/{total}] {job['name']}  {time.time() - job['start']:.0f} s")
         self.finished.clear()
 
-    def _step_failed(self, job_id: int) -> None:
-        job = self.jobs.pop(job_id, None)
+    def _step_failed(self, record: Any) -> None:
+        job = self.jobs.pop(record.jobid, None)
         if job is None:
             return
-        self.failed = True
+        LogHandler.any_failed = True
         self._say(f"FAILED {job['name']}")
-        for log in map(Path, job["log"]):
+        if record.rule_msg:  # what a cluster says of its job
+            self._say(f"    {record.rule_msg.splitlines()[0]}")
+        for log in map(Path, record.log):  # of the step, and what Slurm wrote for its job
             lines = log.read_text(errors="replace").splitlines() if log.exists() else []
             for line in lines[-5:]:
                 self._say(f"    {line}")
-            self._say(f"    log: {log}")
+            if lines:
+                self._say(f"    log: {log}")
 
     def close(self) -> None:
         """Without a failed step, whose log says more, Snakemake's own errors are about the graph."""
-        for message in self.errors if not self.failed else ():
+        for message in self.errors if not LogHandler.any_failed else ():
             self._say(message)
         self.errors.clear()
         super().close()

@@ -6,9 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stderr
+from pathlib import Path
 
 from dsrl_lib.ending import finish
-from dsrl_lib.paths import moved_folders, results_dir, root
+from dsrl_lib.paths import check_folder, moved_folders, results_dir, root
 from study import plan
 from study.execution import slurm, warm
 from study.execution.options import parsed
@@ -18,7 +19,8 @@ TO_READ = ("notebooks/00_start_here.ipynb", "notebooks/41_main_results.ipynb", "
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 a step failed or an error that a message explains, 2 a wrong option, 130 stopped."""
+    """Exit status: 0 done, 1 a step failed or an error that a message explains, 2 a wrong option, 130 stopped, 143 by
+    SIGTERM."""
     return finish(lambda: _main(arguments))
 
 
@@ -51,6 +53,8 @@ def plan_table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> 
         )
         if len(left) < len(runs):
             lines.append(f"All {len(runs)}: about {sum(run.seconds for run in runs) / 3600:.1f} hours.")
+        if not left:
+            lines.append("To train them again, set DSRL_RESULTS to a new folder.")
         return "\n".join(lines)
     at_once = _at_once(options)
     memory = max(run.memory_gib for run in runs)
@@ -60,6 +64,8 @@ def plan_table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> 
     ]
     if len(left) < len(runs):
         lines.append(f"All {len(runs)} runs: about {_duration(_time(runs, at_once))}.")
+    if not left:
+        lines.append("To train them again, set DSRL_RESULTS to a new folder.")
     return "\n".join(lines)
 
 
@@ -67,16 +73,30 @@ def _study(options: argparse.Namespace) -> int:
     """Run the Snakefile; a lock keeps two studies of one profile apart and dies with its process."""
     from filelock import FileLock, Timeout
 
+    from study.execution import stopping
+    from study.execution.progress import LogHandler
+
+    if not os.access(root(), os.W_OK):
+        raise PermissionError(
+            f"nothing can be written in {root()}, where Snakemake keeps its notes: work in a clone of your own; "
+            "DSRL_DATA, DSRL_WEIGHTS and an active environment may be shared"
+        )
     results = results_dir() / options.profile
     results.mkdir(parents=True, exist_ok=True)
+    _move_cache(options)
+    success = False
     try:
-        with FileLock(results / ".lock", timeout=0), _warm_where_useful(options):
+        with FileLock(results / ".lock", timeout=0), _warm_where_useful(options), stopping.noticed() as signals:
             success = _snakemake(options)
     except Timeout:
         print(f"error: another ./run_all.sh {options.profile} is at work in {results}", file=sys.stderr)
         return 1
+    if signals:
+        print("stopped: the same command continues from here", file=sys.stderr)
+        return 128 + signals[0]
     if not success:
-        print("A step failed. The same command continues from where this one stopped.")
+        print("A step failed. The same command continues from where this one stopped." if LogHandler.any_failed
+              else "The study could not be run: the reason is above.")  # fmt: skip
         return 1
     print(f"{options.profile} is complete. To read:")
     for name in TO_READ:
@@ -115,9 +135,23 @@ def _snakemake(options: argparse.Namespace) -> bool:
     return args_to_api(chosen, parser)
 
 
+def _move_cache(options: argparse.Namespace) -> None:
+    """Snakemake's cache goes into the checkout where that of the home folder cannot be written, perhaps on a node."""
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        check_folder(usual / "snakemake", "the cache")
+        if not options.slurm:
+            return
+    except OSError:
+        pass
+    os.environ["XDG_CACHE_HOME"] = str(root() / ".snakemake" / "cache")
+
+
 def _warm_where_useful(options: argparse.Namespace) -> AbstractContextManager[None]:
     """On CPUs every step has one thread; a process forked for a GPU would share the state of its driver."""
-    return nullcontext() if options.slurm or options.device == "cuda" else warm.server()
+    if options.slurm or options.device == "cuda" or not warm.possible():
+        return nullcontext()
+    return warm.server()
 
 
 def _at_once(options: argparse.Namespace) -> int:

@@ -38,6 +38,9 @@ def check_names(partition: str | None, gpu_type: str | None) -> None:
     for name in partition.split(",") if partition and known else ():
         if name not in known:
             raise ValueError(f"--partition {name!r}; allowed: {', '.join(known)}{did_you_mean(name, known)}")
+    if gpu_type and "-" in gpu_type:
+        raise ValueError(f"--gpu-type {gpu_type!r}: Snakemake's executor takes no name with a hyphen; leave it out, or "
+                         "use the array of profiles/slurm/README.md with --gpus=TYPE:1")  # fmt: skip
     types = gpu_types(partition)
     if gpu_type and types and gpu_type.lower() not in map(str.lower, types):
         raise ValueError(f"--gpu-type {gpu_type!r}; allowed: {', '.join(types)}{did_you_mean(gpu_type, types)}")
@@ -46,7 +49,7 @@ def check_names(partition: str | None, gpu_type: str | None) -> None:
 def gpu_types(partition: str | None) -> list[str]:
     """GPUs of a partition, or of all; none where there is no Slurm: a plan can be made elsewhere."""
     shown = _offered("%G", *([f"--partition={partition}"] if partition else []))
-    return sorted(set(re.findall(r"gpu:([A-Za-z][^:,(\s]*)", "\n".join(shown))))
+    return sorted(set(re.findall(r"gpu:([^:,(\s]+):\d", "\n".join(shown))))
 
 
 def _offered(form: str, *options: str) -> list[str]:

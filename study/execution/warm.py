@@ -48,6 +48,15 @@ def python_m() -> list[str]:
     return [sys.executable, "-I", "-S", str(CLIENT), path] if path else [sys.executable, "-m"]
 
 
+def possible() -> bool:
+    """Whether this system can wait for a process by a descriptor, as `_guard` does: Linux 5.3, and no sandbox."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
 @contextmanager
 def server(preloaded: Sequence[str] = PRELOADED) -> Iterator[None]:
     """A server for the processes that are started meanwhile, with one thread for each of them."""

@@ -26,8 +26,8 @@ from dsrl_lib.deploy.predict import predict
 from dsrl_lib.deploy.pretrained import from_pretrained, open_weights
 from dsrl_lib.deploy.prune import prune
 from dsrl_lib.deploy.submit import submit
-from dsrl_lib.device import free_bytes
 from dsrl_lib.evaluation.augmentation import TTA
+from dsrl_lib.memory import free_bytes
 from dsrl_lib.models.build import build_host
 from dsrl_lib.records import read_json, write_json
 from dsrl_lib.training import loop

@@ -159,7 +159,7 @@ SINFO = """#!/bin/sh
 case "$*" in
     *%R) printf 'gpu\\nlong\\n' ;;
     *--partition=long) echo '(null)' ;;
-    *) printf 'gpu:a100:4(S:0-1),lscratch:1\\n(null)\\ngpu:h100:8\\n' ;;
+    *) printf 'gpu:a100:4(S:0-1),lscratch:1\\n(null)\\ngpu:h100:8\\ngpu:2080ti:8(S:0-1),gpu:2\\n' ;;
 esac
 """
 
@@ -169,7 +169,9 @@ esac
     [
         (["--partition", "lung"], "--partition 'lung'; allowed: gpu, long (did you mean long?)"),
         (["--partition", "gpu,typo"], "--partition 'typo'; allowed: gpu, long"),
-        (["--partition", "gpu", "--gpu-type", "v100"], "--gpu-type 'v100'; allowed: a100, h100"),
+        (["--partition", "gpu", "--gpu-type", "v100"], "--gpu-type 'v100'; allowed: 2080ti, a100, h100"),
+        (["--gpu-type", "nvidia_a100-sxm4-40gb"], "Snakemake's executor takes no name with a hyphen"),
+        (["--partition", "gpu", "--gpu-type", "2080ti"], None),
         (["--partition", "gpu,long", "--gpu-type", "A100"], None),
         (["--partition", "long", "--gpu-type", "v100"], None),  # it does not say which it has
     ],
@@ -288,8 +290,21 @@ def test_dry_run_tells_what_complete_runs_cost(results, capsys):
         write_json(runs.folder(run.config) / "metrics.json", {})
     study.main(words)
     lines = capsys.readouterr().out.splitlines()
-    assert f"{left[1]} runs, 0 to do in about 0 s" in lines[-2]
-    assert lines[-1] == f"All {left[1]} runs: about {left[2]}."
+    assert f"{left[1]} runs, 0 to do in about 0 s" in lines[-3]
+    assert lines[-2] == f"All {left[1]} runs: about {left[2]}."
+    assert lines[-1] == "To train them again, set DSRL_RESULTS to a new folder."
+
+
+@pytest.mark.parametrize(("gib", "at_once"), [(1, 1), (4, 2), (1000, 4), (float("inf"), 4)])
+def test_no_more_runs_go_at_once_than_memory_allows(results, monkeypatch, capsys, gib, at_once):
+    monkeypatch.setattr(run_options, "free_bytes", lambda: gib * 2.0**30)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    largest = max(run.memory_gib for run in planned_runs("camvid", ["lr"], [0]))
+    assert 4 / 3 < largest < 2
+    words = ["camvid", "--arms", "lr", "--seeds", "0", "--dry-run", "--device", "cpu"]
+    assert study.main(words) == study.main([*words, "--cores", "4"]) == 0
+    chosen, asked = [line for line in capsys.readouterr().out.splitlines() if "at a time" in line]
+    assert f"on cpu, {at_once} at a time" in chosen and "on cpu, 4 at a time" in asked
 
 
 def test_help_needs_no_environment():
