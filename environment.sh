@@ -4,7 +4,8 @@
 #   1. An active conda environment named dsrl (made from environment.yml) is used as it is.
 #   2. An active virtual environment that holds every dependency of pyproject.toml is used as it is.
 #   3. Otherwise .venv: made from requirements.lock with hashes, and brought up to date when the lock or the list of
-#      packages changes. A .venv that belongs to another folder is never installed into.
+#      packages or the Python below it changes. A .venv that belongs to another folder, or that was made in another way
+#      and holds every dependency, is never installed into.
 
 set -o pipefail
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -34,14 +35,15 @@ PY
 # The first interpreter that can make an environment.
 find_python() {
     local candidate
-    for candidate in python3 python3.13 python3.12 python3.11; do
-        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
             command -v "$candidate"
             return
         fi
     done
-    say "error: no Python >= 3.11 with venv was found (looked for python3, python3.13, python3.12, python3.11)."
+    say "error: no Python from 3.11 to 3.14 with venv was found (looked for python3 and python3.11 to python3.14)."
     say "       On Debian or Ubuntu: sudo apt-get install python3 python3-venv"
+    say "       On a cluster: load a module of such a Python, or activate the conda environment of environment.yml"
     return 1
 }
 
@@ -61,22 +63,31 @@ show_progress() {
 
 install_lock() {
     local log=$1 python=$root/.venv/bin/python
-    local pip=("$python" -m pip --disable-pip-version-check --no-input)
+    local install=("$python" -m pip --disable-pip-version-check --no-input install)
     if command -v uv >/dev/null; then
-        pip=(env VIRTUAL_ENV="$root/.venv" uv pip)
-        "${pip[@]}" install --require-hashes -r "$root/requirements.lock" >"$log" 2>&1 || return 1
+        install=(uv pip install --python "$python")  # named, for UV_SYSTEM_PYTHON would choose another one
+        "${install[@]}" --require-hashes -r "$root/requirements.lock" >"$log" 2>&1 || return 1
     else
-        "${pip[@]}" --version >"$log" 2>&1 || "$python" -m ensurepip >"$log" 2>&1 || return 1
-        "${pip[@]}" install --no-compile --require-hashes -r "$root/requirements.lock" 2>&1 \
+        "$python" -m pip --version >"$log" 2>&1 || "$python" -m ensurepip >"$log" 2>&1 || return 1
+        "${install[@]}" --no-compile --require-hashes -r "$root/requirements.lock" 2>&1 \
             | show_progress "$(grep -c '==.* \\$' "$root/requirements.lock")" >"$log" || return 1
     fi
     # The packages of this repository, so that notebooks and scripts import them from any folder.
-    "${pip[@]}" install --no-deps --no-build-isolation -e "$root" >>"$log" 2>&1
+    "${install[@]}" --no-deps --no-build-isolation -e "$root" >>"$log" 2>&1
 }
 
-# What a finished .venv bears: the lock it was made from, setup.py, and the part of pyproject.toml that pip reads.
+# The version of the Python in .venv; nothing if it does not run, as after an upgrade of the system.
+version() { "$root/.venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
+
+# What a finished .venv bears, after that version: a sum of the lock it was made from, of setup.py, and of the part of
+# pyproject.toml that pip reads.
 stamp() { { cat "$root/requirements.lock" "$root/setup.py"; sed '/^\[tool\.ruff/,$d' "$root/pyproject.toml"; } | sha256sum | cut -c1-64; }
-is_current() { [ "$(cat "$root/.venv/.stamp" 2>/dev/null)" = "$(stamp)" ]; }
+is_current() { [ "$(cat "$root/.venv/.stamp" 2>/dev/null)" = "$(version) $(stamp)" ]; }
+lost_python() { [[ "$(cat "$root/.venv/.stamp" 2>/dev/null)" =~ ^([0-9.]*)\  ]] && [ "${BASH_REMATCH[1]}" != "$(version)" ]; }
+own_packages() { # a whole .venv that was made in another way
+    [ -x "$root/.venv/bin/python" ] && [ ! -e "$root/.venv/.stamp" ] && [ ! -e "$root/.venv/.incomplete" ] \
+        && [ -z "$(missing_packages "$root/.venv/bin/python")" ]
+}
 
 # Says why .venv belongs to another folder; false if it does not.
 made_elsewhere() {
@@ -95,6 +106,9 @@ make_venv() {
     if [ -e "$venv/.incomplete" ]; then
         say "The last set-up was interrupted: starting again."
         rm -rf "$venv"
+    elif lost_python; then
+        say "The Python of .venv is gone, or is another version now: starting again."
+        rm -rf "$venv"
     fi
     if [ ! -x "$venv/bin/python" ]; then
         base=$(find_python) || return 1
@@ -112,7 +126,7 @@ make_venv() {
     fi
     mv "$log" "$venv/install.log"
     rm "$venv/.incomplete"
-    stamp >"$venv/.stamp"
+    echo "$(version) $(stamp)" >"$venv/.stamp"
     say "The environment is ready ($((SECONDS - start)) s)."
 }
 
@@ -138,14 +152,22 @@ else
             exit 1
         fi
         say "Using .venv as it is: $why."
+    elif own_packages; then
+        :
     elif ! is_current && [ "${may_install:-yes}" = no ]; then
-        if [ ! -x "$root/.venv/bin/python" ] || [ -e "$root/.venv/.incomplete" ]; then
+        if [ ! -x "$root/.venv/bin/python" ] || [ -e "$root/.venv/.incomplete" ] || lost_python; then
             say "error: there is no environment yet, and this call makes none. To make it: bash environment.sh"
             exit 1
         fi
     elif ! is_current; then
         exec 9>"$root/.venv.lock"
-        flock -n 9 || { say "Another set-up of .venv is under way: waiting for it ..."; flock 9; }
+        held=0
+        flock -n -E 75 9 || held=$?
+        case $held in
+            0) ;;
+            75) say "Another set-up of .venv is under way: waiting for it ..."; flock 9 ;;
+            *) say "This file system has no locks: see to it that no other set-up of .venv is under way." ;;
+        esac
         is_current || make_venv || exit 1
         exec 9>&-
     fi

@@ -16,7 +16,12 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"  # also through a link
 
 for argument in "$@"; do
     case $argument in
-        -h | --help) python3 -m study.execution.run_all --help 2>/dev/null && exit ;;  # needs no environment
+        -h | --help) # of the study needs no environment
+            may_install=no
+            case ${arguments[0]} in lab | site) continue ;; esac
+            for python in python3 python3.14 python3.13 python3.12 python3.11; do
+                "$python" -m study.execution.run_all --help 2>/dev/null && exit
+            done ;;
         --dry-run) may_install=no ;;  # prints the plan and changes nothing
     esac
 done

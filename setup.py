@@ -4,6 +4,7 @@ With `pip install -e` all of the repository's. In a wheel dsrl_lib alone, since 
 names that others use too; the streets, the released weights and the sums of downloads lie inside it (`dsrl_lib.paths`).
 """
 
+import shutil
 import sys
 
 from setuptools import find_packages, setup
@@ -14,6 +15,7 @@ INSIDE = {
     "dsrl_lib._shipped.manifests": "data/manifests",
 }
 
+shutil.rmtree("build/lib", ignore_errors=True)  # of an earlier wheel: modules that are gone would be installed again
 if "editable_wheel" in sys.argv:
     packages, inside = find_packages(include=["dsrl_lib*", "study*", "streets*", "benchmarks*"]), {}
 else:

@@ -39,7 +39,7 @@ def test_environment_yml_lists_what_pyproject_lists():
     conda = [item for item in environment["dependencies"] if isinstance(item, str)]
     pip = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
     assert sorted(pip) == sorted(DECLARED)
-    assert f"python{PROJECT['project']['requires-python']}" in conda
+    assert f"python{PROJECT['project']['requires-python']},<3.15" in conda  # as far as the lock goes
     assert environment["name"] == "dsrl"
 
 
@@ -228,13 +228,13 @@ def test_its_own_environment_belongs_to_no_other_folder_and_keeps_bytecode(check
 
 def test_an_environment_is_made_again_until_it_is_whole_and_then_kept(checkout):
     path, command = checkout.parent / "path", "source ./environment.sh && echo $PYTHON"
-    program(path / "uv", f'#!/bin/sh\necho "$VIRTUAL_ENV $*" >>{path}/asked\necho no room\nexit 1\n')
+    program(path / "uv", f'#!/bin/sh\necho "$*" >>{path}/asked\necho no room\nexit 1\n')
     done = bash(checkout, command)
     assert done.returncode == 1 and "no room\nerror: the packages could not be installed; the whole" in done.stderr
     assert (checkout / ".venv" / ".incomplete").exists() and not (checkout / ".venv" / ".stamp").exists()
     (checkout / ".venv" / "half").touch()
 
-    program(path / "uv", f'#!/bin/sh\necho "$VIRTUAL_ENV $*" >>{path}/asked\n')
+    program(path / "uv", f'#!/bin/sh\necho "$*" >>{path}/asked\n')
     done = bash(checkout, command)
     assert done.stdout.strip() == str(checkout / ".venv" / "bin" / "python"), done.stderr
     assert "The last set-up was interrupted: starting again." in done.stderr
@@ -242,13 +242,38 @@ def test_an_environment_is_made_again_until_it_is_whole_and_then_kept(checkout):
     assert names == {"bin", "pyvenv.cfg", "install.log", ".stamp"}
     asked = (path / "asked").read_text().splitlines()
     lock, own = f"--require-hashes -r {checkout}/requirements.lock", f"--no-deps --no-build-isolation -e {checkout}"
-    assert asked == [f"{checkout}/.venv pip install {options}" for options in (lock, lock, own)]
+    python = f"--python {checkout}/.venv/bin/python"  # whatever UV_SYSTEM_PYTHON says
+    assert asked == [f"pip install {python} {options}" for options in (lock, lock, own)]
 
     assert bash(checkout, command).stderr == "" and len((path / "asked").read_text().splitlines()) == 3
     (checkout / "requirements.lock").write_text("")
     done = bash(checkout, f"may_install=no; {command}")
     assert (done.returncode, done.stderr) == (0, "")  # it is old, and serves
     assert "Bringing .venv up to date with requirements.lock" in bash(checkout, command).stderr
+
+    (checkout / ".venv" / "bin" / "python").unlink()  # as after an upgrade of the system's Python
+    done = bash(checkout, f"may_install=no; {command}")
+    assert done.returncode == 1 and "To make it: bash environment.sh" in done.stderr
+    done = bash(checkout, command)
+    assert "The Python of .venv is gone, or is another version now: starting again." in done.stderr
+    assert "Making the environment in .venv" in done.stderr and bash(checkout, command).stderr == ""
+
+
+def test_an_environment_of_ones_own_is_not_installed_into(checkout):
+    """Such as one with the torch of an older driver. It lacks nothing, and environment.sh has not made it."""
+    make_environment(checkout / ".venv", checkout / ".venv")
+    before = contents(checkout)
+    done = bash(checkout, "source ./environment.sh && echo $PYTHON")
+    assert (done.stdout.strip(), done.stderr) == (str(checkout / ".venv" / "bin" / "python"), "")
+    assert contents(checkout) == before
+
+
+def test_without_locks_an_environment_is_made_all_the_same(checkout):
+    path = checkout.parent / "path"
+    program(path / "uv", "#!/bin/sh\n")
+    program(path / "flock", "#!/bin/sh\nexit 69\n")  # Function not implemented
+    done = bash(checkout, "source ./environment.sh && echo $PYTHON")
+    assert "This file system has no locks" in done.stderr and done.stdout.strip().endswith(".venv/bin/python")
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--help"])
@@ -258,6 +283,10 @@ def test_what_only_prints_installs_nothing(checkout, option):
     assert contents(checkout) == before
     if option == "--help":
         assert done.returncode == 0 and "--dry-run" in done.stdout
+        path = checkout.parent / "path"
+        program(path / "python3.11", PYTHON3)
+        done = bash(checkout, f"printf '#!/bin/sh\\nexit 1\\n' >{path}/python3; ./run_all.sh --help")  # an old one
+        assert done.returncode == 0 and "--dry-run" in done.stdout and contents(checkout) == before
     else:
         assert done.returncode == 1 and "To make it: bash environment.sh" in done.stderr
 

@@ -104,13 +104,13 @@ def test_jobs_killed_in_every_way_end_as_undisturbed_ones(tmp_path: Path, slurm:
 def test_the_documented_array_trains_every_run(tmp_path: Path, slurm: slurm_node.Node):
     study = slurm_kills.Study(tmp_path / "clone")
     page = (root() / "profiles" / "slurm" / "README.md").read_text()
-    (commands,) = re.findall(r"```bash\n(python -m study plan .*?)```", page, re.DOTALL)
-    plan, submit = commands.split("\n", 1)
-    plan = plan.replace("camvid", "smoke").replace(" >", " | head -2 >")
-    submit = submit.replace("--gpus=1 --cpus-per-task=4", "--cpus-per-task=1")
-    assert "head -2" in plan and "--cpus-per-task=1" in submit
+    (commands,) = re.findall(r"```bash\n(export DSRL_RESULTS=[^\n]*\npython -m study execute .*?)```", page, re.DOTALL)
+    before, submit = commands.replace("camvid", "smoke").split("sbatch", 1)
+    before = before.replace("$HOME/dsrl-results", str(study.results.parent)).replace(" >", " | head -2 >")
+    submit = submit.replace("--gpus=1 ", "").replace("--cpus-per-task=4", "--cpus-per-task=1")
+    assert "head -2" in before and submit.count("--cpus-per-task=1") == 2
     active = study.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    subprocess.run(["bash", "-ec", plan + "\n" + submit], cwd=study.folder, env=active, check=True)
+    subprocess.run(["bash", "-ec", f"{before}sbatch{submit}"], cwd=study.folder, env=active, check=True)
     end = time.monotonic() + 300
     while slurm_node.jobs() and time.monotonic() < end:
         time.sleep(1)
