@@ -19,9 +19,21 @@ Weights = Annotated[
 ]
 Start = Annotated[
     Path | None,
-    tyro.conf.arg(help="Weights to start from (fine-tuning): released ones, a run, a .safetensors, .pth or .pt file."),
+    tyro.conf.arg(
+        metavar="WEIGHTS",
+        help="Weights to start from (fine-tuning): released ones, a run, a .safetensors, .pth or .pt file.",
+        help_behavior_hint="(default: none)",
+    ),
 ]
-HostOfWeights = Annotated[str | None, tyro.conf.arg(help="The network of a .pth or .pt file, such as espnetv2_s2.0.")]
+PathIfGiven = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: none)")]
+HostOfWeights = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="HOST",
+        help="The network of a .pth or .pt file, such as espnetv2_s2.0.",
+        help_behavior_hint="(default: other files name it)",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -29,8 +41,10 @@ class Machine:
     """What trains a run, and what it keeps; the run's numbers do not depend on it."""
 
     device: Device = "auto"
-    workers: int | None = None
-    """Processes that load samples; results do not depend on them. By default up to 8 with a GPU, else none."""
+    workers: Annotated[
+        int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: up to 8 with a GPU, else none)")
+    ] = None
+    """Processes that load samples; results do not depend on them."""
     devices: int = 1
     """Processes that share the run, each with its own device."""
     keep_best: bool = False

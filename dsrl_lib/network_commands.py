@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from dsrl_lib.commands import Device, HostOfWeights, Weights
+from dsrl_lib.commands import Device, HostOfWeights, PathIfGiven, Weights
 from dsrl_lib.evaluation.augmentation import TTA
 
 
@@ -46,7 +46,7 @@ def predict(sources: tyro.conf.Positional[tuple[str, ...]], trained: Trained, ou
         raise ValueError("\n  ".join([f"{len(done.failed)} images could not be predicted:", *done.failed]))
 
 
-def evaluate(trained: Trained, data: str, split: str = "val", out: Path | None = None) -> None:
+def evaluate(trained: Trained, data: str, split: str = "val", out: PathIfGiven = None) -> None:
     """Score weights on a split: IoU, precision and recall by class, mIoU, fwIoU, accuracy, cross entropy, trimap.
 
     Args:
@@ -149,10 +149,10 @@ def speed(
     sizes: tuple[str, ...] = (),
     batch: int = 8,
     seconds: float = 3.0,
-    trace: Path | None = None,
+    trace: PathIfGiven = None,
     host: HostOfWeights = None,
     device: Device = "auto",
-    threads: int | None = None,
+    threads: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: as PyTorch)")] = None,
 ) -> None:
     """Measure latency, throughput and peak memory by input size on this device.
 

@@ -8,14 +8,15 @@ from typing import Annotated
 
 import tyro
 
-from dsrl_lib.commands import PATHS
+from dsrl_lib.commands import PATHS, PathIfGiven
 from dsrl_lib.ending import finish
 from study import measure_commands, training_commands
 from study.measure_commands import Profile
 from study.profiles import PROFILES, known_profile
 
 ProfileIfGiven = Annotated[
-    str | None, tyro.conf.arg(metavar="|".join(PROFILES), help="The profile; of a list, smoke unless given.")
+    str | None,
+    tyro.conf.arg(metavar="|".join(PROFILES), help="The profile.", help_behavior_hint="(default: of a list, smoke)"),
 ]
 app = tyro.extras.SubcommandApp()
 for _command in (
@@ -28,8 +29,8 @@ for _command in (
 @app.command
 def runs(
     profile: ProfileIfGiven = None,
-    compare: tuple[str, str] | None = None,
-    delete: str | None = None,
+    compare: Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="RUN RUN", help_behavior_hint="")] = None,
+    delete: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None,
     yes: bool = False,
 ) -> None:
     """List the runs of a profile, compare two, or delete one. A run lies in results/PROFILE/runs/ID.
@@ -88,7 +89,7 @@ def claims(profile: Profile = "camvid") -> None:
 def release(
     run: tyro.conf.Positional[str],
     whole: bool = False,
-    out: Path | None = None,
+    out: PathIfGiven = None,
 ) -> None:
     """Release the weights of a complete run: a small file, its score on test, its model card; `claims` fills the card.
 
@@ -129,9 +130,11 @@ def pictures() -> None:
 
 @app.command
 def execute(
-    notebook: tyro.conf.Positional[str],
-    output: tyro.conf.Positional[str],
-    parameter: Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, str], ...]], tyro.conf.arg(aliases=["-p"])] = (),
+    notebook: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NOTEBOOK")],
+    output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")],
+    parameter: Annotated[
+        tyro.conf.UseAppendAction[tuple[tuple[str, str], ...]], tyro.conf.arg(aliases=["-p"], metavar="NAME VALUE")
+    ] = (),
 ) -> None:
     """Execute a notebook with papermill, strictly: an unknown parameter is an error.
 

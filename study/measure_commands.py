@@ -10,12 +10,16 @@ from dsrl_lib.commands import Changes, Device
 from study.profiles import PROFILES, known_profile
 
 Profile = Annotated[str, tyro.conf.arg(metavar="|".join(PROFILES), help="The profile.")]
+Host = Annotated[
+    str | None,
+    tyro.conf.arg(metavar="HOST", help="The host network.", help_behavior_hint="(default: that of the profile)"),
+]
 
 
 def shares(
     arm: str,
     profile: Profile = "smoke",
-    host: str | None = None,
+    host: Host = None,
     seed: int = 0,
     changes: Changes = (),
     device: Device = "auto",
@@ -25,7 +29,6 @@ def shares(
     Args:
         arm: The arm, as in study/arms.py; or "fa", to write gradient_shares.csv for every cell of the FA factorial.
             The run that an arm starts from has to be trained.
-        host: The host network; that of the profile unless given.
         seed: Seed of the initial weights and of the batch.
     """
     from study.presets import preset
@@ -75,7 +78,7 @@ def latency(
     profile: Profile = "camvid",
     device: Literal["cpu", "cuda"] = "cpu",
     turns: int = 9,
-    match: str | None = None,
+    match: Annotated[str | None, tyro.conf.arg(metavar="HOST", help_behavior_hint="")] = None,
 ) -> None:
     """Measure the latencies of all complete runs of a profile again, in turn, on an otherwise idle machine.
 

@@ -4,17 +4,18 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from dsrl_lib.commands import Changes, Machine, OnMachine, Start
-from study.measure_commands import Profile
+from study.measure_commands import Host, Profile
 
 
 def train(
     arm: str,
     profile: Profile = "smoke",
-    host: str | None = None,
+    host: Host = None,
     seed: int = 0,
     changes: Changes = (),
     start: Start = None,
@@ -24,7 +25,6 @@ def train(
 
     Args:
         arm: The arm, as in study/arms.py: lr, bilinear, sssr, sssr_sisr, dsrl, ...
-        host: The host network; that of the profile unless given.
         seed: Seed of the initial weights and of the order of the data.
     """
     from dsrl_lib.runs import print_run
@@ -43,11 +43,11 @@ def train(
 
 
 def sweep(
-    setting: tyro.conf.Positional[str],
-    values: tyro.conf.Positional[tuple[str, ...]],
+    setting: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SETTING")],
+    values: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="VALUE ...", help_behavior_hint="")],
     arm: str = "dsrl",
     profile: Profile = "smoke",
-    host: str | None = None,
+    host: Host = None,
     seeds: tuple[int, ...] = (0,),
     changes: Changes = (),
     out: Path = Path("sweep.png"),
@@ -59,7 +59,6 @@ def sweep(
         setting: The setting, such as loss.w2.
         values: Its values, such as 0 0.05 0.1 0.5.
         arm: The arm, as in study/arms.py: lr, bilinear, sssr, sssr_sisr, dsrl, ...
-        host: The host network; that of the profile unless given.
         seeds: The seeds to train with each value.
         out: The chart to write: .png, .pdf or .svg.
     """
