@@ -33,7 +33,7 @@ def runs(
     delete: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None,
     yes: bool = False,
 ) -> None:
-    """List the runs of a profile, compare two, or delete one. A run lies in results/PROFILE/runs/ID.
+    """List the runs of a profile, compare two, or delete one. A run is the folder results/PROFILE/runs/ID.
 
     Args:
         compare: Two runs (directory or id): the settings in which they differ, and their scores.
