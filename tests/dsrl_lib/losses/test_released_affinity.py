@@ -1,11 +1,13 @@
-"""The released FA losses against their formulas written out, and the faults that their docstrings state."""
+"""The forms of FA that a run can use against their formulas, and the faults that their docstrings state."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from tiny_runs import tiny
 
-from dsrl_lib.losses.criterion import affinity_loss
+from dsrl_lib.config import Loss
+from dsrl_lib.losses.criterion import affinity_loss, token_grid
 from dsrl_lib.losses.feature_affinity import feature_affinity
 from dsrl_lib.losses.feature_affinity_released import affinity_of_dootmaan, affinity_of_sanje2v
 from dsrl_lib.paths import root
@@ -44,6 +46,22 @@ def test_value_and_gradients_are_those_of_the_released_formula(ours, theirs):
     for mine, direct in zip(torch.autograd.grad(value, (a, b)), torch.autograd.grad(expected, (a, b)), strict=True):
         torch.testing.assert_close(mine, direct, rtol=1e-3, atol=1e-7)
     assert ours(a.bfloat16(), b.bfloat16(), pool=4).dtype == torch.float32
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+@pytest.mark.parametrize("q", [1, 2])
+@pytest.mark.parametrize(("stride", "grid"), [(8, (4, 8)), (16, (2, 4)), (64, (1, 1))])  # at least one token
+def test_the_papers_form_follows_its_settings(normalised, q, stride, grid):
+    a, b, size = positive(2, 3, 16, 32), positive(2, 5, 16, 32, seed=1), (32, 64)
+    loss = Loss(fa_normalise=normalised, fa_q=q, fa_stride=stride)
+    total = 0.0
+    for maps in zip(a, b, strict=True):
+        x, y = (F.adaptive_avg_pool2d(m.double(), grid).flatten(1).numpy() for m in maps)
+        if normalised:
+            x, y = (m / np.linalg.norm(m, axis=0) for m in (x, y))
+        total += (np.abs(x.T @ x - y.T @ y) ** q).mean() / 2  # of the two images
+    assert token_grid(size, loss) == grid
+    assert affinity_loss(a, b, size, loss).item() == pytest.approx(total, rel=1e-4, abs=1e-6)
 
 
 def test_sanje2v_is_as_large_for_equal_as_for_unrelated_maps_and_rewards_flat_ones():
