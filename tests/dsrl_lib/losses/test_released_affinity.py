@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tiny_runs import tiny
+from two_processes import in_two_processes
 
 from dsrl_lib.config import Loss
 from dsrl_lib.losses.criterion import affinity_loss, token_grid
@@ -101,6 +102,15 @@ def test_dootmaan_grows_with_the_batch_and_with_the_scale():
     assert affinity_of_dootmaan(a.repeat(4, 1, 1, 1), b.repeat(4, 1, 1, 1)).item() == pytest.approx(4 * one.item())
     assert affinity_of_dootmaan(2 * a, 2 * b).item() == pytest.approx(4 * one.item(), rel=1e-5)
     assert affinity_of_dootmaan(a, a) < 1e-6 * one
+
+
+@pytest.mark.parametrize("form", ["paper", "sanje2v", "dootmaan"])
+def test_the_mean_over_two_processes_is_the_value_of_their_batch(monkeypatch, form):
+    a, b, loss = positive(4, 3, 32, 64), positive(4, 3, 32, 64, seed=1), Loss(fa_form=form)
+    whole = affinity_loss(a, b, (32, 64), loss)
+    _, values, *_ = in_two_processes(monkeypatch, lambda: [affinity_loss(a[i::2], b[i::2], (32, 64), loss)
+                                                           for i in range(2)])  # fmt: skip
+    assert sum(values).item() / 2 == pytest.approx(whole.item(), rel=1e-5)
 
 
 def test_other_shapes_are_refused():
