@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from isolation import no_network, untracked  # noqa: F401 (a fixture of every test)
+from isolation import changed, no_network  # noqa: F401 (a fixture of every test)
 
 from dsrl_lib.config import Config
 from study.execution import warm
@@ -14,18 +14,18 @@ from study.execution import warm
 # Read when numpy and torch start, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 LONGEST = ("test_slurm.py", "test_distributed.py", "test_export.py")
-UNTRACKED = pytest.StashKey[set[str]]()
+CHANGED = pytest.StashKey[set[str]]()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    session.config.stash[UNTRACKED] = untracked()
+    session.config.stash[CHANGED] = changed()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A file that was left in the checkout fails the session, in the process that controls the others."""
-    new = untracked() - session.config.stash[UNTRACKED]
+    """A file that was changed or left in the checkout fails the session, in the process that controls the others."""
+    new = changed() - session.config.stash[CHANGED]
     if new and not hasattr(session.config, "workerinput"):
-        session.config.get_terminal_writer().line(f"\nThe tests left files in the checkout: {sorted(new)}", red=True)
+        session.config.get_terminal_writer().line(f"\nThe tests changed files of the checkout: {sorted(new)}", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

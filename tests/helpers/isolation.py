@@ -1,4 +1,4 @@
-"""Tests use no network and leave nothing in the checkout; `conftest` holds every session to it."""
+"""Tests use no network and leave the checkout as it is; `conftest` holds every session to it."""
 
 import socket
 import subprocess
@@ -13,12 +13,16 @@ CACHES = (".venv", ".venv.log", "data/cache", "**/__pycache__", ".pytest_cache",
 """What tests may leave in the checkout: caches that are safe to delete."""
 
 
-def untracked(folder: Path | None = None) -> set[str]:
-    """Files of the checkout that git does not track, ignored ones too, but for CACHES; none without git."""
-    command = ["git", "status", "--porcelain", "--ignored", "--untracked-files=all", "--", "."]
+def changed(folder: Path | None = None) -> set[str]:
+    """Lines of `git status`: files of the checkout that were changed or deleted, or that git does not track, ignored
+    ones too, but for CACHES. None for a copy without .git; CalledProcessError if git cannot say it."""
+    folder = folder or root()
+    if not (folder / ".git").exists():
+        return set()
+    command = ["git", "-c", "safe.directory=*", "status", "--porcelain", "--ignored", "--untracked-files=all"]
+    command += ["--", "."]
     command += [f":(exclude,glob){path}" for cache in CACHES for path in (cache, f"{cache}/**")]
-    found = subprocess.run(command, cwd=folder or root(), capture_output=True, text=True)
-    return {line[3:] for line in found.stdout.splitlines() if line[:2] in ("??", "!!")}
+    return set(subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines())
 
 
 class NetworkUsed(BaseException):

@@ -1,4 +1,4 @@
-"""The tests themselves: they reach no network and see a file that is left in the checkout."""
+"""The tests themselves: they reach no network and see a file that is left or changed in the checkout."""
 
 import socket
 import subprocess
@@ -9,7 +9,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener, urlopen
 
 import pytest
-from isolation import NetworkUsed, untracked
+from isolation import NetworkUsed, changed
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -49,4 +49,22 @@ def test_a_file_that_is_left_is_seen(tmp_path):
     for name in ("data/cache/frames.npy", "data/camvid/a.png", "data/camvid.lock", "tests/__pycache__/a.pyc"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert untracked(tmp_path) == {".gitignore", "data/camvid/a.png", "data/camvid.lock"}
+    assert changed(tmp_path) == {"?? .gitignore", "!! data/camvid/a.png", "?? data/camvid.lock"}
+
+
+def test_a_tracked_file_that_is_changed_or_deleted_is_seen(tmp_path):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    for name in "abc":
+        (tmp_path / name).write_text("before")
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    before = changed(tmp_path)
+    (tmp_path / "a").write_text("after it")
+    (tmp_path / "b").unlink()
+    assert changed(tmp_path) - before == {"AM a", "AD b"}
+
+
+def test_a_checkout_that_git_cannot_read_is_no_unchanged_one(tmp_path):
+    assert changed(tmp_path) == set()  # a copy without git
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(subprocess.CalledProcessError):
+        changed(tmp_path)

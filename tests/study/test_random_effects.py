@@ -78,8 +78,8 @@ def test_pseudo_values_are_those_of_a_loop_over_left_out_blocks():
 def test_seeds_that_would_settle_follow_from_the_variances():
     small = Variances(np.float64(0.25), np.float64(0.0), np.float64(0.0), seeds=3, blocks=BLOCKS)
     needed = small.seeds_for(1.0)
-    width = stats.t.ppf(0.975, needed - 1) + stats.t.ppf(0.8, needed - 1)
-    assert width * 0.5 / np.sqrt(needed) <= 1.0
+    effects = [(stats.t.ppf(0.975, n - 1) + stats.t.ppf(0.8, n - 1)) * 0.5 / np.sqrt(n) for n in (needed - 1, needed)]
+    assert effects[1] <= 1.0 < effects[0]
     limited = Variances(np.float64(0.0), np.float64(10.0), np.float64(0.0), seeds=3, blocks=BLOCKS)
     assert limited.seeds_for(1.0) == float("inf")  # images limit it, not seeds
     assert limited.seeds_for(1.0, blocks=50 * BLOCKS) < 10

@@ -231,6 +231,19 @@ def test_psnr_by_hand():
     np.testing.assert_allclose(result.psnr, expected, atol=1e-3)
 
 
+def test_ssim_and_clamping_by_hand():
+    def plain(grey):
+        return np.full((24, 24, 3), grey, np.uint8)
+
+    def restored(image):
+        return normalise(torch.from_numpy(image).permute(2, 0, 1)[None])
+
+    _, ssim = reconstruction_quality(restored(plain(51)), plain(102))  # 0.2 and 0.4: no variance, so means alone
+    assert ssim == pytest.approx((2 * 0.2 * 0.4 + 1e-4) / (0.2**2 + 0.4**2 + 1e-4), abs=1e-4)
+    psnr, _ = reconstruction_quality(restored(plain(255)) + 1, plain(204))  # brighter than white is white
+    assert psnr == pytest.approx(20 * np.log10(5), abs=1e-3)
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_score_of_nothing_is_no_number():
     assert np.isnan(metrics.miou(np.zeros((2, 3, 3), np.int32)))

@@ -1,11 +1,14 @@
-"""The released FA losses against their formulas written out, and the faults that their docstrings state."""
+"""The forms of FA that a run can use against their formulas, and the faults that their docstrings state."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from tiny_runs import tiny
+from two_processes import in_two_processes
 
-from dsrl_lib.losses.criterion import affinity_loss
+from dsrl_lib.config import Loss
+from dsrl_lib.losses.criterion import affinity_loss, token_grid
 from dsrl_lib.losses.feature_affinity import feature_affinity
 from dsrl_lib.losses.feature_affinity_released import affinity_of_dootmaan, affinity_of_sanje2v
 from dsrl_lib.paths import root
@@ -46,6 +49,22 @@ def test_value_and_gradients_are_those_of_the_released_formula(ours, theirs):
     assert ours(a.bfloat16(), b.bfloat16(), pool=4).dtype == torch.float32
 
 
+@pytest.mark.parametrize("normalised", [True, False])
+@pytest.mark.parametrize("q", [1, 2])
+@pytest.mark.parametrize(("stride", "grid"), [(8, (4, 8)), (16, (2, 4)), (64, (1, 1))])  # at least one token
+def test_the_papers_form_follows_its_settings(normalised, q, stride, grid):
+    a, b, size = positive(2, 3, 16, 32), positive(2, 5, 16, 32, seed=1), (32, 64)
+    loss = Loss(fa_normalise=normalised, fa_q=q, fa_stride=stride)
+    total = 0.0
+    for maps in zip(a, b, strict=True):
+        x, y = (F.adaptive_avg_pool2d(m.double(), grid).flatten(1).numpy() for m in maps)
+        if normalised:
+            x, y = (m / np.linalg.norm(m, axis=0) for m in (x, y))
+        total += (np.abs(x.T @ x - y.T @ y) ** q).mean() / 2  # of the two images
+    assert token_grid(size, loss) == grid
+    assert affinity_loss(a, b, size, loss).item() == pytest.approx(total, rel=1e-4, abs=1e-6)
+
+
 def test_sanje2v_is_as_large_for_equal_as_for_unrelated_maps_and_rewards_flat_ones():
     equal, unrelated = [], []
     for seed in range(20):
@@ -83,6 +102,15 @@ def test_dootmaan_grows_with_the_batch_and_with_the_scale():
     assert affinity_of_dootmaan(a.repeat(4, 1, 1, 1), b.repeat(4, 1, 1, 1)).item() == pytest.approx(4 * one.item())
     assert affinity_of_dootmaan(2 * a, 2 * b).item() == pytest.approx(4 * one.item(), rel=1e-5)
     assert affinity_of_dootmaan(a, a) < 1e-6 * one
+
+
+@pytest.mark.parametrize("form", ["paper", "sanje2v", "dootmaan"])
+def test_the_mean_over_two_processes_is_the_value_of_their_batch(monkeypatch, form):
+    a, b, loss = positive(4, 3, 32, 64), positive(4, 3, 32, 64, seed=1), Loss(fa_form=form)
+    whole = affinity_loss(a, b, (32, 64), loss)
+    _, values, *_ = in_two_processes(monkeypatch, lambda: [affinity_loss(a[i::2], b[i::2], (32, 64), loss)
+                                                           for i in range(2)])  # fmt: skip
+    assert sum(values).item() / 2 == pytest.approx(whole.item(), rel=1e-5)
 
 
 def test_other_shapes_are_refused():

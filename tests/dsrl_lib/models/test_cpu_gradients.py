@@ -68,7 +68,7 @@ def test_batch_norm_with_prelu_matches_the_native_layers(dtype):
         y.backward(torch.linspace(-1, 1, y.numel()).view_as(y).to(y.dtype))
         statistics = (module[1].running_mean, module[1].running_var, module[1].num_batches_tracked)
         got.append((y, inputs.grad, *(p.grad for p in module.parameters()), *statistics))
-    tolerance = {torch.double: 1e-10, torch.float: 1e-3, torch.bfloat16: 0.2}[dtype]
+    tolerance = {torch.double: 1e-10, torch.float: 1e-3, torch.bfloat16: 0.05}[dtype]
     for ours, theirs in zip(*got, strict=True):
         assert ours.dtype == theirs.dtype
         torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * theirs.abs().max().item())
@@ -106,6 +106,7 @@ def test_custom_gradients_follow_autocast():
 @pytest.mark.parametrize("whole", [True, False])
 def test_layers_train_in_types_that_no_kernel_knows(half, whole):
     """Whole: the network itself is in half precision; else it computes in it under autocast."""
+    torch.manual_seed(0)
     own = nn.Sequential(
         BatchNormPReLU(nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), PReLU(6)), DepthwiseConv2d(6, 2), PReLU(6)
     )
@@ -113,11 +114,12 @@ def test_layers_train_in_types_that_no_kernel_knows(half, whole):
         nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.PReLU(6), nn.Conv2d(6, 6, 3, 2, 1, 1, 6, bias=False), nn.PReLU(6)
     )
     native.load_state_dict(dict(zip(native.state_dict(), own.state_dict().values(), strict=True)))
-    gradients = []
+    x, gradients = torch.randn(2, 3, 8, 8).to(half if whole else torch.float32), []
     for network in (own, native):
-        x = torch.linspace(-2, 2, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8).to(half if whole else torch.float32)
         with torch.autocast("cpu", half, enabled=not whole):
-            loss = network.to(half if whole else torch.float32)(x).float().square().mean()
+            loss = network.to(half if whole else torch.float32)(x).float().square().sum()
         gradients.append(torch.autograd.grad(loss, list(network.parameters())))
-    for ours, theirs in zip(*gradients, strict=True):
-        assert ours.isfinite().all() and torch.allclose(ours, theirs, rtol=0.05, atol=0.02)
+    for (name, _), ours, theirs in zip(native.named_parameters(), *gradients, strict=True):
+        assert ours.isfinite().all()
+        if name != "0.bias":  # the norm takes it away: its gradient is rounding
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=0.02 * theirs.abs().max().item())

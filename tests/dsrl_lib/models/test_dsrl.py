@@ -10,7 +10,7 @@ from dsrl_lib import network
 from dsrl_lib.losses.relaxation_controls import moved_borders
 from dsrl_lib.models.build import build_host
 from dsrl_lib.models.downsampling.from_labels import label_locations
-from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.models.dsrl import DSRL, FeatureTransform
 from dsrl_lib.models.sssr import DeconvHead, SubpixelHead
 from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.schedule import make_optimizer
@@ -193,6 +193,14 @@ def test_the_feature_transform_is_where_and_as_wide_as_asked():
     assert transform(fa_placement="output", ftm="keep").weight.shape == (11, 11, 1, 1)
     assert transform(fa_placement="output", ftm="to3").weight.shape == (3, 11, 1, 1)
     assert DSRL(host, sisr=True, fa=True, ftm="none").ftm is None
+
+
+def test_the_feature_transform_is_convolution_norm_and_rectifier():
+    torch.manual_seed(0)
+    ftm, x = FeatureTransform(3, 4), torch.randn(2, 3, 5, 6)
+    y = torch.einsum("oi,bihw->bohw", ftm[0].weight[:, :, 0, 0], x)
+    y = (y - y.mean((0, 2, 3), keepdim=True)) / (y.var((0, 2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
+    torch.testing.assert_close(ftm(x), y.clamp(min=0))
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,25 @@ def test_folding_loses_no_pixel(size, r):
     assert torch.equal(F.pixel_shuffle(folded, r)[..., : size[0], : size[1]], x)
 
 
+def test_a_block_of_edsr_adds_a_tenth_of_its_convolutions():
+    torch.manual_seed(0)
+    block, x = SISRHead(3, 3, decoder="edsr").body[1], torch.randn(1, 64, 5, 6)
+    first, _, second = block.convs
+    inner = F.conv2d(x, first.weight, first.bias, padding=1).clamp(min=0)
+    torch.testing.assert_close(block(x), x + 0.1 * F.conv2d(inner, second.weight, second.bias, padding=1))
+
+
+def test_the_deep_map_meets_the_shared_one_by_bilinear_interpolation():
+    torch.manual_seed(0)
+    head, low, deep = SISRHead(3, 5).eval(), torch.randn(1, 3, 8, 12), torch.randn(1, 5, 4, 6)
+    joined = []
+    head.body.register_forward_pre_hook(lambda module, inputs: joined.append(inputs[0]))
+    with torch.no_grad():
+        head.features(low, deep)
+        finer = F.interpolate(head.deep(deep), (8, 12), mode="bilinear", align_corners=False)
+        torch.testing.assert_close(joined[0], torch.cat((head.low(low), finer), 1))
+
+
 @pytest.mark.parametrize("taps", ["stride2", "input"])
 def test_a_finer_tap_and_a_deeper_decoder_train(taps):
     config = stage_2(f"model.sisr_taps={taps}", "model.sisr_decoder=edsr")

@@ -38,13 +38,13 @@ def test_the_best_is_higher_than_all_before():
 
 @pytest.fixture
 def directory(results, monkeypatch):
-    """A run whose steps do nothing but add 1 to a weight, and whose epochs have the scores .1, .3, .2, .3, .2, ..."""
+    """A run of which each step writes its number into a weight and as loss; epochs score .1, .3, .2, .3, .2, ..."""
     scores = iter((0.1, 0.3, 0.2, 0.3, *[0.2] * 9))
 
     def step(state, batch, requests=tuple):
         state.step += 1
         next(state.network.parameters()).data.fill_(state.step)
-        return {"loss": 1.0}, [False, False]
+        return {"loss": float(state.step)}, [False, False]
 
     def validate(state, split, *, details, workers):
         return SimpleNamespace(miou=next(scores), details=details, location_error=np.full(1, np.nan))
@@ -69,6 +69,8 @@ def test_a_run_ends_early_and_is_not_trained_further_when_it_is_taken_up_again(d
     state, found = run(config, directory)
     assert len(state.history) == 4 and state.step == 4 * state.epoch_steps
     assert found is None  # `fit` validates again, with details
+    steps = np.arange(1, state.step + 1).reshape(4, state.epoch_steps)
+    assert [row["loss"] for row in state.history] == steps.mean(1).tolist()
     again, found = run(config, directory)  # as after a kill between the last epoch and the final evaluation
     assert again.step == state.step and found is None
     plain, found = run(tiny("lr", "optim.epochs=3", "optim.validate_every=1"), directory.with_name("plain"))
@@ -85,6 +87,14 @@ def test_the_best_and_the_last_weights_are_kept(directory):
         model, its_config = from_pretrained(path)
         assert its_config == config
         assert next(model.parameters()).flatten()[0] == int(name[-16:-12]) * state.epoch_steps
+
+
+def test_fit_keeps_the_weights_that_it_is_asked_for(directory, monkeypatch):
+    monkeypatch.setattr(fit, "validate", training.validate)
+    monkeypatch.setattr(fit, "finish", lambda *_: None)
+    folder = fit.fit(tiny("lr", "optim.validate_every=1"), device="cpu", keep_best=True, keep_last=2, progress=False)
+    kept = {path.name for path in folder.glob("*epoch*.safetensors")}
+    assert kept == {"best_epoch0002.safetensors", "epoch0002.safetensors", "epoch0003.safetensors"}
 
 
 def test_no_stage_follows_a_run_that_may_end_early(results):

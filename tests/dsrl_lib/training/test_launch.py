@@ -65,6 +65,18 @@ def test_processes_share_the_cores(tmp_path, monkeypatch, cores, processes, own,
     assert (tmp_path / "threads").read_text() == f"{threads}\n"
 
 
+@pytest.mark.parametrize(
+    ("asked", "passed"),
+    [({}, ["--keep-last", "0"]), ({"keep_best": True, "keep_last": 3}, ["--keep-last", "3", "--keep-best"])],
+)
+def test_processes_keep_the_weights_that_fit_is_asked_for(results, monkeypatch, asked, passed):
+    given = []
+    monkeypatch.setattr("dsrl_lib.training.fit.launch", lambda arguments, *_, **__: given.extend(arguments))
+    monkeypatch.setattr("dsrl_lib.training.fit._take_up", lambda *_: None)
+    fit(tiny("lr"), device="cpu", devices=2, **asked)
+    assert given[given.index("--keep-last") :] == passed
+
+
 def test_a_run_that_sees_one_gpu_cannot_be_shared(results, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

@@ -78,6 +78,17 @@ def test_an_optimiser_steps_as_torch_does_with_these_options(settings, kind, opt
     torch.testing.assert_close(models[0].weight, models[1].weight)
 
 
+def test_kernels_decay_and_biases_norms_and_slopes_do_not():
+    model = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 1), torch.nn.BatchNorm2d(3), torch.nn.PReLU(3))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = make_optimizer(model, tiny("sssr", "optim.optimizer=sgd", "optim.lr=0.1", "optim.weight_decay=0.5"))
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(p.detach(), before[name] * (0.95 if name == "0.weight" else 1))
+
+
 def test_a_schedule_that_ends_too_early_is_explained(results):
     with pytest.raises(ValueError, match=r"optim\.schedule_epochs = 2, but arm 'sssr_long' ends after 3 epochs"):
         train_with_parents(tiny("sssr_long", "optim.schedule_epochs=2"), progress=False)

@@ -5,8 +5,9 @@ import pytest
 from browsers import chromium
 
 from dsrl_lib.paths import root
+from study.claims.rules import load_rules
 from study.site import build, generated
-from study.site.claim_pages import write_claim_pages
+from study.site.claim_pages import claim_page, write_claim_pages
 from study.site.links import problems
 from study.site.sources import readable
 
@@ -86,12 +87,18 @@ def test_files_that_are_no_site_are_kept(tmp_path, mark):
     assert (tmp_path / "index.html").read_text() == "mine" and (tmp_path / "search.html").exists()
 
 
-def test_a_claim_page_says_what_was_overridden_and_what_one_seed_covers(tmp_path):
+def test_a_claim_page_says_what_was_overridden(tmp_path):
     write_claim_pages("idd", tmp_path)
     pages = {path.stem: path.read_text() for path in (tmp_path / "idd").glob("*.md")}
-    (row,) = (line for line in pages["C21"].splitlines() if "idd-espnetv2_s0.5-dsrl-s0-2449d230" in line)
-    assert [cell.strip() for cell in row.split("|")][2:5] == ["dsrl", "model.pretrained=none optim.epochs=20", "0"]
+    rows = [[cell.strip() for cell in line.split("|")[2:5]] for line in pages["C21"].splitlines()]
+    assert ["dsrl", "model.pretrained=none optim.epochs=20", "0"] in rows
     assert "overrides" not in pages["C1"]
+
+
+@pytest.mark.parametrize(("levels", "of_images_alone"), [("images", True), ("seeds images", False)])
+def test_a_claim_page_says_what_an_interval_of_one_seed_covers(levels, of_images_alone):
     found = pd.read_csv(root() / "results" / "idd" / "claims.csv")
-    of_one = {*found[(found["seeds"] == 1) & found["low"].notna()]["claim"]}
-    assert {claim for claim, text in pages.items() if "With one seed, an interval covers" in text} == of_one
+    rows = found[found["claim"] == "C1"].assign(levels=levels)
+    (claim,) = (claim for claim in load_rules().claims if claim.id == "C1")
+    page = claim_page(claim, "idd", rows, [])
+    assert ("With one seed, an interval covers the sampling of images alone." in page) is of_images_alone

@@ -10,19 +10,21 @@ from PIL import Image
 
 from dsrl_lib import network
 from dsrl_lib.config import Config, Data, Downsampling, Model, Optim
+from dsrl_lib.data.normalise import normalise
 from dsrl_lib.deploy.predict import predict
 from dsrl_lib.deploy.prune import prune
 from dsrl_lib.deploy.speed import speed
 from dsrl_lib.evaluation import cost
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.evaluate import evaluate
+from dsrl_lib.evaluation.forward import network_input
 from dsrl_lib.evaluation.given_locations import given_locations
 from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.metrics import VOID
 from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.downsampling.from_labels import jittered_locations, mean_locations, solved_locations
 from dsrl_lib.models.downsampling.inverse import grid_coordinates
-from dsrl_lib.models.downsampling.locations import cell_areas, resize_locations, uniform_locations
+from dsrl_lib.models.downsampling.locations import cell_areas, resize_locations, unfolded, uniform_locations
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.host import Features
 
@@ -117,6 +119,18 @@ def test_swapped_locations_are_those_of_another_sample():
     split = Memory()
     own, swapped = (given_locations(None, split, 0, settings("oracle", swapped=s)) for s in (False, True))
     assert torch.equal(swapped, given_locations(None, split, 1, settings("oracle"))) and not torch.equal(own, swapped)
+
+
+def test_a_network_that_swaps_is_given_what_it_predicts_for_another_frame():
+    config, split = settings("predicted", swapped=True), Memory()
+    torch.manual_seed(0)
+    model = network.build(config).eval()
+    torch.nn.init.normal_(model.downsampling.auxiliary.shift.weight, std=0.05)  # it starts as zero: uniform locations
+    frames = [normalise(network_input(image, config)[None]) for image in split.images]
+    with torch.no_grad():
+        own = [unfolded(model.downsampling.predicted(frame)) for frame in frames]
+    assert not torch.equal(*own)
+    assert all(torch.equal(given_locations(model, split, i, config), own[1 - i]) for i in range(2))
 
 
 def test_jitter_is_as_far_from_uniform_as_the_oracle_and_has_no_folds():
