@@ -54,7 +54,7 @@ def test_the_container_installs_the_lock_as_environment_sh_does():
     program, options = installs[0].split(" install ")
     assert len(installs) == 1 and program.startswith(f"{venv}/bin/python -m pip ")
     written = (root() / "environment.sh").read_text()
-    assert f'install {options.replace(copied["requirements.lock"], "")}"$root/requirements.lock"' in written
+    assert f'"${{install[@]}}" {options.replace(copied["requirements.lock"], "")}"$root/requirements.lock"' in written
     assert options.endswith(copied["requirements.lock"])
     assert all(line.startswith(f"{venv}/bin/python ") for line in SECTIONS["test"])
     assert SECTIONS["runscript"] == ['exec "$@"']
