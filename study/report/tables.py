@@ -119,7 +119,8 @@ def cost(study: Study) -> pd.DataFrame:
             float(np.median([cost.get(f"{name}_{form}", np.nan) for cost in found])) / unit
             for name, (heading, unit) in COSTS.items() for form in FORMS
         }  # fmt: skip
-    return _frame(rows, "arm")
+    names = [f"{heading}, {form}" for heading, _ in COSTS.values() for form in FORMS]
+    return _frame(rows, "arm").reindex(columns=["input", *names])  # also without runs
 
 
 def frame_table(study: Study, a: str, b: str) -> pd.DataFrame:

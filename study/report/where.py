@@ -51,11 +51,11 @@ def ring_chart(study: Study, pairs: Mapping[str, Pair]) -> Figure | Note:
 
 def ring_table(study: Study, pairs: Mapping[str, Pair]) -> Note:
     """The numbers of `ring_chart`: one row per pair, a column per ring, and one for all pixels within CLOSE."""
-    px = _trimap_px(study)
     rows = {}
     for title, (a, b) in pairs.items():
         by_ring, within = study.difference(a, b, "rings"), study.difference(a, b, "trimap")
         if by_ring is not None and within is not None:
+            px = _trimap_px(study)
             numbers = [*(_told(by_ring, place) for place in range(len(px) + 1)), _told(within, px.index(CLOSE))]
             rows[title] = dict(zip([*ring_labels(px), f"≤ {CLOSE}"], numbers, strict=True))
     return _table(pd.DataFrame(rows).T, "pixels from a boundary", pairs)
@@ -124,7 +124,8 @@ def extreme_frames(frames: pd.DataFrame | None) -> Note:
         return Note("**Not run:** `dsrl` and a rival with the same seed.")
     arm, rival = frames.columns[2:4]
     won = (frames["difference"] > 0).mean()
-    shown = frames.iloc[[0, 1, 2, -3, -2, -1]].rename(columns={"index": "position (parameter `frame`)"})
+    places = range(len(frames))
+    shown = frames.iloc[sorted({*places[:3], *places[-3:]})].rename(columns={"index": "position (parameter `frame`)"})
     shown["difference"] = [f"{points:+.2f}" for points in shown["difference"]]
     table = Note.table(readable(shown))
     return Note(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dsrl_lib.evaluation.details import TRIMAP_PX
+from dsrl_lib.evaluation.details import OBJECT_PX, TRIMAP_PX
 from study.catalogue import Run
 from study.counts import Counts
 from study.presets import preset
@@ -35,4 +35,5 @@ class MadeUpRun(Run):
     def counts(self, split: str) -> Counts:
         names = tuple(f"{i:03d}" for i in range(IMAGES))
         trimap = np.stack([self.bands.get(px, self.arrays) for px in TRIMAP_PX], axis=1)
-        return Counts(names, ("a",) * 20 + ("b",) * 40, self.arrays, trimap, np.array(TRIMAP_PX), np.zeros(0))
+        found = np.ones((CLASSES, len(OBJECT_PX) + 1, 2), int)
+        return Counts(names, ("a",) * 20 + ("b",) * 40, self.arrays, trimap, np.array(TRIMAP_PX), found)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from repository import committed
 
 from dsrl_lib.paths import root
 
@@ -18,21 +19,6 @@ MACHINE = re.compile(
 )
 EXAMPLES = {"tests/house/test_contracts.py", "tests/study/execution/test_execute.py"}
 """Tests that hold what no other file may."""
-
-
-def committed(pattern: str = "") -> list[Path]:
-    """Files that are or would be in git."""
-    command = [
-        "git",
-        "ls-files",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "--",
-        *([pattern] if pattern else []),
-    ]
-    names = subprocess.check_output(command, cwd=root(), text=True).splitlines()
-    return [root() / name for name in sorted(set(names)) if (root() / name).is_file()]
 
 
 def text_of(path: Path) -> str:
@@ -64,17 +50,6 @@ def test_training_starts_without_torchvision():
 def test_nothing_happens_at_import():
     code = "import sys, dsrl_lib; print(sorted(m for m in sys.modules if m.startswith('dsrl_lib')))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "['dsrl_lib']\n"
-
-
-@pytest.mark.parametrize("path", committed("notebooks/*.ipynb"), ids=lambda path: path.stem)
-def test_notebook_has_no_outputs_no_functions_and_one_parameters_cell(path):
-    cells = json.loads(path.read_text())["cells"]
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
-    assert [cell["outputs"] for cell in code if cell["outputs"] or cell["execution_count"]] == []
-    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells) == 1
-    source = "\n".join("".join(cell["source"]) for cell in code)
-    assert re.findall(r"^\s*(?:def|class) .*", source, re.M) == []
-    assert cells[0]["cell_type"] == "markdown"
 
 
 def test_executed_notebooks_in_git_have_no_error():

@@ -2,20 +2,18 @@
 
 import importlib
 import re
-import subprocess
 from functools import cache
 
 import pytest
+from repository import committed
 
 from dsrl_lib.config import Config
-from dsrl_lib.paths import root
 from study.arms import ARMS
 from study.execution import run_all
 from study.profiles import PROFILES
 from study.site.generated import commands, help_text
 
-TRACKED = subprocess.run(["git", "ls-files", "*.md"], cwd=root(), capture_output=True, text=True, check=True).stdout
-TEXT = "\n".join((root() / name).read_text() for name in TRACKED.split()).replace("\\\n", " ")
+TEXT = "\n".join(path.read_text() for path in committed("*.md")).replace("\\\n", " ")
 CALLS = sorted(set(re.findall(r"(?:python -m (dsrl_lib|study|benchmarks)|\./(run_all)\.sh)\b([^`\n#;|]*)", TEXT)))
 SETTINGS = {f"{section}.{name}" for section, values in Config().to_dict().items() if isinstance(values, dict)
             for name in values}  # fmt: skip

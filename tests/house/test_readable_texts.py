@@ -1,19 +1,18 @@
 """The Markdown files render as meant: no number in a mark tears its paragraph, every link leads somewhere."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from repository import committed
 
 from dsrl_lib.paths import root
 from study.evidence import Study
 from study.report import texts
 
-TRACKED = subprocess.run(["git", "ls-files", "*.md"], cwd=root(), capture_output=True, text=True, check=True).stdout
-MARKDOWN = [root() / name for name in TRACKED.split()]
+MARKDOWN = committed("*.md")
 TEXTS = [root() / "README.md", root() / "results" / "camvid" / "REPORT.md"]
 TABLE_MARK = re.compile(r"<!-- \w+:(begin|end) -->")
 

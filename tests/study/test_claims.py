@@ -5,9 +5,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import combinations_with_replacement, product
 
-import numpy as np
 import pandas as pd
 import pytest
 from made_up_runs import COST, MadeUpRun
@@ -237,9 +236,10 @@ def test_the_rule_of_adaptive_downsampling(levels, expected):
 def test_no_criterion_says_yes_and_no():
     criteria = {part.test for claim in load_rules().claims for part in claim.parts if part.test}
     assert len(criteria) == 11
-    grid = np.arange(-1, 4, 0.25)
-    for criterion, low, estimate, high in product(criteria, grid, grid, grid):
-        if low <= estimate <= high:
+    for criterion in criteria:
+        thresholds = {0.0, 0.5, *map(float, re.findall(r"\d[\d.]*", f"{criterion.yes} {criterion.no}"))}
+        grid = sorted({limit + step for limit in thresholds for step in (-0.05, 0, 0.05)} | {-1, 4})
+        for low, estimate, high in combinations_with_replacement(grid, 3):
             values = {"low": low, "estimate": estimate, "high": high, "interest": 0.5}
             values["smallest"] = 0.7 * (high - low)
             assert not (holds(criterion.yes, values) and holds(criterion.no, values)), (criterion, values)

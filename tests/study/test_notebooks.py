@@ -8,12 +8,12 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import numpy as np
 import pytest
 import torch
+from notebook_cells import NOTEBOOKS, code_cells, run_here
 from tiny_runs import TINY, tiny
 
 from dsrl_lib import metrics
@@ -28,7 +28,6 @@ from study.figures.example_panels import shown_frames
 from study.presets import preset
 from study.profiles import PROFILES
 
-NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
 TRAINING = {plan.OTHER_ARMS, *plan.NOTEBOOK_OF_ARM.values()}
 DOORS = {"dsrl_lib", "study", "benchmarks", "streets"}
 
@@ -42,10 +41,6 @@ def forked_kernels(python_m: list[str]) -> Iterator[None]:
 
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-
-
-def code_cells(path: Path) -> list[nbformat.NotebookNode]:
-    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
 def shown_text(path: Path) -> str:
@@ -218,16 +213,6 @@ def test_second_execution_gives_the_same_bytes(stage_1):
     folder, parameters = stage_1
     execute(root() / "notebooks" / "11_stage1_sssr.ipynb", folder / "second.ipynb", parameters)
     assert (folder / "second.ipynb").read_bytes() == (folder / "first.ipynb").read_bytes()
-
-
-def run_here(name: str, **parameters: str) -> dict[str, Any]:
-    """Run the cells in this process, which is quicker than a kernel; return what they define."""
-    defined: dict[str, Any] = {}
-    for number, cell in enumerate(code_cells(root() / "notebooks" / f"{name}.ipynb")):
-        exec(cell.source, defined)
-        if number == 0:
-            defined |= parameters
-    return defined
 
 
 def test_later_stages_and_any_arm_run_through(stage_1, trained):

@@ -140,7 +140,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_all_splits_of_a_data_set_load(data: Path, name: str) -> None:
     entry = dataset(name)
     folder = entry.folder or name
-    if folder == "moving":
+    if name in ("moving_joint", "moving_labels", "moving_shuffled"):
         pytest.importorskip("cv2", reason="OpenCV is optional")
     assert folder in WRITE, f"write two frames of {name} here, in the layout of {folder}"
     WRITE[folder](data / folder)

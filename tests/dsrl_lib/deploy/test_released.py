@@ -25,7 +25,7 @@ from dsrl_lib.deploy.pretrained import from_pretrained, open_weights, released, 
 from dsrl_lib.deploy.prune import prune
 from dsrl_lib.evaluation.forward import class_ids, forward, network_input
 from dsrl_lib.metrics import counts, miou
-from dsrl_lib.paths import DataError, released_dir, root
+from dsrl_lib.paths import data_dir, released_dir, root
 
 FRAMES = root() / "tests" / "frames" / "camvid"
 
@@ -108,10 +108,9 @@ OF_TEST = [name for name in released() if "test_counts" in recorded(name)]
 def test_released_weights_score_frames_of_their_test_split_as_recorded(name):
     frames, dataset = recorded(name), from_pretrained(name)[1].data.dataset
     then = np.array(frames["test_counts"])
-    try:
-        split = load_split(dataset, "test")
-    except DataError as error:
-        pytest.skip(f"the frames of {dataset} are not here, and may not be in the repository: {error}")
+    if not (data_dir() / dataset).is_dir():
+        pytest.skip(f"the frames of {dataset} are not here, and may not be in the repository")
+    split = load_split(dataset, "test")
     at = [split.names.index(frame) for frame in frames["test_names"]]
     seen = predictions(name, [(np.array(split.images[i]), np.array(split.labels[i])) for i in at])
     assert_same_scores(np.stack([counts(*pair, then.shape[1]) for pair in seen]), then)

@@ -27,6 +27,8 @@ from study.execution import warm
 from study.train import train_with_parents
 
 CHAIN = ("sssr", "sssr_sisr", "dsrl")
+LIMIT = 600
+"""Seconds: a process that stops alone leaves the others waiting for ever."""
 
 
 PROGRAM = """
@@ -227,7 +229,7 @@ def test_a_notebook_whose_job_ends_leaves_a_checkpoint(python_m, results, tmp_pa
     kernels = kernels_of(process.pid) if number == signal.SIGTERM else []
     for pid in (process.pid, *kernels):
         os.kill(pid, number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 1 and "StoppedError" in errors and "asked to stop after step" in errors, errors
     assert checkpoint.load(last.parent)["step"] >= before
     assert (tmp_path / "executed.failed.ipynb").exists() and not (tmp_path / "executed.ipynb").exists()
@@ -239,8 +241,6 @@ def kernels_of(parent: int) -> list[int]:
 
 
 LONGER = ("model.frozen_bn=true", "optim.epochs=3")
-LIMIT = 600
-"""Seconds: a process that stops alone leaves the others waiting for ever."""
 
 
 def stop_once_saved(directory: Path, process: int) -> None:
