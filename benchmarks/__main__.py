@@ -1,30 +1,31 @@
 """Speeds as ratios to a named rival, measured now: ``python -m benchmarks [WHAT]``."""
 
 import sys
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from dsrl_lib.allowed import check
 from dsrl_lib.allowed import threads as allowed_threads
-from dsrl_lib.commands import PATHS
+from dsrl_lib.commands import PATHS, PathIfGiven
 from dsrl_lib.ending import finish
 
 
 def bench(
     what: Annotated[
-        Literal["all", "affinity", "relaxation", "downsampling", "loader", "training", "stages", "pruning"],
+        Literal[
+            "all", "affinity", "relaxation", "relaxed_step", "downsampling", "loader", "training", "stages", "pruning"
+        ],
         tyro.conf.Positional,
         tyro.conf.arg(
-            help="Feature affinity against the direct form; label relaxation against cross entropy; adaptive "
-            "downsampling against SciPy; loading against decoding; training images/s by host; the stages of "
-            "DSRL against the host alone; pruned against full networks."
+            help="Feature affinity against the direct form; label relaxation against cross entropy, alone and in a "
+            "training step; adaptive downsampling against SciPy; loading against decoding; training images/s by host; "
+            "the stages of DSRL against the host alone; pruned against full networks."
         ),
     ] = "all",
     threads: int = 2,
-    dootmaan: Path | None = None,
-    sanje2v: Path | None = None,
+    dootmaan: PathIfGiven = None,
+    sanje2v: PathIfGiven = None,
 ) -> None:
     """Print speeds as ratios to a named rival, measured now.
 

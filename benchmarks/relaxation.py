@@ -1,18 +1,27 @@
-"""Label relaxation against cross entropy, PyTorch's and ours, and the published form: time of forward and backward."""
+"""Label relaxation against cross entropy, PyTorch's and ours, and the published form: the loss, and a training step."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.stages import process_seconds
+from benchmarks.stages import Case as Step
+from benchmarks.stages import process_seconds, stage_config, training_step
+from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.losses.label_relaxation import relaxed_cross_entropy
 from dsrl_lib.losses.segmentation import cross_entropy
 
 # (batch, classes, h, w): training steps on CamVid, and on Cityscapes, where the published form has 20 planes.
 CASES = ((8, 11, 360, 480), (2, 19, 512, 1024))
 Case = tuple[int, int, int, int]
+STEPS = (
+    Step("espnetv2_s1.0", 360, 480, 8, "fp32"),
+    Step("espnetv2_s1.0", 512, 1024, 2, "fp32", "cityscapes"),
+    Step("espnetv2_s2.0", 512, 1024, 2, "fp32", "cityscapes"),
+)
 
 
 def plain(logits: Tensor, labels: Tensor) -> Tensor:
@@ -60,11 +69,35 @@ def relaxation_bench(cases: tuple[Case, ...] = CASES, repeats: int = 5) -> list[
     return rows
 
 
+def relaxed_step_bench(cases: tuple[Step, ...] = STEPS, repeats: int = 9) -> list[dict[str, str | float]]:
+    """Rows with `host`, `input`, the seconds of a training step of arms `bilinear` and `relaxed`, and their `ratio`.
+
+    Seconds as in `stages_bench`, the medians of `repeats` after one to warm up, both in turn. ratio: the median of
+    those of each turn. Labels as in `relaxation_bench`.
+    """
+    rows: list[dict[str, str | float]] = []
+    for case in cases:
+        plain = stage_config(case, "host, HR labels")
+        labels = _blocks(case.batch, len(class_table(case.dataset).classes), case.height, case.width)
+        steps = [training_step(replace(plain, loss=replace(plain.loss, segmentation=form)), labels)
+                 for form in ("ce", "relaxed")]  # fmt: skip
+        turns = [[process_seconds(step) for step in steps] for _ in range(repeats + 1)][1:]
+        one, other = (median(times) for times in zip(*turns, strict=True))
+        ratio = median(relaxed / ce for ce, relaxed in turns)
+        shape = f"{case.batch}x3x{case.height // 2}x{case.width // 2}"
+        rows.append({"host": case.host, "input": shape, "bilinear": one, "relaxed": other, "ratio": ratio})
+    return rows
+
+
 def _step(form: str, case: Case, device: str) -> Callable[[], object]:
     """A function that computes the loss and its gradient."""
-    batch, classes, h, w = case
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(case, generator=generator).to(device).requires_grad_()
-    blocks = torch.randint(classes, (batch, -(-h // 60), -(-w // 60)), generator=generator, dtype=torch.uint8)
-    labels = blocks.repeat_interleave(60, 1).repeat_interleave(60, 2)[:, :h, :w].contiguous().to(device)
+    logits = torch.randn(case, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
+    labels = _blocks(*case).to(device)
     return lambda: torch.autograd.grad(FORMS[form](logits, labels), logits)
+
+
+def _blocks(batch: int, classes: int, h: int, w: int) -> Tensor:
+    """Labels of equal blocks, 60 pixels on a side, uint8 (B, H, W)."""
+    generator = torch.Generator().manual_seed(1)
+    blocks = torch.randint(classes, (batch, -(-h // 60), -(-w // 60)), generator=generator, dtype=torch.uint8)
+    return blocks.repeat_interleave(60, 1).repeat_interleave(60, 2)[:, :h, :w].contiguous()

@@ -10,7 +10,7 @@ from benchmarks.affinity import affinity_bench
 from benchmarks.downsampling import downsampling_bench
 from benchmarks.loader import loader_bench
 from benchmarks.networks import pruning_bench, training_bench
-from benchmarks.relaxation import relaxation_bench
+from benchmarks.relaxation import relaxation_bench, relaxed_step_bench
 from benchmarks.rivals import check_checkout, rivals_bench
 from benchmarks.stages import stages_bench
 from dsrl_lib.data.split import load_split
@@ -22,6 +22,7 @@ Rows = list[dict[str, str | float]]
 BENCHES: dict[str, tuple[str, Callable[[], Rows]]] = {
     "affinity": ("Feature affinity, forward and backward, against the direct N x N form", affinity_bench),
     "relaxation": ("Label relaxation, forward and backward, against cross entropy", relaxation_bench),
+    "relaxed_step": ("A training step with label relaxation against cross entropy", relaxed_step_bench),
     "downsampling": ("Adaptive downsampling, the solver and the way back, against SciPy", downsampling_bench),
     "loader": ("Loading CamVid from the cache against decoding, one thread", lambda: loader_bench(*LOADED)),
     "training": ("Training with DSRL by host, LR 180x240, batch 8, against ESPNetv2 s=1.0", training_bench),

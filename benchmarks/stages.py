@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from benchmarks.batches import random_batch
 from benchmarks.timing import finish
@@ -70,11 +71,12 @@ def stage_config(case: Case, stage: str) -> Config:
     )
 
 
-def training_step(config: Config) -> Callable[[], None]:
-    """A function that makes one training step of its own network on random data."""
+def training_step(config: Config, labels: Tensor | None = None) -> Callable[[], None]:
+    """A function that makes one training step of its own network on random data, or with these labels (B, H, W)."""
     device = pick_device("auto")
     model = network.build(config).to(device, memory_format=torch.channels_last).train()
     optimizer, batch = make_optimizer(model, config), random_batch(config, model.host.classes, device)
+    batch |= {} if labels is None else {"labels": labels.to(device)}
 
     def step() -> None:
         optimizer.zero_grad()

@@ -26,5 +26,17 @@ def test_bench_rows(monkeypatch):
     assert [rows[3][name] for name in bench.RIVALS] == [3, 3 / 2, 3 / 7]
 
 
+def test_a_step_is_compared_in_each_turn(monkeypatch):
+    """The first turn warms up; of the others, the median ratio is not that of the median times."""
+    times = iter([9, 9, 2, 2, 4, 6, 8, 16])
+    trained = []
+    monkeypatch.setattr(bench, "training_step", lambda config, labels: trained.append(config) or config)
+    monkeypatch.setattr(bench, "process_seconds", lambda step: next(times))
+    (row,) = bench.relaxed_step_bench(cases=(bench.STEPS[0],), repeats=3)
+    assert row == {"host": "espnetv2_s1.0", "input": "8x3x180x240", "bilinear": 4, "relaxed": 6, "ratio": 1.5}
+    assert [config.loss.segmentation for config in trained] == ["ce", "relaxed"]
+    assert bench._blocks(1, 3, 8, 130).unique(dim=1).shape == (1, 1, 130)
+
+
 def test_a_case_has_the_twenty_planes_of_the_published_form():
     assert [classes + 1 for _, classes, _, _ in bench.CASES] == [12, 20]
