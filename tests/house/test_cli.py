@@ -20,7 +20,17 @@ COMMANDS = {
         *("train", "plan", "scan", "sweep", "runs", "collect", "claims", "latency", "shares", "interpolation"),
         *("probe", "execute", "release", "pictures", "site"),
     ),
-    "benchmarks": ("all", "affinity", "relaxation", "downsampling", "loader", "training", "pruning", "stages"),
+    "benchmarks": (
+        "all",
+        "affinity",
+        "relaxation",
+        "relaxed_step",
+        "downsampling",
+        "loader",
+        "training",
+        "pruning",
+        "stages",
+    ),
 }
 
 
