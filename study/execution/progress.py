@@ -9,6 +9,8 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from study.execution import stopping
+
 
 class LogHandler(LogHandlerBase):
     """`[ 7/42] 13_stage3_fa dsrl espnetv2_s0.5 s0  12 s`; for a failure also its reason and the end of its log."""
@@ -57,7 +59,7 @@ class LogHandler(LogHandlerBase):
         if job is None:
             return
         LogHandler.any_failed = True
-        self._say(f"FAILED {job['name']}")
+        self._say(f"{'stopped' if stopping.received else 'FAILED'} {job['name']}")
         if record.rule_msg:  # what a cluster says of its job
             self._say(f"    {record.rule_msg.splitlines()[0]}")
         for log in map(Path, record.log):  # of the step, and what Slurm wrote for its job

@@ -10,17 +10,20 @@ from typing import Any
 
 import psutil
 
+received: list[int] = []
+"""The numbers of the SIGINT and SIGTERM that the study of this process has received."""
+
 
 @contextmanager
 def noticed() -> Iterator[list[int]]:
-    """The numbers of the SIGINT and SIGTERM that a study of this process, begun meanwhile, has received.
+    """`received`, by a study of this process that is begun meanwhile.
 
     On its own, Snakemake (9.20) takes SIGTERM as a wish to begin nothing more: it waits for all running steps without a
     word, which can take hours. Here SIGTERM ends it as Ctrl-C does. Ctrl-C in a terminal reaches the steps by itself.
     """
     from snakemake.scheduling.job_scheduler import JobScheduler
 
-    received: list[int] = []
+    received.clear()
 
     def stop(number: int, frame: FrameType | None) -> None:
         if not received:

@@ -122,6 +122,7 @@ def test_a_system_that_cannot_wait_for_a_process_has_no_warm_ones(monkeypatch):
 
 def test_a_failed_job_is_told_with_what_the_cluster_says_of_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(LogHandler, "any_failed", False)
+    monkeypatch.setattr(stopping, "received", [])
     handler = LogHandler.__new__(LogHandler)
     handler.__post_init__()
     (tmp_path / "job.log").write_text("one\ntwo\n")
@@ -138,3 +139,7 @@ def test_a_failed_job_is_told_with_what_the_cluster_says_of_it(tmp_path, monkeyp
         "FAILED lr s0", f"    {reason.splitlines()[0]}", "    one", "    two", f"    log: {tmp_path / 'job.log'}",
         "    it begins again",
     ]  # fmt: skip
+    monkeypatch.setattr(stopping, "received", [signal.SIGTERM])
+    handler.emit(record(LogEvent.JOB_INFO, rule_msg="lr s0", log=[]))
+    handler.emit(record(LogEvent.JOB_ERROR, rule_msg=None, log=[]))
+    assert capsys.readouterr().out == "stopped lr s0\n"
