@@ -125,11 +125,11 @@ def interval(strata: Sequence[np.ndarray], estimate: Score | None = None) -> Int
     excess = np.maximum(ms_block - ms_both, 0)
     size = number * seeds * blocks
     error = np.sqrt((ms_seed + excess) / size)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         freedom = (ms_seed + excess) ** 2 / (ms_seed**2 / free_seed + excess**2 / free_block)
+        agreement = ms_seed / np.maximum(ms_both, np.finfo(float).tiny)
     middle = values.mean((0, 1, 2)) if estimate is None else np.asarray(estimate, float)
     half = student.ppf((1 + LEVEL) / 2, np.nan_to_num(freedom, nan=1.0)) * error
     seed, block = np.maximum(ms_seed - ms_both, 0) / blocks, excess / (number * seeds)
     variances = Variances(seed, block, ms_both, seeds, blocks, number)
-    agreement = ms_seed / np.maximum(ms_both, np.finfo(float).tiny)
     return Interval(middle, middle - half, middle + half, error, freedom, variances, agreement)

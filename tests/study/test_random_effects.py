@@ -126,3 +126,9 @@ def test_a_true_effect_of_the_detectable_size_is_found_in_four_studies_of_five()
     seeds = effect + rng.standard_normal((100_000, 3))
     half = stats.t.ppf(0.975, 2) * seeds.std(1, ddof=1) / 3**0.5
     assert (seeds.mean(1) > half).mean() == pytest.approx(0.80, abs=0.05)
+
+
+def test_blocks_that_do_not_differ_leave_the_interval_of_the_seeds():
+    found = interval([np.repeat([[1.0], [2.0], [4.0]], 5, axis=1)])  # (S, B)
+    half = stats.t.ppf(0.975, 2) * np.std([1, 2, 4], ddof=1) / np.sqrt(3)
+    assert [found.low, found.high] == pytest.approx([7 / 3 - half, 7 / 3 + half]) and found.agreement == np.inf
