@@ -3,9 +3,15 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
+
+
+def optional(metavar: str, otherwise: str = "", help: str | None = None) -> Any:
+    """An option that may be left out: what it takes, and what holds without it. On its own, tyro says None for both."""
+    return tyro.conf.arg(metavar=metavar, help=help, help_behavior_hint=f"(default: {otherwise})" if otherwise else "")
+
 
 Changes = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]],
@@ -17,22 +23,11 @@ Weights = Annotated[
     Path,
     tyro.conf.arg(help="Released weights (dsrl-camvid), a run, a .safetensors file, or a published .pth or .pt file."),
 ]
-Start = Annotated[
-    Path | None,
-    tyro.conf.arg(
-        metavar="WEIGHTS",
-        help="Weights to start from (fine-tuning): released ones, a run, a .safetensors, .pth or .pt file.",
-        help_behavior_hint="(default: none)",
-    ),
-]
-PathIfGiven = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: none)")]
+STARTS = "Weights to start from (fine-tuning): released ones, a run, a .safetensors, .pth or .pt file."
+Start = Annotated[Path | None, optional("WEIGHTS", "none", STARTS)]
+PathIfGiven = Annotated[Path | None, optional("PATH", "none")]
 HostOfWeights = Annotated[
-    str | None,
-    tyro.conf.arg(
-        metavar="HOST",
-        help="The network of a .pth or .pt file, such as espnetv2_s2.0.",
-        help_behavior_hint="(default: other files name it)",
-    ),
+    str | None, optional("HOST", "other files name it", "The network of a .pth or .pt file, such as espnetv2_s2.0.")
 ]
 
 
@@ -41,9 +36,7 @@ class Machine:
     """What trains a run, and what it keeps; the run's numbers do not depend on it."""
 
     device: Device = "auto"
-    workers: Annotated[
-        int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: up to 8 with a GPU, else none)")
-    ] = None
+    workers: Annotated[int | None, optional("INT", "up to 8 with a GPU, else none")] = None
     """Processes that load samples; results do not depend on them."""
     devices: int = 1
     """Processes that share the run, each with its own device."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from dsrl_lib.commands import Device, HostOfWeights, PathIfGiven, Weights
+from dsrl_lib.commands import Device, HostOfWeights, PathIfGiven, Weights, optional
 from dsrl_lib.evaluation.augmentation import TTA
 
 
@@ -152,7 +152,7 @@ def speed(
     trace: PathIfGiven = None,
     host: HostOfWeights = None,
     device: Device = "auto",
-    threads: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: as PyTorch)")] = None,
+    threads: Annotated[int | None, optional("INT", "as PyTorch")] = None,
 ) -> None:
     """Measure latency, throughput and peak memory by input size on this device.
 

@@ -8,16 +8,13 @@ from typing import Annotated
 
 import tyro
 
-from dsrl_lib.commands import PATHS, PathIfGiven
+from dsrl_lib.commands import PATHS, PathIfGiven, optional
 from dsrl_lib.ending import finish
 from study import measure_commands, training_commands
 from study.measure_commands import Profile
 from study.profiles import PROFILES, known_profile
 
-ProfileIfGiven = Annotated[
-    str | None,
-    tyro.conf.arg(metavar="|".join(PROFILES), help="The profile.", help_behavior_hint="(default: of a list, smoke)"),
-]
+ProfileIfGiven = Annotated[str | None, optional("|".join(PROFILES), "of a list, smoke", "The profile.")]
 app = tyro.extras.SubcommandApp()
 for _command in (
     training_commands.train, training_commands.sweep, training_commands.plan, training_commands.scan,
@@ -29,8 +26,8 @@ for _command in (
 @app.command
 def runs(
     profile: ProfileIfGiven = None,
-    compare: Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="RUN RUN", help_behavior_hint="")] = None,
-    delete: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None,
+    compare: Annotated[tuple[str, str] | None, optional("RUN RUN")] = None,
+    delete: Annotated[str | None, optional("RUN")] = None,
     yes: bool = False,
 ) -> None:
     """List the runs of a profile, compare two, or delete one. A run is the folder results/PROFILE/runs/ID.

@@ -6,14 +6,11 @@ from typing import Annotated, Literal
 
 import tyro
 
-from dsrl_lib.commands import Changes, Device
+from dsrl_lib.commands import Changes, Device, optional
 from study.profiles import PROFILES, known_profile
 
 Profile = Annotated[str, tyro.conf.arg(metavar="|".join(PROFILES), help="The profile.")]
-Host = Annotated[
-    str | None,
-    tyro.conf.arg(metavar="HOST", help="The host network.", help_behavior_hint="(default: that of the profile)"),
-]
+Host = Annotated[str | None, optional("HOST", "that of the profile", "The host network.")]
 
 
 def shares(
@@ -78,7 +75,7 @@ def latency(
     profile: Profile = "camvid",
     device: Literal["cpu", "cuda"] = "cpu",
     turns: int = 9,
-    match: Annotated[str | None, tyro.conf.arg(metavar="HOST", help_behavior_hint="")] = None,
+    match: Annotated[str | None, optional("HOST")] = None,
 ) -> None:
     """Measure the latencies of all complete runs of a profile again, in turn, on an otherwise idle machine.
 
