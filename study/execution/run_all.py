@@ -45,28 +45,35 @@ def plan_table(runs: Sequence[plan.PlannedRun], options: argparse.Namespace) -> 
         f"{_duration(run.seconds):>10} {run.memory_gib:5.1f} GiB{needs}  {run.label}" + " (complete)" * run.is_complete
         for run in runs
     ]
-    if options.slurm:
-        hours = sum(run.seconds for run in left) / 3600
-        lines.append(
-            f"{options.profile} on Slurm: {len(runs)} jobs, {len(left)} to do in about {hours:.1f} hours of "
-            f"{plan.MEASURED_ON[options.device]}, at least {_duration(_longest_chain(left))} one after the other"
-        )
-        if len(left) < len(runs):
-            lines.append(f"All {len(runs)}: about {sum(run.seconds for run in runs) / 3600:.1f} hours.")
-        if not left:
-            lines.append("To train them again, set DSRL_RESULTS to a new folder.")
-        return "\n".join(lines)
-    at_once = _at_once(options)
-    memory = max(run.memory_gib for run in runs)
-    lines += [
-        f"{options.profile} on {options.device}, {at_once} at a time: {len(runs)} runs, {len(left)} to do "
-        f"in about {_duration(_time(left, at_once))}, with up to {memory:.1f} GiB each; then the other notebooks.",
-    ]
-    if len(left) < len(runs):
-        lines.append(f"All {len(runs)} runs: about {_duration(_time(runs, at_once))}.")
+    lines += _total_on_slurm(runs, left, options) if options.slurm else _total_here(runs, left, options)
     if not left:
         lines.append("To train them again, set DSRL_RESULTS to a new folder.")
     return "\n".join(lines)
+
+
+def _total_on_slurm(
+    runs: Sequence[plan.PlannedRun], left: Sequence[plan.PlannedRun], options: argparse.Namespace
+) -> list[str]:
+    hours, all_hours = (sum(run.seconds for run in part) / 3600 for part in (left, runs))
+    every = [f"All {len(runs)}: about {all_hours:.1f} hours."] if len(left) < len(runs) else []
+    return [
+        f"{options.profile} on Slurm: {len(runs)} jobs, {len(left)} to do in about {hours:.1f} hours of "
+        f"{plan.MEASURED_ON[options.device]}, at least {_duration(_longest_chain(left))} one after the other",
+        *every,
+    ]
+
+
+def _total_here(
+    runs: Sequence[plan.PlannedRun], left: Sequence[plan.PlannedRun], options: argparse.Namespace
+) -> list[str]:
+    at_once = _at_once(options)
+    memory = max(run.memory_gib for run in runs)
+    every = [f"All {len(runs)} runs: about {_duration(_time(runs, at_once))}."] if len(left) < len(runs) else []
+    return [
+        f"{options.profile} on {options.device}, {at_once} at a time: {len(runs)} runs, {len(left)} to do "
+        f"in about {_duration(_time(left, at_once))}, with up to {memory:.1f} GiB each; then the other notebooks.",
+        *every,
+    ]
 
 
 def _study(options: argparse.Namespace) -> int:
@@ -78,7 +85,7 @@ def _study(options: argparse.Namespace) -> int:
 
     if not os.access(root(), os.W_OK):
         raise PermissionError(
-            f"nothing can be written in {root()}, where Snakemake keeps its notes: work in a clone of your own; "
+            f"nothing can be written in {root()}, where Snakemake keeps its notes: use your own clone; "
             "DSRL_DATA, DSRL_WEIGHTS and an active environment may be shared"
         )
     results = results_dir() / options.profile
@@ -140,11 +147,11 @@ def _move_cache(options: argparse.Namespace) -> None:
     usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     try:
         check_folder(usual / "snakemake", "the cache")
-        if not options.slurm:
-            return
+        writable = True
     except OSError:
-        pass
-    os.environ["XDG_CACHE_HOME"] = str(root() / ".snakemake" / "cache")
+        writable = False
+    if options.slurm or not writable:
+        os.environ["XDG_CACHE_HOME"] = str(root() / ".snakemake" / "cache")
 
 
 def _warm_where_useful(options: argparse.Namespace) -> AbstractContextManager[None]:

@@ -16,7 +16,7 @@ received: list[int] = []
 
 @contextmanager
 def noticed() -> Iterator[list[int]]:
-    """`received`, by a study of this process that is begun meanwhile.
+    """Gives `received`. The study has to begin inside.
 
     On its own, Snakemake (9.20) takes SIGTERM as a wish to begin nothing more: it waits for all running steps without a
     word, which can take hours. Here SIGTERM ends it as Ctrl-C does. Ctrl-C in a terminal reaches the steps by itself.
