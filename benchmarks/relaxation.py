@@ -77,9 +77,9 @@ def relaxed_step_bench(cases: tuple[Step, ...] = STEPS, repeats: int = 9) -> lis
     """
     rows: list[dict[str, str | float]] = []
     for case in cases:
-        plain = stage_config(case, "host, HR labels")
+        config = stage_config(case, "host, HR labels")
         labels = _blocks(case.batch, len(class_table(case.dataset).classes), case.height, case.width)
-        steps = [training_step(replace(plain, loss=replace(plain.loss, segmentation=form)), labels)
+        steps = [training_step(replace(config, loss=replace(config.loss, segmentation=form)), labels)
                  for form in ("ce", "relaxed")]  # fmt: skip
         turns = [[process_seconds(step) for step in steps] for _ in range(repeats + 1)][1:]
         one, other = (median(times) for times in zip(*turns, strict=True))

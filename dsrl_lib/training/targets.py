@@ -20,7 +20,7 @@ STREAM = 2
 
 
 class WithTargets(Dataset):
-    """The samples of a `TrainingSet` with what the run of `config` needs beside them.
+    """The samples of a `TrainingSet` with what else the run of `config` needs.
 
     `locations`, (n, m, 2), by the labels of the crop, if a training step needs them; `sets`, (H, W), what the labels
     allow if borders are moved; `noise`, (3, H, W), if that is the target of SISR.
