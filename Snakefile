@@ -74,13 +74,12 @@ def before_run(wildcards):
 
 
 def run_notebooks():
-    """Of runs that are to be trained, and of complete ones: those that failed afterwards, and those of one seed."""
+    """Of runs that are to be trained, and of complete ones whose notebook was begun here.
 
-    def wanted(path, run):
-        return not run.is_complete or run.config.seed == 0 or path.with_suffix(".failed.ipynb").exists()
-
-    paths = {Path(RUN_NOTEBOOK.format(run_id=run_id)): run for run_id, run in RUNS.items()}
-    return [str(path) for path, run in paths.items() if wanted(path, run)]
+    What was trained elsewhere, such as the runs in git, has left no weights here, and a notebook without its pictures.
+    """
+    begun = glob_wildcards(f"{RESULTS}/logs/{{run_id}}.log").run_id
+    return [RUN_NOTEBOOK.format(run_id=run_id) for run_id, run in RUNS.items() if not run.is_complete or run_id in begun]
 
 
 def every_run():

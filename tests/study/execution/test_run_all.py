@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,17 @@ def test_a_run_is_not_trained_again_where_its_notebook_fails_afterwards(tmp_path
     copy.notebook("11_stage1_sssr").write_text("mended")
     status, text, steps = copy.run(*options)
     assert (status, sorted(steps)) == (0, ["41_main_results", "90_audit", "claims", "collect", "show sssr s0"])
+
+
+def test_notebooks_of_runs_that_were_trained_elsewhere_are_not_made(tmp_path):
+    """Runs in git have left no weights, without which a notebook has no pictures: a clone stays as it is."""
+    copy = Copy(tmp_path)
+    options = ("smoke", "--arms", "sssr,sssr_sisr", "--seeds", "0", "--cores", "2", "--device", "cpu")
+    assert copy.run(*options)[0] == 0
+    shutil.rmtree(copy.folder / "results/smoke/notebooks/runs")
+    shutil.rmtree(copy.folder / "results/smoke/logs")
+    assert copy.run(*options)[::2] == (0, [])
+    assert not (copy.folder / "results/smoke/notebooks/runs").exists()
 
 
 def test_a_change_of_what_judges_makes_the_verdicts_again_and_one_of_a_command_nothing(tmp_path):
