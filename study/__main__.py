@@ -71,7 +71,7 @@ def collect(profile: Profile = "smoke") -> None:
 
 
 @app.command
-def claims(profile: Profile = "camvid") -> None:
+def claims(profile: Profile = "smoke") -> None:
     """Judge every claim by the rules of claims.toml; write claims.csv, and the tables in README.md and REPORT.md."""
     from study.claims.table import write_claims
     from study.evidence import Study

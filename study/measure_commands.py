@@ -46,7 +46,7 @@ def shares(
     print(shares_table(config, device).to_string(index=False, float_format="%.4g"))
 
 
-def interpolation(profile: Profile = "camvid") -> None:
+def interpolation(profile: Profile = "smoke") -> None:
     """Write what interpolation restores at the inputs of a profile, for runs that did not record it."""
     known_profile(profile)  # a mistake shows before torch is loaded
 
@@ -55,7 +55,7 @@ def interpolation(profile: Profile = "camvid") -> None:
     print(write_interpolation(profile))
 
 
-def probe(profile: Profile = "camvid", arm: str = "sssr", seed: int = 0) -> None:
+def probe(profile: Profile = "smoke", arm: str = "sssr", seed: int = 0) -> None:
     """Write what a linear map reads of the HR image from each map of a trained encoder, beside interpolation.
 
     Args:
@@ -72,7 +72,7 @@ def probe(profile: Profile = "camvid", arm: str = "sssr", seed: int = 0) -> None
 
 
 def latency(
-    profile: Profile = "camvid",
+    profile: Profile = "smoke",
     device: Literal["cpu", "cuda"] = "cpu",
     turns: int = 9,
     match: Annotated[str | None, optional("HOST")] = None,

@@ -22,8 +22,8 @@ MAC_MATCHED_SCALE = {
 
 
 # Input side / HR side at which the host alone takes the time of the pruned network at LR, on one thread of a small CPU.
-# For camvid, by `python -m study latency --match espnetv2_s1.0` on an idle machine, 0.628 to 0.636 in five turns; for
-# streets, measured once, on a busy machine.
+# `python -m study latency --match` finds it. For camvid on an idle machine, 0.628 to 0.636 in five turns; for streets,
+# measured once, on a busy machine.
 LATENCY_MATCHED_SCALE = {
     ("espnetv2_s0.5", "streets"): 0.8,
     ("espnetv2_s1.0", "camvid"): 0.632,
@@ -38,7 +38,7 @@ UNIFORM_MACS_SCALE = {
 }
 MATCHED = {
     "head MACs": (MAC_MATCHED_SCALE, "dsrl_lib.evaluation.cost.mac_matched_scale finds it"),
-    "head latency": (LATENCY_MATCHED_SCALE, "`python -m study latency --match {host}` measures it"),
+    "head latency": (LATENCY_MATCHED_SCALE, "`python -m study latency --profile {profile} --match {host}` measures it"),
     "auxiliary MACs": (
         UNIFORM_MACS_SCALE,
         "dsrl_lib.evaluation.cost.mac_matched_scale finds it from the network of arm 'locations'",
@@ -168,6 +168,6 @@ def _matched_scale(config: Config, what: str) -> float:
     if pair not in scales:
         raise ValueError(
             f"{config.arm}: no input scale for {'/'.join(pair)}; known: {', '.join('/'.join(p) for p in scales)}. "
-            f"{how.format(host=config.model.host)}; without it, choose the other arms."
+            f"{how.format(host=config.model.host, profile=config.profile)}; without it, choose the other arms."
         )
     return scales[pair]

@@ -80,7 +80,7 @@ def plan(profile: Profile = "smoke", scan: bool = False) -> None:
         print(command(run))
 
 
-def scan(profile: Profile = "idd", machine: OnMachine = Machine()) -> None:  # noqa: B008
+def scan(profile: Profile = "smoke", machine: OnMachine = Machine()) -> None:  # noqa: B008
     """Scan the target shares of SISR and FA on val, with seeds that no comparison uses; print what each share gives.
 
     Complete runs are kept, so a second call continues the first one.

@@ -4,10 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from inspect import signature
 
 import pytest
 
 from dsrl_lib.config import Config
+from study import __main__ as commands
+from study import measure_commands, training_commands
 
 TINY = ["data.height=32", "data.width=64", "data.crop_height=32", "data.crop_width=64", "optim.epochs=1"]
 SET_TINY = [word for item in TINY for word in ("--set", item)]
@@ -40,6 +43,14 @@ def test_help_names_every_command(package):
     assert done.returncode == 0
     offered = re.search(r"\{([\w,]+)\}", done.stdout)[1].split(",")
     assert sorted(offered) == sorted(COMMANDS[package])
+
+
+def test_every_command_of_the_study_takes_the_same_profile_if_none_is_named():
+    functions = {**vars(commands), **vars(training_commands), **vars(measure_commands)}
+    taken = {name: signature(functions[name]).parameters.get("profile") for name in COMMANDS["study"]}
+    found = {name: profile.default for name, profile in taken.items() if profile}
+    assert found.pop("runs") is None  # it also looks for a run in all of them
+    assert len(found) == 10 and set(found.values()) == {"smoke"}
 
 
 @pytest.mark.parametrize("package", COMMANDS)

@@ -86,7 +86,7 @@ CALLS = [
         "2 networks measured for 3 runs; `collect` and `claims` then use the new numbers",
     ),
     (
-        "study", "latency --match espnetv2_s1.0 --turns 2",
+        "study", "latency --profile camvid --match espnetv2_s1.0 --turns 2",
         {"study.latency_match.latency_matched_scale": Match(0.6, 0.55, 0.7, 2)},
         [call(preset("camvid", "sssr", "espnetv2_s1.0", overrides=["model.pretrained=none"]), "cpu", turns=2)],
         "0.600 (0.550 to 0.700 in 2 turns): enter it for ('espnetv2_s1.0', 'camvid') in LATENCY_MATCHED_SCALE of "
