@@ -115,9 +115,9 @@ RELAXATION: dict[str, Arm] = {
     "relaxed_2": Arm("the same within two pixels", _RELAXED | {"loss.relax_border": 2}, updates=3),
     "relaxed_off": Arm("the released schedule: hard labels from four sevenths of the epochs on", _RELAXED, updates=3,
                        relaxed_share=100 / 175),  # that of the released recipe for Cityscapes (Zhu et al.)
-    "relaxed_moved": Arm("is it the borders? As many relaxed pixels elsewhere",
+    "relaxed_moved": Arm("is it the boundaries? As many relaxed pixels elsewhere",
                          _RELAXED | {"loss.relax_control": "moved"}, updates=3),
-    "border_void": Arm("is it the relaxing? Border pixels left out", _RELAXED | {"loss.relax_control": "void"},
+    "border_void": Arm("is it the relaxing? Boundary pixels left out", _RELAXED | {"loss.relax_control": "void"},
                        updates=3),
 }  # fmt: skip
 RELAXATION_ARMS = tuple(RELAXATION)

@@ -93,6 +93,8 @@ class ClassUniform:
     def _by_class(self, epoch: int) -> dict[int, np.ndarray]:
         """The rows of each class that has any."""
         points = self.points
+        # DEVIATION: in class-uniform sampling the coarse boost ends after its last epoch. In the released code (Zhu et
+        # al.) the coarse frames stay in the lists, and the last epoch changes nothing for them.
         if self.boost is not None and (self.last_epoch is None or epoch <= self.last_epoch):
             coarse = self.boost[np.isin(self.boost[:, 1], list(self.boosted))]
             points = np.concatenate([points, coarse + [self.frames, 0, 0, 0]])

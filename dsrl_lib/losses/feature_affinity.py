@@ -45,6 +45,8 @@ def feature_affinity(
     only signs, so the loss has no gradient.
     """
     _check(a, b, normalise, q, tokens, eps)
+    # DEVIATION: the paper reduces the maps of FA to 1/8, by its readers' notes, and does not say how. Here both are
+    # averaged to that grid.
     with torch.autocast(a.device.type, enabled=False):
         pair = [x.float() if tokens is None else average_pool(x, tokens) for x in (a, b)]
         pair = [x.flatten(2) for x in pair]  # (B, C, N)

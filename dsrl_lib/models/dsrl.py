@@ -171,6 +171,8 @@ class FeatureTransform(nn.Sequential):
     """Stage 3 adds it to the network of stage 2."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
+        # DEVIATION: the number of channels after the FTM is not published. Here it is that of the map before it, but in
+        # the arms that vary it.
         super().__init__(*conv_bn_relu(inputs, outputs))
         nn.init.kaiming_normal_(self[0].weight, mode="fan_out", nonlinearity="relu")
 

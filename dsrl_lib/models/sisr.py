@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from dsrl_lib.models.layers import conv_bn_relu
 
+# DEVIATION: the paper gives no layers of SISR. Ours are two convolutions and a pixel shuffle, on two maps of the
+# encoder.
 WIDTH = 64
 EDSR_BLOCKS, EDSR_SCALE = 4, 0.1
 

@@ -52,6 +52,8 @@ def decay(done: float, config: Config, restart: float = 0.0) -> float:
 
     restart: the share after which the schedule "poly_restart" begins anew (Zhu et al. 2019, released code).
     """
+    # DEVIATION: in the arms of label relaxation the learning rate keeps its one schedule. The released code (Zhu et
+    # al.) can raise it again at the switch-off epoch; optim.schedule=poly_restart does so too.
     if config.optim.schedule == "poly_restart" and done >= restart:
         return config.optim.restart_factor * (1 - (done - restart) / (1 - restart)) ** config.optim.restart_power
     if config.optim.schedule in ("poly", "poly_restart"):
@@ -69,6 +71,7 @@ def loss_in_epoch(loss: Loss, epoch: int) -> Loss:
 
 def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
     """Every trainable parameter in exactly one of two groups: kernels decay; biases, norms and slopes do not."""
+    # DEVIATION: biases, batch norms and slopes are not decayed. The paper does not say; sanje2v's code decays them.
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.optim.weight_decay},

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import nbformat
 
-from dsrl_lib.paths import check_file, moved_folders
+from dsrl_lib.paths import check_file, moved_folders, root
 from dsrl_lib.training.signals import StoppedError, passed_on_to_children
 from study.execution import warm
 from study.execution.answers import answer_first
@@ -169,7 +169,8 @@ def _neutral_jupyter() -> Iterator[str]:
             IPYTHONDIR=folder,
             JUPYTER_PATH=folder,
             **({"HOME": folder} if os.path.expanduser("~") == "~" else {}),  # of a user whom the system does not know
-            **moved_folders(),  # a kernel works in the notebook's folder
+            **moved_folders(),  # a kernel works in the notebook's folder, from where `study` must be found too
+            PYTHONPATH=os.pathsep.join(filter(None, (str(root()), os.environ.get("PYTHONPATH")))),
         ),
     ):
         settings = Path(folder, "profile_default", "ipython_kernel_config.py")

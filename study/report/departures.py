@@ -12,6 +12,7 @@ METHODS = {
     "Adaptive downsampling": ("models/downsampling",),
     "Label relaxation and class-uniform sampling": ("losses/label_relaxation", "losses/image_weights", "data/sampling"),
     "Propagation": ("data/propagation",),
+    "Training": ("training/schedule",),
     "Data sets": ("data/readers",),
 }
 """By the name of a method, how the names of its files in dsrl_lib begin."""

@@ -16,7 +16,7 @@ from dsrl_lib.paths import released_dir, results_dir
 from dsrl_lib.records import read_json
 from dsrl_lib.registry import DATASETS
 from study.arms import ARMS
-from study.catalogue import input_size, load_run
+from study.catalogue import Run, input_size, load_run
 from study.profiles import PROFILES
 
 MISSED = 0.25
@@ -120,10 +120,9 @@ def released_table() -> str:
     headings = "name | network | data | test mIoU of the file | of the recorded run | of the arm, all seeds"
     lines = [f"| {headings} |", "|---" * 6 + "|"]
     for name, record in records().items():
-        folder = results_dir() / record.profile / "runs" / record.run
-        run = load_run(folder) if folder.exists() else None
+        run = _recorded(record)
         recorded = f"{100 * run.metrics['test']['miou']:.2f}" if run else "none"
-        again = ", trained again" if run and record.environment.get("commit") != run.env["commit"] else ""
+        again = ", trained again" if _trained_again(record) else ""
         lines.append(
             f"| [`{name}`]({name}.md) | {_network(record)} | {record.data[0]}, input {input_size(record.config)} | "
             f"{record.miou:.2f} (seed {record.config['seed']}){again} | {recorded} | "
@@ -139,9 +138,11 @@ def card(name: str, record: Record) -> str:
     classes = class_table(config["data"]["dataset"]).classes
     scores = list(zip(classes, record.iou, strict=True))
     missed = [cls for cls, iou in scores if iou is not None and iou < MISSED]
-    size = f"{record.parameters / 1e3:,.0f} k parameters, {record.macs / 1e6:,.1f} M MACs at {input_size(config)}"
+    size = f"{record.parameters / 1e3:,.0f} k parameters, {record.macs / 1e6:,.1f} M MACs at {_input(record)}"
     where = record.environment
     trained = f", commit {where['commit'][:7]}, {where['device']}" if where else ""
+    if _trained_again(record):
+        trained += "; trained again: these are not the weights of the recorded run"
     branches = "SISR head and FTM" if config["model"]["fa"] else "SISR head"
     parts = (
         f"whole, with {branches} and all batch norms: for the affinity explorer and to train on from. Prediction needs "
@@ -188,9 +189,30 @@ Apache-2.0 like the code. The host {STARTS[config["model"]["pretrained"].partiti
 """
 
 
+def _recorded(record: Record) -> Run | None:
+    """The run in results/ that a file is of; None if it is not there."""
+    folder = results_dir() / record.profile / "runs" / record.run
+    return load_run(folder) if folder.exists() else None
+
+
+def _trained_again(record: Record) -> bool:
+    """Whether the file is of another training with the configuration of the recorded run."""
+    run = _recorded(record)
+    return run is not None and record.environment.get("commit") != run.env["commit"]
+
+
 def _network(record: Record) -> str:
     model = record.config["model"]
     return f"{model['host']}{' with the SSSR head' if model['sssr'] else ''}"
+
+
+def _input(record: Record) -> str:
+    """What the network is given; with adaptive downsampling the whole frame, of which the host sees samples."""
+    config = record.config
+    if config["downsampling"]["locations"] == "none":
+        return input_size(config)
+    data = config["data"]
+    return f"{input_size(config)} samples of {data['height']}x{data['width']}, with the auxiliary network"
 
 
 def _all_seeds(record: Record) -> str:

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import IPython.display
 import pytest
 from notebook_cells import code_cells
 from repository import committed
@@ -35,7 +34,7 @@ def test_an_executed_notebook_opens_as_it_would_today(path, monkeypatch):
     """One that was left as it was when runs or rules were added shows old numbers beside new ones."""
     monkeypatch.delenv("DSRL_RESULTS", raising=False)
     displayed: list[object] = []
-    monkeypatch.setattr(IPython.display, "display", lambda *shown: displayed.extend(shown))
+    monkeypatch.setattr("IPython.display.display", lambda *shown: displayed.extend(shown))
     defined: dict = {}
     parameters, first, *_ = code_cells(root() / "notebooks" / path.name)
     exec(parameters.source, defined)

@@ -37,8 +37,9 @@ class LocationNetwork(nn.Module):
         )
         self.context = nn.ModuleList(_separable(64, 64, dilation=dilation) for dilation in (1, 2, 4, 1))
         self.shift = nn.Conv2d(64, 2, 1)
-        # It has three axes, so weight decay takes it for a kernel and draws it to a corner of the frame: untrained, by
-        # 1 % over the study's schedule, which the loss makes good. All runs of the study were trained so.
+        # DEVIATION: weight decay also acts on the mean grid of the auxiliary network of adaptive downsampling, since it
+        # has three axes like a kernel, and pulls it towards a corner of the frame: untrained, by 1 % over the study's
+        # schedule, which the loss makes good. All runs of the study were trained so.
         self.mean = nn.Parameter(uniform_locations(grid))  # (n, m, 2)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

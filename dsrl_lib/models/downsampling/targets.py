@@ -27,7 +27,8 @@ def sampling_targets(
     """
     # DEVIATION: the sampling targets of adaptive downsampling are as the paper says. The released code (Marin et al.)
     # rounds grid points down to whole pixels, takes the height for the width, leaves the frame if there is no boundary,
-    # and counts a change against void as a boundary.
+    # and counts a change against void as a boundary. It also takes the boundaries of chosen classes alone; here that is
+    # a setting, and all arms take all classes.
     ids = np.asarray(labels)
     if ids.ndim != 2 or min(ids.shape) < 2:
         raise ValueError(f"sampling_targets: labels of shape {ids.shape}; allowed: (H, W), at least 2 each")

@@ -37,6 +37,16 @@ def text_of(path: Path) -> str:
     return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
 
 
+def test_a_kernel_finds_the_repository_where_it_is_not_installed(make_notebook, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "mine")
+    wanted = os.pathsep.join([str(paths.root()), "mine"])
+    execute(
+        make_notebook("where", "seed = 0", f"import os\nassert os.environ['PYTHONPATH'] == {wanted!r}"),
+        tmp_path / "out.ipynb",
+        {},
+    )
+
+
 def test_repeated_run_gives_identical_bytes_without_machine_paths(make_notebook, tmp_path):
     notebook = make_notebook("rich", "seed = 0", RICH, FIGURE)
     first, second = tmp_path / "a" / "first.ipynb", tmp_path / "b" / "second.ipynb"
