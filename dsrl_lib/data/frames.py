@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-from PIL import ImageOps
+from PIL import ExifTags, ImageOps
 
 from dsrl_lib.data.images import opened, read_picture
 from dsrl_lib.paths import DataError as DataError
@@ -57,9 +57,10 @@ def read_list(path: Path) -> str:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width from the head of an image file. DataError where it cannot be read."""
+    """Height and width of what `read_picture` reads, from the head of the file. DataError where it cannot be read."""
     with opened(path) as image:
-        return image.height, image.width
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5  # by a quarter
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def read_image(frame: Frame) -> np.ndarray:

@@ -53,12 +53,15 @@ class Video:
             for i, name in enumerate(frames)
         }
 
-    def after(self, name: str, steps: int) -> list[np.ndarray]:
-        """The frames that follow `name` without a gap, at most `steps`, the nearest first; if steps is negative, those
-        before it."""
+    def beside(self, name: str, steps: int) -> list[str]:
+        """The names of the frames that follow `name` without a gap, at most `steps`, the nearest first; if steps is
+        negative, those before it."""
         frames, i = self.place[name]
-        found = frames[i + 1 : i + 1 + steps] if steps > 0 else frames[max(0, i + steps) : i][::-1]
-        return [read_picture(self.paths[name]) for name in found]
+        return frames[i + 1 : i + 1 + steps] if steps > 0 else frames[max(0, i + steps) : i][::-1]
+
+    def after(self, name: str, steps: int) -> list[np.ndarray]:
+        """The frames `beside` it."""
+        return [read_picture(self.paths[found]) for found in self.beside(name, steps)]
 
 
 def _without_gaps(numbered: list[tuple[int, str]]) -> Iterator[list[str]]:
@@ -105,6 +108,8 @@ def write_propagated(
     train, frames = splits["train"], Video(video)
     if not any(name in frames.place for name in train.names):
         raise DataError(f"{video} holds no frame of the train split of {dataset}, such as {train.names[0]}")
+    if not joint:
+        _keep_apart(splits, frames, steps)
     _check_video(train, frames, steps)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
@@ -127,6 +132,18 @@ def _write_split(split: Split, folder: Path) -> list[tuple[str, str]]:
     for i, name in enumerate(bar(split.names, f"write {folder.name}", leave=False)):
         save_pair(folder, name, split.images[i], split.labels[i])
     return list(zip(split.names, split.sequences, strict=True))
+
+
+def _keep_apart(splits: Mapping[str, Split], video: Video, steps: int) -> None:
+    """DataError if label-only pairs would hold images that are not for training: those of val or test."""
+    for name in splits["train"].names:
+        beside = [*video.beside(name, steps), *video.beside(name, -steps)] if name in video.place else []
+        for split in ("val", "test"):
+            if held_out := set(beside) & set(splits[split].names):
+                raise DataError(
+                    f"{min(held_out)} is beside {name} of train and a frame of {split}: with labels alone propagated, "
+                    "its image would be trained on; allowed: fewer steps, or joint propagation"
+                )
 
 
 def _check_video(split: Split, video: Video, steps: int) -> None:

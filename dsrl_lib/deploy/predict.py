@@ -7,7 +7,7 @@ that `evaluate` counts.
 import errno
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from dsrl_lib.data.split import SPLITS, Split, load_split
 from dsrl_lib.deploy.memory import Room
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import check_classes, class_ids, forward, network_input
-from dsrl_lib.evaluation.given_locations import given_locations, needs_split
+from dsrl_lib.evaluation.given_locations import given_locations, needs_split, refuse_pictures
 from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_folder
@@ -37,7 +37,7 @@ KINDS = {
     "rgb": "classes in their colours",
     "pred": "class ids as the data set stores them: official label ids for the Cityscapes classes",
     "compose": "the colours over the image",
-    "diff": "errors in the colour of what was predicted, if the truth is known",
+    "diff": "errors in the colour of what was predicted, in white where that is black; if the truth is known",
     "sr": "the reconstruction, if the network has a SISR branch",
 }
 ALWAYS = ("rgb", "pred", "compose")
@@ -109,11 +109,8 @@ def predict(
     if needs_split(config) and not tta.none:
         raise ValueError("test-time augmentation of a network whose sampling locations are those of the plain input; "
                          "allowed: none")  # fmt: skip
-    if needs_split(config) and (alone := [job for job in jobs if job.split is None]):
-        raise ValueError(
-            f"the network samples a frame at locations that come from its labels or from another frame, and "
-            f"{alone[0].path} has neither; allowed: dataset:split such as camvid:val"
-        )
+    if any(job.split is None for job in jobs):
+        refuse_pictures(config)
     _refuse_equal_names(jobs)
     _keep_files(jobs, out)
     for kind in ALWAYS:
@@ -126,13 +123,14 @@ def predict(
             made = results(model, config, job, tta, table)
             for kind, pixels in made.items():
                 _write(out / kind / f"{job.name}.png", pixels)
-            for kind in KINDS.keys() - made:  # what an earlier call made, of another network or with the truth
-                (out / kind / f"{job.name}.png").unlink(missing_ok=True)
+            _remove(out, job, KINDS.keys() - made)  # what an earlier call made, of another network or with the truth
             written += 1
         except DataError as error:
             failed.append(str(error))
+            _remove(out, job, KINDS)  # of an earlier call: a network's pictures do not stand among those of another
         except (ValueError, RuntimeError, MemoryError) as error:  # a picture that is too thin, or too large for memory
             failed.append(f"{job.path or job.name} cannot be predicted: {str(error) or type(error).__name__}")
+            _remove(out, job, KINDS)
         except OSError as error:
             if error.errno in FATAL:
                 raise OSError(error.errno, f"{error.strerror}; {written} of {len(jobs)} pictures are done") from error
@@ -146,8 +144,6 @@ def results(model: DSRL, config: Config, job: Job, tta: TTA, table: ClassTable) 
     image, truth = job.image(), job.truth()
     given = None if job.split is None else given_locations(model, job.split, job.index, config)
     mean, restored = image_output(model, image, config, tta, given)
-    if not mean.isfinite().all():
-        raise ValueError("the network gives no finite numbers for it")
     classes = class_ids(mean, image.shape[:2])  # (H, W)
     colours = colourise(classes, table)
     made = {
@@ -157,7 +153,8 @@ def results(model: DSRL, config: Config, job: Job, tta: TTA, table: ClassTable) 
     }
     if truth is not None:
         wrong = (classes != truth) & (truth != VOID)
-        made["diff"] = np.where(wrong[..., None], colours, np.uint8(0))
+        seen = np.where(colours.any(-1, keepdims=True), colours, np.uint8(255))  # black is what is right
+        made["diff"] = np.where(wrong[..., None], seen, np.uint8(0))
     if model.sisr is not None:
         made["sr"] = to_pixels(restored if restored is not None else _reconstruction(model, image, config))
     return made
@@ -225,6 +222,11 @@ def _keep_files(jobs: Sequence[Job], out: Path) -> None:
             if target.exists() and not _is_prediction(target):
                 raise DataError(f"the prediction {target} would overwrite a file that no earlier call wrote: choose "
                                 "another folder for --out")  # fmt: skip
+
+
+def _remove(out: Path, job: Job, kinds: Iterable[str]) -> None:
+    for kind in kinds:
+        (out / kind / f"{job.name}.png").unlink(missing_ok=True)
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from dsrl_lib import network, runs
 from dsrl_lib.config import Config
 from dsrl_lib.deploy.pretrained import open_weights
-from dsrl_lib.deploy.rounding import has_rounded_kernels, round_kernels
+from dsrl_lib.deploy.rounding import has_rounded_kernels, rounded
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.downsampling.downsampler import without_labels
 from dsrl_lib.models.dsrl import DSRL
@@ -52,16 +52,17 @@ def prune(source: str | Path, target: str | Path, fold: bool = False) -> tuple[S
     x = cost.example_input(config)
     config = without_branches(config)
     before, after = _logits(model, x), model.eval().prune()
-    size = _size(file, model, x)
+    size = _size(file, _counts(model, x))
     if fold:
         fold_batch_norms(after)
     difference = (_logits(after, x) - before).abs().max().item()
-    if difference > (1e-3 * before.abs().max().item() if fold else 0):
+    if not difference <= (1e-3 * before.abs().max().item() if fold else 0):  # NaN too
         raise RuntimeError(f"pruning {source} changed the logits by up to {difference:g}; {target} was not written")
-    network.save(after, config, target, folded=fold or "folded" in network.metadata(file))
+    counts = _counts(after, x)
     if has_rounded_kernels(file):
-        round_kernels(target)
-    return size, _size(target, after, x)
+        rounded(after, config)
+    network.save(after, config, target, folded=fold or "folded" in network.metadata(file))
+    return size, _size(target, counts)
 
 
 def without_branches(config: Config) -> Config:
@@ -77,6 +78,10 @@ def _logits(model: DSRL, x: torch.Tensor) -> torch.Tensor:
     return without_labels(model.eval())(x)["logits"].clone()
 
 
-def _size(path: Path, model: nn.Module, x: torch.Tensor) -> Size:
-    parameters = sum(p.numel() for p in model.parameters())
-    return Size(path.stat().st_size / 1e6, parameters, cost.macs(model, x))
+def _counts(model: nn.Module, x: torch.Tensor) -> tuple[int, int]:
+    """Parameters and multiply-accumulates."""
+    return sum(p.numel() for p in model.parameters()), cost.macs(model, x)
+
+
+def _size(path: Path, counts: tuple[int, int]) -> Size:
+    return Size(path.stat().st_size / 1e6, *counts)

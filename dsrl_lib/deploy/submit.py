@@ -6,16 +6,17 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from dsrl_lib.config import Config
-from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, class_table
+from dsrl_lib.data.class_tables import CITYSCAPES, class_table
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.readers.cityscapes import IMAGE
+from dsrl_lib.deploy.predict import label_ids
 from dsrl_lib.evaluation.augmentation import TTA
-from dsrl_lib.evaluation.forward import class_ids
+from dsrl_lib.evaluation.forward import check_classes, class_ids
+from dsrl_lib.evaluation.given_locations import refuse_pictures
 from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_file
@@ -37,11 +38,13 @@ def submit(
 ) -> int:
     """Predict every `<city>_<sequence>_<frame>_leftImg8bit.png` below `images` into the zip `target`; return how many.
 
-    Everything is checked before the zip appears: the classes, the number, names and sizes of the images (before the
-    first is predicted), and the ids of each map. DataError with what is wrong, and ValueError for a
-    target that cannot be written or is no zip; nothing is written then.
+    The network, and the number, names and sizes of the images are checked before the first one is predicted. DataError
+    with what is wrong, and ValueError for a target that cannot be written or is no zip, for a network that cannot
+    predict pictures alone, and for one that gives numbers that are not finite; nothing is written then.
     """
     check_file(target, "out")
+    check_classes(model, config)
+    refuse_pictures(config)
     if target.suffix != ".zip":
         raise ValueError(f"out = {target}; allowed: a name that ends in .zip")
     if class_table(config.data.dataset).classes != CITYSCAPES.classes:
@@ -77,8 +80,10 @@ def _require_size(path: Path, found: tuple[int, int]) -> None:
 def _maps(model: DSRL, config: Config, paths: list[Path], tta: TTA | None) -> Iterator[bytes]:
     """PNG files of official label ids."""
     for path in paths:
-        mean, _ = image_output(model.eval(), read_picture(path), config, tta or TTA())
-        ids = CITYSCAPES_LABEL_ID[class_ids(mean, CITYSCAPES_SIZE)]
+        try:
+            mean, _ = image_output(model.eval(), read_picture(path), config, tta or TTA())
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be predicted: {error}") from error
         buffer = io.BytesIO()
-        Image.fromarray(ids.astype(np.uint8)).save(buffer, format="png")
+        Image.fromarray(label_ids(class_ids(mean, CITYSCAPES_SIZE), CITYSCAPES)).save(buffer, format="png")
         yield buffer.getvalue()

@@ -18,6 +18,16 @@ def needs_split(config: Config) -> bool:
     return config.downsampling.locations in GIVEN or config.downsampling.swapped
 
 
+def refuse_pictures(config: Config) -> None:
+    """ValueError for a network that `needs_split`."""
+    if needs_split(config):
+        settings = config.downsampling
+        raise ValueError(
+            f"downsampling.locations = {settings.locations}, swapped = {settings.swapped}: they come from labels or "
+            "another frame, and a picture alone has none; allowed: frames of a split, such as camvid:val"
+        )
+
+
 def given_locations(model: nn.Module, split: Split, index: int, config: Config) -> Tensor | None:
     """The locations that the network is given for a frame, (1, n, m, 2); None if it has its own.
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from dsrl_lib.config import Config
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import forward, network_input
-from dsrl_lib.evaluation.given_locations import needs_split
+from dsrl_lib.evaluation.given_locations import refuse_pictures
 from dsrl_lib.models.sizes import resized
 
 LEAST_PROBABILITY = 1e-12
@@ -43,15 +43,15 @@ def mean_output(
     locations: (1, n, m, 2), if the network is given them (`given_locations`). ValueError if they are missing, and for
     these with augmentation: they are those of the plain input.
     """
-    how = f"downsampling.locations = {config.downsampling.locations}, swapped = {config.downsampling.swapped}"
-    if locations is None and needs_split(config):
-        raise ValueError(f"{how}: they come from labels or another frame; allowed: frames of a split, as camvid:val")
+    if locations is None:
+        refuse_pictures(config)
     if tta.none:
         out = forward(model, inputs[0], config, locations)
         return resized(out["logits"].float(), size), out.get("image")
     if locations is not None:
         raise ValueError(
-            f"test-time augmentation with {how}: the locations are those of the plain input; allowed: the plain input"
+            f"test-time augmentation with downsampling.locations = {config.downsampling.locations}, swapped = "
+            f"{config.downsampling.swapped}: the locations are those of the plain input; allowed: the plain input"
         )
     total, passes = torch.zeros(()), 0
     for frame, mirrored in _with_flips(inputs, tta):
@@ -71,10 +71,13 @@ def log_probabilities(mean: Tensor, tta: TTA) -> Tensor:
 def image_output(
     model: nn.Module, image: np.ndarray, config: Config, tta: TTA, locations: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """`mean_output` of an image, uint8 (H, W, 3) RGB, at its own size."""
+    """`mean_output` of an image, uint8 (H, W, 3) RGB, at its own size. ValueError for numbers that are not finite."""
     device = next(model.parameters()).device
     inputs = [frame.to(device) for frame in augmented_inputs(image, config, tta)]
-    return mean_output(model, inputs, config, image.shape[:2], tta, locations)
+    mean, restored = mean_output(model, inputs, config, image.shape[:2], tta, locations)
+    if not mean.isfinite().all():
+        raise ValueError("the network gives no finite numbers for it")
+    return mean, restored
 
 
 def windows(length: int, window: int, overlap: float) -> list[int]:

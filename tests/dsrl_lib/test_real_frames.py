@@ -18,7 +18,7 @@ from torch import nn
 
 from dsrl_lib import network
 from dsrl_lib.__main__ import main
-from dsrl_lib.data.class_tables import CAMVID, CITYSCAPES_LABEL_ID
+from dsrl_lib.data.class_tables import CAMVID, CITYSCAPES
 from dsrl_lib.data.images import read_picture
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import load_split
@@ -106,7 +106,7 @@ def test_a_published_file_predicts_a_folder_of_frames(dsrl, frames, tmp_path):
         ids = read_picture(tmp_path / "p" / "pred" / f"{name}.png")[..., 0]
         assert ids.shape == truth.shape
         for class_id in (ROAD, SKY):  # official label ids, at the frame's own size
-            label = CITYSCAPES_LABEL_ID[CAMVID.cityscapes_rows[class_id]]
+            label = CITYSCAPES.label_ids[CAMVID.cityscapes_rows[class_id]]
             assert recall(ids, truth, label, class_id) > 0.85
 
 

@@ -247,6 +247,20 @@ def test_the_data_set_that_is_written_can_be_trained_on(data, monkeypatch, joint
         write_propagated("mine", data / "video", data / "data" / "more", flow="exact")
 
 
+def test_frames_that_are_held_out_are_no_pairs_of_true_images(data, monkeypatch):
+    """A frame of val beside one of train: warped from train it may be trained on, as it is it may not."""
+    monkeypatch.setitem(FLOWS, "none", (lambda a, b: np.zeros((*SIZE, 2), np.float32), lambda: None))
+    for kind in ("images", "labels"):
+        folder = data / "data" / "mine" / "val" / kind
+        (folder / "other_1.png").rename(folder / "drive_12.png")
+    write = partial(write_propagated, "mine", data / "video", flow="none")
+    with pytest.raises(RuntimeError, match="drive_12 is beside drive_10 of train and a frame of val"):
+        write(data / "data" / "more", steps=2, joint=False)
+    assert not (data / "data" / "more").exists()
+    assert write(data / "data" / "nearer", steps=1, joint=False)["train"] == 3
+    assert write(data / "data" / "joint", steps=2)["train"] == 5
+
+
 def test_a_scheduler_that_ends_the_command_leaves_nothing_behind(data, monkeypatch):
     monkeypatch.setattr(propagated_set, "save_pair", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     before, handler = sorted((data / "data").rglob("*")), signal.getsignal(signal.SIGTERM)

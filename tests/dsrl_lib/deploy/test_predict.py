@@ -1,6 +1,7 @@
 """Predictions as files, and files of weights: through the command line, with good pictures and with bad ones."""
 
 import contextlib
+import copy
 import os
 import re
 import shutil
@@ -15,8 +16,8 @@ from PIL import Image
 from tiny_runs import TINY
 
 from dsrl_lib import network, runs
-from dsrl_lib.data.class_tables import CITYSCAPES, CITYSCAPES_LABEL_ID, colourise
-from dsrl_lib.data.frames import DataError
+from dsrl_lib.data.class_tables import CITYSCAPES, VOC, colourise
+from dsrl_lib.data.frames import DataError, image_size
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.split import Split
 from dsrl_lib.deploy import memory
@@ -29,6 +30,7 @@ from dsrl_lib.deploy.submit import submit
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.memory import free_bytes
 from dsrl_lib.models.build import build_host
+from dsrl_lib.overrides import override
 from dsrl_lib.records import read_json, write_json
 from dsrl_lib.training import loop
 from dsrl_lib.training.fit import fit
@@ -94,6 +96,7 @@ def test_a_picture_is_upright(tmp_path):
     exif[0x0112] = 6  # the camera was turned
     image.save(tmp_path / "turned.png", exif=exif)
     assert read_picture(tmp_path / "turned.png").shape == (7, 5, 3)
+    assert image_size(tmp_path / "turned.png") == (7, 5)  # of which memory and thin sides are judged
 
 
 def test_sources(tmp_path):
@@ -169,7 +172,7 @@ def test_prediction_through_the_command_line(command_line, file, tmp_path):
     ids = read_picture(out / "pred" / "one.png")[..., 0]
     assert ids.shape == (40, 60) and set(np.unique(ids)) <= {7, 8, 11, 12, 13, 17, 19, *range(20, 29), 31, 32, 33}
     colours = read_picture(out / "rgb" / "one.png")
-    lookup = {label: train for train, label in enumerate(CITYSCAPES_LABEL_ID.tolist())}
+    lookup = {label: train for train, label in enumerate(CITYSCAPES.label_ids)}
     expected = colourise(np.vectorize(lookup.get)(ids).astype(np.uint8), CITYSCAPES)
     np.testing.assert_array_equal(colours, expected)
     assert read_picture(out / "sr" / "city" / "two.png").shape[0] == 32  # HR height of the run, the aspect kept
@@ -183,6 +186,19 @@ def test_a_split_is_predicted_with_its_errors(file, tmp_path):
         predict(model, config, ["camvid:test"], tmp_path, progress=False)
     with pytest.raises(DataError, match="nothing to predict: give images"):
         predict(model, config, [], tmp_path, progress=False)
+
+
+def test_an_error_is_seen_whatever_colour_the_predicted_class_has(file, monkeypatch):
+    """Background of VOC is black, like what is right."""
+    model, config = open_weights(file)
+    truth, classes = np.array([[0, 15, 15, 255]], np.uint8), np.array([[0, 0, 15, 0]], np.uint8)
+    monkeypatch.setattr(predictions, "image_output", lambda *_: (torch.zeros(1), None))
+    monkeypatch.setattr(predictions, "class_ids", lambda *_: classes)
+    monkeypatch.setattr(predictions.Job, "image", lambda self: np.zeros((1, 4, 3), np.uint8))
+    monkeypatch.setattr(predictions.Job, "truth", lambda self: truth)
+    monkeypatch.setattr(model, "sisr", None)
+    diff = predictions.results(model, config, predictions.Job("a", "here"), TTA(), VOC)["diff"]
+    assert diff.any(-1).tolist() == [[False, True, False, False]]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -329,8 +345,11 @@ def test_a_picture_that_fails_in_the_network_is_named_and_stops_no_other(file, t
             raise MemoryError
         return real(model, image, *others)
 
+    predict(*open_weights(file), [str(frames)], tmp_path / "out", progress=False)
+    assert "c.png" in {path.name for path in (tmp_path / "out/pred").iterdir()}
     monkeypatch.setattr(predictions, "image_output", short_of_memory)
     done = predict(*open_weights(file), [str(frames)], tmp_path / "out", progress=False)
+    assert not list((tmp_path / "out").glob("*/c.png"))  # that of the earlier call would pass for one of this
     assert sorted(path.name for path in (tmp_path / "out/pred").iterdir()) == ["a.png", "d.png"]
     assert done.written == 2 and len(done.failed) == 2
     assert "in/b.png cannot be predicted: " in done.failed[0]
@@ -491,8 +510,15 @@ def test_a_submission_is_checked_before_it_is_written(file, tmp_path, monkeypatc
     with zipfile.ZipFile(target) as archive:
         assert archive.namelist() == ["berlin_000000_000019_pred_labelIds.png", "bonn_000001_000019_pred_labelIds.png"]
         with Image.open(archive.open(archive.namelist()[0])) as ids:
-            assert ids.size == (2048, 1024) and set(np.unique(ids)) <= set(CITYSCAPES_LABEL_ID)
+            assert ids.size == (2048, 1024) and set(np.unique(ids)) <= set(CITYSCAPES.label_ids)
     target.unlink()
+    with torch.no_grad():
+        broken = copy.deepcopy(model)
+        next(broken.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match=r"berlin_000000_000019\S* cannot be predicted: .* no finite numbers"):
+        submit(broken, config, images, target, progress=False, expected=2)
+    with pytest.raises(ValueError, match=r"swapped = True: they come from labels or another frame"):
+        submit(model, override(config, "downsampling.swapped", True), images, target, progress=False)
     last = images / "bonn" / "bonn_000001_000019_leftImg8bit.png"
     last.write_bytes(last.read_bytes()[:-1000])
     with monkeypatch.context() as patch:

@@ -7,6 +7,7 @@ from tiny_runs import tiny
 from dsrl_lib import network
 from dsrl_lib.deploy.pretrained import open_weights
 from dsrl_lib.deploy.prune import prune, without_branches
+from dsrl_lib.deploy.rounding import round_kernels
 from dsrl_lib.evaluation import cost
 from dsrl_lib.models.downsampling.downsampler import without_labels
 from study.arms import ARMS
@@ -37,6 +38,22 @@ def test_every_arm_can_be_pruned():
     for arm in ARMS:
         small = without_branches(preset("camvid", arm))
         assert not (small.model.sisr or small.model.fa)
+
+
+@pytest.mark.parametrize(
+    ("module", "change"), [("prune", "changed the logits by up to nan"), ("rounding", "in bfloat16 would change")]
+)
+def test_no_file_is_written_whose_logits_differ(module, change, tmp_path, monkeypatch):
+    config = tiny("sssr", "optim.precision=bf16")
+    network.save(network.build(config), config, tmp_path / "whole.safetensors")
+    round_kernels(tmp_path / "whole.safetensors")
+    if module == "prune":
+        monkeypatch.setattr("dsrl_lib.deploy.prune._logits", lambda model, x: torch.tensor([float("nan")]))
+    else:
+        monkeypatch.setattr("dsrl_lib.deploy.rounding._outputs", lambda *_: {"logits": torch.rand(3)})
+    with pytest.raises(RuntimeError, match=change):
+        prune(tmp_path / "whole.safetensors", tmp_path / "small.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.safetensors"]
 
 
 @pytest.mark.parametrize("arm", ["sssr", "adaptive_oracle"])
