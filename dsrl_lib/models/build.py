@@ -18,13 +18,19 @@ NUMPY_SCALARS = [_scalar, (_scalar, "numpy.core.multiarray.scalar"), np.dtype, n
 
 
 def build_host(
-    name: str, classes: int, weights: str | Path | None = None, *, rows: Sequence[int | None] | None = None
+    name: str,
+    classes: int,
+    weights: str | Path | None = None,
+    *,
+    rows: Sequence[int | None] | None = None,
+    encoder: bool = False,
 ) -> nn.Module:
     """Build the host `name` with `classes` outputs, from scratch or from a published state dict.
 
     Published files hold the classes of Cityscapes (`registry.Host.outputs`). If `classes` differs, or `rows` is given,
     the prediction layer is replaced: by the published `rows`, one row index (or None: fresh) per class, if `weights`
-    and `rows` are both given, otherwise by a fresh layer.
+    and `rows` are both given, otherwise by a fresh layer. encoder: the file may hold the encoder alone; what it lacks
+    is as from scratch.
 
     Raises ValueError for an unknown name, no classes, rows that do not fit, or a state dict that does not fit strictly,
     and FileNotFoundError for missing weights.
@@ -35,7 +41,7 @@ def build_host(
     entry = HOSTS[name]
     host = named(entry.constructor)(*entry.arguments, classes if weights is None else entry.outputs)
     if weights is not None:
-        load_strictly(host, read_state_dict(weights), str(weights))
+        load_strictly(host, read_state_dict(weights), str(weights), encoder)
     copied = rows if weights is not None else None
     if host.classes != classes or copied is not None:
         host.set_classes(classes, copied)
@@ -63,14 +69,16 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return dict(found)
 
 
-def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str, encoder: bool = False) -> None:
     """Load `state`, or raise ValueError that lists every missing and unexpected key, wrong shape or type, and NaN.
 
-    A network whose published files need translation offers `published_state(state)`, which is applied first.
+    A network whose published files need translation offers `published_state(state)`, which is applied first. encoder:
+    keys may be missing, since the file is of the encoder.
     """
     if hasattr(network, "published_state"):
         state = network.published_state(state)
     own = network.state_dict()
+    state = {**own, **state} if encoder else state
     problems = [f"missing {key}" for key in own if key not in state]
     problems += [f"unexpected {key}" for key in state if key not in own]
     for key in (key for key in own if key in state):

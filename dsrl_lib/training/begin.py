@@ -9,15 +9,18 @@ from typing import Any
 
 from dsrl_lib import distributed, network, runs
 from dsrl_lib.config import Config
+from dsrl_lib.losses.criterion import strict_classes
+from dsrl_lib.models.downsampling.from_labels import target_classes
 from dsrl_lib.records import write_json
 from dsrl_lib.training import checkpoint
-from dsrl_lib.training.schedule import epochs_before
+from dsrl_lib.training.schedule import epochs_before, schedule_epochs
 from dsrl_lib.training.start import Started, kept_weights, start_from
 from dsrl_lib.training.state import RunState
 
 
 def check_beginning(config: Config, directory: Path) -> None:
-    """FileNotFoundError or ValueError for weights that the run starts from, and that are missing or do not fit.
+    """FileNotFoundError or ValueError for weights that are missing or do not fit, and for settings that do not fit the
+    network, its classes or the schedule.
 
     Called before the data are read, which takes long.
     """
@@ -31,8 +34,12 @@ def check_beginning(config: Config, directory: Path) -> None:
         )
     if config.warm_start is not None:
         runs.start_weights(config, config.warm_start)
+    model = network.build(config)
+    strict_classes(config.loss, model.host.classes)
+    target_classes(config.downsampling, model.host.classes)
+    schedule_epochs(config, epochs_before(config))
     if (file := kept_weights(config)) is not None:
-        start_from(network.build(config), file, config)
+        start_from(model, file, config)
 
 
 def continue_or_start(state: RunState, directory: Path) -> None:

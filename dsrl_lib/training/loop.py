@@ -59,8 +59,8 @@ def train_step(
         terms = loss_terms(state.model, batch, state.weighted, state.class_weights)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(sum(terms.values())).backward()
-    # The one time that a step waits for the device, but for OHEM and adaptive downsampling: all its work up to the
-    # gradients is queued by now.
+    # The one time that a step waits for the device, but for OHEM, adaptive downsampling, and class shares of a batch
+    # that several processes share: all its work up to the gradients is queued by now.
     found = distributed.means(list(terms.values()), requests())
     values = dict(zip(terms, found, strict=False))
     if not all(map(math.isfinite, values.values())):
@@ -159,10 +159,9 @@ def validate(state: RunState, split: Split, *, details: bool, workers: int) -> E
 
 
 def save_checkpoint(state: RunState, directory: Path) -> None:
-    """Write the checkpoint and history.csv. Every process has to call it; the first one writes."""
-    content = state.state_dict()
+    """Write the checkpoint and history.csv, in the first of several processes."""
     if distributed.rank() == 0:
-        checkpoint.save(directory, content)
+        checkpoint.save(directory, state.state_dict())
         runs.write_history(directory / "history.csv", state.history, TERMS)
 
 

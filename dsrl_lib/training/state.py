@@ -12,8 +12,7 @@ from dsrl_lib.config import Config
 from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.split import Split
 from dsrl_lib.losses.class_weights import frequency_weights
-from dsrl_lib.losses.criterion import strict_classes
-from dsrl_lib.models.downsampling.from_labels import mean_locations, target_classes
+from dsrl_lib.models.downsampling.from_labels import mean_locations
 from dsrl_lib.training.batches import epoch_steps
 from dsrl_lib.training.early_stopping import ends_early
 from dsrl_lib.training.schedule import loss_in_epoch, make_optimizer
@@ -38,8 +37,6 @@ class RunState:
         self.total_steps = self.epoch_steps * config.optim.epochs
         self.network = network.build(config).to(device, memory_format=torch.channels_last)
         network.set_training_mode(self.network, config)
-        strict_classes(config.loss, self.network.host.classes)  # says at once what does not fit
-        target_classes(config.downsampling, self.network.host.classes)  # the same
         # With several processes, this one takes the mean of their gradients.
         self.model = self.network if distributed.size() == 1 else DistributedDataParallel(self.network)
         self.optimizer = make_optimizer(self.network, config)
@@ -82,7 +79,7 @@ class RunState:
         return replace(self.config, loss=replace(loss, **self.weights))
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to continue with the same bits. Every process has to call it."""
+        """All that is needed to continue with the same bits."""
         return {
             "config": self.config.to_dict(),
             "data": self.data,

@@ -28,7 +28,7 @@ from dsrl_lib.models.build import build_host
 from dsrl_lib.models.downsampling import sampling_targets
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.published import published_weights
-from dsrl_lib.overrides import override
+from dsrl_lib.overrides import override, override_all
 from dsrl_lib.paths import released_dir
 from dsrl_lib.progress import bar
 from dsrl_lib.records import read_json
@@ -574,6 +574,22 @@ def test_what_is_made_of_runs_is_not_made_of_none(dsrl, results):
 def test_a_script_is_told_what_is_allowed(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+@pytest.mark.parametrize(
+    ("arm", "settings", "said"),
+    [
+        ("sssr_sisr", ["model.host=deeplabv3plus_resnet18", "model.sisr_taps=stride2"], "stride2"),
+        ("lr", ["model.host=deeplabv3plus_mobilenetv2", "model.sync_bn=true"], "sync_bn"),
+        ("bilinear", ["loss.segmentation=relaxed", "loss.relax_strict=70"], "loss.relax_strict = '70'; allowed:"),
+        ("adaptive_oracle", ["downsampling.classes=70"], "downsampling.classes = '70'; allowed: numbers from 0 to 18"),
+    ],
+)
+def test_what_does_not_fit_the_network_is_named_before_data_are_read(results, monkeypatch, arm, settings, said):
+    monkeypatch.setattr(fit, "load_split", lambda *_: pytest.fail("the error came after the work"))
+    config = override_all(preset("smoke", arm), settings)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        fit.fit(replace(config, warm_start=None), device="cpu", workers=0, progress=False)
 
 
 def test_results_that_cannot_be_written_are_named_at_the_start(dsrl, results, monkeypatch):

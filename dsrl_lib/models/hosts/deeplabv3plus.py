@@ -104,11 +104,11 @@ class DeepLabV3Plus(nn.Module):
         self.classes = classes
 
     def published_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A published state dict of this network, or of its encoder alone: then the rest is what it is now."""
+        """A published state dict of this network, or of its encoder alone, under the names that it has here."""
         encoder = getattr(self.backbone, "published_state", None)
         if encoder is None or any(key.startswith("backbone.") for key in state):
             return dict(state)
-        return self.state_dict() | {f"backbone.{key}": value for key, value in encoder(state).items()}
+        return {f"backbone.{key}": value for key, value in encoder(state).items()}
 
     def features(self, x: Tensor) -> Features:
         """Backbone at stride 4, ASPP's output and the decoder's 256 channels (stride 4)."""

@@ -279,16 +279,29 @@ def test_memory_of_a_picture_does_not_depend_on_the_frames_of_the_run(file):
     assert memory.Room(model, large, TTA()).activations == memory.Room(model, config, TTA()).activations
 
 
-def test_free_memory_is_that_of_the_system_or_of_the_control_group(tmp_path):
-    system = tmp_path / "meminfo"
-    assert free_bytes(system, tmp_path) == float("inf")
-    system.write_text("MemTotal:  9 kB\nMemAvailable:    4 kB\n")
-    assert free_bytes(system, tmp_path) == 4096
+FREE_OF_GROUPS = [  # what /proc/self/cgroup says, where the group with the limit is, and how its files are called
+    ("0::/", ".", ("max", "current", "")),
+    ("0::/slurm/job_1/step_0/task_0", "slurm/job_1", ("max", "current", "")),
+    ("0::/of/the/host", ".", ("max", "current", "")),  # in a container
+    ("4:cpu,memory:/job_1\n0::/", "memory/job_1", ("limit_in_bytes", "usage_in_bytes", "total_")),  # version 1
+]
+
+
+@pytest.mark.parametrize(("said", "group", "names"), FREE_OF_GROUPS)
+def test_free_memory_is_that_of_the_system_or_of_a_control_group(tmp_path, said, group, names):
+    proc, groups = tmp_path / "proc", tmp_path / "groups"
+    assert free_bytes(proc, groups) == float("inf")
+    (proc / "self").mkdir(parents=True)
+    (proc / "meminfo").write_text("MemTotal:  9 kB\nMemAvailable:    4 kB\n")
+    assert free_bytes(proc, groups) == 4096
+    (proc / "self" / "cgroup").write_text(f"9:name=systemd:/\n{said}\n")
+    (groups / group).mkdir(parents=True)
+    most, used, total = names
     for limit, free in (("max", 4096), ("3000", 2300), ("9000", 4096)):
-        (tmp_path / "memory.max").write_text(f"{limit}\n")
-        (tmp_path / "memory.current").write_text("1000\n")
-        (tmp_path / "memory.stat").write_text("anon 700\nactive_file 100\ninactive_file 200\n")
-        assert free_bytes(system, tmp_path) == free
+        (groups / group / f"memory.{most}").write_text(f"{limit}\n")
+        (groups / group / f"memory.{used}").write_text("1000\n")
+        (groups / group / "memory.stat").write_text(f"anon 700\n{total}active_file 100\n{total}inactive_file 200\n")
+        assert free_bytes(proc, groups) == free
 
 
 @pytest.mark.parametrize("below", [".", "predicted"])
