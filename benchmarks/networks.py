@@ -23,10 +23,10 @@ def training_bench(seconds: float = 4.0) -> list[dict[str, str | float]]:
 
 def pruning_bench() -> list[dict[str, str | float]]:
     """Rows with `what`, `full_ms`, `pruned_ms` and their `ratio`: all of DSRL, one frame at LR 180x240."""
-    rows = []
+    rows: list[dict[str, str | float]] = []
     for host in BENCHED:
         config = _config(host)
-        costs = cost.measure(network.build(config).to(pick_device("auto")), config)
+        costs = cost.latencies(network.build(config).to(pick_device("auto")), config)
         full, pruned = costs["latency_ms_full"], costs["latency_ms_pruned"]
         rows.append({"what": host, "full_ms": full, "pruned_ms": pruned, "ratio": full / pruned})
     return rows

@@ -1,7 +1,7 @@
 """A trained network as one file for other programs: ONNX, TorchScript, or PyTorch's own exported program.
 
 The file takes RGB images of any number and size and gives the logits that the study scores, pruned, in float32.
-It is compared with the network before it appears.
+It is compared with the network before it appears. TorchScript and pt2 files run on the CPU, which is written into them.
 """
 
 import copy

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import VOID, ClassTable, class_table, colourise
 from dsrl_lib.data.frames import DataError, image_size
 from dsrl_lib.data.images import find_pictures, read_picture
+from dsrl_lib.data.made_pictures import is_made, write_picture
 from dsrl_lib.data.normalise import to_pixels
 from dsrl_lib.data.split import SPLITS, Split, load_split
 from dsrl_lib.deploy.memory import Room
@@ -31,7 +30,6 @@ from dsrl_lib.evaluation.tta import image_output
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_folder
 from dsrl_lib.progress import bar
-from dsrl_lib.records import write_atomically
 
 KINDS = {
     "rgb": "classes in their colours",
@@ -43,8 +41,8 @@ KINDS = {
 ALWAYS = ("rgb", "pred", "compose")
 """Those that are made of every picture."""
 BLEND = 0.5
-MARK = ("Software", "dsrl_lib predict")
-"""A text in the head of every file that is written, by which a later call knows it."""
+COMMAND = "predict"
+"""By which a later call knows the files that it wrote (`made_pictures`)."""
 FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR)
 """Errors of writing that the next picture would meet too."""
 
@@ -122,7 +120,7 @@ def predict(
                 room.check(job.path, *image_size(job.path))
             made = results(model, config, job, tta, table)
             for kind, pixels in made.items():
-                _write(out / kind / f"{job.name}.png", pixels)
+                write_picture(out / kind / f"{job.name}.png", pixels, COMMAND)
             _remove(out, job, KINDS.keys() - made)  # what an earlier call made, of another network or with the truth
             written += 1
         except DataError as error:
@@ -191,14 +189,7 @@ def _jobs(sources: Sequence[str], table: ClassTable) -> Iterator[Job]:
 
 def _is_prediction(path: Path) -> bool:
     """Whether an earlier call wrote `path`, also one that was cut off, or of whose files some were removed."""
-    path = Path(os.path.realpath(path))
-    if path.suffix != ".png" or not any(folder.name in KINDS for folder in path.parents):
-        return False
-    try:
-        with Image.open(path) as image:
-            return image.info.get(MARK[0]) == MARK[1]
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # whoever reads the picture names it
-        return False
+    return any(folder.name in KINDS for folder in Path(os.path.realpath(path)).parents) and is_made(path, COMMAND)
 
 
 def _refuse_equal_names(jobs: Sequence[Job]) -> None:
@@ -227,10 +218,3 @@ def _keep_files(jobs: Sequence[Job], out: Path) -> None:
 def _remove(out: Path, job: Job, kinds: Iterable[str]) -> None:
     for kind in kinds:
         (out / kind / f"{job.name}.png").unlink(missing_ok=True)
-
-
-def _write(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    marked = PngInfo()
-    marked.add_text(*MARK)
-    write_atomically(path, lambda temporary: Image.fromarray(pixels).save(temporary, format="png", pnginfo=marked))

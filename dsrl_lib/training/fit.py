@@ -64,7 +64,8 @@ def fit(
     workers = default_workers(config, where, max(devices, distributed.local_size())) if workers is None else workers
     check_beginning(config, directory)
     if devices > 1:
-        runs.prepare(directory, config)
+        with runs.acquire(directory, wait=True):  # which removes what a killed process was writing
+            runs.prepare(directory, config)
         options = ["--device", where.type, "--workers", str(workers), "--keep-last", str(keep_last)]
         options += ["--keep-best"] if keep_best else []
         launch(["train", str(directory / "config.json"), *options], devices, show=progress)

@@ -1,24 +1,24 @@
 """Pictures of training samples, as a run sees them: crop, scale, flip, colours and whatever else its settings say."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table, colourise
+from dsrl_lib.data.made_pictures import is_made, write_picture
 from dsrl_lib.data.split import load_split
-from dsrl_lib.paths import check_folder
-from dsrl_lib.records import write_atomically
+from dsrl_lib.paths import DataError, check_folder
 from dsrl_lib.training.batches import batches, epoch_steps
 
+COMMAND = "samples"
+"""By which a later call knows the files that it wrote (`made_pictures`)."""
 GAP = 4
 """White pixels between the pictures of a sample."""
 
@@ -26,7 +26,7 @@ GAP = 4
 def write_samples(config: Config, out: Path, count: int = 8, epoch: int = 0) -> list[Path]:
     """The first `count` training samples of an epoch, in their order, as PNG files: input, HR image and labels.
 
-    Those of an earlier call for this epoch are replaced or removed.
+    Those of an earlier call for this epoch are replaced or removed; DataError for a file of yours in their place.
 
     epoch: from 0, counted from the first of the runs that this one starts from. The input is enlarged to HR without
     interpolation; void is black. ValueError for settings that are not allowed, DataError for missing or bad data.
@@ -35,15 +35,15 @@ def write_samples(config: Config, out: Path, count: int = 8, epoch: int = 0) -> 
     check("count", count, Annotated[int, at_least(1)])
     check("epoch", epoch, Annotated[int, at_least(0)])
     check_folder(out, "out")
-    out.mkdir(parents=True, exist_ok=True)
+    for path in (out / f"epoch{epoch}_{number:04}.png" for number in range(count)):
+        if path.exists() and not is_made(path, COMMAND):
+            raise DataError(f"{path} is a file that no earlier call wrote: choose another folder for the pictures")
     written = []
     for number, sample in zip(range(count), _samples(config, epoch), strict=False):
-        path = out / f"epoch{epoch}_{number:04}.png"
-        picture = Image.fromarray(sample_picture(sample, config))
-        write_atomically(path, lambda temporary, picture=picture: picture.save(temporary, "PNG"))
-        written.append(path)
+        written.append(out / f"epoch{epoch}_{number:04}.png")
+        write_picture(written[-1], sample_picture(sample, config), COMMAND)
     for path in out.glob(f"epoch{epoch}_*.png"):  # of an earlier call with more samples, perhaps of other settings
-        if path not in written and re.fullmatch(r"epoch\d+_\d{4,}\.png", path.name):
+        if path not in written and is_made(path, COMMAND):
             path.unlink()
     return written
 

@@ -5,7 +5,6 @@ Frames of one video look alike, so images are resampled in blocks of neighbourin
 computed from the integer counts summed over the drawn images, and given in points (percent).
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,12 +25,14 @@ def image_blocks(sequences: Sequence[str], block: int = BLOCK) -> np.ndarray:
     cut into round(n / block) blocks of nearly equal length, at least one. If there are many short sequences, such as
     the drives of IDD-lite, none is cut: blocks are then independent of each other. Returns int (I,), values 0..B-1.
     """
-    names, lengths = np.asarray(sequences), Counter(sequences)
-    whole = len(lengths) >= MANY and max(lengths.values()) <= SHORT * block
-    blocks = np.empty(len(names), dtype=int)
+    frames_of: dict[str, list[int]] = {}
+    for frame, name in enumerate(sequences):
+        frames_of.setdefault(name, []).append(frame)
+    whole = len(frames_of) >= MANY and max(map(len, frames_of.values())) <= SHORT * block
+    blocks = np.empty(len(sequences), dtype=int)
     total = 0
-    for name in dict.fromkeys(names.tolist()):
-        frames = np.flatnonzero(names == name)
+    for found in frames_of.values():
+        frames = np.array(found)
         pieces = [frames] if whole else np.array_split(frames, max(1, round(len(frames) / block)))
         for number, piece in enumerate(pieces):
             blocks[piece] = total + number

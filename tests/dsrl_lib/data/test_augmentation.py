@@ -17,6 +17,7 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.data.statistics import colour_statistics
 from dsrl_lib.data.transforms import Geometry, crop_image, crop_label, draw_geometry
 from dsrl_lib.overrides import override_all
+from dsrl_lib.paths import DataError
 from dsrl_lib.training.batches import sample_order
 from dsrl_lib.training.samples import write_samples
 
@@ -145,14 +146,15 @@ def test_statistics_are_those_of_all_pixels_together():
 
 def test_written_samples_are_those_that_a_run_trains_on(tmp_path):
     config = override_all(Config(), ["data.rotation=15", "data.hue=0.1", "optim.batch_size=3", "data.crop_width=128"])
-    (tmp_path / "out").mkdir()
-    for name in ("epoch2_0004.png", "epoch2_mine.png", "epoch3_0000.png"):  # the first is of an earlier call
-        (tmp_path / "out" / name).write_bytes(b"")
+    assert len(write_samples(config, tmp_path / "out", count=5, epoch=2)) == 5
+    yours = {tmp_path / "out" / f"epoch{name}.png" for name in ("2_0005", "2_mine", "3_0000")}
+    for path in yours:
+        path.write_bytes(b"")
     paths = write_samples(config, tmp_path / "out", count=4, epoch=2)
     assert [path.name for path in paths] == [f"epoch2_000{i}.png" for i in range(4)]
-    assert {*(tmp_path / "out").iterdir()} - {*paths} == {
-        tmp_path / "out" / f"epoch{x}.png" for x in ("2_mine", "3_0000")
-    }
+    assert {*(tmp_path / "out").iterdir()} - {*paths} == yours  # the fifth of the earlier call is gone
+    with pytest.raises(DataError, match=r"epoch2_0005\.png is a file that no earlier call wrote"):
+        write_samples(config, tmp_path / "out", count=6, epoch=2)
     split = load_split("streets", "train")
     samples, order = TrainingSet(split, config.data, config.seed, config.model.input_scale), sample_order(0, 2, 64)
     for path, index in zip(paths, order[:4], strict=True):
