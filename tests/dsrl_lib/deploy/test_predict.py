@@ -322,15 +322,15 @@ def test_what_predict_wrote_is_no_source_of_the_next_call(file, tmp_path, below)
 
 def test_what_a_call_that_was_cut_off_wrote_is_no_source(file, tmp_path, monkeypatch):
     png(tmp_path / "a.png"), png(tmp_path / "b.png")
-    (model, config), write = open_weights(file), predictions._write
+    (model, config), write = open_weights(file), predictions.write_picture
 
-    def stop_at_the_third(path, pixels):
+    def stop_at_the_third(path, pixels, command):
         if path.match("compose/*"):
             raise KeyboardInterrupt
-        write(path, pixels)
+        write(path, pixels, command)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(predictions, "_write", stop_at_the_third)
+        patch.setattr(predictions, "write_picture", stop_at_the_third)
         predict(model, config, [str(tmp_path)], tmp_path / "out", progress=False)
     assert predict(model, config, [str(tmp_path)], tmp_path / "out", progress=False).written == 2
     shutil.rmtree(tmp_path / "out/compose")  # the rest is no source, and may be replaced
