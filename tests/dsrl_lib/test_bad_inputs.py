@@ -542,8 +542,8 @@ def test_what_is_made_of_runs_is_not_made_of_none(dsrl, results):
     """An empty file would replace the one of before."""
     (results / "camvid").mkdir(parents=True)
     (results / "camvid/claims.csv").write_text("of before")
-    for command in ("claims", "pictures"):
-        status, _, errors = dsrl(command, program=study_main)
+    for command in ("claims --profile camvid", "pictures"):
+        status, _, errors = dsrl(*command.split(), program=study_main)
         assert status == 1 and f"profile camvid has no complete run in {results}" in errors
     assert (results / "camvid/claims.csv").read_text() == "of before"
 
