@@ -52,8 +52,8 @@ class Host:
     weights: Mapping[str, Weights] = field(default_factory=dict)
     """Public files by the value of `model.pretrained` that starts from them."""
     speed: Mapping[str, float] = field(default_factory=_speed)
-    """Input megapixels per second in training, by device. On the CPU, s1.0, DDRNet and EfficientNet-Lite0 are measured on
-    one thread of a small server (2026-11) and the others follow from their ratio to s1.0 in `benchmarks`. The GPU's
+    """Input megapixels per second in training, by device. On the CPU, s1.0, DDRNet and EfficientNet-Lite0 are measured
+    on one thread of a small server (2026-11) and the others follow from their ratio to s1.0 in `benchmarks`. The GPU's
     speeds are guesses until they have been measured. DRN and DeepWV3Plus follow from their MACs, the last one's GPU
     speed from the 14 hours on eight V100 that its authors report."""
     memory: float = 6.0
