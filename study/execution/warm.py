@@ -90,6 +90,8 @@ def main(listener: socket.socket, preloaded: Sequence[str]) -> NoReturn:
     for module in map(importlib.import_module, preloaded):
         for name in getattr(module, "__all__", ()):
             getattr(module, name)
+    if pandas := sys.modules.get("pandas"):  # it fits tables to the terminal, unless a notebook is what imports it
+        pandas.set_option("display.max_columns", 20)
     gc.collect()
     gc.freeze()  # the forked processes do not look through the libraries for garbage, which would copy their memory
     request = _next_request(listener)

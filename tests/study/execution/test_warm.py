@@ -16,12 +16,13 @@ from study.execution import warm
 from study.execution.notebooks import execute
 
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+TABLE = "import pandas\npandas.DataFrame([[1.25] * 18], columns=[f'column {i}' for i in range(18)])"
 
 
 @pytest.fixture(scope="module")
 def server():
     """Without the deep-learning stack, which takes long to import."""
-    with warm.server(("json", "matplotlib.backends.backend_agg")):
+    with warm.server(("json", "pandas", "matplotlib.backends.backend_agg")):
         yield
 
 
@@ -103,7 +104,8 @@ def test_it_ends_with_its_client(run):
 
 
 def test_a_notebook_is_the_same_as_one_executed_without_a_server(server, make_notebook, tmp_path, monkeypatch):
-    notebook = make_notebook("figure", "seed = 0", "import os, sys\nprint(os.getcwd(), sys.argv[1:2], seed)", FIGURE)
+    where = "import os, sys\nprint(os.getcwd(), sys.argv[1:2], seed)"
+    notebook = make_notebook("figure", "seed = 0", where, FIGURE, TABLE)
     execute(notebook, tmp_path / "warm.ipynb", {"seed": 1})
     monkeypatch.delenv(warm.VARIABLE)
     execute(notebook, tmp_path / "cold.ipynb", {"seed": 1})
