@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -42,10 +41,10 @@ def other_locations_table(found: Sequence[Run], test: Split, mean_grid: bool = F
     columns = [OTHER_FRAME, MEAN_GRID][: 1 + mean_grid]
     rows = []
     for run in found:
-        row = {"own locations": 100 * run.metrics["test"]["miou"]}
-        row |= {name: changes.get((run.run_id, name), np.nan) for name in columns}
-        if not any(np.isnan(value) for value in row.values()):
-            rows.append({"arm": run.arm, "seed": run.seed, **row})
+        known = {name: changes[run.run_id, name] for name in columns if (run.run_id, name) in changes}
+        if len(known) == len(columns):
+            own = 100 * run.metrics["test"]["miou"]
+            rows.append({"arm": run.arm, "seed": run.seed, "own locations": own, **known})
     if not rows:
         return Note("**Not measured:** this takes the weights of these runs, which are not here.")
     parts = []

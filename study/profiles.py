@@ -149,7 +149,8 @@ PROFILES: dict[str, Profile] = {
         | dict.fromkeys(("adaptive", "uniform_macs"), (0, 1, 2, 3, 4)),
         expect=(
             "IDD-lite at LR 112x160: about seven minutes per run on one core (hr: 25), up to 2.3 GiB; lr reaches 54 "
-            "points of mIoU on test. The second pretrained host takes 8 hours in all, and the random start 6."
+            "points of mIoU on test. By estimate, the second pretrained host takes 8 hours in all and the random "
+            "start 6."
         ),
         variants={
             "twice_as_long": Variant(

@@ -136,13 +136,13 @@ def _write_split(split: Split, folder: Path) -> list[tuple[str, str]]:
 
 def _keep_apart(splits: Mapping[str, Split], video: Video, steps: int) -> None:
     """DataError if label-only pairs would hold images that are not for training: those of val or test."""
+    held_out = {name: split for split in ("test", "val") for name in splits[split].names}
     for name in splits["train"].names:
-        beside = [*video.beside(name, steps), *video.beside(name, -steps)] if name in video.place else []
-        for split in ("val", "test"):
-            if held_out := set(beside) & set(splits[split].names):
+        for other in (*video.beside(name, steps), *video.beside(name, -steps)) if name in video.place else ():
+            if split := held_out.get(other):
                 raise DataError(
-                    f"{min(held_out)} is beside {name} of train and a frame of {split}: with labels alone propagated, "
-                    "its image would be trained on; allowed: fewer steps, or joint propagation"
+                    f"{other} is beside {name} of train and a frame of {split}: with labels alone propagated, its "
+                    "image would be trained on; allowed: fewer steps, or joint propagation"
                 )
 
 

@@ -133,6 +133,7 @@ def predict(
             if error.errno in FATAL:
                 raise OSError(error.errno, f"{error.strerror}; {written} of {len(jobs)} pictures are done") from error
             failed.append(f"{job.name}: {error}")
+            _remove(out, job, KINDS)
     return Summary(written, tuple(failed), time.perf_counter() - begin)
 
 

@@ -38,17 +38,14 @@ def round_kernels(path: Path) -> None:
 
 
 def rounded(model: DSRL, config: Config) -> None:
-    """Turn the kernels of a network into bfloat16, to be saved; it cannot compute then. RuntimeError, and no change, if
-    some output would change."""
+    """Turn the kernels of a network into bfloat16, to be saved: it cannot compute then. RuntimeError if some output
+    would change."""
     before = _outputs(model.eval(), config)
     precise = set() if model.downsampling is None else set(model.downsampling.parameters())
     kernels = [parameter for parameter in model.parameters() if parameter.dim() > 1 and parameter not in precise]
-    exact = [kernel.data for kernel in kernels]
     for kernel in kernels:
         kernel.data = kernel.data.bfloat16().float()
     if changed := [name for name, value in _outputs(model, config).items() if not torch.equal(value, before[name])]:
-        for kernel, data in zip(kernels, exact, strict=True):
-            kernel.data = data
         raise RuntimeError(f"kernels in bfloat16 would change {', '.join(changed)}: a part computes in float32")
     for kernel in kernels:
         kernel.data = kernel.data.bfloat16()

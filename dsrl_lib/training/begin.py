@@ -11,6 +11,7 @@ from dsrl_lib import distributed, network, runs
 from dsrl_lib.config import Config
 from dsrl_lib.losses.criterion import strict_classes
 from dsrl_lib.models.downsampling.from_labels import target_classes
+from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.records import write_json
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.schedule import epochs_before, schedule_epochs
@@ -18,14 +19,14 @@ from dsrl_lib.training.start import Started, kept_weights, start_from
 from dsrl_lib.training.state import RunState
 
 
-def check_beginning(config: Config, directory: Path) -> None:
+def check_beginning(config: Config, directory: Path) -> DSRL | None:
     """FileNotFoundError or ValueError for weights that are missing or do not fit, and for settings that do not fit the
-    network, its classes or the schedule.
+    network, its classes or the schedule. Returns the network that the run begins with; None if it continues.
 
     Called before the data are read, which takes long.
     """
     if checkpoint.exists(directory):
-        return
+        return None
     if config.continues is not None:
         before = config.continues.partition("@")[0]
         raise FileNotFoundError(
@@ -40,6 +41,7 @@ def check_beginning(config: Config, directory: Path) -> None:
     schedule_epochs(config, epochs_before(config))
     if (file := kept_weights(config)) is not None:
         start_from(model, file, config)
+    return model
 
 
 def continue_or_start(state: RunState, directory: Path) -> None:

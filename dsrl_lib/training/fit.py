@@ -15,6 +15,7 @@ from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.data.split import load_split
 from dsrl_lib.device import keep_freed_memory
 from dsrl_lib.evaluation.evaluate import check_frames
+from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import check_folder
 from dsrl_lib.training.begin import check_beginning, continue_or_start
 from dsrl_lib.training.data_notes import tell_of_other_data, tell_of_shared_images
@@ -62,7 +63,7 @@ def fit(
     check_folder(directory, "DSRL_RESULTS")
     where = check_machine(config, device=device, workers=workers, devices=devices)
     workers = default_workers(config, where, max(devices, distributed.local_size())) if workers is None else workers
-    check_beginning(config, directory)
+    model = check_beginning(config, directory)
     if devices > 1:
         with runs.acquire(directory, wait=True):  # which removes what a killed process was writing
             runs.prepare(directory, config)
@@ -72,7 +73,7 @@ def fit(
     with distributed.group(where):
         if not distributed.from_first(runs.is_complete(directory)):
             with explained():
-                _take_up(config, directory, where, workers, progress, snapshots(directory, keep_best, keep_last))
+                _take_up(config, directory, model, where, workers, progress, snapshots(directory, keep_best, keep_last))
             distributed.from_first(None)  # no process leaves before the first one has completed the run
     return directory
 
@@ -80,12 +81,13 @@ def fit(
 def _take_up(
     config: Config,
     directory: Path,
+    model: DSRL | None,
     device: torch.device,
     workers: int,
     progress: bool,
     keep: Callable[[RunState], None],
 ) -> None:
-    """Train the run under its lock, unless another process completed it meanwhile."""
+    """Train the run under its lock, unless another process completed it meanwhile. model: as it begins, if built."""
     check_shared_batch(config, distributed.size())  # torchrun may have started more than `devices` says
     if device.type == "cpu":
         keep_freed_memory()
@@ -100,7 +102,7 @@ def _take_up(
             check_frames(splits[name], config, device)
         if writes and config.warm_start is None:
             tell_of_shared_images(config, splits)
-        state = RunState(config, splits["train"], device, splits["val"])
+        state = RunState(config, splits["train"], device, splits["val"], model)
         if writes:
             runs.prepare(directory, config)
         continue_or_start(state, directory)

@@ -35,13 +35,14 @@ def write_samples(config: Config, out: Path, count: int = 8, epoch: int = 0) -> 
     check("count", count, Annotated[int, at_least(1)])
     check("epoch", epoch, Annotated[int, at_least(0)])
     check_folder(out, "out")
-    for path in (out / f"epoch{epoch}_{number:04}.png" for number in range(count)):
+    paths = [out / f"epoch{epoch}_{number:04}.png" for number in range(count)]
+    for path in paths:
         if path.exists() and not is_made(path, COMMAND):
             raise DataError(f"{path} is a file that no earlier call wrote: choose another folder for the pictures")
     written = []
-    for number, sample in zip(range(count), _samples(config, epoch), strict=False):
-        written.append(out / f"epoch{epoch}_{number:04}.png")
-        write_picture(written[-1], sample_picture(sample, config), COMMAND)
+    for path, sample in zip(paths, _samples(config, epoch), strict=False):
+        write_picture(path, sample_picture(sample, config), COMMAND)
+        written.append(path)
     for path in out.glob(f"epoch{epoch}_*.png"):  # of an earlier call with more samples, perhaps of other settings
         if path not in written and is_made(path, COMMAND):
             path.unlink()

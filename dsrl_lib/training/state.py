@@ -13,6 +13,7 @@ from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.split import Split
 from dsrl_lib.losses.class_weights import frequency_weights
 from dsrl_lib.models.downsampling.from_labels import mean_locations
+from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.training.batches import epoch_steps
 from dsrl_lib.training.early_stopping import ends_early
 from dsrl_lib.training.schedule import loss_in_epoch, make_optimizer
@@ -24,9 +25,17 @@ KEPT = ("epochs_before", "step", "weights", "gradients_at_start", "history", "su
 class RunState:
     """All that a step changes: network, optimiser, gradient scaler, step counter and history."""
 
-    def __init__(self, config: Config, split: Split, device: torch.device, val: Split | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        split: Split,
+        device: torch.device,
+        val: Split | None = None,
+        model: DSRL | None = None,
+    ) -> None:
         """Initial weights and step 0. split: the training images. val: those of validation, of which a checkpoint keeps
-        the hash. ValueError if the training images do not fill one batch."""
+        the hash. model: the network of `config`, if it is built already. ValueError if the training images do not fill
+        one batch."""
         self.config, self.device = config, device
         self.epoch_steps = epoch_steps(config, split)
         samples = TrainingSet(split, config.data, config.seed, config.frame_scale)  # says at once what does not fit
@@ -35,7 +44,7 @@ class RunState:
         self.data = {name: files.manifest_hash for name, files in read.items() if files is not None}
         """What the run reads before its end, and the hash of its files."""
         self.total_steps = self.epoch_steps * config.optim.epochs
-        self.network = network.build(config).to(device, memory_format=torch.channels_last)
+        self.network = (network.build(config) if model is None else model).to(device, memory_format=torch.channels_last)
         network.set_training_mode(self.network, config)
         # With several processes, this one takes the mean of their gradients.
         self.model = self.network if distributed.size() == 1 else DistributedDataParallel(self.network)
