@@ -156,6 +156,7 @@ PROFILES: dict[str, Profile] = {
             "twice_as_long": Variant(
                 dict.fromkeys(("lr", "bilinear", "dsrl"), (0, 1, 2)), overrides=("optim.epochs=6",)
             ),
+            "second_host": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
             "second_pretrained_host": _SECOND_PRETRAINED,
             # 60 epochs in all: `flattening_table` says whether validation still rises.
             "random_start": Variant(
