@@ -45,6 +45,7 @@ class Study:
         self._scores: dict[tuple[str, str], Scores] = {}
         self._resamples: dict[tuple[str, ...], Resamples] = {}
         self._pseudo_values: dict[tuple[str, str], dict[int, np.ndarray]] = {}
+        self._images: dict[str, tuple[str, ...]] = {}
         self._contrasts: dict[tuple, Difference] = {}
         self._beside = {profile: self}
 
@@ -158,11 +159,20 @@ class Study:
         return self._contrasts[key]
 
     def _contrast(self, strata: Strata, kind: str) -> Difference:
+        for arms in strata:
+            self._require_equal_images(list(arms))
         found = self.bootstrap(strata, kind)
         if PROFILES[self.profile].interval == "bootstrap":
             return found
         other = self.random_effects(strata, kind, found.estimate)
         return as_difference(other, found) if other else found
+
+    def _require_equal_images(self, arms: Sequence[str]) -> None:
+        for arm in arms:
+            if arm not in self._images:
+                self._images[arm] = self.select(arm)[0].counts("test").images
+            if self._images[arm] != self._images[arms[0]]:
+                raise ValueError(f"{arms[0]} and {arm} were evaluated on different images: they cannot be compared")
 
     def single(self, arm: str, kind: str = "miou") -> Difference | None:
         """An arm's score with its interval; None without runs."""

@@ -17,6 +17,7 @@ from dsrl_lib.metrics import iou
 from dsrl_lib.records import write_json
 from dsrl_lib.runs import folder, write_counts, write_history
 from study import catalogue, factorial
+from study.evidence import Study
 from study.figures import cell_charts, cost_chart, gain_panels, interval_charts, panels, plots, style
 from study.presets import preset
 from study.report import audit
@@ -158,6 +159,18 @@ def test_counts_by_seed(results):
     assert sequences == ("a",) * 5 + ("b",) * 7
     with pytest.raises(ValueError, match="equal seeds"):
         catalogue.counts_by_seed([runs[0], runs[0]])
+
+
+def test_arms_scored_on_other_images_of_equal_number_are_not_compared(results):
+    for arm in ("lr", "bilinear"):
+        write_run(arm, 0)
+    assert Study("camvid").difference("bilinear", "lr") is not None
+    (run,) = catalogue.select(catalogue.load_runs("camvid"), "bilinear")
+    with np.load(run.folder / "counts_test.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    write_counts(run.folder / "counts_test.npz", arrays | {"images": np.roll(arrays["images"], 1)})
+    with pytest.raises(ValueError, match="bilinear and lr were evaluated on different images"):
+        Study("camvid").difference("bilinear", "lr")
 
 
 def test_factorial_names_its_cells(results):

@@ -1,5 +1,7 @@
 """The interval over seeds and blocks: against formulas by hand, and its coverage at the study's own variances."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -106,8 +108,9 @@ def test_a_profile_whose_interval_is_that_of_random_effects_judges_with_it(monke
     drives = tuple(f"drive {i // 2}" for i in range(40))
     study = Study("idd", [])
     monkeypatch.setattr(Study, "seeds", lambda self, arms: {0, 1, 2})
-    monkeypatch.setattr(Study, "select", lambda self, arm: arm)
-    monkeypatch.setattr("study.evidence.counts_by_seed", lambda arm, what="counts": (counts[arm], drives))
+    images = SimpleNamespace(images=tuple(map(str, range(40))))
+    monkeypatch.setattr(Study, "select", lambda self, arm: [SimpleNamespace(arm=arm, counts=lambda split: images)])
+    monkeypatch.setattr("study.evidence.counts_by_seed", lambda runs, what="counts": (counts[runs[0].arm], drives))
     found = study.difference("a", "b")
     values = [100 * (mean_iou(counts["a"][s].sum(0)) - mean_iou(counts["b"][s].sum(0))) for s in range(3)]
     assert found.estimate == pytest.approx(np.mean(values))
