@@ -25,6 +25,10 @@ Weights = Annotated[
 ]
 STARTS = "Weights to start from (fine-tuning): released ones, a run, a .safetensors, .pth or .pt file."
 Start = Annotated[Path | None, optional("WEIGHTS", "none", STARTS)]
+Workers = Annotated[
+    int | None,
+    optional("INT", "up to 8 with a GPU, else none", "Processes that load samples; results do not depend on them."),
+]
 PathIfGiven = Annotated[Path | None, optional("PATH", "none")]
 HostOfWeights = Annotated[
     str | None, optional("HOST", "other files name it", "The network of a .pth or .pt file, such as espnetv2_s2.0.")
@@ -36,8 +40,7 @@ class Machine:
     """What trains a run, and what it keeps; the run's numbers do not depend on it."""
 
     device: Device = "auto"
-    workers: Annotated[int | None, optional("INT", "up to 8 with a GPU, else none")] = None
-    """Processes that load samples; results do not depend on them."""
+    workers: Workers = None
     devices: int = 1
     """Processes that share the run, each with its own device."""
     keep_best: bool = False

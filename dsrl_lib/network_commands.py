@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from dsrl_lib.commands import Device, HostOfWeights, PathIfGiven, Weights, optional
+from dsrl_lib.commands import Device, HostOfWeights, PathIfGiven, Weights, Workers, optional
 from dsrl_lib.evaluation.augmentation import TTA
 
 
@@ -46,7 +46,7 @@ def predict(sources: tyro.conf.Positional[tuple[str, ...]], trained: Trained, ou
         raise ValueError("\n  ".join([f"{len(done.failed)} images could not be predicted:", *done.failed]))
 
 
-def evaluate(trained: Trained, data: str, split: str = "val", out: PathIfGiven = None) -> None:
+def evaluate(trained: Trained, data: str, split: str = "val", out: PathIfGiven = None, workers: Workers = None) -> None:
     """Score weights on a split: IoU, precision and recall by class, mIoU, fwIoU, accuracy, cross entropy, trimap.
 
     Args:
@@ -54,13 +54,20 @@ def evaluate(trained: Trained, data: str, split: str = "val", out: PathIfGiven =
         split: train, val or test.
         out: A folder for scores.json, scores.csv, scores.txt and counts.npz.
     """
+    from dsrl_lib.allowed import at_least, check
     from dsrl_lib.evaluation.report import report_text, split_report, write_report
     from dsrl_lib.paths import check_folder
+    from dsrl_lib.training.workers import default_workers, explained
 
+    if workers is not None:
+        check("workers", workers, Annotated[int, at_least(0)])
     if out is not None:
         check_folder(out, "out")
     model, config = trained.open()
-    report = split_report(model, config, data, split, trained.tta)
+    where = next(model.parameters()).device
+    loading = default_workers(config, where, devices=1) if workers is None else workers
+    with explained():
+        report = split_report(model, config, data, split, trained.tta, workers=loading)
     source = {"weights": str(trained.weights), "run": config.run_id, "data": data, "split": split}
     print(report_text(report, source, trained.tta), end="", flush=True)  # first: a full disk loses no score
     if out is not None:

@@ -11,6 +11,7 @@ from functools import cache
 from itertools import pairwise
 from textwrap import shorten
 from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from dsrl_lib.metrics import VOID
 from dsrl_lib.paths import DataError, weights_dir
 
 Flow = np.ndarray
+Frame = TypeVar("Frame")
 FlowEstimator = Callable[[np.ndarray, np.ndarray], Flow]
 """(frame, source), uint8 (H, W, 3) each -> flow from the frame to the source."""
 
@@ -132,10 +134,11 @@ def consistent(backward: Flow, forward: Flow, tolerance: float = TOLERANCE) -> n
     return np.linalg.norm(backward + sampled(forward, backward), axis=-1) <= tolerance
 
 
-def motions(frames: Sequence[np.ndarray], flow: FlowEstimator) -> Iterator[tuple[Flow, Flow]]:
+def motions(frames: Sequence[Frame], flow: Callable[[Frame, Frame], Flow]) -> Iterator[tuple[Flow, Flow]]:
     """For each frame after the first: the backward flow to the first, and the flow from the first to it.
 
-    frames: uint8 (H, W, 3), neighbours in time, in either direction. Flows of neighbours are composed.
+    frames: neighbours in time, in either direction, as `flow` takes them: uint8 (H, W, 3) for a `FlowEstimator`. Flows
+    of neighbours are composed.
     """
     backward = forward = None
     for before, frame in pairwise(frames):

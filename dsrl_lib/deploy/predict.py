@@ -7,7 +7,9 @@ that `evaluate` counts.
 import errno
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +45,10 @@ ALWAYS = ("rgb", "pred", "compose")
 BLEND = 0.5
 COMMAND = "predict"
 """By which a later call knows the files that it wrote (`made_pictures`)."""
+WRITERS = 4
+"""Threads that encode and write pictures while the next one is predicted: it takes longer than the network on a GPU."""
+AHEAD = 32_000_000
+"""Pixels that wait to be written at most; a larger picture is written before the next one is read."""
 FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR)
 """Errors of writing that the next picture would meet too."""
 
@@ -53,7 +59,7 @@ class Job:
 
     name: str
     source: str
-    """What it was found in."""
+    """The path of the file, or dataset:split."""
     path: Path | None = None
     split: Split | None = None
     index: int = 0
@@ -114,14 +120,16 @@ def predict(
     for kind in ALWAYS:
         (out / kind).mkdir(parents=True, exist_ok=True)
     room = Room(model.eval(), config, tta)
-    for job in bar(jobs, "predict", unit=" images", disable=not progress, mininterval=0.5):
+
+    def pictures(job: Job) -> dict[str, np.ndarray]:
+        if job.path is not None:
+            room.check(job.path, *image_size(job.path))
+        return results(model, config, job, tta, table)
+
+    shown = bar(jobs, "predict", unit=" images", disable=not progress, mininterval=0.5)
+    for job, result in _written(shown, pictures, out):
         try:
-            if job.path is not None:
-                room.check(job.path, *image_size(job.path))
-            made = results(model, config, job, tta, table)
-            for kind, pixels in made.items():
-                write_picture(out / kind / f"{job.name}.png", pixels, COMMAND)
-            _remove(out, job, KINDS.keys() - made)  # what an earlier call made, of another network or with the truth
+            result.result()
             written += 1
         except DataError as error:
             failed.append(str(error))
@@ -135,6 +143,37 @@ def predict(
             failed.append(f"{job.name}: {error}")
             _remove(out, job, KINDS)
     return Summary(written, tuple(failed), time.perf_counter() - begin)
+
+
+def _written(
+    jobs: Iterable[Job], pictures: Callable[[Job], dict[str, np.ndarray]], out: Path
+) -> Iterator[tuple[Job, Future[None]]]:
+    """Each job, in order, when its pictures are written or could not be."""
+    with ThreadPoolExecutor(WRITERS) as pool:
+        waiting: deque[tuple[Job, Future[None], int]] = deque()
+        ahead = 0
+        for job in jobs:
+            pixels = 0
+            try:
+                made = pictures(job)
+                pixels, result = made["pred"].size, pool.submit(_write, out, job, made)
+            except Exception as error:
+                result = Future()
+                result.set_exception(error)
+            waiting.append((job, result, pixels))
+            ahead += pixels
+            while ahead > AHEAD:
+                job, result, pixels = waiting.popleft()
+                ahead -= pixels
+                yield job, result
+        for job, result, _ in waiting:
+            yield job, result
+
+
+def _write(out: Path, job: Job, made: dict[str, np.ndarray]) -> None:
+    for kind, pixels in made.items():
+        write_picture(out / kind / f"{job.name}.png", pixels, COMMAND)
+    _remove(out, job, KINDS.keys() - made)  # what an earlier call made, of another network or with the truth
 
 
 @torch.inference_mode()

@@ -73,8 +73,9 @@ def object_recall(prediction: np.ndarray, label: np.ndarray, sizes: np.ndarray, 
     return np.stack(counted, axis=1).reshape(classes, bins, 2)
 
 
-def reconstruction_quality(reconstruction: Tensor, image: np.ndarray) -> tuple[float, float]:
-    """PSNR in dB and SSIM of a reconstruction against the image at its size; SSIM is NaN below SSIM_SIDE.
+def reconstruction_quality(reconstruction: Tensor, image: np.ndarray, with_ssim: bool = True) -> tuple[float, float]:
+    """PSNR in dB and SSIM of a reconstruction against the image at its size; SSIM is NaN below SSIM_SIDE, or if it is
+    not asked for.
 
     reconstruction: (1, 3, H, W), normalised. image: uint8 (H0, W0, 3).
     """
@@ -84,6 +85,6 @@ def reconstruction_quality(reconstruction: Tensor, image: np.ndarray) -> tuple[f
     target = resize_image(image, *reconstruction.shape[2:])[None].to(reconstruction.device) / 255
     restored = denormalise(reconstruction).clamp(0, 1)  # (1, 3, H, W)
     psnr = float(peak_signal_noise_ratio(restored, target, data_range=1.0))
-    if min(restored.shape[2:]) < SSIM_SIDE:
+    if not with_ssim or min(restored.shape[2:]) < SSIM_SIDE:
         return psnr, float("nan")
     return psnr, float(structural_similarity_index_measure(restored, target, data_range=1.0))

@@ -50,7 +50,7 @@ class Evaluation:
     psnr: np.ndarray
     """(I,) dB; NaN without a SISR branch."""
     ssim: np.ndarray
-    """(I,); NaN without a SISR branch."""
+    """(I,); NaN without a SISR branch, and without details."""
     nll: np.ndarray
     """(I,) nats: the sum of -log(probability of the true class) over the labelled pixels; NaN without details."""
     location_error: np.ndarray
@@ -130,8 +130,8 @@ def evaluate(
     get the whole result.
 
     tta: test-time augmentation; PSNR and SSIM are those of the plain input, so NaN with it. details: also fill trimap,
-    object_recall and nll (they cost time). workers: processes that prepare the inputs, and find boundaries and objects
-    in the labels. worker_init_fn: called in each of them, with its number. Errors as `check_classes`.
+    object_recall, nll and SSIM (they cost time). workers: processes that prepare the inputs, and find boundaries and
+    objects in the labels. worker_init_fn: called in each of them, with its number. Errors as `check_classes`.
     """
     check_classes(model, config)
     model.eval()
@@ -160,7 +160,8 @@ def evaluate(
         if config.downsampling.locations == "predicted" and tta.none:
             row["location_error"] = location_errors(model, frames[0], label, config)
         if reconstruction is not None:
-            row["psnr"], row["ssim"] = reconstruction_quality(reconstruction, split.images[index])
+            image = sample["image"].numpy()
+            row["psnr"], row["ssim"] = reconstruction_quality(reconstruction, image, with_ssim=details)
         rows.append(row)
     return _evaluation(split, _in_order(distributed.gather(rows)), classes)
 
@@ -172,7 +173,8 @@ def _negative_log_likelihood(mean: Tensor, label: np.ndarray, tta: TTA) -> float
 
 
 class _Samples(Dataset):
-    """By index of the frame: its inputs and label and, for details, what they need of the label alone."""
+    """By index of the frame: its inputs and label, the image if it is reconstructed and, for details, what they need
+    of the label alone."""
 
     def __init__(self, split: Split, config: Config, tta: TTA, details: bool) -> None:
         self.split, self.config, self.tta, self.details = split, config, tta, details
@@ -182,7 +184,9 @@ class _Samples(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         label = np.array(self.split.labels[index])  # a copy: PyTorch warns of memory that cannot be written
-        sample = {"inputs": augmented_inputs(self.split.images[index], self.config, self.tta), "label": label}
+        image = np.array(self.split.images[index])
+        sample = {"inputs": augmented_inputs(image, self.config, self.tta), "label": label}
+        sample |= {"image": image} if self.config.model.sisr else {}
         return sample | ({"rings": trimap_rings(label), "sizes": object_sizes(label)} if self.details else {})
 
 

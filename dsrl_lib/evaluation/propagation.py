@@ -1,7 +1,8 @@
 """How good propagated labels are: against the true labels of later frames, in a video that is labelled as a whole."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -43,10 +44,12 @@ def propagation_quality(
         raise ValueError(f"steps = {tuple(steps)}; allowed: at least one below {len(split)}, the frames of the video")
     pairs: dict[tuple[int, str], list[Counts]] = defaultdict(list)
     starts = range(0, len(split) - min(steps), every)
+    # Starts that are close to each other share flows, in both directions; to estimate one takes long.
+    between = lru_cache(2 * max(steps))(lambda first, second: flow(split.images[first], split.images[second]))
     for start in bar(starts, "propagate", disable=not progress):
         labels = np.asarray(split.labels[start])
-        frames = [split.images[i] for i in range(start, min(start + max(steps) + 1, len(split)))]
-        for step, flows in _flows(frames, steps, flow, direct):
+        frames = range(start, min(start + max(steps) + 1, len(split)))
+        for step, flows in _flows(frames, steps, between, direct):
             truth = np.asarray(split.labels[start + step])
             near = boundary_distance(truth) <= NEAR
             for form, found in _forms(labels, *flows).items():
@@ -65,9 +68,9 @@ def label_quality(labels: Iterable[np.ndarray], truth: Iterable[np.ndarray], cla
 
 
 def _flows(
-    frames: Sequence[np.ndarray], steps: Sequence[int], flow: FlowEstimator, direct: bool
+    frames: Sequence[int], steps: Sequence[int], flow: Callable[[int, int], Flow], direct: bool
 ) -> Iterator[tuple[int, tuple[Flow, Flow]]]:
-    """Steps, as far as there are frames, each with the motion from the first frame and back."""
+    """Steps, as far as there are frames (by number), each with the motion from the first frame and back."""
     if not direct:
         yield from ((step, flows) for step, flows in enumerate(motions(frames, flow), start=1) if step in steps)
         return

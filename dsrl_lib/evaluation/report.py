@@ -56,9 +56,15 @@ class Report:
 
 
 def split_report(
-    model: nn.Module, config: Config, dataset: str, split: str, tta: TTA | None = None, progress: bool = True
+    model: nn.Module,
+    config: Config,
+    dataset: str,
+    split: str,
+    tta: TTA | None = None,
+    progress: bool = True,
+    workers: int = 0,
 ) -> Report:
-    """Evaluate a network on `split` of `dataset`.
+    """Evaluate a network on `split` of `dataset`. tta, workers: see `evaluate`.
 
     DataError if its classes differ from those of `config`, and for a frame that the network cannot take, or that is
     larger than the memory; ValueError if it has another number of classes; RuntimeError if it gives no finite numbers.
@@ -69,7 +75,7 @@ def split_report(
     check_classes(model, config)
     loaded = load_split(dataset, split)
     check_frames(loaded, config, next(model.parameters()).device, (tta or TTA()).scales)  # before the first is scored
-    found = evaluate(model, loaded, config, tta=tta, progress=progress)
+    found = evaluate(model, loaded, config, tta=tta, workers=workers, progress=progress)
     if not np.isfinite(found.nll).all():
         name = found.names[int(np.flatnonzero(~np.isfinite(found.nll))[0])]
         raise RuntimeError(f"the network gives no finite numbers for frame {name} of {dataset} {split}")

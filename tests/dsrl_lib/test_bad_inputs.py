@@ -252,6 +252,12 @@ def test_a_full_disk_loses_no_finished_picture(dsrl, weights, tmp_path, monkeypa
     assert not list((tmp_path / "out").rglob("*.partial"))
 
 
+def test_scores_do_not_depend_on_the_processes_that_load(dsrl, weights):
+    options = ["--weights", weights, "--data", "streets", "--split", "val", "--device", "cpu"]
+    alone, loaded = (dsrl("evaluate", *options, *more) for more in ((), ("--workers", "1")))
+    assert alone[:2] == loaded[:2] and "mIoU" in alone[1]
+
+
 def test_a_full_disk_loses_no_score(dsrl, weights, tmp_path, monkeypatch):
     def full(source, target):
         raise OSError(28, "No space left on device")
@@ -273,6 +279,7 @@ def test_a_full_disk_loses_no_score(dsrl, weights, tmp_path, monkeypatch):
         (["--mode", "tiles"], 2, "tiles"),
         (["--split", "night"], 1, "split 'night': choose one of train, val, test"),
         (["--device", "tpu"], 2, "tpu"),
+        (["--workers", "-1"], 1, "workers = -1; allowed: a whole number, 0 or more"),
     ],
 )
 def test_wrong_options(dsrl, weights, options, status, message):

@@ -171,7 +171,14 @@ def test_raft_of_torchvision_takes_frames_of_any_size(monkeypatch, size):
 def test_quality_is_perfect_for_the_true_motion():
     frames, labels = street(5)
     split = type("Video", (), {"images": frames, "labels": labels, "__len__": lambda self: 5})()
-    table = propagation_quality(split, 4, (1, 3), lambda a, b: exact(a, b, frames), progress=False)
+    asked = []
+
+    def counted(a, b):
+        asked.append((a.tobytes(), b.tobytes()))
+        return exact(a, b, frames)
+
+    table = propagation_quality(split, 4, (1, 3), counted, progress=False)
+    assert len(asked) == len(set(asked)) == 8  # of each of four neighbours, once in each direction
     assert table["steps"].tolist() == [1, 1, 1, 3, 3, 3] and table["pairs"].tolist() == [4, 4, 4, 2, 2, 2]
     by_form = table.set_index(["steps", "form"])
     assert (by_form.loc[[(1, "flow"), (3, "consistent")], ["mIoU", "near"]] == 100).all(axis=None)

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import errno
 import os
 import re
 import shutil
@@ -337,6 +338,31 @@ def test_what_a_call_that_was_cut_off_wrote_is_no_source(file, tmp_path, monkeyp
     (tmp_path / "out/rgb/cut.png").write_bytes(b"\x89PNG")  # nobody knows whose: it is named
     done = predict(model, config, [str(tmp_path)], tmp_path / "out", progress=False)
     assert done.written == 2 and len(done.failed) == 1 and "cannot read image" in done.failed[0]
+
+
+@pytest.mark.parametrize("ahead", [0, 10**9])
+def test_pictures_are_written_whole_while_others_are_predicted(file, tmp_path, monkeypatch, ahead):
+    """However many wait: the files are those of one call for each picture, and a disk without room stops the call."""
+    monkeypatch.setattr(predictions, "AHEAD", ahead)
+    model, config = open_weights(file)
+    for index in range(6):
+        png(tmp_path / f"in/{index}.png", 20 + index)
+    assert predict(model, config, [str(tmp_path / "in")], tmp_path / "out", progress=False).written == 6
+    for index in range(6):
+        predict(model, config, [str(tmp_path / f"in/{index}.png")], tmp_path / "alone", progress=False)
+    made, alone = ({p.relative_to(out): p.read_bytes() for p in out.rglob("*.png")}
+                   for out in (tmp_path / "out", tmp_path / "alone"))  # fmt: skip
+    assert made == alone and len(made) == 6 * 4
+    real = predictions.write_picture
+
+    def full(path, pixels, command):
+        if path.name == "3.png":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, pixels, command)
+
+    monkeypatch.setattr(predictions, "write_picture", full)
+    with pytest.raises(OSError, match="No space left on device; 3 of 6 pictures are done"):
+        predict(model, config, [str(tmp_path / "in")], tmp_path / "out", progress=False)
 
 
 def test_a_linked_folder_is_searched_once(tmp_path):

@@ -229,6 +229,7 @@ def test_psnr_by_hand():
     mean = np.array([0.485, 0.456, 0.406])
     expected = [-10 * np.log10(((frame / 255 - mean) ** 2).mean()) for frame in split.images]
     np.testing.assert_allclose(result.psnr, expected, atol=1e-3)
+    assert np.isnan(result.ssim).all()  # it costs more than the network, and only details show it
 
 
 def test_ssim_and_clamping_by_hand():
