@@ -142,6 +142,7 @@ PROFILES: dict[str, Profile] = {
         hosts=("espnetv2_s1.0",),
         arm_seeds=_seeds(main=5, long=5, control=5, factorial=0, without=(*OLD_CONTROLS, "sssr_random", "dsrl_joint"))
         | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4))
+        | dict.fromkeys(("sssr_random", *START_ARMS), (0, 1, 2))
         | dict.fromkeys(FA_SHARE_ARMS + SHARE_CONTROLS, (0, 1, 2))
         | dict.fromkeys(("released_sanje2v", "released_dootmaan"), (0,))
         | dict.fromkeys(("relaxed", "relaxed_moved", "border_void"), (0, 1, 2, 3, 4))
@@ -156,6 +157,7 @@ PROFILES: dict[str, Profile] = {
             "twice_as_long": Variant(
                 dict.fromkeys(("lr", "bilinear", "dsrl"), (0, 1, 2)), overrides=("optim.epochs=6",)
             ),
+            "small_input": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(112, 160, 112, 160)),
             "second_host": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
             "second_pretrained_host": _SECOND_PRETRAINED,
             # 60 epochs in all: `flattening_table` says whether validation still rises.
