@@ -132,6 +132,10 @@ def export(
     format: Literal["onnx", "torchscript", "pt2"] = "onnx",
     normalised: bool = False,
     host: HostOfWeights = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        tyro.conf.arg(help="Where a TorchScript or pt2 file runs; ONNX files run anywhere."),
+    ] = "cpu",
 ) -> None:
     """Write a file for other programs: images of any number and size in, logits out, compared with PyTorch's.
 
@@ -143,10 +147,10 @@ def export(
     from dsrl_lib.deploy.export import OPSET, export
 
     model, config = _open(weights, host)
-    made = export(model, config, out, format, normalised)
+    made = export(model, config, out, format, normalised, device)
     shapes = " and ".join("x".join(map(str, size)) for size in made.shapes)
-    print(f"{out}: {format}{f', opset {OPSET}' if format == 'onnx' else ''}, {made.megabytes:.2f} MB\n"
-          f"{made.inputs}\n"
+    print(f"{out}: {format}{f', opset {OPSET}' if format == 'onnx' else ''}, {made.megabytes:.2f} MB, "
+          f"device: {made.device}\n{made.inputs}\n"
           f"logits: (B, K, rH, rW) float32; up to {made.difference:.1e} of the largest one from PyTorch's, "
           f"at {shapes}")  # fmt: skip
 

@@ -1,7 +1,8 @@
 """A trained network as one file for other programs: ONNX, TorchScript, or PyTorch's own exported program.
 
 The file takes RGB images of any number and size and gives the logits that the study scores, pruned, in float32.
-It is compared with the network before it appears. TorchScript and pt2 files run on the CPU, which is written into them.
+It is compared with the network before it appears. TorchScript and pt2 files run where they were made, on the CPU or on
+a GPU: the device is written into them.
 """
 
 import copy
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.normalise import normalise
+from dsrl_lib.device import pick_device
 from dsrl_lib.evaluation.forward import check_classes
 from dsrl_lib.evaluation.given_locations import needs_split
 from dsrl_lib.models.dsrl import DSRL
@@ -49,6 +51,8 @@ class Exported:
 
     inputs: str
     """What the file takes."""
+    device: str
+    """Where it runs: "cpu", "cuda" or, of the format onnx, "any"."""
     shapes: tuple[tuple[int, ...], ...]
     """Shapes of the images at which it was compared with the network."""
     difference: float
@@ -68,12 +72,20 @@ class ForExport(nn.Module):
 
 
 @torch.no_grad()
-def export(network: DSRL, config: Config, target: str | Path, format: Format, normalised: bool = False) -> Exported:
+def export(
+    network: DSRL,
+    config: Config,
+    target: str | Path,
+    format: Format,
+    normalised: bool = False,
+    device: str = "cpu",
+) -> Exported:
     """Write a copy of `network` to `target`, with open batch, height and width; compare their logits.
 
     normalised: the file takes float32 images that are normalised already; else uint8 RGB, and it normalises them.
-    ValueError for an unknown format, a suffix that does not say it, or another number of classes than the data set of
-    `config`, whose names go into the file; RuntimeError, and no file, if its logits
+    device: where the file runs; one of the format onnx runs anywhere, and is made on the CPU.
+    ValueError for an unknown format, a suffix that does not say it, a device that is not here, or another number of
+    classes than the data set of `config`, whose names go into the file; RuntimeError, and no file, if its logits
     differ, and for the format onnx without PACKAGES.
     """
     target = Path(target)
@@ -93,9 +105,10 @@ def export(network: DSRL, config: Config, target: str | Path, format: Format, no
     for package in PACKAGES if format == "onnx" else ():
         if find_spec(package) is None:
             raise RuntimeError(f"format = 'onnx' needs {package}: pip install {' '.join(PACKAGES)}")
-    wrapped = ForExport(copy.deepcopy(network).cpu().float(), normalised)
+    where = torch.device("cpu") if format == "onnx" else pick_device(device)
+    wrapped = ForExport(copy.deepcopy(network).to(where).float(), normalised)
     shapes = tuple((*shape[:2], *(_side(network, length) for length in shape[2:])) for shape in SHAPES)
-    inputs = [_images(shape, normalised) for shape in shapes]
+    inputs = [_images(shape, normalised).to(where) for shape in shapes]
     found: list[float] = []
 
     def write(temporary: Path) -> None:
@@ -114,7 +127,8 @@ def export(network: DSRL, config: Config, target: str | Path, format: Format, no
     write_atomically(target, write)
     kind = "float32 images, normalised" if normalised else "uint8 RGB images"
     takes = f"{INPUT}: {kind}, (B, 3, H, W), sides from {_side(network, LEAST_SIDE)} pixels"
-    return Exported(takes, shapes, max(found), target.stat().st_size / 1e6)
+    runs_on = "any" if format == "onnx" else where.type
+    return Exported(takes, runs_on, shapes, max(found), target.stat().st_size / 1e6)
 
 
 def _side(network: DSRL, length: int) -> int:

@@ -77,6 +77,7 @@ def test_torchscript_runs_at_any_size(command_line, saved, tmp_path):
     out = tmp_path / "dsrl.pt"
     done = command_line("dsrl_lib", "export", saved, out, "--format", "torchscript", "--normalised")
     assert done.returncode == 0 and "float32 images, normalised" in done.stdout and done.stderr == ""
+    assert "device: cpu" in done.stdout
     about = {"classes": ""}
     with pytest.warns(DeprecationWarning, match="torch.jit.load"):
         module = torch.jit.load(str(out), _extra_files=about)
@@ -85,6 +86,23 @@ def test_torchscript_runs_at_any_size(command_line, saved, tmp_path):
         with torch.no_grad():
             got = module(normalise(frames(*shape)))
         torch.testing.assert_close(got, logits(saved, frames(*shape)), rtol=0, atol=1e-3)
+
+
+def test_a_device_that_is_not_known_is_refused_and_nothing_is_written(saved, tmp_path):
+    with pytest.raises(ValueError, match="device = 'tpu'; allowed: auto, cpu, cuda"):
+        export(*network.load(saved), tmp_path / "dsrl.pt", "torchscript", device="tpu")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("suffix", ["pt", "pt2"])
+def test_a_file_for_a_gpu_runs_there(saved, tmp_path, suffix):
+    out, images = tmp_path / f"dsrl.{suffix}", frames(1, 3, 48, 33)
+    made = export(*network.load(saved), out, {"pt": "torchscript", "pt2": "pt2"}[suffix], device="cuda")
+    run = torch.jit.load(str(out)) if suffix == "pt" else torch.export.load(out).module()
+    found = run(images.cuda())
+    assert made.device == found.device.type == "cuda"
+    torch.testing.assert_close(found.cpu(), logits(saved, images), rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.endurance
