@@ -27,9 +27,8 @@ def shares_table(config: Config, device: str = "auto") -> pd.DataFrame:
     Columns: at, term, weight, gradient (norm on the shared encoder, with the weight), share of the sum. Raises
     FileNotFoundError if the run starts from another one that has not left its weights.
     """
-    split = load_split(config.data.dataset, "train")
-    state = RunState(config, split, pick_device(device))
-    batch = fixed_batch(split, config, state.device)
+    state = RunState(config, load_split(config.data.dataset, "train"), pick_device(device))
+    batch = fixed_batch(state.samples, config, state.device)
     start(state)
     measure_gradients(state, batch)
     rows = _rows(state, batch, "start")

@@ -47,18 +47,22 @@ def epoch_steps(config: Config, split: Split) -> int:
     return steps
 
 
+def training_set(split: Split, config: Config) -> TrainingSet:
+    """The samples of a run. ValueError if the settings of class-uniform sampling do not fit the frames."""
+    return TrainingSet(split, config.data, config.seed, config.frame_scale)
+
+
 def batches(
-    split: Split, config: Config, steps: Sequence[int], epochs_before: int, device: torch.device, workers: int
+    samples: TrainingSet, config: Config, steps: Sequence[int], epochs_before: int, device: torch.device, workers: int
 ) -> Iterator[dict[str, Tensor]]:
     """This process's part of the batch of each step, on the CPU: `input`, `hr` and `labels`, as in `TrainingSet`, and
     what `WithTargets` adds."""
 
     def keys() -> Iterator[Keys]:
         """Of this process's samples, drawn when their step comes: a long run has millions of them."""
-        every = (batch_keys(config, step, len(split), epochs_before) for step in steps)
+        every = (batch_keys(config, step, len(samples), epochs_before) for step in steps)
         return (batch[distributed.rank() :: distributed.size()] for batch in every)
 
-    samples = TrainingSet(split, config.data, config.seed, config.frame_scale)
     yield from DataLoader(
         WithTargets(samples, config),
         batch_sampler=keys(),

@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from dsrl_lib import distributed
 from dsrl_lib.config import Config
-from dsrl_lib.data.split import Split
+from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.network import training_mode
 from dsrl_lib.overrides import override
 from dsrl_lib.runs import GRADIENT_COLUMNS
@@ -25,10 +25,10 @@ SEED = 0
 """Of dropout, which is the same at each measurement."""
 
 
-def fixed_batch(split: Split, config: Config, device: torch.device) -> dict[str, Tensor]:
+def fixed_batch(samples: TrainingSet, config: Config, device: torch.device) -> dict[str, Tensor]:
     """This process's part of the batch on which gradients are measured: the first one of a run that starts from no
     other. So all stages of a seed are measured on the same batch."""
-    batch = next(batches(split, config, range(1), 0, device, workers=0))
+    batch = next(batches(samples, config, range(1), 0, device, workers=0))
     return {key: value.to(device) for key, value in batch.items()}
 
 

@@ -84,7 +84,7 @@ def train(
 ) -> Evaluation | None:
     """From the present step of a run to its last, with checkpoints in `directory`.
 
-    splits: `train` and `val`. keep: called at the end of each epoch, in the first process alone. Returns the validation
+    splits: with `val`. keep: called at the end of each epoch, in the first process alone. Returns the validation
     of the last epoch; None if an earlier process trained it, or if the run ends early. NonFiniteLossError and
     StoppedError say what was saved.
     """
@@ -92,7 +92,7 @@ def train(
     steps = range(state.step, state.step if state.ends_early else state.total_steps)
     saved = since = time.monotonic()
     started, first = since - state.seconds, state.step
-    fixed = fixed_batch(splits["train"], config, state.device) if config.model.sisr else None
+    fixed = fixed_batch(state.samples, config, state.device) if config.model.sisr else None
     if fixed and state.step == 0:
         measure_gradients(state, fixed)
 
@@ -100,7 +100,7 @@ def train(
         return asked_to_stop(), writes and time.monotonic() - saved > CHECKPOINT_SECONDS
 
     with Log(config, directory if writes else None, steps, len(state.history) + 1, progress) as log:
-        for batch in batches(splits["train"], config, steps, state.epochs_before, state.device, workers):
+        for batch in batches(state.samples, config, steps, state.epochs_before, state.device, workers):
             try:
                 terms, (stop, save) = train_step(state, batch, requests)
             except NonFiniteLossError as error:

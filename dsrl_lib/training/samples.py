@@ -15,7 +15,7 @@ from dsrl_lib.data.class_tables import class_table, colourise
 from dsrl_lib.data.made_pictures import is_made, write_picture
 from dsrl_lib.data.split import load_split
 from dsrl_lib.paths import DataError, check_folder
-from dsrl_lib.training.batches import batches, epoch_steps
+from dsrl_lib.training.batches import batches, epoch_steps, training_set
 
 COMMAND = "samples"
 """By which a later call knows the files that it wrote (`made_pictures`)."""
@@ -62,6 +62,6 @@ def _samples(config: Config, epoch: int) -> Iterator[dict[str, Tensor]]:
     split = load_split(config.data.dataset, "train")
     steps = epoch_steps(config, split)
     mine = range(epoch * steps, (epoch + 1) * steps)
-    for batch in batches(split, config, mine, 0, torch.device("cpu"), workers=0):
+    for batch in batches(training_set(split, config), config, mine, 0, torch.device("cpu"), workers=0):
         for index in range(len(batch["hr"])):
             yield {name: values[index] for name, values in batch.items()}

@@ -9,12 +9,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dsrl_lib import distributed, network
 from dsrl_lib.config import Config
-from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.split import Split
 from dsrl_lib.losses.class_weights import frequency_weights
 from dsrl_lib.models.downsampling.from_labels import mean_locations
 from dsrl_lib.models.dsrl import DSRL
-from dsrl_lib.training.batches import epoch_steps
+from dsrl_lib.training.batches import epoch_steps, training_set
 from dsrl_lib.training.early_stopping import ends_early
 from dsrl_lib.training.schedule import loss_in_epoch, make_optimizer
 
@@ -38,9 +37,9 @@ class RunState:
         one batch."""
         self.config, self.device = config, device
         self.epoch_steps = epoch_steps(config, split)
-        samples = TrainingSet(split, config.data, config.seed, config.frame_scale)  # says at once what does not fit
+        self.samples = training_set(split, config)  # says at once what does not fit
         name, boost = config.data.dataset, config.data.boost_dataset
-        read = {f"{name} train": split, f"{name} val": val, f"{boost} train": samples.boost}
+        read = {f"{name} train": split, f"{name} val": val, f"{boost} train": self.samples.boost}
         self.data = {name: files.manifest_hash for name, files in read.items() if files is not None}
         """What the run reads before its end, and the hash of its files."""
         self.total_steps = self.epoch_steps * config.optim.epochs

@@ -13,7 +13,7 @@ from dsrl_lib.models.build import build_host
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.models.sisr import SISRHead, _fold
 from dsrl_lib.records import read_json
-from dsrl_lib.training.batches import batches
+from dsrl_lib.training.batches import batches, training_set
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.loss import loss_terms
 from dsrl_lib.training.state import RunState
@@ -79,7 +79,7 @@ def test_the_deep_map_meets_the_shared_one_by_bilinear_interpolation():
 @pytest.mark.parametrize("taps", ["stride2", "input"])
 def test_a_finer_tap_and_a_deeper_decoder_train(taps):
     config = stage_2(f"model.sisr_taps={taps}", "model.sisr_decoder=edsr")
-    batch = next(batches(load_split("streets", "train"), config, range(1), 0, CPU, 0))
+    batch = next(batches(training_set(load_split("streets", "train"), config), config, range(1), 0, CPU, 0))
     model = network.build(config).train()
     loss_terms(model, batch, config)["mse"].backward()
     assert all(p.grad.abs().sum() > 0 for name, p in model.sisr.named_parameters() if p.dim() == 4)
@@ -89,7 +89,7 @@ def test_a_finer_tap_and_a_deeper_decoder_train(taps):
 def test_a_branch_that_warms_up_changes_no_feature():
     config = stage_2("optim.sisr_warmup=1")
     split = load_split("streets", "train")
-    batch = next(batches(split, config, range(1), 0, CPU, 0))
+    batch = next(batches(training_set(split, config), config, range(1), 0, CPU, 0))
     state = RunState(config, split, CPU)
     for alone in (True, False):
         state.network.sisr_alone = alone

@@ -14,6 +14,7 @@ from dsrl_lib import network, runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.records import read_json
 from dsrl_lib.training import checkpoint
+from dsrl_lib.training.batches import training_set
 from dsrl_lib.training.calibration import calibrate
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.gradient_shares import fixed_batch
@@ -31,7 +32,7 @@ def test_after_calibration_each_term_has_its_target_share():
     config = tiny("dsrl", *SHARES)
     split = load_split("streets", "train")
     state = RunState(config, split, CPU)
-    batch = fixed_batch(split, config, CPU)
+    batch = fixed_batch(state.samples, config, CPU)
     measure_gradients(state, batch)
     assert state.weights.keys() == {"w1", "w2"} and min(state.weights.values()) > 0
     start = state.gradients_at_start
@@ -55,7 +56,7 @@ def test_one_share_leaves_the_other_weight_as_it_is():
     config = tiny("dsrl", "loss.share_fa=0.5", "loss.w1=0.7")
     split = load_split("streets", "train")
     state = RunState(config, split, CPU)
-    measure_gradients(state, fixed_batch(split, config, CPU))
+    measure_gradients(state, fixed_batch(state.samples, config, CPU))
     assert state.weights.keys() == {"w2"}
     assert state.weighted.loss.w1 == 0.7 and state.weighted.loss.w2 == state.weights["w2"] != config.loss.w2
 
@@ -99,7 +100,7 @@ def test_a_term_without_a_gradient_can_have_no_share():
     model = network.build(config)
     torch.nn.init.zeros_(model.sisr.predict.weight)
     with pytest.raises(ValueError, match=r"loss.share_sisr = 0.3, but .* are 0 for mse and .* for ce"):
-        calibrate(model, fixed_batch(load_split("streets", "train"), config, CPU), config)
+        calibrate(model, fixed_batch(training_set(load_split("streets", "train"), config), config, CPU), config)
 
 
 def test_shares_are_part_of_the_runs_that_use_them_alone():

@@ -12,6 +12,7 @@ import dsrl_lib.training.loop as loop
 from dsrl_lib import network, runs
 from dsrl_lib.data.split import load_split
 from dsrl_lib.records import read_json
+from dsrl_lib.training.batches import training_set
 from dsrl_lib.training.fit import fit
 from dsrl_lib.training.gradient_shares import encoder_norms, fixed_batch, gradient_norms, gradient_shares
 from dsrl_lib.training.loss import loss_terms
@@ -54,7 +55,7 @@ def test_a_term_without_a_shared_parameter_or_a_gradient_has_no_share():
 def test_the_shared_encoder_of_espnetv2_is_its_four_levels():
     config = tiny("dsrl", "loss.w2=0.3")
     split = load_split("streets", "train")
-    model, batch = network.build(config), fixed_batch(split, config, CPU)
+    model, batch = network.build(config), fixed_batch(training_set(split, config), config, CPU)
     found = gradient_norms(model, batch, config)
     twin = copy.deepcopy(model).train()
     # FA of untrained maps enlarges what float32 rounds.
@@ -69,7 +70,7 @@ def test_the_shared_encoder_of_espnetv2_is_its_four_levels():
 def test_measuring_changes_nothing(host):
     config = tiny("dsrl", f"model.host={host}", "model.frozen_bn=true")
     model = network.build(config)
-    batch = fixed_batch(load_split("streets", "train"), config, CPU)
+    batch = fixed_batch(training_set(load_split("streets", "train"), config), config, CPU)
     model.host.eval()
     before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
     modes = [module.training for module in model.modules()]
@@ -90,10 +91,8 @@ def test_a_run_of_several_terms_records_its_shares_and_trains_with_the_same_bits
     assert (history[[f"gradient_{name}" for name in names]] > 0).all(axis=None) and "share_aux" not in history
     start = read_json(measured / "env.json")["gradients_at_start"]
     assert start.keys() == {f"{kind}_{name}" for kind in ("gradient", "share") for name in names}
-    model = network.build(config)
-    assert start["gradient_mse"] == pytest.approx(
-        gradient_norms(model, fixed_batch(load_split("streets", "train"), config, CPU), config)["mse"]
-    )
+    batch = fixed_batch(training_set(load_split("streets", "train"), config), config, CPU)
+    assert start["gradient_mse"] == pytest.approx(gradient_norms(network.build(config), batch, config)["mse"])
 
     monkeypatch.setattr(loop, "measure_gradients", lambda *_: {})
     plain = fit(config, device="cpu", progress=False)

@@ -17,7 +17,7 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.given_locations import mean_grid_errors
 from dsrl_lib.models.downsampling.from_labels import mean_locations, solved_locations
 from dsrl_lib.models.downsampling.locations import solve_locations, uniform_locations
-from dsrl_lib.training.batches import batch_keys, batches
+from dsrl_lib.training.batches import batch_keys, batches, training_set
 from dsrl_lib.training.gradient_shares import gradient_norms
 from dsrl_lib.training.loop import train_step
 from dsrl_lib.training.schedule import epochs_before
@@ -35,8 +35,8 @@ def tiny(arm, *overrides):
     return preset("smoke", arm, overrides=(*TINY, "optim.validate_every=3", *overrides))
 
 
-def first_batch(config):
-    return next(batches(load_split("streets", "train"), config, range(1), 0, CPU, 0))
+def first_batch(config, workers=0):
+    return next(batches(training_set(load_split("streets", "train"), config), config, range(1), 0, CPU, workers))
 
 
 def test_both_stages_train_their_part_alone(results):
@@ -106,7 +106,7 @@ def test_the_stage_before_has_the_same_target_classes():
 @pytest.mark.parametrize("arm", ["adaptive_oracle", "uniform_jitter", "locations"])
 def test_locations_of_a_sample_depend_on_seed_epoch_and_index_alone(arm):
     config = tiny(arm, "data.crop_height=24")
-    one, again = first_batch(config), next(batches(load_split("streets", "train"), config, range(1), 0, CPU, workers=1))
+    one, again = first_batch(config), first_batch(config, workers=1)
     assert one["locations"].shape == (16, 8, 8, 2) and torch.equal(one["locations"], again["locations"])
     assert one["input"].shape == one["hr"].shape  # the network itself reduces the frame
     plain = TrainingSet(load_split("streets", "train"), config.data, config.seed, 0.5)

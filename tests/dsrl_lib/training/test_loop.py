@@ -64,7 +64,7 @@ def test_a_step_reads_the_device_once_after_backward_and_touches_no_file(results
         monkeypatch.setattr(torch.Tensor, name, noted(events, name, getattr(torch.Tensor, name)))
     monkeypatch.setattr(torch.Tensor, "backward", noted(events, "backward", torch.Tensor.backward))
     monkeypatch.setattr(torch.optim.AdamW, "step", noted(events, "step", torch.optim.AdamW.step))
-    given = list(batches(load_split("streets", "train"), state.config, steps, 0, state.device, 0))
+    given = list(batches(state.samples, state.config, steps, 0, state.device, 0))
     training.train_step(state, given.pop())  # the first one reads compiled kernels from their files
     monkeypatch.setattr("builtins.open", lambda *names, **_: opened.append(names))
     for batch in given:
@@ -96,9 +96,8 @@ class CountReads(TorchDispatchMode):
 
 def after_steps(config: Config, number: int) -> tuple[training.RunState, list[dict[str, float]]]:
     """A new run after so many steps, and the terms of each."""
-    split = load_split("streets", "train")
-    state = training.RunState(config, split, torch.device("cpu"))
-    given = batches(split, config, range(number), 0, state.device, 0)
+    state = training.RunState(config, load_split("streets", "train"), torch.device("cpu"))
+    given = batches(state.samples, config, range(number), 0, state.device, 0)
     return state, [training.train_step(state, batch)[0] for batch in given]
 
 
@@ -123,14 +122,14 @@ def test_a_step_after_a_validation_is_in_training_mode_again():
     before = {name: module.training for name, module in state.network.named_modules()}
     assert set(before.values()) == {True, False}  # batch norms are frozen
     state.network.eval()
-    given = batches(load_split("streets", "train"), state.config, range(1, 2), 0, state.device, 0)
+    given = batches(state.samples, state.config, range(1, 2), 0, state.device, 0)
     training.train_step(state, next(given))
     assert {name: module.training for name, module in state.network.named_modules()} == before
 
 
 def test_a_non_finite_loss_changes_neither_weights_nor_optimiser(monkeypatch):
     state = training.RunState(tiny("lr"), load_split("streets", "train"), torch.device("cpu"))
-    two = list(batches(load_split("streets", "train"), state.config, range(2), 0, state.device, 0))
+    two = list(batches(state.samples, state.config, range(2), 0, state.device, 0))
     training.train_step(state, two[0])
     before = copy.deepcopy([dict(state.network.named_parameters()), state.optimizer.state_dict()["state"]])
     real = training.loss_terms

@@ -10,7 +10,7 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.losses.allowed_sets import allowed_sets, several
 from dsrl_lib.overrides import override_all
 from dsrl_lib.training import loop
-from dsrl_lib.training.batches import batches
+from dsrl_lib.training.batches import batches, training_set
 from dsrl_lib.training.targets import moved_sets
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def test_relaxation_without_a_border_trains_bit_by_bit_as_cross_entropy_does():
     split, found = load_split("streets", "train"), []
     for config in (tiny("bilinear"), relaxed("loss.relax_border=0"), relaxed()):
         state = loop.RunState(config, split, CPU)
-        terms = [loop.train_step(state, batch)[0] for batch in batches(split, config, range(2), 0, CPU, 0)]
+        terms = [loop.train_step(state, batch)[0] for batch in batches(state.samples, config, range(2), 0, CPU, 0)]
         found.append((terms, copy.deepcopy(state.network.state_dict())))
     (plain, weights), (without, same), (other, _) = found
     assert plain == without != other
@@ -45,8 +45,9 @@ def test_relaxed_labels_end_with_their_last_epoch():
 def test_borders_move_by_seed_epoch_and_sample_alone():
     config = relaxed("loss.relax_control=moved", "data.height=64", "data.crop_height=64")
     split = load_split("streets", "train")
-    first, second = batches(split, config, range(2), 0, CPU, 0)
-    (again,) = batches(split, config, range(1, 2), 0, CPU, 0)
+    samples = training_set(split, config)
+    first, second = batches(samples, config, range(2), 0, CPU, 0)
+    (again,) = batches(samples, config, range(1, 2), 0, CPU, 0)
     assert torch.equal(again["sets"], second["sets"]) and first["sets"].dtype == torch.int32
     true = several(allowed_sets(first["labels"], 19)).sum((1, 2))
     assert torch.equal(several(first["sets"]).sum((1, 2)), true)

@@ -1,6 +1,7 @@
 """Class-uniform sampling in training: the settings reach the batches; a resumed run and other workers see the same."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from dsrl_lib.data.dataset import TrainingSet
 from dsrl_lib.data.split import load_split
 from dsrl_lib.overrides import override, override_all
 from dsrl_lib.training import loop
-from dsrl_lib.training.batches import batches
+from dsrl_lib.training.batches import batches, training_set
+from dsrl_lib.training.fit import fit
 
 CPU = torch.device("cpu")
 SAMPLED = ("data.class_uniform=0.9", "data.class_tile=64")
@@ -47,8 +49,9 @@ def test_a_resumed_run_sees_the_same_crops_with_any_number_of_workers(streets):
                      "loss.relax_control=moved")  # fmt: skip
     steps = len(streets) // config.optim.batch_size
     last = range(steps - 1, steps + 1)  # one in each epoch
-    whole = list(batches(streets, config, range(2 * steps), 0, CPU, 0))[last.start : last.stop]
-    for resumed in (batches(streets, config, last, 0, CPU, 0), batches(streets, config, last, 0, CPU, 2)):
+    whole = list(batches(training_set(streets, config), config, range(2 * steps), 0, CPU, 0))[last.start : last.stop]
+    for workers in (0, 2):
+        resumed = batches(training_set(streets, config), config, last, 0, CPU, workers)
         for one, two in zip(whole, resumed, strict=True):
             assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
@@ -84,6 +87,15 @@ def test_the_boost_gives_coarse_frames_until_its_last_epoch(tmp_path, monkeypatc
     Image.new("RGB", (256, 128), "black").save(folder / "train/images/0.png")
     with pytest.raises(ValueError, match="files of coarse train have changed since it was written"):
         loop.RunState(config, streets, CPU).load_state_dict(before)
+
+
+def test_a_run_makes_its_samples_once(results, monkeypatch):
+    """Also those of a run that measures gradients: a boost set is large."""
+    config = override_all(tiny("dsrl"), (*SAMPLED, "data.boost_dataset=streets_coarse", "data.boost_classes=17"))
+    made, init = [], TrainingSet.__init__
+    monkeypatch.setattr(TrainingSet, "__init__", lambda self, *given: made.append(given) or init(self, *given))
+    fit(replace(config, warm_start=None).checked(), device="cpu", progress=False)
+    assert len(made) == 1
 
 
 def test_what_does_not_fit_is_refused_before_a_run_begins(streets):
