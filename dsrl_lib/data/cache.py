@@ -12,8 +12,6 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +19,9 @@ from PIL import Image
 
 from dsrl_lib.data.frames import DataError, Frame, read_pair
 from dsrl_lib.data.made import made
+from dsrl_lib.data.once import in_threads, once
 from dsrl_lib.paths import check_folder
-from dsrl_lib.progress import bar
-
-READERS = 2
-"""Threads that decode: PIL releases the GIL while it does."""
+from dsrl_lib.records import write_json
 
 
 def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
@@ -36,29 +32,30 @@ def manifest_hash(frames: Sequence[Frame], index: Path) -> str:
     """
     listing = [_stat(path) for frame in frames for path in (frame.image, frame.label)]
     listing += [[frame.name, hashlib.sha256(frame.table).hexdigest(), *frame.drawn] for frame in frames]
-    with suppress(OSError, ValueError, KeyError, TypeError):
+
+    def read() -> str:
         known = json.loads(index.read_text())
-        if known["listing"] == listing and re.fullmatch("[0-9a-f]{64}", known["hash"]):
-            return known["hash"]
-    check_folder(index.parent, "DSRL_CACHE")  # before hours of reading
-    with ThreadPoolExecutor(READERS) as pool:
-        lines = list(bar(pool.map(_line, frames), f"hash {index.stem}", len(frames), leave=False))
-    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    with suppress(OSError):  # it only saves time: a full disk must not stop what it is asked for
-        write(index, {"listing": listing, "hash": digest})
-    return digest
+        if known["listing"] != listing or not re.fullmatch("[0-9a-f]{64}", known["hash"]):
+            raise ValueError(f"{index} is of other files, or damaged")
+        return known["hash"]
+
+    def make() -> str:
+        check_folder(index.parent, "DSRL_CACHE")  # before hours of reading
+        lines = in_threads(lambda i: _line(frames[i]), len(frames), f"hash {index.stem}")
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    return once(index, read, make, lambda digest: write_json(index, {"listing": listing, "hash": digest}))
 
 
 def open_cache(folder: Path) -> tuple[np.memmap, np.memmap]:
     """images uint8 (N, H, W, 3) and labels uint8 (N, H, W), read only. DataError where damaged or missing."""
     try:
-        shape = tuple(json.loads((folder / "meta.json").read_text())["shape"])
         images = np.load(folder / "images.npy", mmap_mode="r")
         labels = np.load(folder / "labels.npy", mmap_mode="r")
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"damaged cache {folder}: {error}") from error
-    if images.shape != (*shape, 3) or labels.shape != shape:
-        raise DataError(f"damaged cache {folder}: images {images.shape}, labels {labels.shape}, not {shape}")
+    if images.shape != (*labels.shape, 3):
+        raise DataError(f"damaged cache {folder}: images {images.shape}, labels {labels.shape}")
     return images, labels
 
 
@@ -87,16 +84,10 @@ def _decode(folder: Path, frames: Sequence[Frame], name: str) -> None:
     def decode(i: int) -> None:
         images[i], labels[i] = read_pair(frames[i], (height, width))
 
-    with ThreadPoolExecutor(READERS) as pool:
-        try:
-            for _ in bar(pool.map(decode, range(len(frames))), f"decode {name}", len(frames), leave=False):
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    for _ in in_threads(decode, len(frames), f"decode {name}"):
+        pass
     images.flush()
     labels.flush()
-    write(folder / "meta.json", {"shape": shape, "names": [frame.name for frame in frames]})
 
 
 def _require_space(folder: Path, wanted: int) -> None:
@@ -140,11 +131,3 @@ def _content(path: Path, drawn: bool) -> bytes:
     with Image.open(path) as image:
         pixels = np.asarray(image)
     return f"{pixels.shape} ".encode() + pixels.tobytes()
-
-
-def write(path: Path, value: object) -> None:
-    """JSON, written by rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value))
-    temporary.replace(path)

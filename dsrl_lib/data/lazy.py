@@ -3,20 +3,16 @@
 They are indexed as the arrays of a cached split are. All files are checked once, before the first is used.
 """
 
-import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dsrl_lib.allowed import check as check_kind
-from dsrl_lib.data.cache import READERS, write
 from dsrl_lib.data.frames import Arrays, DataError, Frame, read_image, read_label
+from dsrl_lib.data.once import in_threads, once
 from dsrl_lib.metrics import VOID
-from dsrl_lib.progress import bar
+from dsrl_lib.records import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -50,22 +46,17 @@ def check(frames: Sequence[Frame], record: Path) -> list[int]:
 
     record: the file that remembers the answer. Its name has to change with the contents of the frames.
     """
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(record.read_text())["classes"]
-        check_kind("classes", known, list[int])
-        return known
-    found: set[int] = set()
-    with ThreadPoolExecutor(READERS) as pool:
-        try:
-            for ids in bar(pool.map(_check, frames), f"check {record.stem}", len(frames), leave=False):
-                found |= ids
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    classes = sorted(found - {VOID})
-    with suppress(OSError):  # it only saves time
-        write(record, {"classes": classes})
-    return classes
+
+    def make() -> list[int]:
+        found = set[int]().union(*in_threads(lambda i: _check(frames[i]), len(frames), f"check {record.stem}"))
+        return sorted(found - {VOID})
+
+    return once(
+        record,
+        lambda: read_json(record, {"classes": list[int]})["classes"],
+        make,
+        lambda classes: write_json(record, {"classes": classes}),
+    )
 
 
 def _check(frame: Frame) -> set[int]:

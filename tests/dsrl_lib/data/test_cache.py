@@ -51,7 +51,7 @@ def test_manifest_hash_does_not_depend_on_the_folder(camvid: Path, tmp_path: Pat
     assert load_split("camvid", "val").manifest_hash != first
 
 
-@pytest.mark.parametrize("damage", ["images.npy", "labels.npy", "meta.json", "gone", "empty", "hash", "types"])
+@pytest.mark.parametrize("damage", ["images.npy", "labels.npy", "gone", "empty", "hash", "types"])
 def test_damaged_cache_is_rebuilt(camvid: Path, damage: str) -> None:
     folder = load_split("camvid", "val").folder
     if damage == "gone":
@@ -62,12 +62,24 @@ def test_damaged_cache_is_rebuilt(camvid: Path, damage: str) -> None:
         for record in folder.parent.glob("manifests/*.json"):
             record.write_text(json.dumps(json.loads(record.read_text()) | {"hash": 3}))
     elif damage == "types":
-        for record in (folder / "meta.json", *folder.parent.glob("manifests/*.json")):
+        for record in folder.parent.glob("manifests/*.json"):
             record.write_text("[3]")
     else:
         truncate(folder / damage)
     again = load_split("camvid", "val")
     assert again.folder == folder and (again.images[0] == image(0)).all()
+
+
+def test_the_cache_of_an_older_version_is_opened(camvid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It kept shape and names in a file more, and wrote the index without indents."""
+    first = load_split("camvid", "val")
+    (first.folder / "meta.json").write_text(json.dumps({"shape": first.labels.shape, "names": first.names}))
+    for index in first.folder.parent.glob("manifests/*.json"):
+        index.write_text(json.dumps(json.loads(index.read_text())))
+    monkeypatch.setattr(cache, "_decode", None)  # it would fail if called
+    monkeypatch.setattr(cache, "_line", None)
+    again = load_split("camvid", "val")
+    assert (again.labels[2] == first.labels[2]).all() and again.folder == first.folder
 
 
 def test_no_room_for_the_cache(camvid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,5 +161,5 @@ def test_a_record_that_finds_no_room_stops_nothing(camvid: Path, monkeypatch) ->
     first = load_split("camvid", "val")
     for record in first.folder.parent.glob("manifests/*.json"):
         record.unlink()
-    monkeypatch.setattr(cache, "write", full)
+    monkeypatch.setattr(cache, "write_json", full)
     assert load_split("camvid", "val").manifest_hash == first.manifest_hash
