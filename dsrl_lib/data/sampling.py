@@ -5,23 +5,23 @@ then made of frames for the classes in equal numbers, each with a point that its
 frames. Coarse boost adds points of rare classes from a second, coarsely labelled data set.
 """
 
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from filelock import FileLock
+from scipy import ndimage
 
 from dsrl_lib.config import Data
 from dsrl_lib.data.class_tables import class_table
+from dsrl_lib.data.once import array_once, in_threads
 from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import Geometry
-from dsrl_lib.metrics import VOID
-from dsrl_lib.paths import cache_dir, check_folder
-from dsrl_lib.progress import bar
+from dsrl_lib.paths import cache_dir
+
+VERSION = 1
+"""Of the stored points: to be raised when others come out."""
 
 
 class Draw(NamedTuple):
@@ -136,25 +136,17 @@ def class_points(split: Split, tile: int) -> np.ndarray:
     """For each frame, tile and class in it, one pixel: int32 (R, 4) of frame, class, row, column.
 
     tile: side of the square tiles in pixels of the stored frames. The result is kept in the cache, named by the hash
-    of the split's files and the tile, and computed once even if several processes ask.
+    of the split's files and the tile.
 
     Raises ValueError for a tile larger than a frame.
     """
-    path = cache_dir() / "class_points" / f"{split.manifest_hash[:16]}-tile{tile}.npy"
-    if (known := _read(path)) is not None:  # also where nothing can be written
-        return known
-    check_folder(path.parent, "DSRL_CACHE")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if (known := _read(path)) is not None:
-            return known
-        labels = bar(split.labels, "find classes", len(split), leave=False)
-        rows = [(i, *point) for i, label in enumerate(labels) for point in points_of(label, tile)]
-        points = np.array(rows, np.int32).reshape(-1, 4)
-        temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npy")
-        np.save(temporary, points)
-        temporary.replace(path)
-        return points
+
+    def find() -> np.ndarray:
+        found = in_threads(lambda i: points_of(split.labels[i], tile), len(split), "find classes")
+        return np.array([(i, *point) for i, points in enumerate(found) for point in points], np.int32).reshape(-1, 4)
+
+    name = f"{split.manifest_hash[:16]}-tile{tile}-v{VERSION}.npy"
+    return array_once(cache_dir() / "class_points" / name, find)
 
 
 def points_of(label: np.ndarray, tile: int) -> list[tuple[int, int, int]]:
@@ -172,11 +164,12 @@ def points_of(label: np.ndarray, tile: int) -> list[tuple[int, int, int]]:
     for top in range(0, height, tile):
         for left in range(0, width, tile):
             part = label[top : top + tile, left : left + tile]
-            for c in np.flatnonzero(np.bincount(part.ravel())):
-                if c != VOID:
-                    rows, columns = np.nonzero(part == c)
+            for c, box in enumerate(ndimage.find_objects(part + np.uint8(1))):  # void becomes 0, which is no object
+                if box is not None:
+                    rows, columns = np.nonzero(part[box] == c)
+                    rows, columns = rows + box[0].start, columns + box[1].start  # in the tile, where means are rounded
                     nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
-                    points.append((int(c), top + int(rows[nearest]), left + int(columns[nearest])))
+                    points.append((c, top + int(rows[nearest]), left + int(columns[nearest])))
     return points
 
 
@@ -199,12 +192,3 @@ def start_containing(rng: np.random.Generator, at: int, length: int, side: int) 
     if not (0 <= at < side and 1 <= length <= side):
         raise ValueError(f"at = {at}, length = {length}: allowed are 0 to {side - 1} and 1 to {side}")
     return int(rng.integers(max(0, at - length + 1), min(at, side - length) + 1))
-
-
-def _read(path: Path) -> np.ndarray | None:
-    """The points of the cache; None if there are none, or a damaged file."""
-    try:
-        points = np.load(path)
-    except (OSError, ValueError, EOFError):
-        return None
-    return points if points.ndim == 2 and points.shape[1] == 4 and points.dtype == np.int32 else None

@@ -213,7 +213,7 @@ def test_points_are_computed_once_per_hash_and_tile(cache, monkeypatch):
     assert len(calls) == 24 and not np.array_equal(other, first)
     class_points(split_of(toy()), 8)
     assert len(calls) == 36
-    assert not list(cache.rglob("*.tmp*"))
+    assert sorted(path.suffix for path in cache.rglob("*.*")) == 3 * [".lock"] + 3 * [".npy"]
 
 
 def test_a_damaged_cache_is_written_again(cache):
@@ -222,3 +222,19 @@ def test_a_damaged_cache_is_written_again(cache):
     path.write_bytes(path.read_bytes()[:50])
     assert np.array_equal(class_points(split_of(toy()), 4), first)
     assert np.array_equal(np.load(path), first)
+
+
+@pytest.mark.parametrize("tile", [1, 7, 16, 40])
+def test_points_are_those_of_a_search_through_the_whole_tile(tile):
+    rng = np.random.default_rng(tile)
+    label = np.kron(rng.integers(0, 6, (10, 12)), np.ones((4, 5))).astype(np.uint8)
+    label[rng.random(label.shape) < 0.1] = 255
+    label[20:30, 3:50] = 254
+    expected = []
+    for top, left in np.ndindex(-(-40 // tile), -(-60 // tile)):
+        part = label[top * tile : (top + 1) * tile, left * tile : (left + 1) * tile]
+        for c in np.unique(part[part != 255]):
+            rows, columns = np.nonzero(part == c)
+            nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
+            expected.append((c, top * tile + rows[nearest], left * tile + columns[nearest]))
+    assert points_of(label, tile) == expected
