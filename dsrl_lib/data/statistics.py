@@ -1,8 +1,10 @@
-"""Mean and standard deviation of the colours of a data set, as normalisation needs them."""
+"""Colours of a data set, as normalisation needs them, and the pixels of its classes, as class weights do."""
 
 import numpy as np
 
+from dsrl_lib.data.once import array_once, in_threads
 from dsrl_lib.data.split import Split
+from dsrl_lib.paths import cache_dir
 from dsrl_lib.progress import bar
 
 
@@ -22,3 +24,18 @@ def colour_statistics(split: Split, progress: bool = False) -> tuple[np.ndarray,
         pixels += image.shape[0] * image.shape[1]
     mean = total / pixels
     return mean / 255, np.sqrt(squares / pixels - mean**2) / 255
+
+
+def class_pixels(split: Split) -> np.ndarray:
+    """The number of pixels of each class id over the label maps of a split, int64 (256,), void included.
+
+    Kept in the cache, named by the hash of the split's files.
+    """
+
+    def count() -> np.ndarray:
+        counts = in_threads(
+            lambda i: np.bincount(split.labels[i].ravel(), minlength=256), len(split), "count pixels of classes"
+        )
+        return sum(counts, np.zeros(256, np.int64))
+
+    return array_once(cache_dir() / "class_pixels" / f"{split.manifest_hash[:16]}-v1.npy", count)

@@ -1,6 +1,6 @@
 """Weights of the classes by their shares of the pixels: of a training split, of an image, or of a batch."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -13,13 +13,11 @@ from dsrl_lib.losses.allowed_sets import or_over_window
 from dsrl_lib.metrics import VOID
 
 
-def frequency_weights(labels: Iterable[np.ndarray], classes: int) -> Tensor:
+def frequency_weights(pixels: np.ndarray) -> Tensor:
     """(K,) weights of the classes, 1 / ln(1.02 + share of the pixels) (ENet, Paszke et al. 2016, Sec. 5.2).
 
-    labels: the label maps of the training split, (H, W) each. ValueError if all their pixels are void.
+    pixels: how many of the training labels each class has, int64 (K,). ValueError if none has any: all are void.
     """
-    counts = (np.bincount(label.ravel(), minlength=256)[:classes] for label in labels)
-    pixels = sum(counts, np.zeros(classes, np.int64))  # (K,)
     if not pixels.any():
         raise ValueError("all pixels of the training labels are void: there are no shares of classes to weight by")
     return torch.from_numpy(1 / np.log(1.02 + pixels / pixels.sum())).float()

@@ -5,16 +5,18 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from dsrl_lib import distributed, network
 from dsrl_lib.config import Config
 from dsrl_lib.data.split import Split
+from dsrl_lib.data.statistics import class_pixels
 from dsrl_lib.losses.class_weights import frequency_weights
-from dsrl_lib.models.downsampling.from_labels import mean_locations
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.training.batches import epoch_steps, training_set
 from dsrl_lib.training.early_stopping import ends_early
+from dsrl_lib.training.mean_grid import mean_grid
 from dsrl_lib.training.schedule import loss_in_epoch, make_optimizer
 
 KEPT = ("epochs_before", "step", "weights", "gradients_at_start", "history", "sums", "seconds")
@@ -50,9 +52,10 @@ class RunState:
         self.optimizer = make_optimizer(self.network, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.optim.precision == "fp16")
         if config.downsampling.locations == "mean":
-            self.network.downsampling.fixed.copy_(mean_locations(split.labels, config.downsampling))
-        weighted = config.loss.class_weights == "frequency"
-        self.class_weights = frequency_weights(split.labels, self.network.host.classes).to(device) if weighted else None
+            self.network.downsampling.fixed.copy_(mean_grid(split, config.downsampling))
+        self.class_weights: Tensor | None = None
+        if config.loss.class_weights == "frequency":
+            self.class_weights = frequency_weights(class_pixels(split)[: self.network.host.classes]).to(device)
         self.epochs_before = 0
         """Epochs of training behind the weights that the run started from."""
         self.step = 0

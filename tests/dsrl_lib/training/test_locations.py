@@ -17,6 +17,7 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.evaluation.given_locations import mean_grid_errors
 from dsrl_lib.models.downsampling.from_labels import mean_locations, solved_locations
 from dsrl_lib.models.downsampling.locations import solve_locations, uniform_locations
+from dsrl_lib.training import mean_grid
 from dsrl_lib.training.batches import batch_keys, batches, training_set
 from dsrl_lib.training.gradient_shares import gradient_norms
 from dsrl_lib.training.loop import train_step
@@ -133,10 +134,12 @@ def test_dsrl_trains_on_top_of_it(arm):
 
 
 @pytest.mark.parametrize("arm", ["uniform_point", "adaptive_oracle", "adaptive_mean", "uniform_jitter"])
-def test_a_step_of_every_arm_without_a_first_stage(arm):
+def test_a_step_of_every_arm_without_a_first_stage(arm, monkeypatch):
     config, train = tiny(arm), load_split("streets", "train")
     state = RunState(config, train, CPU)
     if arm == "adaptive_mean":
         assert torch.allclose(state.network.downsampling.fixed, mean_locations(train.labels, config.downsampling))
+        monkeypatch.setattr(mean_grid, "mean_locations", None)  # a resumed run does not solve again
+        assert torch.equal(RunState(config, train, CPU).network.downsampling.fixed, state.network.downsampling.fixed)
     terms, _ = train_step(state, first_batch(config))
     assert set(terms) == {"ce", "loss"} and 0 < terms["ce"] < 10
