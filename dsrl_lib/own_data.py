@@ -26,6 +26,11 @@ def dataset(name: str) -> Dataset:
     return entry if source == name else replace(OWN, one_size=entry.one_size, withheld=entry.withheld)
 
 
+def has_test(name: str) -> bool:
+    """Whether a data set has a test split with labels, of your own a folder test/; else its `test` is `val`."""
+    return dataset(name).test_labels and (name in DATASETS or (data_dir() / name / "test").is_dir())
+
+
 def origin(name: str) -> str | None:
     """The published data set whose frames and labels a data set has: itself, or what its made_from.txt names.
 

@@ -14,6 +14,7 @@ from dsrl_lib.data.cache import build_cache, manifest_hash, open_cache
 from dsrl_lib.data.class_tables import VOID, class_table
 from dsrl_lib.data.frames import Arrays, DataError, Frame, image_size
 from dsrl_lib.own_data import dataset as entry_of
+from dsrl_lib.own_data import has_test
 from dsrl_lib.paths import cache_dir, data_dir
 from dsrl_lib.registry import named
 
@@ -52,14 +53,14 @@ def load_split(dataset: str, split: str) -> Split:
 
     Frames of many sizes, or of a split above LARGEST_CACHE, are decoded each time they are read; the first call checks
     them all, names on stderr a class that no label of `train` holds, and refuses labels that are all void (DataError).
-    `test` is `val` for a data set whose test labels are withheld. `streets` is drawn if it is missing; `camvid` is
+    `test` is `val` for a data set without test labels (`has_test`). `streets` is drawn if it is missing; `camvid` is
     downloaded if it is missing and DSRL_DATA is not set. ValueError for an unknown dataset or split, DataError for
     missing or bad data (it names the file).
     """
     class_table(dataset)  # names the choices where the dataset is unknown
     if split not in SPLITS:
         raise ValueError(f"split {split!r}: choose one of {', '.join(SPLITS)}")
-    if split == "test" and not entry_of(dataset).test_labels:
+    if split == "test" and not has_test(dataset):
         split = "val"
     frames = list_frames(dataset, split)
     if not frames:

@@ -16,6 +16,7 @@ from dsrl_lib.data.split import load_split
 from dsrl_lib.device import keep_freed_memory
 from dsrl_lib.evaluation.evaluate import check_frames
 from dsrl_lib.models.dsrl import DSRL
+from dsrl_lib.own_data import has_test
 from dsrl_lib.paths import check_folder
 from dsrl_lib.training.begin import check_beginning, continue_or_start
 from dsrl_lib.training.data_notes import tell_of_other_data, tell_of_shared_images
@@ -97,9 +98,11 @@ def _take_up(
             return
         environment = provenance()  # of the code as it is now, not when the run ends
         check_memory(config, device)
-        splits = {name: load_split(config.data.dataset, name) for name in ("train", "val", "test")}
-        for name in ("val", "test"):
+        held_out = ("val", "test") if has_test(config.data.dataset) else ("val",)
+        splits = {name: load_split(config.data.dataset, name) for name in ("train", *held_out)}
+        for name in held_out:
             check_frames(splits[name], config, device)
+        splits.setdefault("test", splits["val"])
         if writes and config.warm_start is None:
             tell_of_shared_images(config, splits)
         state = RunState(config, splits["train"], device, splits["val"], model)

@@ -15,12 +15,10 @@ KITTI_FOLD = 10
 
 
 def own_frames(root: Path, split: str) -> list[Frame]:
-    """<split>/images and <split>/labels; without a folder test/, `test` is `val`.
+    """<split>/images and <split>/labels, with ids by classes.txt of `root`.
 
-    Ids by classes.txt of `root`; sequences by sequences.txt, or by the names (`data.sequences`).
+    Sequences by sequences.txt, or by the names (`data.sequences`).
     """
-    if split == "test" and not (root / "test").is_dir():
-        split = "val"
     hint = f"A data set of your own has {root.name}/{{train,val}}/{{images,labels}} and perhaps {root.name}/test"
     table = label_table(own_classes(root.name).ids)
     return paired(root / split / "images", root / split / "labels", table, hint, own_sequences(root))

@@ -90,6 +90,25 @@ def test_frames_of_a_drive_are_a_sequence_by_their_names_or_by_a_list(orchard: P
         load_split("orchard", "train")
 
 
+def test_val_that_is_also_test_is_read_once(orchard: Path, results: Path, monkeypatch) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    checked: list[str] = []
+    monkeypatch.setattr("dsrl_lib.training.fit.check_frames", lambda split, *_: checked.append(split.manifest_hash))
+    monkeypatch.setattr("dsrl_lib.training.fit.RunState", stop)
+    for folder in ("", "test"):
+        if folder:
+            shutil.copytree(orchard / "train", orchard / "test")
+        with pytest.raises(InterruptedError):
+            fit(preset("smoke", "lr", overrides=[*SIZES, "data.dataset=orchard"]), device="cpu", progress=False)
+    val, test = (load_split("orchard", name).manifest_hash for name in ("val", "test"))
+    assert val != test and checked == [val, val, test]
+    assert len(list(orchard.parents[1].glob("cache/manifests/orchard-*.json"))) == 3
+
+
+def stop(config, split, *_):
+    raise InterruptedError
+
+
 @pytest.mark.parametrize(("text", "said"), [
     ("0\ta\n1 b\n", r"sequences.txt, line 2: '1 b' is not the name of a frame, a tab and its sequence"),
     ("0\ta\n\ta\n", r"sequences.txt, line 2: '\\ta' is not the name of a frame"),
