@@ -1,5 +1,6 @@
 """A folder of images beside a folder of label maps of the same names: KITTI, Mapillary Vistas, your own data sets."""
 
+import os
 import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -56,28 +57,41 @@ def paired(
     for folder in (images, labels):
         if not folder.is_dir():
             raise DataError(f"the data set is not complete: looked for {folder}. {hint}")
-    paths = [path for path in _shown(images) if path.suffix.lower() in SUFFIXES]
+    shown, maps_shown = _shown(images), _shown(labels)
+    paths = [path for path in shown if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise DataError(f"there are no images in {images}: looked for {', '.join(SUFFIXES)}. {hint}")
-    maps = by_stem([path for path in _shown(labels) if path.suffix.lower() == ".png"], "are label maps of one image")
-    _refuse_left_out(images, labels, {path.stem for path in paths}, maps)
+    maps = by_stem([path for path in maps_shown if path.suffix.lower() == ".png"], "are label maps of one image")
+    _refuse_left_out(images, shown, labels, {path.stem for path in paths}, maps)
     by_stem(paths, "share one label map")
-    return [_pair(path, maps.get(path.stem, labels / f"{path.stem}.png"), table, sequence(path.stem)) for path in paths]
+    files = {path for path, is_file in (shown | maps_shown).items() if is_file}
+    return [
+        _pair(path, maps.get(path.stem, labels / f"{path.stem}.png"), table, sequence(path.stem), files)
+        for path in paths
+    ]
 
 
-def _shown(folder: Path) -> list[Path]:
-    """What lies in a folder, without what is hidden, by name."""
-    return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+def _shown(folder: Path) -> dict[Path, bool]:
+    """What lies in a folder, without what is hidden, by name; and whether it is a file, links aside.
+
+    The list of a folder says so: asking for each of many files takes long on a network disk.
+    """
+    with os.scandir(folder) as entries:
+        shown = ((folder / entry.name, entry.is_file(follow_symlinks=False)) for entry in entries)
+        return dict(sorted((path, is_file) for path, is_file in shown if not is_hidden(path.name)))
 
 
-def _refuse_left_out(images: Path, labels: Path, stems: Collection[str], maps: Mapping[str, Path]) -> None:
+def _refuse_left_out(
+    images: Path, shown: Mapping[Path, bool], labels: Path, stems: Collection[str], maps: Mapping[str, Path]
+) -> None:
     """DataError for an image that would be left out without a word: in a folder of its own, or of another kind.
 
-    maps: label maps by the names of their images. Those without an image are named on stderr.
+    shown: what lies in `images`. maps: label maps by the names of their images. Those without an image are named on
+    stderr.
     """
     alone = sorted(path.name for stem, path in maps.items() if stem not in stems)
-    for path in _shown(images):
-        if path.is_dir():
+    for path, is_file in shown.items():
+        if not is_file and path.is_dir():
             within = (Path(file) for _, files in folders(path) for file in files if not is_hidden(file))
             if any(file.suffix.lower() in SUFFIXES + OTHERS for file in within):
                 raise DataError(f"{path} holds images that would not be read: put all of them into {images}")
@@ -90,9 +104,10 @@ def _refuse_left_out(images: Path, labels: Path, stems: Collection[str], maps: M
         )
 
 
-def _pair(image: Path, label: Path, table: bytes, sequence: str) -> Frame:
-    if not label.is_file():
+def _pair(image: Path, label: Path, table: bytes, sequence: str, files: Collection[Path]) -> Frame:
+    """files: those that are known to be files."""
+    if not (label in files or label.is_file()):
         raise DataError(f"image {image} has no label map: looked for {label}")
-    if not image.is_file():  # a link that leads nowhere, or a pipe, which would be read for ever
+    if not (image in files or image.is_file()):  # a link that leads nowhere, or a pipe, which would be read for ever
         raise DataError(f"cannot read image {image}: it is not a file")
     return Frame(image.stem, sequence, image, label, table)

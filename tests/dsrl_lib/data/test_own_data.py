@@ -14,7 +14,7 @@ from dsrl_lib import network, runs
 from dsrl_lib.config import datasets
 from dsrl_lib.data.class_tables import class_table
 from dsrl_lib.data.frames import DataError
-from dsrl_lib.data.split import load_split
+from dsrl_lib.data.split import list_frames, load_split
 from dsrl_lib.deploy.predict import predict
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import class_ids
@@ -107,6 +107,19 @@ def test_val_that_is_also_test_is_read_once(orchard: Path, results: Path, monkey
 
 def stop(config, split, *_):
     raise InterruptedError
+
+
+def test_plain_files_are_listed_without_asking_for_each(orchard: Path, monkeypatch) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    label = orchard / "val/labels/1.png"
+    label.rename(orchard / "elsewhere.png")
+    label.symlink_to(orchard / "elsewhere.png")  # of a link it has to ask
+    expected, asked = load_split("orchard", "val").names, []
+    for name in ("is_file", "is_dir"):
+        known = getattr(Path, name)
+        monkeypatch.setattr(Path, name, lambda path, known=known: asked.append(path) or known(path))
+    assert [frame.name for frame in list_frames("orchard", "val")] == expected == ["0", "1"]
+    assert [path for path in asked if path.suffix in (".jpg", ".png")] == [label]
 
 
 @pytest.mark.parametrize(("text", "said"), [
