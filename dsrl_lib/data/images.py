@@ -20,7 +20,8 @@ OTHERS = (".gif", ".jp2", ".jpe", ".jfif", ".avif", ".heic", ".heif", ".tga", ".
 """Of pictures too: in a folder they are not skipped, but read, or reported as what cannot be read."""
 
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
-"""A tag of TIFF, and one of its values."""
+BITS, FORMAT, SIGNED = 258, 339, 2
+"""Tags of TIFF, and some of their values."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ def read_picture(path: Path) -> np.ndarray:
     to be one.
     """
     with opened(path) as image:
+        _refuse_misread(image)
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode.startswith(("I", "F")):
             return _from_deep(image, path)
@@ -163,6 +165,19 @@ def opened(path: Path, kind: str = "image") -> Iterator[Image.Image]:
         raise
     except Exception as error:  # a damaged file ends in errors of many kinds
         raise DataError(f"cannot read {kind} {path}: {error}") from error
+
+
+def _refuse_misread(image: Image.Image) -> None:
+    """ValueError for a TIFF that Pillow takes for another: of 12 bits, as if they were 16, or of signed 8 bits."""
+    if image.format != "TIFF":
+        return
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    for misread, kind in (
+        (12 in tags.get(BITS, ()), "12 bits"),
+        (image.mode == "L" and SIGNED in tags.get(FORMAT, ()), "signed numbers"),
+    ):
+        if misread:
+            raise ValueError(f"{kind}; allowed: 8 bits per channel, or 16-bit grey")
 
 
 def _from_deep(image: Image.Image, path: Path) -> np.ndarray:

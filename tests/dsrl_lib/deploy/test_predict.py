@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import struct
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,18 @@ def test_in_a_tiff_0_may_be_white(tmp_path, dtype):
     (tmp_path / "white.tif").write_bytes(data.replace(black, white))
     for name, expected in (("black.tif", 255 - grey), ("white.tif", grey)):
         np.testing.assert_array_equal(read_picture(tmp_path / name)[..., 0], expected)
+
+
+@pytest.mark.parametrize(("bits", "sample_format", "said"), [(12, 1, "12 bits"), (8, 2, "signed numbers")])
+def test_a_tiff_whose_numbers_pillow_takes_for_others_is_refused(tmp_path, bits, sample_format, said):
+    """It would be nearly black, or its dark pixels would be the bright ones."""
+    pixels = bytes([0xFF] * (4 * 4 * bits // 8))
+    tags = {256: 4, 257: 4, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: 4, 279: len(pixels), 339: sample_format}
+    entries = b"".join(struct.pack("<HHIHxx", tag, 3, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(pixels))
+    (tmp_path / "a.tif").write_bytes(head + pixels + struct.pack("<H", len(tags)) + entries + bytes(4))
+    with pytest.raises(DataError, match=rf"cannot read image .*a.tif: {said}; allowed: 8 bits per channel, or 16-bit"):
+        read_picture(tmp_path / "a.tif")
 
 
 def test_a_picture_is_upright(tmp_path):
