@@ -53,6 +53,10 @@ def own_classes(dataset: str) -> ClassList:
             raise DataError(f"{path} has the line {line!r}: a line that makes its value void is 'void'")
         if "#" in line:  # as a class, it would move the ids of those below
             raise DataError(f"{path} has the line {line!r}; allowed: the name of a class alone, without # and comments")
+    numbers = [start[1] for line in lines if (start := re.match(r"(\d+)[\s,;:=]", line))]
+    if len(numbers) == len(lines) and [*map(int, numbers)] != [*range(len(lines))]:  # the place of a line is its id
+        raise DataError(f"{path} numbers its lines {', '.join(numbers[:9])}; allowed: 0, 1, 2, ... in this order, or "
+                        "names alone: what is stored for a class is the number of its line, from 0")  # fmt: skip
     colours = iter(voc_colours(len(names) + 1)[1:])  # the first is black, as void is
     rows = ((line, None if line == "void" else next(colours)) for line in lines)
     found = _numbered(rows)

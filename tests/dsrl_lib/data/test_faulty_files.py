@@ -191,6 +191,16 @@ def test_a_comment_is_no_class(orchard: Path, line: str) -> None:
         load_split("orchard", "val")
 
 
+@pytest.mark.parametrize("text", ["1 soil\n2 tree\n", "1 tree\n0 soil\n", "7,soil\n26,tree\n"])
+def test_numbers_in_a_list_are_those_of_its_lines(orchard: Path, text: str) -> None:
+    (orchard / "classes.txt").write_text(text)
+    with pytest.raises(DataError, match=r"classes.txt numbers its lines \d+, \d+; allowed: 0, 1, 2, ... in this order"):
+        load_split("orchard", "val")
+    for names in (("0 soil", "1 tree"), ("4 wheels", "two wheels")):
+        (orchard / "classes.txt").write_text("\n".join(names))
+        assert class_table("orchard").classes == names
+
+
 def test_a_class_without_a_pixel_is_named(orchard: Path, capsys: pytest.CaptureFixture) -> None:
     (orchard / "classes.txt").write_text("ground\ncrack\n")
     for path in orchard.glob("*/labels/*.png"):
