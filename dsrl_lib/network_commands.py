@@ -145,7 +145,10 @@ def export(
         normalised: The file takes normalised float32 images; else uint8 RGB, and normalises them itself.
     """
     from dsrl_lib.deploy.export import OPSET, export
+    from dsrl_lib.deploy.pretrained import weights_path
 
+    if out.exists() and out.samefile(weights_path(weights)):
+        raise ValueError(f"out = {out} is the file of weights, which would be lost; give another name")
     model, config = _open(weights, host)
     made = export(model, config, out, format, normalised, device)
     shapes = " and ".join("x".join(map(str, size)) for size in made.shapes)

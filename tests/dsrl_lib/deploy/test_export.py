@@ -151,6 +151,20 @@ def test_the_suffix_says_the_format(command_line, saved, tmp_path):
         export(model, config, tmp_path / "a.tflite", "tflite")
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_weights_are_not_overwritten(command_line, tmp_path, linked):
+    """A published state dict may have the suffix of a TorchScript file."""
+    source, out = tmp_path / "net.pt", tmp_path / ("other.pt" if linked else "net.pt")
+    torch.save(untrained("lr")[0].host.state_dict(), source)
+    if linked:
+        out.symlink_to(source)
+    before = source.read_bytes()
+    options = ["--format", "torchscript", "--host", "espnetv2_s0.5"]
+    done = command_line("dsrl_lib", "export", source, out, *options)
+    assert done.returncode == 1 and f"out = {out} is the file of weights, which would be lost" in done.stderr
+    assert source.read_bytes() == before and out.is_symlink() == linked
+
+
 def test_packages_that_onnx_needs_are_named_and_other_formats_do_without(tmp_path, monkeypatch):
     model, config = untrained("lr")
     monkeypatch.setattr(exporting, "find_spec", lambda name: None)
