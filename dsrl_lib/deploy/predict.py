@@ -214,7 +214,7 @@ def _jobs(sources: Sequence[str], table: ClassTable) -> Iterator[Job]:
         raise DataError("nothing to predict: give images, folders, patterns, or dataset:split such as camvid:test")
     files = []
     for source in dict.fromkeys(sources):
-        dataset, colon, split = source.partition(":")
+        dataset, colon, split = source.rpartition(":")  # a folder's name may have a colon too
         if colon and split in SPLITS and not Path(source).exists():
             if class_table(dataset).classes != table.classes:
                 raise DataError(f"{source} has the classes of {dataset}, the network those of {table.name}")

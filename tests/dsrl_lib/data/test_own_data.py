@@ -163,6 +163,14 @@ def test_predictions_have_the_ids_of_the_label_maps(orchard: Path, tmp_path: Pat
         np.testing.assert_array_equal(truth, class_ids(logits, image.shape[:2]))
 
 
+def test_a_colon_in_the_name_of_a_data_set_is_part_of_it(orchard: Path, tmp_path: Path) -> None:
+    (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
+    orchard.rename(orchard.with_name("a:b"))
+    config = preset("smoke", "lr", overrides=["data.dataset=a:b", "data.height=32", "data.width=64"])
+    done = predict(network.build(config), config, "a:b:val", tmp_path / "out", progress=False)
+    assert done.written == len(load_split("a:b", "val")) and not done.failed
+
+
 @pytest.mark.parametrize(
     "text", ["soil\n", "soil\n\ntree\n", "soil\ntree\nsoil\n", "", "\n".join(map(str, range(255)))]
 )
