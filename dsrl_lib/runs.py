@@ -13,11 +13,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
+from dsrl_lib.allowed import between
 from dsrl_lib.config import Config
 from dsrl_lib.paths import in_checkout, released_dir, results_dir
 from dsrl_lib.records import PARTIAL, read_json, write_atomically, write_json
@@ -28,7 +29,8 @@ GRADIENT_COLUMNS = ("gradient", "share")
 OLD_TERMS = ("ce", "aux", "mse", "fa")
 """Terms of the loss that have a column in every history.csv."""
 
-_SCORES = {"miou": float | None, "iou?": list[float | None], "*": float | None}
+_SHARE = Annotated[float, between(0, 1)]
+_SCORES = {"miou": _SHARE | None, "iou?": list[_SHARE | None], "*": float | None}
 METRICS = {"val": _SCORES, "test": _SCORES, "cost?": {"input?": list[int], "*": float | bool | None}}
 """What metrics.json holds (`allowed.check_fields`). A score is null if no pixel is labelled."""
 ENVIRONMENT = {

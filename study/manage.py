@@ -22,7 +22,7 @@ def runs_table(profile: str) -> str:
     for folder in sorted(path.parent for path in where.glob("*/config.json")):
         try:
             lines.append(f"{folder.name:68}{_state(folder)}")
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             lines.append(f"{folder.name:68}damaged: {error}")
     if len(lines) == 1:
         return f"there are no runs in {where}"
@@ -63,7 +63,7 @@ def started_from(directory: Path) -> list[str]:
     """Ids of the runs beside this one that start from its weights. What cannot be read starts from none."""
     found = []
     for path in sorted(directory.parent.glob("*/config.json")):
-        with suppress(ValueError):
+        with suppress(ValueError, OSError):
             if read_json(path, {"warm_start?": str | None}).get("warm_start") == directory.name:
                 found.append(path.parent.name)
     return found

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -53,7 +54,8 @@ METRICS = [
     ([1], r"the content = \[1\]; allowed: fields by their names"),
     ({"val": None, "test": None} | COST, "val = None; allowed: fields by their names"),
     ({"val": {}, "test": {}} | COST, "val.miou is missing"),
-    ({"val": SCORES | {"miou": "0.5"}, "test": SCORES} | COST, "val.miou = '0.5'; allowed: a number or nothing"),
+    ({"val": SCORES | {"miou": "0.5"}, "test": SCORES} | COST, "val.miou = '0.5'; allowed: a number from 0 to 1 or no"),
+    ({"val": SCORES, "test": SCORES | {"miou": 50.0}} | COST, "test.miou = 50.0; allowed: a number from 0 to 1 or no"),
     (
         {"val": SCORES, "test": SCORES | {"iou": ["a"]}} | COST,
         r"test.iou = \['a'\]; allowed: a list, each item a number",
@@ -196,6 +198,15 @@ def test_a_mark_of_the_byte_order_is_no_damage(complete: Path) -> None:
     path = complete / "config.json"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert runs.read_config(complete).run_id == complete.name
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "history.csv"])
+def test_a_run_that_cannot_be_read_hides_no_other(complete: Path, name: str) -> None:
+    other = shutil.copytree(complete, complete.with_name("other"))
+    (other / name).unlink(missing_ok=True)
+    (other / name).mkdir()
+    damaged, good = sorted(manage.runs_table("smoke").splitlines()[1:])
+    assert f"damaged: [Errno 21] Is a directory: '{other / name}'" in damaged and "50.00" in good
 
 
 def test_a_score_of_nothing_is_a_dash(complete: Path) -> None:
