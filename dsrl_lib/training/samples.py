@@ -1,6 +1,7 @@
 """Pictures of training samples, as a run sees them: crop, scale, flip, colours and whatever else its settings say."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -35,18 +36,24 @@ def write_samples(config: Config, out: Path, count: int = 8, epoch: int = 0) -> 
     check("count", count, Annotated[int, at_least(1)])
     check("epoch", epoch, Annotated[int, at_least(0)])
     check_folder(out, "out")
-    paths = [out / f"epoch{epoch}_{number:04}.png" for number in range(count)]
-    for path in paths:
-        if path.exists() and not is_made(path, COMMAND):
+    for path in out.glob(f"epoch{epoch}_*.png"):
+        digits = path.stem.partition("_")[2]
+        meant = digits.isdecimal() and int(digits) < count and path == _path(out, epoch, int(digits))
+        if meant and not is_made(path, COMMAND):
             raise DataError(f"{path} is a file that no earlier call wrote: choose another folder for the pictures")
     written = []
-    for path, sample in zip(paths, _samples(config, epoch), strict=False):
+    for number, sample in enumerate(islice(_samples(config, epoch), count)):  # an epoch may have fewer
+        path = _path(out, epoch, number)
         write_picture(path, sample_picture(sample, config), COMMAND)
         written.append(path)
     for path in out.glob(f"epoch{epoch}_*.png"):  # of an earlier call with more samples, perhaps of other settings
         if path not in written and is_made(path, COMMAND):
             path.unlink()
     return written
+
+
+def _path(out: Path, epoch: int, number: int) -> Path:
+    return out / f"epoch{epoch}_{number:04}.png"
 
 
 def sample_picture(sample: dict[str, Tensor], config: Config) -> np.ndarray:

@@ -165,3 +165,5 @@ def test_written_samples_are_those_that_a_run_trains_on(tmp_path):
         assert (pixels[::2, :128:2] == sample["input"].permute(1, 2, 0).numpy()).all()
     with pytest.raises(ValueError, match=r"count = 0; allowed: a whole number, 1 or more"):
         write_samples(config, tmp_path, count=0)
+    every = override_all(config, ["optim.batch_size=64"])
+    assert len(write_samples(every, tmp_path / "all", count=2**63 - 1)) == 64  # an epoch has no more
