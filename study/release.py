@@ -47,6 +47,9 @@ def release(directory: Path, whole: bool = False, folder: Path | None = None) ->
     if record.exists() and (other := read_json(record, {"run": str})["run"]) != run.run_id:
         raise ValueError(f"{target} holds the weights of {other}, which would be lost: move them elsewhere with their "
                          ".json and .md, or give another folder with --out")  # fmt: skip
+    if not record.exists() and (yours := [path for path in (target, target.with_suffix(".md")) if path.exists()]):
+        raise ValueError(f"{yours[0]} is a file that no earlier call wrote, since {record.name} is not beside it: move "
+                         "it elsewhere, or give another folder with --out")  # fmt: skip
     load_split(run.config["data"]["dataset"], "test")  # what it is scored on: if it is missing, nothing is replaced
     target.parent.mkdir(parents=True, exist_ok=True)
     environment = {key: run.env[key] for key in ("commit", "device", "data") if key in run.env}

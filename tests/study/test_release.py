@@ -120,6 +120,16 @@ def test_the_weights_of_another_run_are_not_replaced(run, tmp_path):
         release(run, folder=tmp_path)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".md"])
+def test_a_file_of_yours_is_not_replaced(run, tmp_path, suffix):
+    yours = tmp_path / "out" / f"sssr_sisr-smoke{suffix}"
+    yours.parent.mkdir()
+    yours.write_text("mine")
+    with pytest.raises(ValueError, match=rf"sssr_sisr-smoke{suffix} is a file that no earlier call wrote"):
+        release(run, folder=yours.parent)
+    assert [*yours.parent.iterdir()] == [yours] and yours.read_text() == "mine"
+
+
 def test_nothing_is_replaced_where_it_cannot_be_scored(run, tmp_path, monkeypatch):
     def missing(*_):
         raise DataError("the frames are not here")
