@@ -1,7 +1,6 @@
 """The options of ./run_all.sh and what they may be; what was left out is filled in from this machine."""
 
 import argparse
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,8 @@ from study.execution import gpus, slurm
 from study.profiles import PROFILES
 
 DRIVER, DRIVER_OF_WSL = Path("/dev/nvidiactl"), Path("/dev/dxg")
+LONGEST = 8760
+"""Hours of a year, which no run takes: Slurm counts in minutes of 32 bits."""
 SLURM_ONLY = ("partition", "account", "gpus_per_run", "gpu_type", "time")
 
 
@@ -26,10 +27,13 @@ def parsed(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[plan.Plan
     if not options.slurm and (alone := [name for name in SLURM_ONLY if getattr(options, name) is not None]):
         here = "; here each run has one GPU, and --gpus says how many are used" * (alone[0] == "gpus_per_run")
         parser.error(f"--{alone[0].replace('_', '-')} goes with --slurm{here}")
-    if empty := [name for name in SLURM_ONLY if getattr(options, name) == ""]:  # such as an unset variable
-        parser.error(f"--{empty[0].replace('_', '-')} '': allowed: a name, or leave the option out")
-    if (options.gpus_per_run or 0) < 0 or (options.time is not None and not 0 < options.time < math.inf):
-        parser.error("--gpus-per-run is 0 or more, --time more than 0 hours")
+    if empty := [name for name in SLURM_ONLY if not str(getattr(options, name)).strip()]:  # such as an unset variable
+        parser.error(f"--{empty[0].replace('_', '-')} {getattr(options, empty[0])!r}: allowed: a name, or leave the "
+                     "option out")  # fmt: skip
+    if (options.gpus_per_run or 0) < 0:
+        parser.error(f"--gpus-per-run {options.gpus_per_run}: allowed: 0 or more")
+    if options.time is not None and not 0 < options.time <= LONGEST:
+        parser.error(f"--time {options.time:g}: allowed: more than 0 hours, at most {LONGEST}")
     if options.runs_per_gpu < 1 or (options.slurm and options.runs_per_gpu > 1):
         parser.error(f"--runs-per-gpu {options.runs_per_gpu}: allowed: 1 or more, and 1 with --slurm")
     if options.gpus is not None and (options.gpus < 1 or options.slurm):
