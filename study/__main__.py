@@ -127,8 +127,8 @@ def pictures() -> None:
 
 @app.command
 def execute(
-    notebook: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NOTEBOOK")],
-    output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")],
+    notebook: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="NOTEBOOK")],
+    output: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUTPUT")],
     parameter: Annotated[
         tyro.conf.UseAppendAction[tuple[tuple[str, str], ...]], tyro.conf.arg(aliases=["-p"], metavar="NAME VALUE")
     ] = (),

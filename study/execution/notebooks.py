@@ -25,6 +25,7 @@ from dsrl_lib.training.signals import StoppedError, passed_on_to_children
 from study.execution import warm
 from study.execution.answers import answer_first
 from study.execution.portable import clean
+from study.profiles import known_profile
 
 
 class NotebookError(RuntimeError):
@@ -35,12 +36,14 @@ def execute(notebook: Path | str, output: Path | str, parameters: Mapping[str, A
     """Execute `notebook` with `parameters` in its own folder, write the clean result to `output`.
 
     Raises FileNotFoundError for a missing notebook, ValueError for a parameter that the notebook lacks or of another
-    type and for an output that is no notebook or would replace `notebook`, StoppedError if it was asked to stop, and
-    NotebookError for a failing cell. The notebook as far as it went is then kept beside the output as
+    type, for an unknown profile, and for an output that is no notebook or would replace `notebook`, StoppedError if it
+    was asked to stop, and NotebookError for a failing cell. The notebook as far as it went is then kept beside the output as
     `<name>.failed.ipynb`.
     """
     notebook, output = Path(notebook), Path(output)
     values = check_parameters(notebook, parameters)
+    if "profile" in values:
+        known_profile(values["profile"])  # before a kernel is started
     if output.suffix != ".ipynb":
         raise ValueError(f"output = {output}; allowed: a name that ends in .ipynb")
     failed = output.with_suffix(".failed.ipynb")

@@ -13,6 +13,7 @@ import pytest
 
 from dsrl_lib import paths
 from dsrl_lib.training.signals import StoppedError
+from study.execution import notebooks
 from study.execution.notebooks import NotebookError, check_parameters, execute
 from study.execution.portable import clean, portable
 
@@ -123,6 +124,19 @@ def test_unknown_parameter_is_an_error_that_names_the_valid_ones(make_notebook, 
     assert not (tmp_path / "out.ipynb").exists()
     with pytest.raises(FileNotFoundError, match=r"absent\.ipynb"):
         execute(tmp_path / "absent.ipynb", tmp_path / "out.ipynb", {})
+
+
+def test_an_unknown_profile_is_named_before_a_kernel_is_started(make_notebook, tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "_run", lambda *_: pytest.fail("a kernel was started"))
+    notebook = make_notebook("shown", 'profile = "smoke"', "print(profile)")
+    with pytest.raises(ValueError, match="unknown profile 'cmavid'; valid: smoke, camvid"):
+        execute(notebook, tmp_path / "out.ipynb", {"profile": "cmavid"})
+
+
+def test_an_empty_word_is_no_notebook(python_m):
+    for words in (["", "o.ipynb"], ["a.ipynb", ""]):
+        done = subprocess.run([*python_m, "study", "execute", *words], capture_output=True, text=True)
+        assert done.returncode == 2 and "an empty word is no path" in done.stderr
 
 
 def test_parameters_take_the_type_of_their_default(make_notebook):
