@@ -8,7 +8,7 @@ from dsrl_lib import runs
 from dsrl_lib.config import Config
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.fit import fit
-from dsrl_lib.training.machine import check_machine
+from dsrl_lib.training.machine import check_machine, check_options
 from dsrl_lib.training.schedule import schedule_epochs
 from study.presets import epochs_until, parent_of, preset
 
@@ -36,11 +36,12 @@ def train_with_parents(config: Config, **how: Any) -> Path:
     return runs.folder(config)
 
 
-def check_plan(config: Config, *, device: str = "auto", workers: int | None = None, devices: int = 1, **_: Any) -> None:
-    """ValueError if the run of `config`, or one that is to be trained before it, cannot be trained on this machine.
-
-    The other options of `fit` do not depend on the machine.
-    """
+def check_plan(
+    config: Config, *, device: str = "auto", workers: int | None = None, devices: int = 1, keep_last: int = 0, **_: Any
+) -> None:
+    """ValueError if the run of `config`, or one that is to be trained before it, cannot be trained on this machine, or
+    for an option of `fit` that no run can have."""
+    check_options(workers=workers, devices=devices, keep_last=keep_last)
     for stage in _stages(config):
         if not runs.is_complete(runs.folder(stage)):
             check_machine(stage, device=device, workers=workers, devices=devices)

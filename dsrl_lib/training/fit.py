@@ -4,12 +4,10 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
 
 import torch
 
 from dsrl_lib import distributed, runs
-from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
 from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.data.split import load_split
@@ -23,7 +21,7 @@ from dsrl_lib.training.data_notes import tell_of_other_data, tell_of_shared_imag
 from dsrl_lib.training.finish import finish
 from dsrl_lib.training.launch import launch
 from dsrl_lib.training.loop import train, validate
-from dsrl_lib.training.machine import check_machine, check_memory
+from dsrl_lib.training.machine import check_machine, check_memory, check_options
 from dsrl_lib.training.provenance import provenance
 from dsrl_lib.training.signals import stop_requests
 from dsrl_lib.training.snapshots import BEST, EPOCH, kept, snapshots
@@ -55,7 +53,7 @@ def fit(
     RuntimeError if one of several processes fails.
     """
     directory = runs.folder(config.checked())
-    check("keep_last", keep_last, Annotated[int, at_least(0)])
+    check_options(workers=workers, devices=devices, keep_last=keep_last)
     if runs.is_complete(directory) and not distributed.launched():
         if (keep_best and not kept(directory, BEST)) or (keep_last and not kept(directory, EPOCH)):
             print(f"{directory.name} is complete, and kept no weights of its epochs", file=sys.stderr)

@@ -14,13 +14,18 @@ from dsrl_lib.memory import free_bytes
 from dsrl_lib.training.workers import check_workers
 
 
+def check_options(*, workers: int | None = None, devices: int = 1, keep_last: int = 0) -> None:
+    """ValueError for an option of `fit` that no run can have."""
+    if workers is not None:
+        check("workers", workers, Annotated[int, at_least(0)])
+    check("devices", devices, Annotated[int, at_least(1)])
+    check("keep_last", keep_last, Annotated[int, at_least(0)])
+
+
 def check_machine(
     config: Config, *, device: str = "auto", workers: int | None = None, devices: int = 1
 ) -> torch.device:
     """The device of that name. ValueError if `fit` cannot train the run of `config` with these options here."""
-    if workers is not None:
-        check("workers", workers, Annotated[int, at_least(0)])
-    check("devices", devices, Annotated[int, at_least(1)])
     where = pick_device(device)
     check_precision(config.optim.precision, where)
     if where.type == "cuda" and devices > (most := torch.cuda.device_count()):
