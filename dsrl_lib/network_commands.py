@@ -54,15 +54,13 @@ def evaluate(trained: Trained, data: str, split: str = "val", out: PathIfGiven =
         split: train, val or test.
         out: A folder for scores.json, scores.csv, scores.txt and counts.npz.
     """
-    from dsrl_lib.allowed import at_least, check
-    from dsrl_lib.evaluation.report import report_text, split_report, write_report
-    from dsrl_lib.paths import check_folder
+    from dsrl_lib.evaluation.report import check_out, report_text, split_report, write_report
+    from dsrl_lib.training.machine import check_options
     from dsrl_lib.training.workers import default_workers, explained
 
-    if workers is not None:
-        check("workers", workers, Annotated[int, at_least(0)])
+    check_options(workers=workers)
     if out is not None:
-        check_folder(out, "out")
+        check_out(out)
     model, config = trained.open()
     where = next(model.parameters()).device
     loading = default_workers(config, where, devices=1) if workers is None else workers

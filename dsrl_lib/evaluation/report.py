@@ -17,8 +17,14 @@ from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.details import TRIMAP_PX
 from dsrl_lib.evaluation.evaluate import Evaluation, check_frames, evaluate
 from dsrl_lib.evaluation.forward import check_classes
-from dsrl_lib.records import write_atomically, write_json
+from dsrl_lib.paths import check_folder
+from dsrl_lib.records import read_json, write_atomically, write_json
 from dsrl_lib.runs import write_counts
+
+FILES = ("scores.json", "scores.csv", "scores.txt", "counts.npz")
+"""What `write_report` writes, in this order."""
+RECORD = {"source": dict, "tta": dict, "overall": dict, "classes": dict}
+"""What scores.json holds (`allowed.check_fields`)."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,17 @@ def split_report(
         name = found.names[int(np.flatnonzero(~np.isfinite(found.nll))[0])]
         raise RuntimeError(f"the network gives no finite numbers for frame {name} of {dataset} {split}")
     return Report(found, own.classes)
+
+
+def check_out(out: Path) -> None:
+    """OSError unless `out` is a folder for `write_report`, in which only files of an earlier report are replaced."""
+    check_folder(out, "out")
+    for name in (name for name in FILES if (out / name).exists()):
+        try:
+            read_json(out / FILES[0], RECORD)
+        except (OSError, ValueError):
+            raise FileExistsError(f"out = {out} holds a file {name} that no earlier call wrote, which would be lost; "
+                                  "give another folder") from None  # fmt: skip
 
 
 def write_report(report: Report, out: Path, source: dict[str, object], tta: TTA) -> None:

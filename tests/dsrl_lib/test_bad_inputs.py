@@ -20,10 +20,12 @@ from safetensors.torch import load_file, save_file
 
 from dsrl_lib import dis_flow, iou, network, reduce_image, runs
 from dsrl_lib.__main__ import main
+from dsrl_lib.config import Config
 from dsrl_lib.data.images import read_picture
 from dsrl_lib.data.split import Split
 from dsrl_lib.data.transforms import evaluation_input
 from dsrl_lib.ending import finish
+from dsrl_lib.evaluation import report
 from dsrl_lib.models.build import build_host
 from dsrl_lib.models.downsampling import sampling_targets
 from dsrl_lib.models.dsrl import DSRL
@@ -256,6 +258,18 @@ def test_scores_do_not_depend_on_the_processes_that_load(dsrl, weights):
     options = ["--weights", weights, "--data", "streets", "--split", "val", "--device", "cpu"]
     alone, loaded = (dsrl("evaluate", *options, *more) for more in ((), ("--workers", "1")))
     assert alone[:2] == loaded[:2] and "mIoU" in alone[1]
+
+
+@pytest.mark.parametrize("name", ["scores.json", "scores.csv", "scores.txt", "counts.npz"])
+def test_a_file_of_yours_is_no_place_for_scores(dsrl, weights, tmp_path, monkeypatch, name):
+    def scored(*_, **__):
+        raise AssertionError("the split was scored")
+
+    monkeypatch.setattr(report, "split_report", scored)
+    (tmp_path / name).write_text('{"best": "mine"}')
+    status, _, errors = dsrl("evaluate", "--weights", weights, "--data", "streets", "--out", tmp_path)
+    assert status == 1 and f"holds a file {name} that no earlier call wrote, which would be lost" in errors
+    assert (tmp_path / name).read_text() == '{"best": "mine"}'
 
 
 def test_a_full_disk_loses_no_score(dsrl, weights, tmp_path, monkeypatch):
@@ -662,3 +676,14 @@ def test_a_closed_stream_leads_nowhere(monkeypatch):
     assert finish(command) == 0 and answers == ["done"]
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         stream.close()
+
+
+@pytest.mark.parametrize("option", ["--workers", "--devices", "--keep-last"])
+def test_an_option_that_no_run_can_have_is_refused_for_a_complete_one_too(dsrl, results, option):
+    config = override_all(Config(), ["optim.epochs=1"])
+    directory = runs.folder(config)
+    runs.prepare(directory, config)
+    (directory / "metrics.json").write_text("{}")
+    status, _, errors = dsrl("train", directory, option, "-1")
+    name = option[2:].replace("-", "_")
+    assert status == 1 and f"{name} = -1; allowed: a whole number, {int(name == 'devices')} or more" in errors
