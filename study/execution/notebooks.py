@@ -37,8 +37,8 @@ def execute(notebook: Path | str, output: Path | str, parameters: Mapping[str, A
 
     Raises FileNotFoundError for a missing notebook, ValueError for a parameter that the notebook lacks or of another
     type, for an unknown profile, and for an output that is no notebook or would replace `notebook`, StoppedError if it
-    was asked to stop, and NotebookError for a failing cell. The notebook as far as it went is then kept beside the output as
-    `<name>.failed.ipynb`.
+    was asked to stop, and NotebookError for a failing cell. The notebook as far as it went is then kept beside the
+    output as `<name>.failed.ipynb`.
     """
     notebook, output = Path(notebook), Path(output)
     values = check_parameters(notebook, parameters)
