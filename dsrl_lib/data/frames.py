@@ -59,7 +59,8 @@ def read_list(path: Path) -> str:
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of what `read_picture` reads, from the head of the file. DataError where it cannot be read."""
     with opened(path) as image:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5  # by a quarter
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)  # by a quarter
+        turned = turned and image.format != "TIFF"  # of which Pillow gives the sides of the upright picture
         return (image.width, image.height) if turned else (image.height, image.width)
 
 

@@ -160,6 +160,8 @@ def opened(path: Path, kind: str = "image") -> Iterator[Image.Image]:
             # Of a photo, MPO adds smaller copies or a second view.
             if image.format != "MPO" and (pictures := getattr(image, "n_frames", 1)) > 1:
                 raise ValueError(f"it holds {pictures} pictures; store each in a file of its own")
+            if image.format == "TIFF":
+                image.filename = ""  # else Pillow maps it into memory with the sides of the turned picture
             yield image
     except (DataError, MemoryError):
         raise

@@ -105,6 +105,21 @@ def test_a_tiff_whose_numbers_pillow_takes_for_others_is_refused(tmp_path, bits,
         read_picture(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "RGBA", "CMYK"])
+def test_a_tiff_is_upright(tmp_path, mode, compression):
+    """Each of the eight ways in which a picture may lie, as the standard of TIFF names its first row and column."""
+    upright = noise(5, 7)
+    stored = [upright, upright[:, ::-1], upright[::-1, ::-1], upright[::-1]]
+    stored += [pixels.T for pixels in (upright, upright[:, ::-1], upright[::-1, ::-1], upright[::-1])]
+    for orientation, pixels in enumerate(stored, start=1):
+        image = Image.fromarray(pixels.astype(np.uint16) * 257 if mode == "I;16" else np.ascontiguousarray(pixels))
+        image = image if mode in ("L", "I;16") else image.convert("RGB").convert(mode)
+        image.save(tmp_path / "a.tif", compression=compression, tiffinfo={274: orientation})
+        np.testing.assert_array_equal(read_picture(tmp_path / "a.tif")[..., 0], upright)
+        assert image_size(tmp_path / "a.tif") == (5, 7)
+
+
 def test_a_picture_is_upright(tmp_path):
     image, exif = Image.fromarray(noise(5, 7, 3)), Image.Exif()
     exif[0x0112] = 6  # the camera was turned
