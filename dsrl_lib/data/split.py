@@ -15,7 +15,7 @@ from dsrl_lib.data.class_tables import VOID, class_table
 from dsrl_lib.data.frames import Arrays, DataError, Frame, image_size
 from dsrl_lib.own_data import dataset as entry_of
 from dsrl_lib.own_data import has_test
-from dsrl_lib.paths import cache_dir, data_dir
+from dsrl_lib.paths import CLASSES, cache_dir, data_dir
 from dsrl_lib.registry import named
 
 SPLITS = ("train", "val", "test")
@@ -89,7 +89,11 @@ def load_split(dataset: str, split: str) -> Split:
 def list_frames(dataset: str, split: str) -> list[Frame]:
     """The files of a split, not yet read, as the data set's entry in the registry says."""
     entry = entry_of(dataset)
-    folder = data_dir() / (entry.folder or dataset)
+    own, folder = data_dir() / dataset, data_dir() / (entry.folder or dataset)
+    if folder != own and (own / CLASSES).exists():
+        raise DataError(
+            f"{own} is your own data set, but {dataset} is the name of another one: give that folder another name"
+        )
     if entry.download and not folder.exists() and not os.environ.get("DSRL_DATA"):
         named(entry.download)(folder)
     return named(entry.reader)(folder, split, *entry.arguments)

@@ -15,7 +15,7 @@ import numpy as np
 from dsrl_lib.data.frames import Frame, read_image, read_label
 from dsrl_lib.data.made import made
 from dsrl_lib.data.readers import cityscapes
-from dsrl_lib.data.readers.streets import refuse_own, streets
+from dsrl_lib.data.readers.streets import streets
 from dsrl_lib.paths import cache_dir
 from dsrl_lib.progress import bar
 
@@ -33,10 +33,8 @@ exact motion. shuffled, a control: joint, by the optical flow of another video."
 def frames(root: Path, split: str, way: str) -> list[Frame]:
     """The frames of a split. root: not read, all is drawn into the cache. way: "one", "true" or one of PROPAGATED.
 
-    RuntimeError that says what to install, where optical flow is needed and OpenCV is missing; DataError for your own
-    data set of this name beside it.
+    RuntimeError that says what to install, where optical flow is needed and OpenCV is missing.
     """
-    refuse_own(root.with_name(f"moving_{way}"))
     if split != "train":
         return _drawn("stills", split, STILLS)
     length = 2 * STEPS + 1
