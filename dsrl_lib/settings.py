@@ -23,6 +23,7 @@ from dsrl_lib.section import Section
 Pixels = Annotated[int, at_least(1)]
 Probability = Annotated[float, between(0, 1)]
 Weight = Annotated[float, at_least(0)]
+Share = Annotated[float, between(0, 1000)]
 Classes = Annotated[str, class_numbers()]
 
 
@@ -149,10 +150,10 @@ class Loss(Section):
     train_labels: Literal["hr", "lr"] = "hr"
     w1: Weight = 0.1
     w2: Weight = 1.0
-    share_sisr: Weight = 0.0
+    share_sisr: Share = 0.0
     """The gradient of w1 * MSE on the shared encoder as a share of CE's at the start of the run (1: as large). It
     replaces w1 by what gives this share (`training.calibration`); 0: w1 as it is."""
-    share_fa: Weight = 0.0
+    share_fa: Share = 0.0
     """The same for FA and w2."""
     fa_form: Literal["paper", "sanje2v", "dootmaan"] = "paper"
     """The paper's FA, or what one of the two public reimplementations released (`feature_affinity_released`)."""
