@@ -248,13 +248,16 @@ def _keep_files(jobs: Sequence[Job], out: Path) -> None:
     for job in jobs:
         for kind in KINDS:
             target = out / kind / f"{job.name}.png"
-            if target.exists() and os.path.realpath(target) in sources:
+            if not os.path.lexists(target):  # also for a name that is too long, which is reported when its turn comes
+                continue
+            if os.path.realpath(target) in sources:
                 raise DataError(f"the prediction {target} would overwrite a source: choose another folder for --out")
-            if target.exists() and not _is_prediction(target):
+            if not _is_prediction(target):
                 raise DataError(f"the prediction {target} would overwrite a file that no earlier call wrote: choose "
                                 "another folder for --out")  # fmt: skip
 
 
 def _remove(out: Path, job: Job, kinds: Iterable[str]) -> None:
     for kind in kinds:
-        (out / kind / f"{job.name}.png").unlink(missing_ok=True)
+        if os.path.lexists(path := out / kind / f"{job.name}.png"):
+            path.unlink(missing_ok=True)

@@ -259,8 +259,18 @@ def test_no_file_of_yours_is_overwritten(file, tmp_path):
         predict(model, config, [str(tmp_path / "small")], tmp_path / "camera", progress=False)
     assert files(tmp_path) == before
     mine.unlink()
+    mine.symlink_to(tmp_path / "not mounted now.png")
+    with pytest.raises(DataError, match=r"camera/rgb/a\.png would overwrite a file that no earlier call"):
+        predict(model, config, [str(tmp_path / "small")], tmp_path / "camera", progress=False)
+    mine.unlink()
     for _ in range(2):  # what an earlier call wrote is replaced
         assert predict(model, config, [str(tmp_path / "small")], tmp_path / "camera", progress=False).written == 2
+
+
+def test_a_name_that_is_too_long_with_a_suffix_stops_no_other_picture(file, tmp_path):
+    short, long = png(tmp_path / "a.png"), png(tmp_path / "b.png").rename(tmp_path / ("b" * 254))
+    done = predict(*open_weights(file), [str(long), str(short)], tmp_path / "out", progress=False)
+    assert done.written == 1 and len(done.failed) == 1 and "File name too long" in done.failed[0]
 
 
 def test_frames_of_one_name_are_not_written_over_each_other(file, tmp_path, monkeypatch):
