@@ -155,3 +155,8 @@ def colourise(label: np.ndarray, table: ClassTable) -> np.ndarray:
     if unknown.size:
         raise ValueError(f"label {unknown.tolist()}: {table.name} has 0 to {len(table.classes) - 1}, {VOID}")
     return lookup[label]
+
+
+def label_ids(classes: np.ndarray, table: ClassTable) -> np.ndarray:
+    """Ids as the data set's own files and server have them: official ones for Cityscapes, lines of classes.txt."""
+    return classes if table.label_ids is None else np.array(table.label_ids, np.uint8)[classes]

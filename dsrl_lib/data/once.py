@@ -14,8 +14,8 @@ from dsrl_lib.progress import bar
 from dsrl_lib.records import write_atomically
 
 T = TypeVar("T")
-THREADS = min(8, os.cpu_count() or 1)
-"""More would only wait for the disk."""
+MOST = 8
+"""Threads: more would only wait for the disk."""
 
 
 def in_threads(work: Callable[[int], T], count: int, description: str) -> Iterator[T]:
@@ -23,7 +23,8 @@ def in_threads(work: Callable[[int], T], count: int, description: str) -> Iterat
 
     Pillow and most of NumPy let other threads run while they work.
     """
-    with ThreadPoolExecutor(THREADS) as pool:
+    cores = len(os.sched_getaffinity(0))  # those of this process: a job has few of a node's
+    with ThreadPoolExecutor(min(MOST, cores)) as pool:
         try:
             yield from bar(pool.map(work, range(count)), description, count, leave=False)
         except BaseException:

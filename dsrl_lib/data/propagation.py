@@ -22,7 +22,7 @@ from dsrl_lib.metrics import VOID
 from dsrl_lib.paths import DataError, weights_dir
 
 Flow = np.ndarray
-Frame = TypeVar("Frame")
+AnyFrame = TypeVar("AnyFrame")
 FlowEstimator = Callable[[np.ndarray, np.ndarray], Flow]
 """(frame, source), uint8 (H, W, 3) each -> flow from the frame to the source."""
 
@@ -134,7 +134,7 @@ def consistent(backward: Flow, forward: Flow, tolerance: float = TOLERANCE) -> n
     return np.linalg.norm(backward + sampled(forward, backward), axis=-1) <= tolerance
 
 
-def motions(frames: Sequence[Frame], flow: Callable[[Frame, Frame], Flow]) -> Iterator[tuple[Flow, Flow]]:
+def motions(frames: Sequence[AnyFrame], flow: Callable[[AnyFrame, AnyFrame], Flow]) -> Iterator[tuple[Flow, Flow]]:
     """For each frame after the first: the backward flow to the first, and the flow from the first to it.
 
     frames: neighbours in time, in either direction, as `flow` takes them: uint8 (H, W, 3) for a `FlowEstimator`. Flows

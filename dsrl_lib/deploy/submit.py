@@ -9,11 +9,10 @@ from pathlib import Path
 from PIL import Image
 
 from dsrl_lib.config import Config
-from dsrl_lib.data.class_tables import CITYSCAPES, class_table
+from dsrl_lib.data.class_tables import CITYSCAPES, class_table, label_ids
 from dsrl_lib.data.frames import DataError
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.readers.cityscapes import IMAGE
-from dsrl_lib.deploy.predict import label_ids
 from dsrl_lib.evaluation.augmentation import TTA
 from dsrl_lib.evaluation.forward import check_classes, class_ids
 from dsrl_lib.evaluation.given_locations import refuse_pictures

@@ -184,9 +184,9 @@ class _Samples(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         label = np.array(self.split.labels[index])  # a copy: PyTorch warns of memory that cannot be written
-        image = np.array(self.split.images[index])
+        image = self.split.images[index]
         sample = {"inputs": augmented_inputs(image, self.config, self.tta), "label": label}
-        sample |= {"image": image} if self.config.model.sisr else {}
+        sample |= {"image": np.array(image)} if self.config.model.sisr else {}
         return sample | ({"rings": trimap_rings(label), "sizes": object_sizes(label)} if self.details else {})
 
 

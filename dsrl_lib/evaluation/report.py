@@ -91,12 +91,12 @@ def split_report(
 def check_out(out: Path) -> None:
     """OSError unless `out` is a folder for `write_report`, in which only files of an earlier report are replaced."""
     check_folder(out, "out")
-    for name in (name for name in FILES if (out / name).exists()):
+    if there := [name for name in FILES if (out / name).exists()]:
         try:
             read_json(out / FILES[0], RECORD)
         except (OSError, ValueError):
-            raise FileExistsError(f"out = {out} holds a file {name} that no earlier call wrote, which would be lost; "
-                                  "give another folder") from None  # fmt: skip
+            raise FileExistsError(f"out = {out} holds a file {there[0]} that no earlier call wrote, which would be "
+                                  "lost; give another folder") from None  # fmt: skip
 
 
 def write_report(report: Report, out: Path, source: dict[str, object], tta: TTA) -> None:

@@ -60,7 +60,7 @@ def test_an_error_of_the_work_itself_is_raised(tmp_path):
 
 
 def test_results_come_in_order_and_the_first_error_ends_the_work(monkeypatch):
-    monkeypatch.setattr(once, "THREADS", 2)
+    monkeypatch.setattr(once, "MOST", 2)
     assert list(once.in_threads(lambda i: (time.sleep(0.01 * (i % 2)), i)[1], 9, "work")) == list(range(9))
     done = []
     with pytest.raises(OSError, match="No space"):

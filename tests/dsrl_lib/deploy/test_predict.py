@@ -22,7 +22,7 @@ from dsrl_lib.data.class_tables import CITYSCAPES, VOC, colourise
 from dsrl_lib.data.frames import DataError, image_size
 from dsrl_lib.data.images import find_pictures, read_picture
 from dsrl_lib.data.split import Split
-from dsrl_lib.deploy import memory
+from dsrl_lib.deploy import drawing, memory, prediction_files, sources
 from dsrl_lib.deploy import predict as predictions
 from dsrl_lib.deploy.describe import describe, summary
 from dsrl_lib.deploy.predict import predict
@@ -221,12 +221,10 @@ def test_an_error_is_seen_whatever_colour_the_predicted_class_has(file, monkeypa
     """Background of VOC is black, like what is right."""
     model, config = open_weights(file)
     truth, classes = np.array([[0, 15, 15, 255]], np.uint8), np.array([[0, 0, 15, 0]], np.uint8)
-    monkeypatch.setattr(predictions, "image_output", lambda *_: (torch.zeros(1), None))
-    monkeypatch.setattr(predictions, "class_ids", lambda *_: classes)
-    monkeypatch.setattr(predictions.Job, "image", lambda self: np.zeros((1, 4, 3), np.uint8))
-    monkeypatch.setattr(predictions.Job, "truth", lambda self: truth)
+    monkeypatch.setattr(drawing, "image_output", lambda *_: (torch.zeros(1), None))
+    monkeypatch.setattr(drawing, "class_ids", lambda *_: classes)
     monkeypatch.setattr(model, "sisr", None)
-    diff = predictions.results(model, config, predictions.Job("a", "here"), TTA(), VOC)["diff"]
+    diff = drawing.drawn(model, config, VOC, np.zeros((1, 4, 3), np.uint8), truth)["diff"]
     assert diff.any(-1).tolist() == [[False, True, False, False]]
 
 
@@ -277,7 +275,7 @@ def test_frames_of_one_name_are_not_written_over_each_other(file, tmp_path, monk
     names = {"train": ["0", "1"], "val": ["1", "2"]}
     frame = np.zeros((32, 64, 3), np.uint8)
     monkeypatch.setattr(
-        predictions, "load_split", lambda _, s: Split(names[s], names[s], [frame] * 2, [frame[..., 0]] * 2, "", None)
+        sources, "load_split", lambda _, s: Split(names[s], names[s], [frame] * 2, [frame[..., 0]] * 2, "", None)
     )
     model, config = open_weights(file)
     with pytest.raises(DataError, match=r"streets:train and streets:val both hold a picture .* as '1': predict them"):
@@ -361,7 +359,7 @@ def test_what_predict_wrote_is_no_source_of_the_next_call(file, tmp_path, below)
 
 def test_what_a_call_that_was_cut_off_wrote_is_no_source(file, tmp_path, monkeypatch):
     png(tmp_path / "a.png"), png(tmp_path / "b.png")
-    (model, config), write = open_weights(file), predictions.write_picture
+    (model, config), write = open_weights(file), prediction_files.write_picture
 
     def stop_at_the_third(path, pixels, command):
         if path.match("compose/*"):
@@ -369,7 +367,7 @@ def test_what_a_call_that_was_cut_off_wrote_is_no_source(file, tmp_path, monkeyp
         write(path, pixels, command)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(predictions, "write_picture", stop_at_the_third)
+        patch.setattr(prediction_files, "write_picture", stop_at_the_third)
         predict(model, config, [str(tmp_path)], tmp_path / "out", progress=False)
     assert predict(model, config, [str(tmp_path)], tmp_path / "out", progress=False).written == 2
     shutil.rmtree(tmp_path / "out/compose")  # the rest is no source, and may be replaced
@@ -391,14 +389,14 @@ def test_pictures_are_written_whole_while_others_are_predicted(file, tmp_path, m
     made, alone = ({p.relative_to(out): p.read_bytes() for p in out.rglob("*.png")}
                    for out in (tmp_path / "out", tmp_path / "alone"))  # fmt: skip
     assert made == alone and len(made) == 6 * 4
-    real = predictions.write_picture
+    real = prediction_files.write_picture
 
     def full(path, pixels, command):
         if path.name == "3.png":
             raise OSError(errno.ENOSPC, "No space left on device")
         real(path, pixels, command)
 
-    monkeypatch.setattr(predictions, "write_picture", full)
+    monkeypatch.setattr(prediction_files, "write_picture", full)
     with pytest.raises(OSError, match="No space left on device; 3 of 6 pictures are done"):
         predict(model, config, [str(tmp_path / "in")], tmp_path / "out", progress=False)
 
@@ -414,7 +412,7 @@ def test_a_linked_folder_is_searched_once(tmp_path):
 
 
 def test_a_picture_that_fails_in_the_network_is_named_and_stops_no_other(file, tmp_path, monkeypatch):
-    real, frames = predictions.image_output, tmp_path / "in"
+    real, frames = drawing.image_output, tmp_path / "in"
     png(frames / "a.png"), png(frames / "b.png", 2000, 1), png(frames / "c.png", 21, 31), png(frames / "d.png")
 
     def short_of_memory(model, image, *others):
@@ -424,7 +422,7 @@ def test_a_picture_that_fails_in_the_network_is_named_and_stops_no_other(file, t
 
     predict(*open_weights(file), [str(frames)], tmp_path / "out", progress=False)
     assert "c.png" in {path.name for path in (tmp_path / "out/pred").iterdir()}
-    monkeypatch.setattr(predictions, "image_output", short_of_memory)
+    monkeypatch.setattr(drawing, "image_output", short_of_memory)
     done = predict(*open_weights(file), [str(frames)], tmp_path / "out", progress=False)
     assert not list((tmp_path / "out").glob("*/c.png"))  # that of the earlier call would pass for one of this
     assert sorted(path.name for path in (tmp_path / "out/pred").iterdir()) == ["a.png", "d.png"]
