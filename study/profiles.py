@@ -160,6 +160,10 @@ PROFILES: dict[str, Profile] = {
             "small_input": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), overrides=_size(112, 160, 112, 160)),
             "second_host": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
             "second_pretrained_host": _SECOND_PRETRAINED,
+            "batch_norm_head": Variant(
+                dict.fromkeys(("sssr_long", "dsrl", "sssr_sisr_res_long", "dsrl_res"), (0, 1, 2, 3, 4)),
+                overrides=("model.sssr_norm=batch",),
+            ),
             # 60 epochs in all: `flattening_table` says whether validation still rises.
             "random_start": Variant(
                 dict.fromkeys(("lr", "bilinear", "sssr_long", "dsrl"), (0, 1, 2)),
