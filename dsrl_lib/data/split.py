@@ -16,7 +16,7 @@ from dsrl_lib.data.frames import Arrays, DataError, Frame, image_size
 from dsrl_lib.own_data import dataset as entry_of
 from dsrl_lib.own_data import has_test
 from dsrl_lib.paths import CLASSES, cache_dir, data_dir
-from dsrl_lib.registry import named
+from dsrl_lib.registry import DATASETS, named
 
 SPLITS = ("train", "val", "test")
 LARGEST_CACHE = 64e9
@@ -90,7 +90,7 @@ def list_frames(dataset: str, split: str) -> list[Frame]:
     """The files of a split, not yet read, as the data set's entry in the registry says."""
     entry = entry_of(dataset)
     own, folder = data_dir() / dataset, data_dir() / (entry.folder or dataset)
-    if folder != own and (own / CLASSES).exists():
+    if (own / CLASSES).exists() and dataset in DATASETS and (folder != own or (own / "train" / "images").is_dir()):
         raise DataError(
             f"{own} is your own data set, but {dataset} is the name of another one: give that folder another name"
         )

@@ -250,9 +250,9 @@ def test_files_that_change_are_noticed(orchard: Path, results: Path, capsys: pyt
     assert "is kept as it is, but its data cannot be read now: image " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["streets", "moving_one", "kitti_cv1", "cityscapes_coarse"])
-def test_a_set_of_the_name_of_one_that_lies_elsewhere_is_refused(orchard: Path, name: str) -> None:
-    """Nobody would read it, but the frames that are drawn, or those in the folder of another data set."""
+@pytest.mark.parametrize("name", ["streets", "moving_one", "kitti_cv1", "cityscapes_coarse", "kitti", "voc", "camvid"])
+def test_a_set_of_the_name_of_a_published_one_is_refused(orchard: Path, name: str) -> None:
+    """Nobody would read it, but the frames that are drawn, those in another folder, or those of another layout."""
     (orchard / "classes.txt").write_text("soil\ntree\nfruit\n")
     orchard.rename(orchard.with_name(name))
     with pytest.raises(DataError, match=f"data/{name} is your own data set, but .*: give that folder another name"):
