@@ -17,6 +17,7 @@ from dsrl_lib.data.made_pictures import is_made, write_picture
 from dsrl_lib.data.split import load_split
 from dsrl_lib.paths import DataError, check_folder
 from dsrl_lib.training.batches import batches, epoch_steps, training_set
+from dsrl_lib.training.workers import explained
 
 COMMAND = "samples"
 """By which a later call knows the files that it wrote (`made_pictures`)."""
@@ -30,7 +31,8 @@ def write_samples(config: Config, out: Path, count: int = 8, epoch: int = 0) -> 
     Those of an earlier call for this epoch are replaced or removed; DataError for a file of yours in their place.
 
     epoch: from 0, counted from the first of the runs that this one starts from. The input is enlarged to HR without
-    interpolation; void is black. ValueError for settings that are not allowed, DataError for missing or bad data.
+    interpolation; void is black. ValueError for settings that are not allowed, DataError for missing or bad data,
+    RuntimeError where memory does not suffice.
     """
     config = config.checked()
     check("count", count, Annotated[int, at_least(1)])
@@ -42,10 +44,11 @@ def write_samples(config: Config, out: Path, count: int = 8, epoch: int = 0) -> 
         if meant and not is_made(path, COMMAND):
             raise DataError(f"{path} is a file that no earlier call wrote: choose another folder for the pictures")
     written = []
-    for number, sample in enumerate(islice(_samples(config, epoch), count)):  # an epoch may have fewer
-        path = _path(out, epoch, number)
-        write_picture(path, sample_picture(sample, config), COMMAND)
-        written.append(path)
+    with explained():
+        for number, sample in enumerate(islice(_samples(config, epoch), count)):  # an epoch may have fewer
+            path = _path(out, epoch, number)
+            write_picture(path, sample_picture(sample, config), COMMAND)
+            written.append(path)
     for path in out.glob(f"epoch{epoch}_*.png"):  # of an earlier call with more samples, perhaps of other settings
         if path not in written and is_made(path, COMMAND):
             path.unlink()

@@ -167,3 +167,13 @@ def test_written_samples_are_those_that_a_run_trains_on(tmp_path):
         write_samples(config, tmp_path, count=0)
     every = override_all(config, ["optim.batch_size=64"])
     assert len(write_samples(every, tmp_path / "all", count=2**63 - 1)) == 64  # an epoch has no more
+
+
+def test_samples_that_memory_cannot_hold_are_explained(tmp_path, monkeypatch):
+    def failing(*_):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: 12 bytes")
+
+    monkeypatch.setattr("dsrl_lib.training.samples.sample_picture", failing)
+    with pytest.raises(RuntimeError, match=r"^not enough memory .* data\.crop_height or data\.crop_width needs less$"):
+        write_samples(Config(), tmp_path / "out", count=1)
+    assert not list((tmp_path / "out").iterdir() if (tmp_path / "out").exists() else ())
