@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dsrl_lib.allowed import at_least, threads
 from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.memory import free_bytes
 from study import plan
@@ -38,8 +39,9 @@ def parsed(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[plan.Plan
         parser.error(f"--runs-per-gpu {options.runs_per_gpu}: allowed: 1 or more, and 1 with --slurm")
     if options.gpus is not None and (options.gpus < 1 or options.slurm):
         parser.error(f"--gpus {options.gpus}: allowed: 1 or more; with --slurm, --gpus-per-run instead")
-    if options.cores is not None and options.cores < 1:
-        parser.error(f"--cores {options.cores}: allowed: 1 or more")
+    cores = at_least(1) if options.dry_run or options.slurm else threads()  # a plan may be that of another machine
+    if options.cores is not None and options.cores not in cores:
+        parser.error(f"--cores {options.cores}: allowed: {cores.words}")
     options.places = _places(options)
     options.each = _gpus_of_each(options)
     for option, given in (("--gpu-type", options.gpu_type), ("--device cuda", options.device == "cuda")):
