@@ -109,7 +109,7 @@ def check(name: str, value: Any, kind: Any) -> None:
     if not _fits(value, kind):
         limits = get_args(kind)[1] if get_origin(kind) is Annotated else None
         names = limits.names if isinstance(limits, one_of) else get_args(kind) if get_origin(kind) is Literal else ()
-        hint = did_you_mean(value, names)
+        hint = _below(value) or did_you_mean(value, names)
         raise ValueError(f"{name} = {value!r}; allowed: {words(kind)}{hint}")
 
 
@@ -192,6 +192,13 @@ _WORDS = {
 def _is_finite(value: float) -> bool:
     """Whether it is a number that other libraries can count with: whole ones have 64 bits there, others 32."""
     return -(2**63) <= value < 2**63 if isinstance(value, int) else abs(value) <= LARGEST
+
+
+def _below(value: Any) -> str:
+    """The bound that a number breaks which is too large for `_is_finite`, in words; "" for others."""
+    if isinstance(value, int):
+        return "" if _is_finite(value) else ", below 2^63"
+    return ", below 3.4e38" if isinstance(value, float) and math.inf > abs(value) > LARGEST else ""
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -57,6 +57,9 @@ def conflicts(config: Any) -> Iterator[tuple[str, str]]:
         out = reduced * (2 if model.sssr else 1)
         if model.sisr and name.startswith("crop") and out != side:
             yield f"data.{name}", f"sizes that the SISR branch restores; it makes {out} of {side}"
+    for first, second in (("height", "width"), ("crop_height", "crop_width")):
+        if max(round(getattr(data, side) * model.input_scale) for side in (first, second)) < 2:
+            yield f"data.{first}", f"sizes of which model.input_scale = {model.input_scale} leaves more than one pixel"
     if model.fa and max(data.crop_height, data.crop_width) < 2 * loss.fa_stride:
         yield "loss.fa_stride", f"strides that fit twice in a crop of {data.crop_height} x {data.crop_width}"
     yield from _of_released_affinity(config)

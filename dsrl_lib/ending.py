@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn, TextIO
@@ -17,6 +18,7 @@ def finish(command: Callable[[], object]) -> int:
     stopped, 141 stopped since nobody reads what it prints, 143 ended by SIGTERM. What it had begun is deleted.
     """
     _open_closed_streams()
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # without the line of code
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # a letter that a terminal lacks loses no result
     done = False

@@ -61,9 +61,11 @@ def folder(config: Config) -> Path:
 def read_config(path: Path) -> Config:
     """The configuration of a run directory, or in a JSON file.
 
-    ValueError that names the file, if it holds none, or in a directory that of another run.
+    ValueError that names the file, if it holds none, or in a directory that of another run; FileNotFoundError.
     """
     file = path / "config.json" if path.is_dir() else path
+    if not file.exists():
+        raise FileNotFoundError(f"there is no configuration {file}; give a run directory, or a JSON file of settings")
     values = read_json(file)
     try:
         config = Config.from_dict(values)

@@ -8,6 +8,7 @@ import re
 import socket
 import struct
 import sys
+import warnings
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -543,6 +544,21 @@ def test_a_file_that_is_no_configuration_is_named(dsrl, tmp_path):
     for command in (["train", tmp_path / "metrics.json"], ["samples", tmp_path / "metrics.json", tmp_path / "out"]):
         status, _, errors = dsrl(*command)
         assert status == 1 and f"{tmp_path / 'metrics.json'}: configuration has unknown settings: cost" in errors
+
+
+def test_a_configuration_that_is_not_there_is_named(dsrl, tmp_path):
+    for command in (["train", tmp_path / "nope.json"], ["samples", tmp_path / "nope.json", tmp_path / "out"]):
+        status, _, errors = dsrl(*command)
+        assert status == 1 and f"there is no configuration {tmp_path / 'nope.json'}; give a run directory" in errors
+
+
+def test_a_warning_shows_no_line_of_code(capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # it is put back afterwards
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", lambda *shown: print(warnings.formatwarning(*shown), end=""))
+        assert finish(lambda: warnings.warn("no frame shows the classes [3]", stacklevel=1)) == 0
+    assert capsys.readouterr().out == "warning: no frame shows the classes [3]\n"
 
 
 def test_a_run_is_deleted_by_its_whole_id_alone(dsrl, results):
