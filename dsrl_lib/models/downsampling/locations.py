@@ -71,24 +71,28 @@ def solve_locations(targets: Tensor, lam: float) -> Tensor:
     if not lam >= 0:
         raise ValueError(f"solve_locations: lam={lam!r}; allowed: 0 or larger")
     n, m = targets.shape[-3:-1]
-    uniform, along_rows, along_columns, damping = _system(n, m, float(lam), targets.dtype, targets.device)
-    displacement = (targets - uniform).movedim(-1, -3)  # (..., 2, n, m)
-    modes = along_rows.mT @ displacement @ along_columns  # (..., 2, n, m)
-    return uniform + (along_rows @ (modes * damping) @ along_columns.mT).movedim(-3, -1)  # (..., n, m, 2)
+    system = _system(n, m, float(lam), targets.dtype, targets.device)
+    uniform, planes, to_rows, to_columns, damping, from_rows, from_columns = system
+    times = torch.bmm if targets.dim() == 3 else torch.matmul  # of the same bits; matmul takes longer to begin
+    displacement = targets.movedim(-1, -3).contiguous() - planes  # (..., 2, n, m)
+    modes = times(times(to_rows, displacement), to_columns)  # (..., 2, n, m)
+    solved = times(times(from_rows, modes * damping), from_columns)  # (..., 2, n, m)
+    return uniform + solved.movedim(-3, -1)  # (..., n, m, 2)
 
 
 @lru_cache(maxsize=16)
 def _system(n: int, m: int, lam: float, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
-    """u (n, m, 2), eigenvectors (2, n, n) and (2, m, m), and 1 / (1 + lambda eigenvalue) (2, n, m).
+    """u (n, m, 2) and as planes (2, n, m); products to the eigenvectors along both axes, (2, n, n) and (2, m, m);
+    1 / (1 + lambda eigenvalue) (2, n, m); products back.
 
     The leading 2 is the coordinate: rows are fixed at the ends of the first axis, columns at those of the second.
     """
     uniform = uniform_locations((n, m), torch.float64)
     paths = [(_path(n, fixed_ends=True), _path(m, fixed_ends=False)), (_path(n, False), _path(m, True))]
-    damping = [1 / (1 + lam * (rows[:, None] + columns)) for (rows, _), (columns, _) in paths]
-    along_rows, along_columns = ([path[axis][1] for path in paths] for axis in (0, 1))
-    stacks = (uniform, *(torch.stack(x) for x in (along_rows, along_columns, damping)))
-    return tuple(x.to(device, dtype) for x in stacks)
+    damping = torch.stack([1 / (1 + lam * (rows[:, None] + columns)) for (rows, _), (columns, _) in paths])
+    rows, columns = (torch.stack([path[axis][1] for path in paths]) for axis in (0, 1))
+    parts = (uniform, uniform.movedim(-1, 0), rows.mT, columns, damping, rows, columns.mT)
+    return tuple(part.contiguous().to(device, dtype) for part in parts)
 
 
 def _path(length: int, fixed_ends: bool) -> tuple[Tensor, Tensor]:
