@@ -64,4 +64,8 @@ def array_once(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
 
         write_atomically(path, save)
 
-    return once(path, lambda: np.load(path), make, write)
+    def read() -> np.ndarray:
+        with open(path, "rb") as file:  # np.load would take other formats too
+            return np.lib.format.read_array(file)
+
+    return once(path, read, make, write)

@@ -33,7 +33,7 @@ def test_of_several_processes_one_does_the_work(tmp_path):
     assert [worker.exitcode for worker in workers] == [0, 0, 0] and count.value == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 200, b"\x93NUMPY\x01\0"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 200, b"\x93NUMPY\x01\0", b"PK\x03\x04" + b"x" * 200])
 def test_a_damaged_file_is_made_again(tmp_path, content):
     path = tmp_path / "x.npy"
     path.write_bytes(content)
