@@ -90,13 +90,17 @@ def list_frames(dataset: str, split: str) -> list[Frame]:
     """The files of a split, not yet read, as the data set's entry in the registry says."""
     entry = entry_of(dataset)
     own, folder = data_dir() / dataset, data_dir() / (entry.folder or dataset)
-    if (own / CLASSES).exists() and dataset in DATASETS and (folder != own or (own / "train" / "images").is_dir()):
-        raise DataError(
-            f"{own} is your own data set, but {dataset} is the name of another one: give that folder another name"
-        )
+    taken = f"{dataset} is the name of another one: give that folder another name"
+    if folder != own and (own / CLASSES).exists():
+        raise DataError(f"{own} is your own data set, but {taken}")
     if entry.download and not folder.exists() and not os.environ.get("DSRL_DATA"):
         named(entry.download)(folder)
-    return named(entry.reader)(folder, split, *entry.arguments)
+    try:
+        return named(entry.reader)(folder, split, *entry.arguments)
+    except DataError as error:
+        if dataset in DATASETS and (own / CLASSES).exists():
+            raise DataError(f"{error}. If {own} is your own data set: {taken}") from None
+        raise
 
 
 def _require_labels(dataset: str, split: str, found: Sequence[int]) -> None:
