@@ -1,6 +1,5 @@
 """What interpolation alone restores of the HR image: a SISR branch that is no better has learned no detail."""
 
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from torch.nn import functional as F
 
 from dsrl_lib.config import Config, Downsampling
 from dsrl_lib.data.normalise import normalise
+from dsrl_lib.data.once import once
 from dsrl_lib.data.split import Split
 from dsrl_lib.evaluation.details import reconstruction_quality
 from dsrl_lib.evaluation.forward import network_input
@@ -33,17 +33,15 @@ def interpolation_quality(split: Split, config: Config) -> dict[str, float]:
     is the frame reduced evenly to as many pixels. Found once for each split and size of the input, then read from the
     cache.
     """
-    path = _path(split, config)
-    with suppress(OSError, ValueError):  # missing or damaged
-        return read_json(path, {f"{name}_{method}": float | None for name in ("psnr", "ssim") for method in METHODS})
-    even = replace(config, downsampling=Downsampling())
-    found = [_qualities(image, even) for image in split.images]
-    columns = {name: [quality[name] for quality in found if not np.isnan(quality[name])] for name in found[0]}
-    means = {name: float(np.mean(values)) if values else float("nan") for name, values in columns.items()}
-    with suppress(OSError):  # a run ends here: it must not fail for want of a cache
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, means)
-    return means
+    path, even = _path(split, config), replace(config, downsampling=Downsampling())
+    kinds = {f"{name}_{method}": float | None for name in ("psnr", "ssim") for method in METHODS}
+
+    def measure() -> dict[str, float]:
+        found = [_qualities(image, even) for image in split.images]
+        columns = {name: [quality[name] for quality in found if not np.isnan(quality[name])] for name in kinds}
+        return {name: float(np.mean(values)) if values else float("nan") for name, values in columns.items()}
+
+    return once(path, lambda: read_json(path, kinds), measure, lambda means: write_json(path, means))
 
 
 def _qualities(image: np.ndarray, config: Config) -> dict[str, float]:
