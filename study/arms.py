@@ -77,6 +77,8 @@ _SISR_SHARE = {"loss.share_sisr": SHARE}
 _SHARES = _SISR_SHARE | {"loss.share_fa": SHARE}
 # A residual that starts as zero has no gradient to calibrate, hence the warm-up.
 _RES = {"model.sisr_residual": True, "model.sisr_taps": "input"}
+# The head sees the host's maps alone, so detail that bicubic upsampling lacks has to come from the encoder.
+_DETAIL = {"model.sisr_residual": True, "model.sisr_taps": "stride2"}
 ARMS |= {
     "sssr_random_nobn": Arm("random kernels alone: no batch norm, slope 1",
                             _SSSR | _RANDOM | {"model.sssr_norm": "none"}, updates=3),
@@ -87,6 +89,12 @@ ARMS |= {
                               after="sssr_sisr_res", tuned=_SISR_SHARE),
     "dsrl_res": Arm("a SISR branch that learns detail, and losses that act", _FA | _RES, after="sssr_sisr_res",
                     tuned=_SHARES),
+    "sssr_sisr_detail": Arm("stage 2 of dsrl_detail", _SISR | _DETAIL | {"optim.sisr_warmup": 1}, after="sssr",
+                            tuned=_SISR_SHARE),
+    "sssr_sisr_detail_long": Arm("stage 2 of dsrl_detail for the updates of stages 2 and 3", _SISR | _DETAIL,
+                                 after="sssr_sisr_detail", tuned=_SISR_SHARE),
+    "dsrl_detail": Arm("the same, where the detail has to come from the encoder", _FA | _DETAIL,
+                       after="sssr_sisr_detail", tuned=_SHARES),
     "latency_matched": Arm("equal time: a larger input instead of the SSSR head", updates=3, matches="head latency"),
 }  # fmt: skip
 for _name, _control, _isolates in (
@@ -166,6 +174,8 @@ START_ARMS = ("sssr_random_nobn", "sssr_bilinear_bn")
 """They take apart what differs in `sssr_random`: its kernels, and the batch norm on the logits."""
 ACTING_ARMS = ("sssr_sisr_res", "sssr_sisr_res_long", "dsrl_res")
 """The method with auxiliary losses that act and a SISR branch that learns detail."""
+DETAIL_ARMS = ("sssr_sisr_detail", "sssr_sisr_detail_long", "dsrl_detail")
+"""The same without the input in that branch, which may bypass the encoder there."""
 
 MAIN_ARMS = ("lr", "bilinear", "sssr", "sssr_sisr", "dsrl")
 STAGE_ARMS = ("sssr_sisr_frozen", "sssr_sisr_noise")

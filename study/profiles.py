@@ -10,6 +10,7 @@ from study.arms import (
     ACTING_ARMS,
     ARMS,
     CONTROL_ARMS,
+    DETAIL_ARMS,
     FA_ARMS,
     FA_SHARE_ARMS,
     MAIN_ARMS,
@@ -142,7 +143,7 @@ PROFILES: dict[str, Profile] = {
         hosts=("espnetv2_s1.0",),
         arm_seeds=_seeds(main=5, long=5, control=5, factorial=0, without=(*OLD_CONTROLS, "sssr_random", "dsrl_joint"))
         | {"hr": (0, 1, 2)} | dict.fromkeys(ACTING_ARMS, (0, 1, 2, 3, 4))
-        | dict.fromkeys(("sssr_random", *START_ARMS), (0, 1, 2))
+        | dict.fromkeys(("sssr_random", *START_ARMS, *DETAIL_ARMS), (0, 1, 2))
         | dict.fromkeys(FA_SHARE_ARMS + SHARE_CONTROLS, (0, 1, 2))
         | dict.fromkeys(("released_sanje2v", "released_dootmaan"), (0,))
         | dict.fromkeys(("relaxed", "relaxed_moved", "border_void"), (0, 1, 2, 3, 4))
