@@ -91,7 +91,8 @@ def override_list(text: str) -> list[str]:
 def parent_of(config: Config) -> Config | None:
     """The configuration of the run that `config` warm-starts from, or None.
 
-    It shares every setting that its arm uses, so that runs which differ in w2 alone share their stage 2.
+    It shares every setting that its arm uses, so that runs which differ in w2 alone share their stage 2. ValueError if
+    these do not fit each other there.
     """
     child = ARMS[config.arm]
     if child.after is None:
@@ -100,7 +101,11 @@ def parent_of(config: Config) -> Config | None:
     result = replace(config, arm=child.after, warm_start=None, continues=None)
     own = (*child.changes, *(child.tuned.keys() - parent.tuned.keys()))
     result = _of_arm(override_each(result, ((key, get(base, key)) for key in own)), parent)
-    return _after(override(result, "optim.epochs", config.optim.epochs // child.updates * parent.updates))
+    result = override(result, "optim.epochs", config.optim.epochs // child.updates * parent.updates)
+    try:
+        return _after(result).checked()
+    except ValueError as error:
+        raise ValueError(f"arm {config.arm!r} starts from {child.after!r}, where {error}") from None
 
 
 def epochs_until(config: Config | None) -> int:

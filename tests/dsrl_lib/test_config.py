@@ -37,7 +37,8 @@ def test_arms_that_claims_compare_end_at_the_same_number_of_epochs():
         return config.host_epochs + (total(parent) if parent else 0)
 
     stages = {"locations": 0, "sssr": 1, "sssr_sisr": 2, "sssr_sisr_frozen": 2, "sssr_sisr_noise": 2}
-    stages |= dict.fromkeys(("sssr_sisr_res", "sssr_sisr_share", "sssr_sisr_frozen_share", "sssr_sisr_noise_share"), 2)
+    stages |= dict.fromkeys(("sssr_sisr_res", "sssr_sisr_detail", "sssr_sisr_share"), 2)
+    stages |= dict.fromkeys(("sssr_sisr_frozen_share", "sssr_sisr_noise_share"), 2)
     epochs = PROFILES["smoke"].base.optim.epochs
     for arm in ARMS:
         assert total(preset("smoke", arm)) == stages.get(arm, 3) * epochs, arm
@@ -67,6 +68,13 @@ def test_overrides_change_the_hash_and_reach_the_parents_that_use_them():
     assert tuned.warm_start == plain.warm_start  # stage 2 does not use w2
     assert preset("smoke", "dsrl", overrides=["optim.lr=0.5"]).warm_start != plain.warm_start
     assert parent_of(preset("smoke", "dsrl", overrides=["optim.epochs=7"])).optim.epochs == 7
+
+
+def test_settings_that_do_not_fit_an_earlier_stage_are_refused_before_the_first_is_trained():
+    """`dsrl_res` has no warm-up of its own, its stage 2 has one epoch."""
+    message = "arm 'dsrl_res' starts from 'sssr_sisr_res', where optim.sisr_warmup = 1; allowed: below optim.epochs = 1"
+    with pytest.raises(ValueError, match=message):
+        preset("camvid_gpu", "dsrl_res", overrides=["optim.epochs=1"])
 
 
 @pytest.mark.parametrize(
