@@ -47,13 +47,18 @@ def problems(runs: Sequence[Run]) -> pd.DataFrame:
         for split in SPLITS:
             counts, stored = run.counts(split).counts, run.metrics[split]
             again, classes = miou(counts), iou(counts.sum(0, dtype=np.int64))
-            if not np.isclose(stored["miou"], again, rtol=0, atol=1e-9):
+            if not _same(stored["miou"], again):
                 problem = f"{split} mIoU: {stored['miou']} in metrics.json, {again} from the counts"
                 found.append((run.run_id, problem))
-            by_class = np.array(stored.get("iou", classes), float)  # null is NaN
-            if not np.allclose(by_class, classes, rtol=0, atol=1e-9, equal_nan=True):
+            if not _same(stored.get("iou", classes), classes):
                 found.append((run.run_id, f"{split} IoU by class in metrics.json is not that of the counts"))
     return pd.DataFrame(found, columns=["run_id", "problem"])
+
+
+def _same(stored: float | Sequence[float | None] | None, again: float | np.ndarray) -> bool:
+    """Whether scores in metrics.json, where null stands for NaN, are those that the counts give."""
+    scores = np.array(stored, float)  # null becomes NaN
+    return scores.shape == np.shape(again) and np.allclose(scores, again, rtol=0, atol=1e-9, equal_nan=True)
 
 
 def mixed(study: Study) -> list[tuple[str, str, bool]]:

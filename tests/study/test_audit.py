@@ -111,6 +111,23 @@ def test_tampered_score_of_a_class(directory):
     assert audit.audit("camvid")["problem"].tolist() == ["val IoU by class in metrics.json is not that of the counts"]
 
 
+@pytest.mark.parametrize("iou", [[0.5] * (CLASSES - 1), [None] * CLASSES])
+def test_scores_that_are_null_or_too_few_are_found(directory, iou):
+    edit(directory / "metrics.json", "test", "miou", value=None)
+    edit(directory / "metrics.json", "test", "iou", value=iou)
+    problem, other = audit.audit("camvid")["problem"]
+    assert problem.startswith("test mIoU: None in metrics.json, 0.") and "test IoU by class" in other
+
+
+def test_null_is_the_score_of_a_split_without_labelled_pixels(directory):
+    with np.load(directory / "counts_val.npz") as file:
+        arrays = {name: file[name] for name in file}
+    write_counts(directory / "counts_val.npz", arrays | {"counts": 0 * arrays["counts"]})
+    edit(directory / "metrics.json", "val", value={"miou": None, "iou": [None] * CLASSES})
+    write_results("camvid")
+    assert audit.audit("camvid").empty
+
+
 def test_tampered_counts(directory):
     path = directory / "counts_test.npz"
     with np.load(path) as file:
