@@ -63,7 +63,7 @@ def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
 def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
     """Validation mIoU, one panel per arm: every seed thin, their mean thick, the means of the other arms dotted.
 
-    histories: by arm, as from `Study.histories`.
+    histories: by arm, of each seed, as `report.histories.histories` gives them.
     """
     curves = {
         arm: [100 * history.dropna(subset="val_miou").set_index("epoch")["val_miou"] for history in seeds]

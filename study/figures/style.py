@@ -92,8 +92,8 @@ ARM_COLOURS = {
 
 
 def colour(arm: str) -> str:
-    """The arm's colour in every figure; cells of the FA factorial are a light variant of `dsrl`."""
-    return ARM_COLOURS.get(arm, "#F2A777")
+    """The colour of an arm and its variants in every figure; cells of the FA factorial have a light one of `dsrl`."""
+    return ARM_COLOURS.get(arm.partition("@")[0], "#F2A777")
 
 
 class Chart(Figure):

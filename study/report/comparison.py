@@ -157,13 +157,13 @@ def head_share(cost: pd.DataFrame) -> Note:
 def accuracy_cost_chart(study: Study, arms: Sequence[str], x: str, xlabel: str, unit: float = 1.0) -> Figure | Note:
     """Test mIoU against a column of results.csv such as macs_pruned, in `unit`.
 
-    arms: may be of variants. Against a latency, with the quartiles of its turns, and without the arms whose latency
-    cannot be compared with that of the others.
+    arms: may be of variants, each a point of its own. Against a latency, with the quartiles of its turns, and without
+    the arms whose latency cannot be compared with that of the others.
     """
-    table = results_frame([run for arm in arms for run in study.select(arm)])
+    names = [arm for arm in arms for _ in study.select(arm)]  # of the rows, with their variants
+    table = results_frame([run for arm in arms for run in study.select(arm)]).assign(arm=names)
     form = x.removeprefix("latency_ms_")
     if len(table) and form != x:
-        names = [arm for arm in arms for _ in study.select(arm)]  # of the rows, with their variants
         timed = comparable_latencies(study, list(dict.fromkeys(names)))
         table[x] = [timed.get(name, {}).get(form) for name in names]
         if turns := {name: found[name][x] for name in timed if (found := study.turns([name]))}:

@@ -19,6 +19,7 @@ from study.interpolation import write_interpolation
 from study.latency import remeasure
 from study.latency_match import latency_matched_scale
 from study.presets import preset
+from study.profiles import PROFILES
 from study.report.comparison import accuracy_cost_chart, cost_table
 from study.report.latencies import at_equal_time, comparable_latencies, latency_table
 from study.report.results import write_results
@@ -193,6 +194,18 @@ def test_a_chart_has_the_latency_of_each_host_and_its_quartiles(results, monkeyp
     bars = [bar.get_segments()[0][:, 0].tolist() for bar in axes.collections]
     assert bars == [[11.0, 13.0], [42.0, 46.0]]
     assert isinstance(accuracy_cost_chart(Study("camvid", []), ["lr"], "latency_ms_pruned", ""), str)
+
+
+def test_a_variant_with_the_same_host_is_a_point_of_its_own(monkeypatch):
+    longer = PROFILES["camvid"].variants["twice_as_long"].overrides
+    runs = [MadeUpRun("lr", 0, 50.0), MadeUpRun("lr", 1, 52.0), MadeUpRun("lr", 0, 60.0, overrides=longer)]
+    scores = {run.run_id: points for run, points in zip(runs, (50.0, 52.0, 60.0), strict=True)}
+    monkeypatch.setattr("study.report.comparison.results_frame", lambda runs: pd.DataFrame(
+        [{"host": run.host, "arm": run.arm, "test_miou": scores[run.run_id], "macs_pruned": 1e6} for run in runs]
+    ))  # fmt: skip
+    axes = accuracy_cost_chart(Study("camvid", runs), ["lr", "lr@twice_as_long"], "macs_pruned", "", 1e6).axes[0]
+    means = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert means == [51.0, 60.0] and {text.get_text() for text in axes.texts} == {"lr", "lr@twice_as_long"}
 
 
 def test_without_turns_the_table_says_what_to_do_and_a_damaged_file_is_named(results):
