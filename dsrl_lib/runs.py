@@ -35,7 +35,7 @@ METRICS = {"val": _SCORES, "test": _SCORES, "cost?": {"input?": list[int], "*": 
 """What metrics.json holds (`allowed.check_fields`). A score is null if no pixel is labelled."""
 ENVIRONMENT = {
     "device?": str, "dirty?": bool | None, "commit?": str | None, "threads?": int, "train_seconds?": float,
-    "peak_memory_mib?": float | None, "data?": {"*": str}, "loss_weights?": {"*": float},
+    "peak_memory_mib?": float | None, "data?": {"*": str}, "loss_weights?": {"*": float}, "earlier?": list[dict],
 }  # fmt: skip
 """What env.json holds."""
 

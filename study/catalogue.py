@@ -54,6 +54,12 @@ class Run:
         return self.config["seed"]
 
     @property
+    def devices(self) -> list[str]:
+        """The devices that trained it, in their order: more than one if it was continued elsewhere."""
+        processes = [*self.env.get("earlier", ()), self.env]
+        return [str(process.get("device", "unknown")) for process in processes]
+
+    @property
     def trains_host(self) -> bool:
         """Whether this run trained more than the auxiliary network of adaptive downsampling."""
         return self.config["downsampling"]["stage"] != "locations"

@@ -15,7 +15,7 @@ _COUNT, _NUMBERS = Annotated[int, at_least(0)], {"*": float}
 CONTENT = {
     "config": dict, "data": dict | str, "network": dict, "optimizer": dict, "scaler": dict, "step": _COUNT,
     "history": list[dict], "sums": _NUMBERS, "seconds": Annotated[float, at_least(0)], "epochs_before": _COUNT,
-    "weights": _NUMBERS, "gradients_at_start": _NUMBERS,
+    "weights": _NUMBERS, "gradients_at_start": _NUMBERS, "processes?": list[dict],
 }  # fmt: skip
 """What `RunState.state_dict` gives (`allowed.check_fields`)."""
 

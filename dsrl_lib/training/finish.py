@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from dsrl_lib import distributed, network, runs
+from dsrl_lib import network, runs
 from dsrl_lib.config import Config
 from dsrl_lib.data.split import Split
-from dsrl_lib.device import device_name
 from dsrl_lib.evaluation import cost
 from dsrl_lib.evaluation.evaluate import Evaluation
 from dsrl_lib.evaluation.interpolation import interpolation_quality
@@ -18,6 +17,7 @@ from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.records import write_json
 from dsrl_lib.training import checkpoint
 from dsrl_lib.training.loop import NonFiniteLossError
+from dsrl_lib.training.machine import devices_name
 
 
 def finish(
@@ -45,9 +45,8 @@ def finish(
         metrics[split] |= interpolation_quality(splits[split], config)
     metrics["cost"] = cost.measure(model, config)
     where = next(model.parameters()).device
-    device = device_name(where)
     ran_on = {
-        "device": device if distributed.size() == 1 else f"{distributed.size()} x {device}",
+        "device": devices_name(where),
         "threads": torch.get_num_threads(),
         "peak_memory_mib": cost.peak_memory_mib(where),
     }

@@ -21,8 +21,8 @@ from dsrl_lib.training.data_notes import tell_of_other_data, tell_of_shared_imag
 from dsrl_lib.training.finish import finish
 from dsrl_lib.training.launch import launch
 from dsrl_lib.training.loop import train, validate
-from dsrl_lib.training.machine import check_machine, check_memory, check_options
-from dsrl_lib.training.provenance import provenance
+from dsrl_lib.training.machine import check_machine, check_memory, check_options, devices_name
+from dsrl_lib.training.provenance import of_all, provenance
 from dsrl_lib.training.signals import stop_requests
 from dsrl_lib.training.snapshots import BEST, EPOCH, kept, snapshots
 from dsrl_lib.training.state import RunState
@@ -94,7 +94,7 @@ def _take_up(
     with runs.acquire(directory, wait=True) if writes else nullcontext(), stop_requests() as asked_to_stop:
         if distributed.from_first(runs.is_complete(directory)):
             return
-        environment = provenance()  # of the code as it is now, not when the run ends
+        here = provenance() | {"device": devices_name(device)}  # of the code as it is now, not at the end
         check_memory(config, device)
         held_out = ("val", "test") if has_test(config.data.dataset) else ("val",)
         splits = {name: load_split(config.data.dataset, name) for name in ("train", *held_out)}
@@ -107,11 +107,12 @@ def _take_up(
         if writes:
             runs.prepare(directory, config)
         continue_or_start(state, directory)
+        state.processes = [*(each for each in state.processes if each != here), here]
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         show = progress and writes
         val = train(state, directory, splits, workers=workers, progress=show, asked_to_stop=asked_to_stop, keep=keep)
-        environment |= {
+        environment = of_all(state.processes) | {
             "data": {name: split.manifest_hash for name, split in splits.items()},
             "train_seconds": round(state.seconds, 1),
         }

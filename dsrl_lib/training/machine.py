@@ -1,4 +1,4 @@
-"""Whether this machine can train a run: its devices, its precision, its memory."""
+"""Whether this machine can train a run: its devices, their names, its precision, its memory."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from dsrl_lib.allowed import at_least, check
 from dsrl_lib.config import Config
 from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.data.class_tables import class_table
-from dsrl_lib.device import check_precision, pick_device
+from dsrl_lib.device import check_precision, device_name, pick_device
 from dsrl_lib.memory import free_bytes
 from dsrl_lib.training.workers import check_workers
 
@@ -33,6 +33,12 @@ def check_machine(
     check_shared_batch(config, devices)
     check_workers(config, workers or 0)
     return where
+
+
+def devices_name(device: torch.device) -> str:
+    """The name of this process's device, after the number of processes if several share the run."""
+    name = device_name(device)
+    return name if distributed.size() == 1 else f"{distributed.size()} x {name}"
 
 
 def check_memory(config: Config, device: torch.device) -> None:

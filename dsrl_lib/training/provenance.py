@@ -1,6 +1,7 @@
-"""Where a run's numbers come from: the commit of the code and the versions of the packages."""
+"""Where a run's numbers come from: the commit of the code and the versions of the packages, in every process."""
 
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -19,6 +20,19 @@ def provenance() -> dict[str, Any]:
         "dirty": None if changes is None else bool(changes),
         "packages": {package: version(package) for package in PACKAGES},
     }
+
+
+def of_all(processes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What env.json says of the processes that trained a run, of which the last one completed it.
+
+    processes: `provenance` and device of each. Returns those of the last one, with `dirty` if the code of any was (None
+    if one is unknown), and `earlier` with the others, if there are any.
+    """
+    *earlier, last = processes
+    dirty: bool | None = any(each["dirty"] for each in processes)
+    if not dirty and any(each["dirty"] is None for each in processes):
+        dirty = None
+    return last | {"dirty": dirty} | ({"earlier": earlier} if earlier else {})
 
 
 def _git(*arguments: str) -> str | None:

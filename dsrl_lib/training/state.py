@@ -67,6 +67,8 @@ class RunState:
         self.sums: dict[str, float] = {}
         """Of the loss and its terms, over the steps of the present epoch."""
         self.seconds = 0.0
+        self.processes: list[dict[str, Any]] = []
+        """`provenance` and device of the processes that trained the run: equal ones once, the last one last."""
 
     @property
     def steps_before(self) -> int:
@@ -94,6 +96,7 @@ class RunState:
         return {
             "config": self.config.to_dict(),
             "data": self.data,
+            "processes": self.processes,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -115,3 +118,4 @@ class RunState:
         self.scaler.load_state_dict(state["scaler"])
         for name in KEPT:
             setattr(self, name, state[name])
+        self.processes = list(state.get("processes", ()))  # older checkpoints do not say it

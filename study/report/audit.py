@@ -80,14 +80,14 @@ def mixed(study: Study) -> list[tuple[str, str, bool]]:
                 continue
             where = f"{verdict.claim.id}, {finding.part.name}"
             runs = [by_id[name] for name in finding.runs]
-            devices = {run.run_id: str(run.env.get("device", "unknown")) for run in runs}
+            devices = {run.run_id: run.devices[-1:] if timed else run.devices for run in runs}  # the last one timed it
             for seed in sorted({run.seed for run in runs}):
-                models = sorted({devices[run.run_id] for run in runs if run.seed == seed})
+                models = sorted({name for run in runs if run.seed == seed for name in devices[run.run_id]})
                 if len(models) > 1:
                     cpus = all(model.startswith("CPU, ") for model in models)
                     problem = f"devices mixed in seed {seed}: {'; '.join(models)}"
                     found.append((where, problem, not cpus or timed))
-            kinds = {device.partition(",")[0] for device in devices.values()}
+            kinds = {name.partition(",")[0] for names in devices.values() for name in names}
             if len(kinds) > 1:
                 found.append((where, f"devices mixed: {', '.join(sorted(kinds))}", True))
             # By split: a run need not name every split, but those that name one must agree on it. Arms may train on

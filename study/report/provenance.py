@@ -65,6 +65,6 @@ def _test_frames(runs: Sequence[Run], dataset: str) -> tuple[int, list[str], str
 def _devices(runs: Sequence[Run]) -> str:
     """Such as "CPU (AMD EPYC; Intel(R) Xeon(R) Processor)": what the runs ran on, each kind and each name once."""
     kinds: dict[str, set[str]] = {}
-    for kind, _, name in (run.env.get("device", "?").partition(", ") for run in runs):
+    for kind, _, name in (device.partition(", ") for run in runs for device in run.devices):
         kinds.setdefault(kind, set()).update({name} - {""})
     return ", ".join(f"{kind} ({'; '.join(sorted(names))})" if names else kind for kind, names in sorted(kinds.items()))

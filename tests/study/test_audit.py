@@ -20,6 +20,7 @@ from study.evidence import Study
 from study.presets import preset
 from study.report import audit, reported, tables, texts
 from study.report.histories import histories
+from study.report.provenance import how_measured
 from study.report.results import results_frame, write_results
 from study.statistics.scores import Resamples, mean_iou, score
 from study.turns import write_turns
@@ -197,6 +198,14 @@ def test_mixed_devices_and_data(directory):
     assert ("C1, any gain", "devices mixed in seed 1: A GPU; CPU, another", True) in found
     assert ("C1, any gain", "devices mixed: A GPU, CPU", True) in found
     assert ("C1, any gain", "2 versions of the data mixed", True) in found
+
+
+def test_a_run_that_was_continued_elsewhere_mixes_devices_too(directory):
+    edit(directory / "env.json", "earlier", value=[{"device": "A GPU"}])
+    found = audit.mixed(Study("camvid"))
+    assert ("C1, any gain", "devices mixed in seed 1: A GPU; CPU, one", True) in found
+    assert ("C1, any gain", "devices mixed: A GPU, CPU", True) in found
+    assert "on A GPU, CPU (one). What each arm is:" in how_measured(Study("camvid"))
 
 
 def test_arms_may_train_on_other_data_but_are_judged_on_the_same(results):
