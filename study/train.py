@@ -32,7 +32,7 @@ def train_with_parents(config: Config, **how: Any) -> Path:
     """
     check_plan(config, **how)
     for stage in _stages(config):
-        runs.read_config(fit(stage, **how))
+        runs.read_config(fit(stage, **how))  # that of another run in its directory is an error
     return runs.folder(config)
 
 

@@ -117,9 +117,10 @@ def _cost(study: Study, arms: Sequence[str], of: str, per: str | None = None) ->
         return _extremes(by_arm, seeds, ("turns",))
     by_arm = []
     for arm in arms:
-        costs = {run.seed: run.metrics["cost"] for run in study.select(arm)}
-        of_all, per_all = ([costs[seed].get(name, np.nan) for seed in seeds] if name else 1 for name in (of, per))
-        by_arm.append(np.array(of_all) / np.array(per_all))
+        by_seed = {run.seed: run.metrics["cost"] for run in study.select(arm)}
+        costs = [by_seed[seed] for seed in seeds]
+        values = np.array([cost.get(of, np.nan) for cost in costs])
+        by_arm.append(values / [cost.get(per, np.nan) for cost in costs] if per else values)
     return _extremes(by_arm, seeds, ())
 
 

@@ -72,7 +72,10 @@ def _name(axes: Axes, means: Sequence[_Point]) -> None:
     for point in means:
         end = max(other.high for other in columns[-1]) if columns else 0.0
         near = columns and (point.low < end or share(point.x) - share(columns[-1][-1].x) < NEAR)
-        columns[-1].append(point) if near else columns.append([point])
+        if near:
+            columns[-1].append(point)
+        else:
+            columns.append([point])
     starts = [share(min(point.low for point in column)) for column in columns]
     ends = [share(max(point.high for point in column)) for column in columns]
     line = np.ptp(axes.get_ylim()) / 24  # of text

@@ -61,7 +61,8 @@ class Variances:
     def seeds_for(self, effect: float, blocks: float | None = None) -> float:
         """Fewest seeds with which a true effect of this size is found in 80 % of studies (two-sided test at 5 %).
 
-        inf if no number of seeds up to MOST_SEEDS is enough on so many blocks of images.
+        inf if no number of seeds up to MOST_SEEDS is enough on so many blocks of images. The degrees of freedom are
+        those of the seeds alone. Where images vary too there are more, so that it may name a seed too many.
         """
         seeds = np.arange(2, MOST_SEEDS + 1)
         enough = seeds[detectable(self.error(seeds, blocks), self.strata * (seeds - 1)) <= effect]
