@@ -37,6 +37,9 @@ from study.report.videos import PROFILE as VIDEOS
 PUBLISHED = "camvid"
 """The profile whose results README.md and REPORT.md show; a mark may name another."""
 
+MOVING = "moving"
+"""The profile of the table `moving_claims`."""
+
 _TABLE = re.compile(r"(<!-- (\w+):begin -->\n)(.*?)(<!-- \2:end -->)", re.DOTALL)
 _NUMBER = re.compile(
     r"(<!-- (?:(\w+) )?miou(?: within (\d+))?: ([^>]+?)(?:, (low|high|interval|smallest|seeds))? -->)"
@@ -57,7 +60,7 @@ def _beds(study: Study) -> list[Study]:
 TABLES: dict[str, Callable[[Study], str]] = {
     "claims": lambda study: markdown(judge(study).values(), study.profile),
     "own_claims": lambda study: own_claims(study.beside("idd")),
-    "moving_claims": lambda study: own_claims(study.beside("moving")),
+    "moving_claims": lambda study: own_claims(study.beside(MOVING)),
     "beds": lambda study: beds_table(_beds(study)),
     "verdicts": lambda study: verdicts_table(_beds(study)),
     "sensitivity": lambda study: sensitivity(_beds(study)).to_markdown(index=False),
@@ -85,7 +88,7 @@ def published(profile: str) -> list[Path]:
     others = [path for folder in (root() / "docs" / "methods", released_dir()) for path in sorted(folder.glob("*.md"))]
     every = (root() / "README.md", results_dir() / PUBLISHED / "REPORT.md", *others)
     found = [path for path in every if path.exists()]
-    in_tables = profile in (PUBLISHED, *BEDS, VIDEOS)
+    in_tables = profile in (PUBLISHED, *BEDS, VIDEOS, MOVING)
     return found if in_tables or any(f"<!-- {profile} " in path.read_text() for path in found) else []
 
 

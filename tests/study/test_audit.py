@@ -18,6 +18,7 @@ from study.claims import table as claims_table
 from study.claims.judge import judge, verdict
 from study.evidence import Study
 from study.presets import preset
+from study.profiles import PROFILES
 from study.report import audit, reported, tables, texts
 from study.report.histories import histories
 from study.report.provenance import how_measured
@@ -243,6 +244,16 @@ def test_a_text_is_audited_with_every_profile_that_it_shows(results, tmp_path, m
     monkeypatch.setattr(audit, "published", lambda profile: [text] if profile == "moving" else [])
     found = audit.audit("moving")
     assert found["check"].tolist() == ["README.md"] and "99.0" in found["problem"][0]
+
+
+def test_a_text_is_published_with_every_profile_of_its_tables(tmp_path, monkeypatch):
+    """Each profile that a table reads, without any mark that names it."""
+    (tmp_path / "README.md").write_text("<!-- moving_claims:begin -->\n<!-- moving_claims:end -->\n")
+    for name in ("root", "released_dir"):
+        monkeypatch.setattr(texts, name, lambda: tmp_path)
+    monkeypatch.setattr(texts, "results_dir", lambda: tmp_path / "results")
+    shown = {profile for profile in PROFILES if texts.published(profile)}
+    assert shown == {"camvid", "idd", "camvid_videos", "moving"}
 
 
 PUBLISHED = (root() / "README.md").exists() and (root() / "results" / "camvid" / "runs").exists()
