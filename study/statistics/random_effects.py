@@ -58,15 +58,26 @@ class Variances:
         by_seed = (self.seed + self.both / blocks) / (seeds * self.strata)
         return np.sqrt(by_seed + self.block / blocks)
 
+    def freedom(self, seeds: float | np.ndarray, blocks: float | None = None) -> np.ndarray:
+        """Degrees of freedom to expect with another number of seeds or blocks."""
+        blocks = self.blocks if blocks is None else blocks
+        ms_seed, excess = blocks * self.seed + self.both, self.strata * seeds * self.block
+        return satterthwaite(ms_seed, self.strata * (seeds - 1), excess, blocks - 1)
+
     def seeds_for(self, effect: float, blocks: float | None = None) -> float:
         """Fewest seeds with which a true effect of this size is found in 80 % of studies (two-sided test at 5 %).
 
-        inf if no number of seeds up to MOST_SEEDS is enough on so many blocks of images. The degrees of freedom are
-        those of the seeds alone. Where images vary too there are more, so that it may name a seed too many.
+        inf if no number of seeds up to MOST_SEEDS is enough on so many blocks of images.
         """
         seeds = np.arange(2, MOST_SEEDS + 1)
-        enough = seeds[detectable(self.error(seeds, blocks), self.strata * (seeds - 1)) <= effect]
+        enough = seeds[detectable(self.error(seeds, blocks), self.freedom(seeds, blocks)) <= effect]
         return float(enough[0]) if enough.size else float("inf")
+
+
+def satterthwaite(ms_seed: np.ndarray, free_seed: np.ndarray, excess: np.ndarray, free_block: float) -> np.ndarray:
+    """Degrees of freedom of the sum of two mean squares, that of seeds and what blocks add; NaN where both are zero."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return (ms_seed + excess) ** 2 / (ms_seed**2 / free_seed + excess**2 / free_block)
 
 
 def detectable(error: np.ndarray, freedom: np.ndarray) -> np.ndarray:
@@ -126,8 +137,8 @@ def interval(strata: Sequence[np.ndarray], estimate: Score | None = None) -> Int
     excess = np.maximum(ms_block - ms_both, 0)
     size = number * seeds * blocks
     error = np.sqrt((ms_seed + excess) / size)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        freedom = (ms_seed + excess) ** 2 / (ms_seed**2 / free_seed + excess**2 / free_block)
+    freedom = satterthwaite(ms_seed, free_seed, excess, free_block)
+    with np.errstate(over="ignore"):
         agreement = ms_seed / np.maximum(ms_both, np.finfo(float).tiny)
     middle = values.mean((0, 1, 2)) if estimate is None else np.asarray(estimate, float)
     half = student.ppf((1 + LEVEL) / 2, np.nan_to_num(freedom, nan=1.0)) * error

@@ -87,6 +87,17 @@ def test_seeds_that_would_settle_follow_from_the_variances():
     assert limited.seeds_for(1.0, blocks=50 * BLOCKS) < 10
 
 
+def test_the_seeds_of_a_design_settle_what_it_detects():
+    """Where images vary too, the degrees of freedom are more than those of the seeds."""
+    found = interval([np.random.default_rng(1).normal(size=(4, 1, 3)) + np.random.default_rng(2).normal(size=(1, 9, 3))
+                      + np.random.default_rng(3).normal(size=(4, 9, 3))])  # fmt: skip
+    for k in range(3):
+        v = found.variances
+        one = Variances(v.seed[k], v.block[k], v.both[k], v.seeds, v.blocks)
+        effect = detectable(found.error[k], found.freedom[k])
+        assert found.freedom[k] > 3 and one.seeds_for(effect * 1.001) == 4 and one.seeds_for(effect * 0.999) > 4
+
+
 def test_one_seed_has_no_interval():
     with pytest.raises(ValueError, match="1 seeds and 6 blocks; an interval needs at least 2 of each"):
         interval([np.zeros((1, 6))])
