@@ -13,6 +13,9 @@ from dsrl_lib.paths import DataError as DataError
 
 INVALID = 254
 """Marks, in a label table, a stored value that has no meaning."""
+LOSSY = ("AVIF", "JPEG", "JPEG2000", "MPO", "WEBP")
+LOSSY_TIFF = ("jpeg", "tiff_jpeg", "webp")
+"""Formats that change pixels, or of which Pillow does not say whether they did; ways in which a TIFF is compressed."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,8 @@ def read_pair(frame: Frame, size: tuple[int, int] | None = None) -> tuple[np.nda
 
 def _read_ids(path: Path) -> np.ndarray:
     with opened(path, "label map") as image:
-        if image.format in ("JPEG", "MPO"):
-            raise DataError(f"label map {path} is a JPEG, which changes ids; allowed: PNG")
+        if image.format in LOSSY or image.info.get("compression") in LOSSY_TIFF:
+            raise DataError(f"label map {path} is a {image.format}, which changes ids; allowed: PNG")
         if any(tile.args in ("L;2", "L;4") for tile in image.tile):  # Pillow stretches it: 1 of 4 bits becomes 17
             raise DataError(f"label map {path} is grey of less than 8 bits; allowed: 8 bits, or a palette")
         ImageOps.exif_transpose(image, in_place=True)
