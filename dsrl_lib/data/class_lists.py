@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from unicodedata import category
 
 from dsrl_lib.allowed import check, check_fields
 from dsrl_lib.metrics import VOID
@@ -15,6 +16,12 @@ Colour = tuple[int, int, int]
 
 MOST_CLASSES = 254
 """Class ids are 0..253: 255 is void, and 254 marks a wrong id."""
+BEFORE = r"\W*(?P<number>\d+)(?![\w-])(?P<name>.*)"
+BEHIND = r"(?P<name>.*?)\s*[,;:=\t(\[]\s*(?P<number>\d+)\W*"
+"""Lines with a number before the name, as "1. road" and '"1","road"', and behind it, as "road: 1"; in "Airbus 320" it
+is a part of the name."""
+UNSEEN = ("Cc", "Zl", "Zp")
+"""Unicode's categories of control characters and of separators of lines."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,8 @@ def own_classes(dataset: str) -> ClassList:
     A line `void` makes its value void, and 255 always is. DataError if it is missing or is no such list.
     """
     path = data_dir() / dataset / CLASSES
-    lines = [line.strip() for line in _read(path, "one class name per line").rstrip().splitlines()]
+    text = _read(path, "one class name per line").rstrip()
+    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text)]  # splitlines would cut at more, and move ids
     names = [line for line in lines if line != "void"]
     if "" in lines or len(set(names)) != len(names) or not 2 <= len(names) <= len(lines) <= MOST_CLASSES:
         raise DataError(f"{path} should name 2 to {MOST_CLASSES} different classes, one per line, without blank lines; "
@@ -51,16 +59,33 @@ def own_classes(dataset: str) -> ClassList:
     for line in lines:
         if re.sub(r"[\W\d_]", "", line).lower() == "void" != line:  # "Void", and "0 void" of a list with numbers
             raise DataError(f"{path} has the line {line!r}: a line that makes its value void is 'void'")
-        if "#" in line:  # as a class, it would move the ids of those below
+        if "#" in line or line.startswith(("//", "%", ";", "<!--")):  # as a class, it would move the ids of those below
             raise DataError(f"{path} has the line {line!r}; allowed: the name of a class alone, without # and comments")
-    numbers = [start[1] for line in lines if (start := re.match(r"(\d+)[\s,;:=]", line))]
-    if len(numbers) == len(lines) and [*map(int, numbers)] != [*range(len(lines))]:  # the place of a line is its id
-        raise DataError(f"{path} numbers its lines {', '.join(numbers[:9])}; allowed: 0, 1, 2, ... in this order, or "
-                        "names alone: what is stored for a class is the number of its line, from 0")  # fmt: skip
+        if not line.replace("\t", " ").isprintable() and any(category(sign) in UNSEEN for sign in line):
+            raise DataError(f"{path} has the line {line!r}; allowed: text in UTF-8 without control characters")
+        if not re.search(r"\w", line) or re.search(r"([\s,;]+\d+){2,}$", line):
+            raise DataError(f"{path} has the line {line!r}; allowed: the name of a class alone, as text, not as JSON "
+                            "or a table with colours")  # fmt: skip
+    _check_numbers(path, lines)
     colours = iter(voc_colours(len(names) + 1)[1:])  # the first is black, as void is
     rows = ((line, None if line == "void" else next(colours)) for line in lines)
     found = _numbered(rows)
     return ClassList(found.names, found.colours, found.ids | {VOID: VOID})
+
+
+def _check_numbers(path: Path, lines: Sequence[str]) -> None:
+    """DataError for lines with numbers before or behind their names, below a head or not, that are not those of the
+    lines: the place of a line is its id."""
+    for form in (BEFORE, BEHIND):
+        found = {place: line for place, text in enumerate(lines) if (line := re.fullmatch(form, text))}
+        names = {line["name"].strip() for line in found.values()}
+        if len(found) < max(2, len(lines) - 1) or len(names) < len(found):  # numbers can tell names apart: "lane 1"
+            continue
+        numbers = [int(line["number"]) for line in found.values()]
+        if numbers != [*found]:
+            shown = ", ".join([line["number"] for line in found.values()][:9])
+            raise DataError(f"{path} numbers its lines {shown}; allowed: 0, 1, 2, ... in this order, or names alone: "
+                            "what is stored for a class is the number of its line, from 0")  # fmt: skip
 
 
 def mapillary_classes() -> ClassList:

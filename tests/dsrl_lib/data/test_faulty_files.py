@@ -97,10 +97,17 @@ def test_ids_that_pillow_stretches_are_refused(orchard: Path, bits: int, row: by
         load_split("orchard", "val")
 
 
-def test_a_label_map_whose_ids_were_compressed_away_is_refused(orchard: Path) -> None:
-    Image.fromarray(cycle(0, 1, 2)).save(orchard / "val/labels/1.png", "JPEG")  # most of them are still 0 to 2
-    with pytest.raises(DataError, match=r"val/labels/1.png is a JPEG, which changes ids; allowed: PNG"):
+@pytest.mark.parametrize(("kind", "how"), [("JPEG", {}), ("TIFF", {"compression": "jpeg"}), ("AVIF", {"quality": 50}),
+                                           ("JPEG2000", {"irreversible": True, "quality_layers": [9]})])  # fmt: skip
+def test_a_label_map_whose_ids_were_compressed_away_is_refused(orchard: Path, kind: str, how: dict) -> None:
+    Image.fromarray(cycle(0, 1, 2)).save(orchard / "val/labels/1.png", kind, **how)  # most of them are still 0 to 2
+    with pytest.raises(DataError, match=rf"val/labels/1.png is a {kind}, which changes ids; allowed: PNG"):
         load_split("orchard", "val")
+
+
+def test_a_format_that_keeps_ids_is_read_under_the_name_of_png(orchard: Path) -> None:
+    Image.fromarray(cycle(0, 1, 2)).save(orchard / "val/labels/1.png", "TIFF", compression="tiff_lzw")
+    np.testing.assert_array_equal(load_split("orchard", "val").labels[1], cycle(0, 1, 2))
 
 
 def test_ids_of_a_palette_of_few_colours_are_read(orchard: Path) -> None:
@@ -191,14 +198,32 @@ def test_a_comment_is_no_class(orchard: Path, line: str) -> None:
         load_split("orchard", "val")
 
 
-@pytest.mark.parametrize("text", ["1 soil\n2 tree\n", "1 tree\n0 soil\n", "7,soil\n26,tree\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["1 soil\n2 tree\n", "1 tree\n0 soil\n", "7,soil\n26,tree\n", "1. soil\n2. tree\n", "1) soil\n2) tree\n",
+     '"1","soil"\n"2","tree"\n', "names:\n0: soil\n1: tree\n", "soil: 1\ntree: 0\n", "soil\t7\ntree\t8\n"],
+)  # fmt: skip
 def test_numbers_in_a_list_are_those_of_its_lines(orchard: Path, text: str) -> None:
     (orchard / "classes.txt").write_text(text)
     with pytest.raises(DataError, match=r"classes.txt numbers its lines \d+, \d+; allowed: 0, 1, 2, ... in this order"):
         load_split("orchard", "val")
-    for names in (("0 soil", "1 tree"), ("4 wheels", "two wheels")):
+    for names in (("0 soil", "1 tree"), ("4 wheels", "two wheels"), ("lane 1", "lane 2"), ("soil (0)", "tree (1)"),
+                  ("car", "4-door", "2-seater"), ("Airbus 320", "Boeing 747"), ("1", "2", "3")):  # fmt: skip
         (orchard / "classes.txt").write_text("\n".join(names))
         assert class_table("orchard").classes == names
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [(b"name,r,g,b\nsoil,1,2,3\ntree,4,5,6\n", "soil,1,2,3"), (b'[\n"soil",\n"tree"\n]\n', r"\["),
+     ("soil\ntree\n".encode("utf-16-le"), r"s\\x00o\\x00i\\x00l\\x00"), (b"so\x0bil\ntree\n", r"so\\x0bil"),
+     ("so\u2028il\ntree\n".encode(), r"so\\u2028il"), (b"// my classes\nsoil\ntree\n", "// my classes")],
+)  # fmt: skip
+def test_a_list_of_another_kind_moves_no_ids(orchard: Path, text: bytes, line: str) -> None:
+    """Such as a table with colours, JSON, UTF-16 without its mark, and letters at which Python cuts lines."""
+    (orchard / "classes.txt").write_bytes(text)
+    with pytest.raises(DataError, match=f"classes.txt has the line '{line}'; allowed: "):
+        load_split("orchard", "val")
 
 
 def test_a_class_without_a_pixel_is_named(orchard: Path, capsys: pytest.CaptureFixture) -> None:
