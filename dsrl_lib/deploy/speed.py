@@ -150,6 +150,6 @@ def _trace(model: DSRL, config: Config, size: tuple[int, int], path: Path) -> No
     with profile(activities=kinds) as profiler:
         _infer(model, config, frame)
     with TemporaryDirectory() as folder:  # the profiler itself says nothing of a full disk
-        made = Path(folder, path.name)
+        made = Path(folder, "trace.json" + path.suffix * (path.suffix == ".gz"))  # it takes not every sign of a name
         profiler.export_chrome_trace(str(made))
         write_atomically(path, lambda temporary: shutil.copyfile(made, temporary))

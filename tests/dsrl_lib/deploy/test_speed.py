@@ -40,9 +40,10 @@ def additions(monkeypatch):
     monkeypatch.setattr(speed, "_infer", lambda model, config, frames: [frames + 1 for _ in range(100)])
 
 
-def test_a_trace_has_the_events_of_a_frame(additions, tmp_path):
-    speed._trace(torch.nn.Linear(1, 1), None, (8, 8), tmp_path / "trace.json")
-    assert len(json.loads((tmp_path / "trace.json").read_text())["traceEvents"]) > 100
+@pytest.mark.parametrize("name", ["trace.json", "two\nlines.json"])
+def test_a_trace_has_the_events_of_a_frame(additions, tmp_path, name):
+    speed._trace(torch.nn.Linear(1, 1), None, (8, 8), tmp_path / name)
+    assert len(json.loads((tmp_path / name).read_text())["traceEvents"]) > 100
 
 
 def test_a_trace_on_a_full_disk_is_an_error(additions, monkeypatch, tmp_path):
