@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from unicodedata import category
 
 LARGEST = (2 - 2**-23) * 2.0**127
 """What float32 holds."""
+UNSEEN = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories of control characters, of halves of letters, and of separators of lines."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,16 @@ def threads() -> Range:
     return between(1, max(8, os.cpu_count() or 1))
 
 
+def workers() -> Range:
+    """Of processes that load samples, more would wait for each other, and a system may have no room for them."""
+    return between(0, max(64, os.cpu_count() or 1))
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text is one line of letters, which can be printed and stored."""
+    return not any(category(sign) in UNSEEN for sign in text)
+
+
 @dataclass(frozen=True)
 class one_of:  # noqa: N801 - reads as the functions above
     """One of the names in a table, which may grow."""
@@ -77,8 +90,8 @@ class class_numbers:  # noqa: N801 - reads as the functions above
     words: str = "numbers of classes, ascending, separated by spaces, such as 5 6 17"
 
     def __contains__(self, value: str) -> bool:
-        numbers = value.split()
-        return all(map(str.isdecimal, numbers)) and value == " ".join(map(str, sorted({*map(int, numbers)})))
+        numbers = [int(number) for number in value.split() if re.fullmatch(r"\d{1,3}", number)]
+        return value == " ".join(map(str, sorted({*numbers})))
 
 
 @dataclass(frozen=True)
@@ -94,10 +107,10 @@ class checksum:  # noqa: N801 - reads as the functions above
 class FolderName:
     """Names that stay where they are put: a part of a path, and neither this folder nor the one above."""
 
-    words = "the name of a folder, without /"
+    words = "the name of a folder, without / and control characters"
 
     def __contains__(self, value: str) -> bool:
-        return value not in ("", ".", "..") and not set("/\0") & set(value)
+        return value not in ("", ".", "..") and "/" not in value and is_plain(value)
 
 
 def check(name: str, value: Any, kind: Any) -> None:

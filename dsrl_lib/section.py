@@ -20,8 +20,9 @@ class Section:
             value = getattr(self, name)
             if not is_section(kind):
                 check(f"{self.prefix}{name}", value, kind)
-                if isinstance(value, int) and float in (kind, *get_args(kind)):
-                    object.__setattr__(self, name, float(value))  # equal settings, equal hash: JSON has 2 and 2.0
+                if isinstance(value, (int, float)) and float in (kind, *get_args(kind)):
+                    # Equal settings, equal hash: JSON has 2 and 2.0, and 0.0 and -0.0.
+                    object.__setattr__(self, name, float(value) + 0.0)
             elif not isinstance(value, kind):
                 raise ValueError(f"{name} = {value!r}; allowed: the settings of {name}, by their names")
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from unicodedata import category
 
-from dsrl_lib.allowed import check, check_fields
+from dsrl_lib.allowed import check, check_fields, is_plain
 from dsrl_lib.metrics import VOID
 from dsrl_lib.paths import CLASSES, DataError, data_dir
 
@@ -20,8 +19,6 @@ BEFORE = r"\W*(?P<number>\d+)(?![\w-])(?P<name>.*)"
 BEHIND = r"(?P<name>.*?)\s*[,;:=\t(\[]\s*(?P<number>\d+)\W*"
 """Lines with a number before the name, as "1. road" and '"1","road"', and behind it, as "road: 1"; in "Airbus 320" it
 is a part of the name."""
-UNSEEN = ("Cc", "Zl", "Zp")
-"""Unicode's categories of control characters and of separators of lines."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ def own_classes(dataset: str) -> ClassList:
             raise DataError(f"{path} has the line {line!r}: a line that makes its value void is 'void'")
         if "#" in line or line.startswith(("//", "%", ";", "<!--")):  # as a class, it would move the ids of those below
             raise DataError(f"{path} has the line {line!r}; allowed: the name of a class alone, without # and comments")
-        if not line.replace("\t", " ").isprintable() and any(category(sign) in UNSEEN for sign in line):
+        if not is_plain(line.replace("\t", " ")):
             raise DataError(f"{path} has the line {line!r}; allowed: text in UTF-8 without control characters")
         if not re.search(r"\w", line) or re.search(r"([\s,;]+\d+){2,}$", line):
             raise DataError(f"{path} has the line {line!r}; allowed: the name of a class alone, as text, not as JSON "

@@ -6,6 +6,7 @@ import torch
 
 from dsrl_lib import distributed
 from dsrl_lib.allowed import at_least, check
+from dsrl_lib.allowed import workers as allowed_workers
 from dsrl_lib.config import Config
 from dsrl_lib.conflicts import check_shared_batch
 from dsrl_lib.data.class_tables import class_table
@@ -17,7 +18,7 @@ from dsrl_lib.training.workers import check_workers
 def check_options(*, workers: int | None = None, devices: int = 1, keep_last: int = 0) -> None:
     """ValueError for an option of `fit` that no run can have."""
     if workers is not None:
-        check("workers", workers, Annotated[int, at_least(0)])
+        check("workers", workers, Annotated[int, allowed_workers()])
     check("devices", devices, Annotated[int, at_least(1)])
     check("keep_last", keep_last, Annotated[int, at_least(0)])
 

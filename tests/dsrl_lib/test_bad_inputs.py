@@ -294,7 +294,7 @@ def test_a_full_disk_loses_no_score(dsrl, weights, tmp_path, monkeypatch):
         (["--mode", "tiles"], 2, "tiles"),
         (["--split", "night"], 1, "split 'night': choose one of train, val, test"),
         (["--device", "tpu"], 2, "tpu"),
-        (["--workers", "-1"], 1, "workers = -1; allowed: a whole number, 0 or more"),
+        (["--workers", "-1"], 1, "workers = -1; allowed: a whole number, from 0 to"),
     ],
 )
 def test_wrong_options(dsrl, weights, options, status, message):
@@ -702,4 +702,10 @@ def test_an_option_that_no_run_can_have_is_refused_for_a_complete_one_too(dsrl, 
     (directory / "metrics.json").write_text("{}")
     status, _, errors = dsrl("train", directory, option, "-1")
     name = option[2:].replace("-", "_")
-    assert status == 1 and f"{name} = -1; allowed: a whole number, {int(name == 'devices')} or more" in errors
+    least = "from 0 to" if name == "workers" else f"{int(name == 'devices')} or more"
+    assert status == 1 and f"{name} = -1; allowed: a whole number, {least}" in errors
+
+
+def test_a_machine_is_not_filled_with_processes_that_load_samples(dsrl, weights):
+    status, _, errors = dsrl("evaluate", "--weights", weights, "--data", "streets", "--workers", "100000")
+    assert status == 1 and "workers = 100000; allowed: a whole number, from 0 to" in errors

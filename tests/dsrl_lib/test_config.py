@@ -62,6 +62,12 @@ def test_a_whole_number_is_the_same_setting_with_and_without_a_point():
     assert configs[0] == configs[1] and configs[0].run_id == configs[1].run_id
 
 
+def test_zero_has_no_sign():
+    configs = [Config.from_dict({"loss": {"w1": w1}}) for w1 in (0, 0.0, -0.0)]
+    assert len({config.run_id for config in configs}) == 1
+    assert override(configs[0], "loss.w1", "-0").run_id == configs[0].run_id
+
+
 def test_overrides_change_the_hash_and_reach_the_parents_that_use_them():
     plain, tuned = preset("smoke", "dsrl"), preset("smoke", "dsrl", overrides=["loss.w2=0.5"])
     assert tuned.loss.w2 == 0.5 and tuned.run_id != plain.run_id
@@ -117,7 +123,7 @@ def test_an_arm_says_what_it_matches_and_when_relaxing_ends_not_its_name(monkeyp
     assert config.loss.relax_epochs == 3  # of 15
 
 
-@pytest.mark.parametrize("text", ["5 3", "5 5", "5,6", "5  6", " 5", "-1", "05", "pole"])
+@pytest.mark.parametrize("text", ["5 3", "5 5", "5,6", "5  6", " 5", "-1", "05", "pole", "9" * 5000])
 def test_classes_are_listed_by_their_numbers_in_order(text):
     assert override(Config(), "loss.relax_strict", 5).loss.relax_strict == "5"
     assert override(Config(), "loss.relax_strict", "5 6 17").loss.relax_strict == "5 6 17"
@@ -234,9 +240,11 @@ def test_every_setting_that_is_a_number_has_a_range():
         ({"optim": {"epochs": 2**63}}, r"optim.epochs = 9223372036854775808; allowed: .* 1 or more, below 2\^63"),
         ({"model": {"input_scale": 1e308}}, r"model.input_scale = 1e\+308; allowed: a number above 0, below 3.4e38"),
         ({"data": {"blur_sigma": 1e308}}, r"data.blur_sigma = 1e\+308; allowed: a number 0.15 or more, below 3.4e38"),
+        ({"profile": "a\nb"}, r"profile = 'a\\nb'; allowed: the name of a folder, without / and"),
+        ({"profile": "\ud800"}, r"profile = '\\ud800'; allowed: the name of a folder, without / and"),
         ({"profile": "../x"}, "profile = '../x'; allowed: the name of a folder, without /"),
         ({"data": {"dataset": ".."}}, r"data.dataset = '..'; allowed: the name of a folder, without /"),
-        ({"warm_start": "../x"}, "warm_start = '../x'; allowed: the name of a folder, without / or nothing"),
+        ({"warm_start": "../x"}, "warm_start = '../x'; allowed: the name of a folder, without / and control "),
         ({"optm": {}}, r"unknown settings: optm \(did you mean optim\?\)"),
         ({"data": {"hieght": 1}}, r"unknown settings: data\.hieght \(did you mean height\?\)"),
     ],
