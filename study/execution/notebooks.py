@@ -15,17 +15,31 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 import nbformat
 
+from dsrl_lib.allowed import at_least, between, check, workers
 from dsrl_lib.paths import check_file, moved_folders, root
 from dsrl_lib.training.signals import StoppedError, passed_on_to_children
 from study.execution import warm
 from study.execution.answers import answer_first
 from study.execution.portable import clean
 from study.profiles import known_profile
+
+KINDS: Mapping[str, Any] = {
+    "seed": Annotated[int, between(0, 2**32 - 1)],
+    "device": Literal["auto", "cpu", "cuda"],
+    "workers": Annotated[int, workers()],
+    "devices": Annotated[int, at_least(1)],
+    "pixel_y": Annotated[float, between(0, 1)],
+    "pixel_x": Annotated[float, between(0, 1)],
+    "every": Annotated[int, at_least(1)],
+    "studies": Annotated[int, between(1, 100_000)],
+    "live": Literal[0, 1],
+}
+"""What parameters of these names may be, in every notebook."""
 
 
 class NotebookError(RuntimeError):
@@ -36,14 +50,16 @@ def execute(notebook: Path | str, output: Path | str, parameters: Mapping[str, A
     """Execute `notebook` with `parameters` in its own folder, write the clean result to `output`.
 
     Raises FileNotFoundError for a missing notebook, ValueError for a parameter that the notebook lacks or of another
-    type, for an unknown profile, and for an output that is no notebook or would replace `notebook`, StoppedError if it
-    was asked to stop, and NotebookError for a failing cell. The notebook as far as it went is then kept beside the
-    output as `<name>.failed.ipynb`.
+    type or out of its range (KINDS), for an unknown profile, and for an output that is no notebook or would replace
+    `notebook`, StoppedError if it was asked to stop, and NotebookError for a failing cell. The notebook as far as it
+    went is then kept beside the output as `<name>.failed.ipynb`.
     """
     notebook, output = Path(notebook), Path(output)
     values = check_parameters(notebook, parameters)
     if "profile" in values:
         known_profile(values["profile"])  # before a kernel is started
+    for name in values.keys() & KINDS.keys():  # a notebook may use them after hours of training alone
+        check(f"parameter {name}", values[name], KINDS[name])
     if output.suffix != ".ipynb":
         raise ValueError(f"output = {output}; allowed: a name that ends in .ipynb")
     failed = output.with_suffix(".failed.ipynb")
@@ -89,10 +105,15 @@ def _defaults(notebook: Path) -> dict[str, Any]:
         raise ValueError(f"the parameters of {notebook} cannot be read: {shorten(str(error), 200)}") from None
     defaults = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            defaults[node.targets[0].id] = ast.literal_eval(node.value)
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
-            defaults[node.target.id] = ast.literal_eval(node.value)
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(target, ast.Name) and node.value:
+            try:
+                defaults[target.id] = ast.literal_eval(node.value)
+            except ValueError:
+                found = f"{target.id} = {ast.unparse(node.value)}"
+                raise ValueError(
+                    f"the parameters of {notebook} cannot be read: {found}; allowed: plain values, such as 0.5"
+                ) from None
     return defaults
 
 

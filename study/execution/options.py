@@ -15,6 +15,8 @@ from study.profiles import PROFILES
 DRIVER, DRIVER_OF_WSL = Path("/dev/nvidiactl"), Path("/dev/dxg")
 LONGEST = 8760
 """Hours of a year, which no run takes: Slurm counts in minutes of 32 bits."""
+MOST_GPUS = 64
+"""Of one machine, and runs on each: a plan may be of another machine, and lists a place for every run."""
 SLURM_ONLY = ("partition", "account", "gpus_per_run", "gpu_type", "time")
 
 
@@ -35,10 +37,10 @@ def parsed(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[plan.Plan
         parser.error(f"--gpus-per-run {options.gpus_per_run}: allowed: 0 or more")
     if options.time is not None and not 0 < options.time <= LONGEST:
         parser.error(f"--time {options.time:g}: allowed: more than 0 hours, at most {LONGEST}")
-    if options.runs_per_gpu < 1 or (options.slurm and options.runs_per_gpu > 1):
-        parser.error(f"--runs-per-gpu {options.runs_per_gpu}: allowed: 1 or more, and 1 with --slurm")
-    if options.gpus is not None and (options.gpus < 1 or options.slurm):
-        parser.error(f"--gpus {options.gpus}: allowed: 1 or more; with --slurm, --gpus-per-run instead")
+    if not 1 <= options.runs_per_gpu <= MOST_GPUS or (options.slurm and options.runs_per_gpu > 1):
+        parser.error(f"--runs-per-gpu {options.runs_per_gpu}: allowed: 1 to {MOST_GPUS}, and 1 with --slurm")
+    if options.gpus is not None and (not 1 <= options.gpus <= MOST_GPUS or options.slurm):
+        parser.error(f"--gpus {options.gpus}: allowed: 1 to {MOST_GPUS}; with --slurm, --gpus-per-run instead")
     cores = at_least(1) if options.dry_run or options.slurm else threads()  # a plan may be that of another machine
     if options.cores is not None and options.cores not in cores:
         parser.error(f"--cores {options.cores}: allowed: {cores.words}")

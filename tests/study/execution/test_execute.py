@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from dsrl_lib import paths
+from dsrl_lib.allowed import check
 from dsrl_lib.training.signals import StoppedError
 from study.execution import notebooks
 from study.execution.notebooks import NotebookError, check_parameters, execute
@@ -131,6 +132,36 @@ def test_an_unknown_profile_is_named_before_a_kernel_is_started(make_notebook, t
     notebook = make_notebook("shown", 'profile = "smoke"', "print(profile)")
     with pytest.raises(ValueError, match="unknown profile 'cmavid'; valid: smoke, camvid"):
         execute(notebook, tmp_path / "out.ipynb", {"profile": "cmavid"})
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "value", "said"),
+    [("pixel_y", 0.6, "7", "7.0; allowed: a number from 0 to 1"), ("pixel_x", 0.5, "1e999", "inf; allowed: a number"),
+     ("seed", 0, "-1", "-1; allowed: a whole number, from 0 to 4294967295"), ("device", "auto", "gpu", "'gpu'; allow"),
+     ("devices", 1, "0", "0; allowed: a whole number, 1 or more"), ("every", 2, "0", "0; allowed: a whole number, 1"),
+     ("workers", 0, "-1", "-1; allowed: a whole number"), ("studies", 100, "0", "0; allowed: a whole number, from 1"),
+     ("live", 0, "2", "2; allowed: 0, 1")],
+)  # fmt: skip
+def test_a_parameter_out_of_its_range_is_named_before_a_kernel_is_started(
+    make_notebook, tmp_path, monkeypatch, name, default, value, said
+):
+    """A notebook that trains uses the pixel of its maps after hours."""
+    monkeypatch.setattr(notebooks, "_run", lambda *_: pytest.fail("a kernel was started"))
+    notebook = make_notebook("ranged", f"{name} = {default!r}", "1")
+    with pytest.raises(ValueError, match=f"parameter {name} = {said}"):
+        execute(notebook, tmp_path / "out.ipynb", {name: value})
+
+
+def test_the_defaults_of_all_notebooks_are_in_their_ranges():
+    for path in sorted((paths.root() / "notebooks").glob("*.ipynb")):
+        for name, value in notebooks._defaults(path).items():
+            if name in notebooks.KINDS:
+                check(name, value, notebooks.KINDS[name])
+
+
+def test_a_default_that_is_computed_is_named(make_notebook):
+    with pytest.raises(ValueError, match=r"computed\.ipynb cannot be read: lr = 2 \* 3; allowed: plain values"):
+        check_parameters(make_notebook("computed", "seed = 0\nlr = 2 * 3"), {"seed": 1})
 
 
 def test_an_empty_word_is_no_notebook(python_m):
