@@ -86,11 +86,22 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str, 
             problems.append(f"{key} is a {type(state[key]).__name__}")
         elif state[key].shape != own[key].shape:
             problems.append(f"shape of {key}: {tuple(state[key].shape)} instead of {tuple(own[key].shape)}")
-        elif not torch.can_cast(state[key].dtype, own[key].dtype):  # such as real from complex
+        elif not can_take(own[key], state[key]):
             problems.append(f"type of {key}: {state[key].dtype} instead of {own[key].dtype}")
-        elif not (state[key].is_meta or state[key].isfinite().all()):
+        elif not (state[key].is_meta or is_finite(state[key])):
             problems.append(f"{key} holds NaN or infinite values")
     if problems:
         listing = "\n  ".join(problems)
         raise ValueError(f"weights {source!r} do not fit {type(network).__name__}:\n  {listing}")
     network.load_state_dict(state)
+
+
+def can_take(own: Tensor, found: Tensor) -> bool:
+    """Whether the numbers of a file mean the same in a network: not complex ones, and not whole ones for weights, which
+    a quantised file holds."""
+    return torch.can_cast(found.dtype, own.dtype) and found.is_floating_point() == own.is_floating_point()
+
+
+def is_finite(values: Tensor) -> bool:
+    """Whether no value is NaN or infinite, in any type: PyTorch does not say so of floats of 8 bits."""
+    return bool((values.float() if values.element_size() == 1 else values).isfinite().all())

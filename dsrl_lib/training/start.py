@@ -18,7 +18,7 @@ from dsrl_lib import network, runs
 from dsrl_lib.config import Config
 from dsrl_lib.data.class_tables import CITYSCAPES, class_table, same_named
 from dsrl_lib.download import sha256_of
-from dsrl_lib.models.build import read_state_dict
+from dsrl_lib.models.build import can_take, is_finite, read_state_dict
 from dsrl_lib.models.dsrl import DSRL
 from dsrl_lib.paths import DataError, cache_dir, check_folder
 from dsrl_lib.records import write_atomically
@@ -137,10 +137,10 @@ def start_from(model: DSRL, path: Path, config: Config) -> Started:
         if list(found.shape) != shape:
             done.misfits[key] = f"{tuple(found.shape)} instead of {tuple(shape)}"
             continue
-        if not torch.can_cast(found.dtype, value.dtype):
+        if not can_take(value, found):
             done.misfits[key] = f"{found.dtype} instead of {value.dtype}"
             continue
-        if not found.isfinite().all():
+        if not is_finite(found):
             raise ValueError(f"{path}: {key} holds NaN or infinite values")
         state[key] = _with_rows(value, found.to(value.dtype), grouped, rows)
         done.taken.append(key)

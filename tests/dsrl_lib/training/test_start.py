@@ -188,14 +188,31 @@ def test_an_encoder_alone_starts_a_network_with_sisr(tmp_path):
     assert not (done.missing or done.misfits) and {key.split(".")[0] for key in done.unused} == {"sisr"}
 
 
-def test_numbers_of_another_type_are_not_taken(tmp_path):
+@pytest.mark.parametrize("kind", ["complex64", "int8", "bool"])
+def test_numbers_of_another_type_are_not_taken(tmp_path, kind):
+    """Whole numbers for weights are those of a quantised file, without what they have to be multiplied with."""
     path, config = tmp_path / "w.safetensors", tiny("lr")
     model, key = written(config, path), "host.bu_dec_l4.merge_layer.3.weight"
     tensors = load_file(path)
-    save_file(tensors | {key: tensors[key].to(torch.complex64)}, path, network.metadata(path))
+    save_file(tensors | {key: tensors[key].to(getattr(torch, kind))}, path, network.metadata(path))
     done = start.start_from(model, path, config)
-    assert done.misfits == {key: "torch.complex64 instead of torch.float32"}
-    with pytest.raises(ValueError, match=rf"type of {key}: torch.complex64 instead of torch.float32"):
+    assert done.misfits == {key: f"torch.{kind} instead of torch.float32"}
+    with pytest.raises(ValueError, match=rf"type of {key}: torch.{kind} instead of torch.float32"):
+        network.load(path)
+
+
+def test_floats_of_8_bits_are_read(tmp_path):
+    path, config = tmp_path / "w.safetensors", tiny("lr")
+    model, key = written(config, path), "host.bu_dec_l4.merge_layer.3.weight"
+    tensors, about = load_file(path), network.metadata(path)
+    small = tensors[key].to(torch.float8_e4m3fn)
+    save_file(tensors | {key: small}, path, about)
+    start.start_from(model, path, config)
+    for found in (model, network.load(path)[0]):
+        torch.testing.assert_close(found.state_dict()[key], small.float(), rtol=0, atol=0)
+    small[0] = float("nan")
+    save_file(tensors | {key: small}, path, about)
+    with pytest.raises(ValueError, match=f"{key} holds NaN or infinite values"):
         network.load(path)
 
 
