@@ -41,8 +41,8 @@ RUN_NOTEBOOK = f"{RESULTS}/notebooks/runs/{{run_id}}.ipynb"
 
 NOT_SHOWN = {  # files and folders of commands and pages, and of how steps are run; a test compares what notebooks import
     "__main__", "training_commands", "measure_commands", "manage", "release", "sweep", "interpolation", "latency",
-    "latency_match", "probe", "shares", "site", "method_picture", "run_all", "options", "gpus", "progress", "slurm", "stopping",
-    "warm", "warm_client",
+    "latency_match", "probe", "branches", "shares", "site", "method_picture", "run_all", "options", "gpus", "progress",
+    "slurm", "stopping", "warm", "warm_client",
 }  # fmt: skip
 # What makes tables, verdicts and what a notebook shows. Of the method only what turns counts into scores: the rest made
 # the runs, which are not made again, and without their weights a notebook that is executed again loses its pictures.

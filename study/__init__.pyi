@@ -113,6 +113,7 @@ from .report.stages import iou_by_class as iou_by_class
 from .report.stages import stage_curves as stage_curves
 from .report.stages import stage_table as stage_table
 from .report.stages import stages_of as stages_of
+from .report.taps import branch_table as branch_table
 from .report.taps import tap_table as tap_table
 from .report.variants import flattening_table as flattening_table
 from .report.variants import second_host_cost as second_host_cost

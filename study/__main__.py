@@ -18,7 +18,8 @@ ProfileIfGiven = Annotated[str | None, optional("|".join(PROFILES), "of a list, 
 app = tyro.extras.SubcommandApp()
 for _command in (
     training_commands.train, training_commands.sweep, training_commands.plan, training_commands.scan,
-    measure_commands.shares, measure_commands.interpolation, measure_commands.probe, measure_commands.latency,
+    measure_commands.shares, measure_commands.interpolation, measure_commands.probe, measure_commands.branches,
+    measure_commands.latency,
 ):  # fmt: skip
     app.command(_command)
 

@@ -71,6 +71,22 @@ def probe(profile: Profile = "smoke", arm: str = "sssr", seed: int = 0) -> None:
     print(write_taps(profile, arm, seed))
 
 
+def branches(profile: Profile = "smoke", arm: str = "dsrl", seed: int = 0) -> None:
+    """Write what the SISR branch of an arm restores with the encoder's maps of a frame, and with those of another one.
+
+    Args:
+        arm: Whose branch; its weights have to be here, with the branch.
+        seed: Of the run.
+    """
+    from study.presets import preset
+
+    preset(profile, arm, seed=seed)  # a mistake shows before torch is loaded
+
+    from study.branches import write_branch
+
+    print(write_branch(profile, arm, seed))
+
+
 def latency(
     profile: Profile = "smoke",
     device: Literal["cpu", "cuda"] = "cpu",

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from dsrl_lib.allowed import check
 from dsrl_lib.config import Config
 from dsrl_lib.models.downsampling.downsampler import Downsampler
-from dsrl_lib.models.host import NEEDED
+from dsrl_lib.models.host import NEEDED, Features
 from dsrl_lib.models.layers import conv_bn_relu
 from dsrl_lib.models.sisr import SISRHead
 from dsrl_lib.models.sizes import ceil_div, exporting, resized
@@ -130,18 +130,26 @@ class DSRL(nn.Module):
         if features.aux is not None:
             out["aux"] = features.aux
         if self.sisr:
-            maps = [features.low, features.deep, {"deep": None, "stride2": features.early, "input": x}[self.sisr_taps]]
-            if self.sisr_alone:
-                maps = [None if m is None else m.detach() for m in maps]
-            sr_features = self.sisr.features(*maps)
-            out["image"] = resized(self.sisr(sr_features), size)
-            if self.sisr.residual:
-                bicubic = F.interpolate(x, size, mode="bicubic", align_corners=False)
-                out["image"] = bicubic + out["image"]  # (B, 3, 2H, 2W)
+            out["image"], sr_features = self.reconstruct(x, features)
         if self.fa:
             pair = (features.last, sr_features) if self.fa_placement == "features" else (out["logits"], out["image"])
             out["seg_map"], out["sr_map"] = (self.ftm(pair[0]) if self.ftm else pair[0]), pair[1]
         return out
+
+    def reconstruct(self, x: Tensor, features: Features) -> tuple[Tensor, Tensor]:
+        """The image of the SISR branch, (B, 3, 2H, 2W), and its last feature map, (B, 32, H/4, W/4).
+
+        x: (B, 3, H, W). features: the host's maps of x, or of another input of this size.
+        """
+        maps = [features.low, features.deep, {"deep": None, "stride2": features.early, "input": x}[self.sisr_taps]]
+        if self.sisr_alone:
+            maps = [None if m is None else m.detach() for m in maps]
+        sr_features = self.sisr.features(*maps)
+        size = (2 * x.shape[2], 2 * x.shape[3])
+        image = resized(self.sisr(sr_features), size)
+        if self.sisr.residual:
+            image = F.interpolate(x, size, mode="bicubic", align_corners=False) + image
+        return image, sr_features
 
     def _upsample(self, class_map: Tensor, size: tuple[int, int]) -> Tensor:
         if self.sssr is None:

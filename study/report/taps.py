@@ -1,4 +1,5 @@
-"""The table of `study.probe` in a notebook: what can be read of the image from each map of the encoder."""
+"""Tables of `study.probe` and `study.branches` in a notebook: what can be read of the image from each map of the
+encoder, and what a trained SISR branch takes from them."""
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,11 @@ from study.report.readable import readable
 
 FILE = "tables/taps.csv"
 """In results/<profile>: what `study.probe` writes."""
+BRANCHES = "tables/branches.csv"
+"""What `study.branches` writes, a row per run."""
+RUN = "run"
+OWN, OTHER, BICUBIC = "with its maps", "with the maps of another frame", "bicubic upsampling"
+"""Columns of BRANCHES: PSNR in dB."""
 
 
 def tap_table(study: Study) -> Note:
@@ -25,3 +31,14 @@ def tap_table(study: Study) -> Note:
             table.loc[f"the trained SISR branch of {arm}, all frames"] = [0, psnr, ssim]
     table["numbers"] = [f"{number:.0f}" if number else "" for number in table["numbers"]]
     return Note.table(readable(table))
+
+
+def branch_table(study: Study) -> Note:
+    """What SISR branches restore with the encoder's maps of a frame, and with those of another one, on val, in dB."""
+    path = results_dir() / study.profile / BRANCHES
+    if not path.exists():
+        return Note(f"Not measured: `python -m study branches --profile {study.profile} --arm dsrl_res` does it.")
+    table = pd.read_csv(path, index_col=RUN)
+    arms = {run.run_id: run.arm for run in study.runs}
+    table.index = [arms.get(run_id, run_id) for run_id in table.index]
+    return Note.table(readable(table.rename_axis("SISR branch of").rename(columns="{} (dB)".format)))

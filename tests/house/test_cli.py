@@ -21,7 +21,7 @@ COMMANDS = {
     ),
     "study": (
         *("train", "plan", "scan", "sweep", "runs", "collect", "claims", "latency", "shares", "interpolation"),
-        *("probe", "execute", "release", "pictures", "site"),
+        *("probe", "branches", "execute", "release", "pictures", "site"),
     ),
     "benchmarks": (
         "all",

@@ -111,6 +111,12 @@ CALLS = [
         "taps.csv",
     ),
     (
+        "study", "branches --profile idd --arm dsrl_res --seed 3",
+        {"study.branches.write_branch": "branches.csv"},
+        [call("idd", "dsrl_res", 3)],
+        "branches.csv",
+    ),
+    (
         "study", "interpolation --profile idd",
         {"study.interpolation.write_interpolation": "interpolation.json"},
         [call("idd")],
