@@ -162,8 +162,7 @@ PROFILES: dict[str, Profile] = {
             "second_host": Variant(dict.fromkeys(("lr", "dsrl"), (0, 1, 2)), host="ddrnet23_slim"),
             "second_pretrained_host": _SECOND_PRETRAINED,
             "batch_norm_head": Variant(
-                dict.fromkeys(("sssr_long", "dsrl"), (0, 1, 2, 3, 4))
-                | dict.fromkeys(("sssr_sisr_res_long", "dsrl_res"), (0, 1, 2)),
+                dict.fromkeys(("sssr_long", "dsrl", "sssr_sisr_res_long", "dsrl_res"), (0, 1, 2)),
                 overrides=("model.sssr_norm=batch",),
             ),
             # 60 epochs in all: `flattening_table` says whether validation still rises.
