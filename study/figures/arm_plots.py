@@ -36,10 +36,10 @@ HEADINGS = {"MACs (M)": "MACs of one frame (millions)", "latency (ms)": "latency
 
 @styled
 def cost_shares(cost: pd.DataFrame) -> Figure:
-    """Stacked bars: host, what the SSSR head adds and keeps, what pruning removes. cost: `tables.cost`.
+    """Stacked bars: host, what the SSSR head adds and keeps, what pruning removes. cost: `cost_table`.
 
-    Arms of equal cost share a bar. What pruning removes is shown where it is counted; the clock of a small machine does
-    not resolve it.
+    Arms of one network share a bar. What pruning removes is shown where it is counted; the clock of a small machine
+    does not resolve it.
     """
     cost = of_equal_cost(cost)
     names = [fill(name, 40) for name in cost.index]
@@ -67,21 +67,17 @@ def cost_shares(cost: pd.DataFrame) -> Figure:
 
 
 def of_equal_cost(cost: pd.DataFrame) -> pd.DataFrame:
-    """`tables.cost` with one row for arms whose numbers are all equal. The index names all arms of a row.
+    """`cost_table` with one row per network: arms whose counts and sampling are equal. The index names all of them.
 
-    An arm whose latency is unknown joins the first with the same counts, unless the latencies of such arms differ.
+    A latency is the median of the arms that were timed: those that were not have the same network.
     """
     timed = [name for name in cost if name.startswith("latency")]
-    counted = cost.drop(columns=timed)
-    groups: dict[str, list[str]] = {}
-    for arm in cost.index:
-        alike = cost.loc[[counted.loc[other].equals(counted.loc[arm]) for other in cost.index], timed]
-        if cost.loc[arm, timed].isna().all():
-            found = [first for first in groups if first in alike.index and (alike.max() <= NOISE * alike.min()).all()]
-        else:
-            found = [first for first in groups if first in alike.index and alike.loc[first].equals(alike.loc[arm])]
-        groups.setdefault(found[0] if found else arm, []).append(arm)
-    return cost.loc[list(groups)].set_axis(map(", ".join, groups.values())).rename_axis(cost.index.name)
+    counted = [name for name in cost if name not in timed]
+    rows = {
+        ", ".join(alike.index): alike[counted].iloc[0].to_dict() | alike[timed].median().to_dict()
+        for _, alike in cost.groupby(counted, sort=False, dropna=False)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=cost.columns).rename_axis(cost.index.name)
 
 
 @styled

@@ -1,6 +1,7 @@
 """What a notebook says about arms: answers, claims and charts. Arms that were not run are named, never an error."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,10 +134,23 @@ def step_chart(study: Study) -> Figure | Note:
 
 
 def cost_table(study: Study, without: Sequence[str] = ()) -> pd.DataFrame:
-    """`tables.cost` without some arms, and without memory: two states of the code counted it for one network."""
+    """`tables.cost` without some arms, and without memory: two states of the code counted it for one network.
+
+    Column `sampling` is what counts do not tell networks apart by: where the frame is sampled, which takes time; blank
+    if it is reduced evenly.
+    """
     cost = tables.cost(study)
     memory, _ = tables.COSTS["peak_mib"]
-    return cost.loc[~cost.index.isin(without), [name for name in cost if not name.startswith(memory)]]
+    shown = cost.loc[~cost.index.isin(without), [name for name in cost if not name.startswith(memory)]]
+    shown.insert(1, "sampling", [_sampling(study.select(arm)[0].config) for arm in shown.index])
+    return shown
+
+
+def _sampling(config: Mapping[str, Any]) -> str:
+    """Such as "predicted 8x8, footprint" or "uniform, nearest", from a whole configuration."""
+    section = config["downsampling"]
+    grid = "" if section["locations"] == "uniform" else f" {section['rows']}x{section['columns']}"
+    return "" if section["locations"] == "none" else f"{section['locations']}{grid}, {section['filter']}"
 
 
 def head_share(cost: pd.DataFrame) -> Note:

@@ -114,14 +114,18 @@ def test_a_cell_far_below_the_others_has_a_strip_of_its_own():
     assert upper[0] > 50 > lower[1] and lower[0] < 43 < lower[1] and upper[0] < 55 < upper[1]
 
 
-def test_arms_of_equal_cost_share_a_row_and_one_that_was_not_timed_joins_them():
-    rows = {"lr": (90, 34.0), "sssr": (150, 42.0), "relaxed": (90, None), "point": (95, 59.0), "dsrl": (456, None)}
-    cost = pd.DataFrame.from_dict(rows, orient="index", columns=["MACs (M), host", "latency (ms), host"], dtype=float)
-    found = of_equal_cost(cost)
-    assert list(found.index) == ["lr, relaxed", "sssr", "point", "dsrl"]
-    assert found.loc["lr, relaxed", "latency (ms), host"] == 34
-    cost.loc["even"] = (90, 59.0)  # of the same counts as lr, and not of its time
-    assert list(of_equal_cost(cost).index) == ["lr", "sssr", "relaxed", "point", "dsrl", "even"]
+def test_arms_of_one_network_share_a_row_with_the_latency_of_those_that_were_timed():
+    """`point` has the counts of `lr` and samples the frame, which takes time. Nothing of `dsrl` was timed."""
+    rows = {
+        "lr": (90, "", 34.0), "sssr": (150, "", 42.0), "relaxed": (90, "", None), "point": (90, "uniform", 59.0),
+        "oracle": (90, "oracle", None), "dsrl": (456, "", None), "dsrl_share": (456, "", None), "void": (90, "", 36.0),
+    }  # fmt: skip
+    columns = ["MACs (M), host", "sampling", "latency (ms), host"]
+    cost = pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype({columns[2]: float})
+    found = of_equal_cost(cost.rename_axis("arm"))
+    assert list(found.index) == ["lr, relaxed, void", "sssr", "point", "oracle", "dsrl, dsrl_share"]
+    assert found[columns[2]].tolist()[:3] == [35, 42, 59] and found[columns[2]].isna().tolist()[3:] == [True, True]
+    assert list(found) == columns and found.index.name == "arm" and found["sampling"].tolist()[2] == "uniform"
 
 
 def test_what_the_head_adds_is_told_of_arms_that_have_it():

@@ -15,6 +15,7 @@ from dsrl_lib.records import read_json, write_json
 from study.claims import table as claims_table
 from study.claims.judge import verdict
 from study.evidence import Study
+from study.figures.arm_plots import cost_shares
 from study.interpolation import write_interpolation
 from study.latency import remeasure
 from study.latency_match import latency_matched_scale
@@ -150,6 +151,19 @@ def test_latencies_of_two_machines_are_not_compared(results):
     write_turns("camvid", "C", [([run.run_id for run in runs if run.arm != "dsrl"], turns)])
     found = comparable_latencies(Study("camvid", runs), ["lr", "dsrl", "relaxed"])
     assert found.keys() == {"lr", "relaxed"} and found["relaxed"]["full"] == 5.0
+
+
+def test_arms_that_only_train_differently_have_one_bar_and_those_that_sample_the_frame_their_own(results):
+    """All have equal counts; `relaxed_moved` was complete after the networks were timed."""
+    runs = [timed(arm, 0, "A", 99.0) for arm in ("lr", "relaxed_moved", "uniform_point", "adaptive_oracle")]
+    forms = ("latency_ms_host", "latency_ms_pruned", "latency_ms_full")
+    write_turns("camvid", "CPU", [([runs[0].run_id], {form: [34.0] for form in forms})])
+    cost = cost_table(Study("camvid", runs))
+    assert cost["sampling"].tolist() == ["", "", "uniform, nearest", "oracle 8x8, footprint"]
+    macs, latency = cost_shares(cost).axes
+    rows = [label.get_text() for label in macs.get_yticklabels()]
+    assert rows == ["lr, relaxed_moved", "uniform_point", "adaptive_oracle"]
+    assert [text.get_text().strip() for text in latency.texts] == ["not measured"] * 2
 
 
 def test_at_equal_time_an_arm_is_compared_with_a_point_between_two_inputs_of_the_host(results):
