@@ -2,6 +2,7 @@ from .affinities import affinity_maps as affinity_maps
 from .affinities import affinity_table as affinity_table
 from .arms import ACTING_ARMS as ACTING_ARMS
 from .arms import CONTROL_ARMS as CONTROL_ARMS
+from .arms import DETAIL_ARMS as DETAIL_ARMS
 from .arms import DOWNSAMPLING_ARMS as DOWNSAMPLING_ARMS
 from .arms import FA_ARMS as FA_ARMS
 from .arms import FA_SHARE_ARMS as FA_SHARE_ARMS

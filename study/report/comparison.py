@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.arms import ACTING_ARMS, ARMS, CONTROL_ARMS, MAIN_ARMS
+from study.arms import ACTING_ARMS, ARMS, CONTROL_ARMS, DETAIL_ARMS, MAIN_ARMS
 from study.claims.judge import Finding, Verdict, judge, verdict
 from study.claims.rules import load_rules
 from study.claims.verdict_table import measured, verdict_table
@@ -25,10 +25,15 @@ STEP_NAMES = ("HR labels", "SSSR head", "SISR", "FA")
 COMPARED = MAIN_ARMS + CONTROL_ARMS
 UPPER_BOUND = "hr"
 """It would set the scale of a chart in which the others differ by little."""
-FULL_LENGTH = ("lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", *ACTING_ARMS[1:], "mac_matched", UPPER_BOUND)
+WHOSE_LOSSES_ACT = ACTING_ARMS + DETAIL_ARMS
+"""Both forms of the SISR branch that learns detail."""
+FULL_LENGTH = (
+    "lr", "bilinear", "sssr_long", "sssr_sisr_long", "dsrl", *ACTING_ARMS[1:], *DETAIL_ARMS[1:], "mac_matched",
+    UPPER_BOUND,
+)  # fmt: skip
 """Arms that were trained for all updates, without controls: what charts by class and curves of validation show."""
-STAGES_OF_DSRL = ("sssr", "sssr_sisr", "sssr_sisr_res")
-"""Stages of `dsrl` and `dsrl_res`: they have had fewer updates than the others."""
+STAGES_OF_DSRL = ("sssr", "sssr_sisr", ACTING_ARMS[0], DETAIL_ARMS[0])
+"""Stages of `dsrl`, `dsrl_res` and `dsrl_detail`: they have had fewer updates than the others."""
 
 
 def answer(study: Study, claim: str, part: int = 0) -> Answer:
@@ -101,9 +106,11 @@ def difference_chart(
 
 
 def _label(a: str, b: str) -> str:
-    """The name of a difference; what both arms have after an @ stands once, below it."""
+    """The name of a difference; what both arms have after an @ stands once, below it, as does a long name's second."""
     (arm, _, variant), (rival, _, other) = a.partition("@"), b.partition("@")
-    return f"{arm} − {rival}\n@{variant}" if variant and variant == other else f"{a} − {b}"
+    if variant and variant == other:
+        return f"{arm} − {rival}\n@{variant}"
+    return f"{a}\n− {b}" if variant else f"{a} − {b}"
 
 
 def difference_table(study: Study, pairs: Sequence[Pair] | None = None) -> Note:
@@ -122,7 +129,7 @@ def arm_chart(study: Study) -> Figure | Note:
 
     Differences, because arms are paired: an interval of each level is mostly the choice of test images.
     """
-    shown = (*COMPARED, *ACTING_ARMS)
+    shown = (*COMPARED, *WHOSE_LOSSES_ACT)
     return difference_chart(study, {arm: (arm, "lr") for arm in shown if arm not in ("lr", *STAGES_OF_DSRL)})
 
 

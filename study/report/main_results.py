@@ -14,6 +14,7 @@ from study.report import reported, tables
 from study.report.comparison import FULL_LENGTH, UPPER_BOUND, accuracy_cost_chart, arm_chart, difference_chart
 from study.report.histories import histories
 from study.report.readable import readable
+from study.report.variants import gain_pairs
 
 CLAIMED = 2
 """mIoU points that the paper claims for DSRL minus the LR baseline."""
@@ -45,6 +46,12 @@ def class_heat_chart(study: Study) -> Figure | Note:
     return plots.class_heat(heat, beyond=UPPER_BOUND) if len(heat) else Note("No runs.")
 
 
+def gain_chart(study: Study) -> Figure | Note:
+    """The table of differences, and what the method gains in the variants that have a table of their own."""
+    pairs = [*tables.main_pairs(study), *gain_pairs(study.profile)]
+    return difference_chart(study, pairs, claimed={("dsrl", "lr"): CLAIMED})
+
+
 def validation_chart(study: Study) -> Figure | Note:
     """Validation mIoU during training; the curve of an arm goes through the stages before it.
 
@@ -58,7 +65,7 @@ def main_figures(study: Study) -> dict[str, Figure | Note]:
     """The figures of results/<profile>/figures by file name; a note instead of one whose runs are missing."""
     return {
         "arms": arm_chart(study),
-        "differences": difference_chart(study, tables.main_pairs(study), claimed={("dsrl", "lr"): CLAIMED}),
+        "differences": gain_chart(study),
         "cost": accuracy_cost_chart(study, COMPARED_BY_COST, "macs_pruned", "MACs of one frame (millions)", unit=1e6),
         "classes": class_heat_chart(study),
         "validation": validation_chart(study),

@@ -42,6 +42,8 @@ ACTING_PAIRS: tuple[Pair, ...] = (
     ("dsrl_res", "mac_matched"),
 )  # fmt: skip
 """The same with losses that act, where these arms have runs."""
+DETAIL_PAIRS: tuple[Pair, ...] = (("sssr_sisr_detail_long", "sssr_long"), ("dsrl_detail", "sssr_sisr_detail_long"))
+"""And where the detail has to come from the encoder (C25)."""
 BASELINES = ("lr", "bilinear")
 COSTS = {"params": ("params (k)", 1e3), "macs": ("MACs (M)", 1e6), "latency_ms": ("latency (ms)", 1.0),
          "peak_mib": ("peak memory (MiB)", 1.0)}  # fmt: skip
@@ -79,7 +81,8 @@ def several_cells(study: Study, share: bool = False) -> bool:
 
 def main_pairs(study: Study) -> tuple[Pair, ...]:
     """The pairs that a study of this profile is about."""
-    return MAIN_PAIRS + (ACTING_PAIRS if study.select("dsrl_res") else ())
+    acting = ACTING_PAIRS if study.select("dsrl_res") else ()
+    return MAIN_PAIRS + acting + (DETAIL_PAIRS if study.select("dsrl_detail") else ())
 
 
 def differences(study: Study, pairs: Sequence[Pair] | None = None) -> pd.DataFrame:

@@ -7,7 +7,8 @@ from study.arms import ARMS
 from study.claims.rules import load_rules
 from study.evidence import Pair, Study
 from study.figures.notes import Note, seeds_of, signed
-from study.profiles import PROFILES
+from study.presets import overrides_for
+from study.profiles import PROFILES, Variant
 from study.report import tables
 from study.report.comparison import FULL_LENGTH, difference_table
 from study.report.histories import histories, total_epochs
@@ -19,11 +20,24 @@ FLATTENING = ("arm", "epochs", "val mIoU after two thirds", "at the end", "gain"
 def variant_pairs(profile: str) -> list[Pair]:
     """`tables.PARTS` for each variant that the table of differences leaves out."""
     shown = {arm.partition("@")[2] for pair in tables.MAIN_PAIRS for arm in pair}
-    return [
-        (f"{a}@{name}", f"{b}@{name}")
+    found = [
+        (_in_variant(a, name, variant), _in_variant(b, name, variant))
         for name, variant in PROFILES[profile].variants.items() if name not in shown
-        for a, b in tables.PARTS if {a, b} <= set(variant.arm_seeds)
+        for a, b in tables.PARTS
     ]  # fmt: skip
+    return [(a, b) for a, b in found if a and b and "@" in a + b]
+
+
+def gain_pairs(profile: str) -> list[Pair]:
+    """The method minus its baseline, of these variants."""
+    return [pair for pair in variant_pairs(profile) if tuple(arm.partition("@")[0] for arm in pair) == tables.PARTS[0]]
+
+
+def _in_variant(arm: str, name: str, variant: Variant) -> str | None:
+    """The name of an arm's runs in a variant: those of the profile if it changes nothing of them; None without any."""
+    if arm in variant.arm_seeds:
+        return f"{arm}@{name}"
+    return None if variant.host or overrides_for(arm, variant.overrides) else arm
 
 
 def variant_table(study: Study) -> Note:

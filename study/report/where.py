@@ -6,14 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.arms import ACTING_ARMS
 from study.evidence import Pair, Study
 from study.figures import arm_plots
 from study.figures.gain_panels import size_gains, trimap_gains
 from study.figures.interval_charts import ring_labels, rings
 from study.figures.notes import Note, ends, signed
 from study.report import reconstruction, tables
-from study.report.comparison import COMPARED, UPPER_BOUND
+from study.report.comparison import COMPARED, UPPER_BOUND, WHOSE_LOSSES_ACT
 from study.report.readable import readable
 from study.statistics.bootstrap import Difference
 
@@ -108,7 +107,7 @@ def _object_recall(study: Study, arm: str) -> dict[int, np.ndarray]:
 def reconstruction_chart(study: Study) -> Figure | Note:
     """PSNR and SSIM of the SISR branch on test, for the main arms, the controls, and the arms whose losses act."""
     quality = reconstruction.quality(study)
-    quality = quality[quality["arm"].isin(COMPARED + ACTING_ARMS)]
+    quality = quality[quality["arm"].isin(COMPARED + WHOSE_LOSSES_ACT)]
     return arm_plots.reconstruction(quality) if len(quality) else Note("No run with a SISR branch.")
 
 

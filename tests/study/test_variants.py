@@ -10,12 +10,15 @@ from made_up_runs import MadeUpRun
 from dsrl_lib import network
 from dsrl_lib.evaluation import cost
 from study import plan
+from study.arms import DETAIL_ARMS
 from study.catalogue import select
 from study.claims.judge import verdict
 from study.evidence import Study
 from study.presets import preset
 from study.profiles import PROFILES, SECOND_PRETRAINED
-from study.report.comparison import claim_table
+from study.report import tables
+from study.report.comparison import arm_chart, claim_table
+from study.report.main_results import gain_chart
 from study.report.variants import flattening_table, second_host_cost, variant_pairs, variant_table
 from study.statistics.scores import Resamples
 
@@ -82,10 +85,46 @@ def test_the_runs_of_both_variants_are_found_and_judged():
     assert (found["C20"].verdict, found["C21"].verdict) == ("reproduced", "not reproduced")
     assert found["C21"].findings[-1].missing == ("dsrl", "lr")  # the Cityscapes start was not run
     names = [f"{a} − {b}" for a, b in variant_pairs("idd")]
-    assert len(names) == 8 and all(name in variant_table(study) for name in names)
+    assert len(names) == 11 and all(name in variant_table(study) for name in names)
     table, below = variant_table(Study("idd", runs("random_start"))).split("\n\n")
     assert table.count("@random_start − ") == 4 == below.count("@second_pretrained_host − ")
     assert variant_pairs("camvid") == [] and "no variants" in variant_table(Study("camvid", []))
+
+
+def test_a_variant_of_the_head_alone_is_compared_with_the_baselines_of_the_profile():
+    """C24. `lr` and `bilinear` have no head, so they are trained once."""
+    pairs = [pair for pair in variant_pairs("idd") if "batch_norm_head" in "".join(pair)]
+    assert pairs == [
+        ("dsrl@batch_norm_head", "lr"), ("sssr_long@batch_norm_head", "bilinear"),
+        ("dsrl@batch_norm_head", "sssr_long@batch_norm_head"),
+    ]  # fmt: skip
+
+
+def rows_of_differences(made: list[MadeUpRun], profile: str = "idd") -> list[str]:
+    figure = gain_chart(Study(profile, made))
+    return [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
+
+
+def test_the_figure_of_differences_has_the_gain_of_each_variant_that_was_run():
+    lr = [MadeUpRun("lr", seed, 50.0, profile="idd") for seed in range(3)]
+    made = [*lr, *runs("second_pretrained_host", dsrl=51.0), *runs("random_start")]
+    found = ["dsrl − lr\n@second_pretrained_host", "dsrl − lr\n@random_start"]
+    assert rows_of_differences(made) == found
+    head = [run for run in runs("batch_norm_head", dsrl=51.0) if run.seed < 3]
+    assert rows_of_differences(made + head) == [found[0], "dsrl@batch_norm_head\n− lr", found[1]]
+    assert rows_of_differences(runs("second_host", "camvid"), "camvid") == ["dsrl − lr\n@second_host"]
+
+
+def test_the_arms_whose_detail_comes_from_the_encoder_are_shown_once_they_were_run():
+    """C25: in the figures, in the order of the others, and in the table of differences."""
+    arms = ("lr", "sssr_long", "sssr_sisr_res_long", "dsrl_res")
+    made = [MadeUpRun(arm, seed, 50.0, profile="idd") for arm in arms for seed in range(3)]
+    assert not any("detail" in pair for pair in tables.differences(Study("idd", made)).index)
+    detail = [MadeUpRun(arm, seed, 50.5, profile="idd") for arm in DETAIL_ARMS for seed in range(3)]
+    pairs = ["sssr_sisr_detail_long − sssr_long", "dsrl_detail − sssr_sisr_detail_long"]
+    assert list(tables.differences(Study("idd", made + detail)).index[-2:]) == pairs
+    shown = [label.get_text() for label in arm_chart(Study("idd", made + detail)).axes[0].get_yticklabels()]
+    assert shown[-2:] == ["sssr_sisr_detail_long", "dsrl_detail"] and "sssr_sisr_detail" not in shown
 
 
 def test_a_curve_that_still_rises_in_its_last_third_is_named():
