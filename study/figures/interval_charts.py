@@ -31,6 +31,7 @@ def forest(
     claimed: Mapping[str, float] | None = None,
     interest: float | None = None,
     heads: Collection[str] = (),
+    xlabel: str = XLABEL,
 ) -> Figure:
     """Differences with their intervals, one row each, every seed as a point.
 
@@ -42,6 +43,7 @@ def forest(
     heights = [len(found) + 0.4 for found in panels]
     figure = chart(7.6, 0.9 + 0.42 * sum(heights))
     grid = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
+    grid[-1].set_xlabel(xlabel)
     for axes, found in zip(grid, panels, strict=True):
         _differences(axes, found)
         for label in (label for label in axes.get_yticklabels() if label.get_text() in heads):
@@ -50,7 +52,6 @@ def forest(
             axes.axvspan(-interest, interest, color=BAND, zorder=0, linewidth=0)
         for y, points in ((list(found).index(row), points) for row, points in (claimed or {}).items() if row in found):
             axes.vlines(points, y - 0.45, y + 0.45, color=CLAIMED, linewidth=1.2, linestyle="--")
-    grid[-1].set_xlabel(XLABEL)
     _legend(figure, sorted({*(claimed or {}).values()}), interest)
     return figure
 

@@ -4,15 +4,20 @@ mIoU and IoU are in points (percent). Each seed is one point; intervals are the 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from dsrl_lib.losses.terms import TERMS
 from study.figures.style import INK, chart, colour, styled
 from study.statistics.bootstrap import Difference
+
+OTHERS: dict[str, Any] = {"color": "#888888", "linewidth": 0.9, "linestyle": ":"}
+"""Lines of other arms in the panel of one."""
 
 
 @styled
@@ -79,7 +84,7 @@ def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure
         axes.set_axis_off()
     for axes, (arm, mean) in zip(grid.flat, means.items(), strict=False):
         for other in means.values():
-            axes.plot(other.index, other, color="#888888", linewidth=0.9, linestyle=":")
+            axes.plot(other.index, other, **OTHERS)
         for curve in curves[arm]:
             axes.plot(curve.index, curve, color=colour(arm), linewidth=0.8, alpha=0.6)
         axes.plot(mean.index, mean, color=colour(arm), marker="o", markersize=3.5)
@@ -90,6 +95,12 @@ def validation_curves(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure
         axes.tick_params(labelbottom=True)
     figure.supxlabel("epochs since the start of the first stage", fontsize=9)
     figure.supylabel("validation mIoU (points)", fontsize=9)
+    handles = [
+        Line2D([], [], color=INK, marker="o", markersize=3.5, label="mean of the arm"),
+        Line2D([], [], color=INK, linewidth=0.8, alpha=0.6, label="one seed"),
+        Line2D([], [], **OTHERS, label="means of the other arms"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return figure
 
 

@@ -90,6 +90,7 @@ def difference_chart(
     pairs: Sequence[Pair] | Mapping[str, Pair | Difference | None],
     claimed: Mapping[Pair, float] | None = None,
     heads: Collection[str] = (),
+    xlabel: str = interval_charts.XLABEL,
 ) -> Figure | Note:
     """Differences a - b with their intervals. pairs: (a, b), or label -> (a, b), difference, or None if it was not run.
 
@@ -102,7 +103,7 @@ def difference_chart(
     if not rows:
         return Note(f"**Not run:** {some(list(named))}.".replace("\n", " "))
     asked = {name: points for pair, points in (claimed or {}).items() for name in rows if named[name] == pair}
-    return interval_charts.forest(rows, claimed=asked, interest=load_rules().interest, heads=heads)
+    return interval_charts.forest(rows, claimed=asked, interest=load_rules().interest, heads=heads, xlabel=xlabel)
 
 
 def _label(a: str, b: str) -> str:
@@ -130,7 +131,8 @@ def arm_chart(study: Study) -> Figure | Note:
     Differences, because arms are paired: an interval of each level is mostly the choice of test images.
     """
     shown = (*COMPARED, *WHOSE_LOSSES_ACT)
-    return difference_chart(study, {arm: (arm, "lr") for arm in shown if arm not in ("lr", *STAGES_OF_DSRL)})
+    pairs = {arm: (arm, "lr") for arm in shown if arm not in ("lr", *STAGES_OF_DSRL)}
+    return difference_chart(study, pairs, xlabel="mIoU minus that of lr (points)")
 
 
 def step_chart(study: Study) -> Figure | Note:

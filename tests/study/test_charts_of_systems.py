@@ -54,6 +54,13 @@ def test_curves_of_validation_have_ticks_where_they_were_validated():
     history = pd.DataFrame({"epoch": [1, 2, 3, 4, 5], "val_miou": [None, None, 0.3, None, 0.4]})
     axes = plots.validation_curves({"lr": [history]}).axes[0]
     assert list(axes.get_xticks()) == [3, 5]
+    (legend,) = axes.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "mean of the arm",
+        "one seed",
+        "means of the other arms",
+    ]
+    assert [line.get_linestyle() for line in legend.get_lines()] == ["-", "-", ":"]
     many = pd.DataFrame({"epoch": range(1, 61), "val_miou": 0.5})
     assert len(plots.validation_curves({"lr": [many]}).axes[0].get_xticks()) < 9
 

@@ -91,7 +91,9 @@ def test_what_the_sisr_branch_restores_is_the_mean_of_its_seeds(made):
 
 
 def test_charts_of_differences_have_their_arms_and_numbers(made):
-    assert names(door.arm_chart(made))[0] == "bilinear" and "hr" in names(door.arm_chart(made))
+    arms = door.arm_chart(made)
+    assert names(arms)[0] == "bilinear" and "hr" in names(arms)
+    assert [axes.get_xlabel() for axes in arms.axes if axes.get_xlabel()] == ["mIoU minus that of lr (points)"]
     steps = door.step_chart(made)
     assert set(names(steps)) == {"HR labels", "SSSR head", "SISR", "FA", "all of it: dsrl − lr"}
     shown = [text.get_text() for axes in steps.axes for text in axes.texts]
