@@ -1,4 +1,6 @@
-"""Which share of the gradient each auxiliary loss had in training: the figure and the table of 41_main_results."""
+"""Which share of the gradient each auxiliary loss had in training: figure and table of 41_main_results, 24_controls."""
+
+from collections.abc import Collection
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,21 +16,22 @@ from study.report.histories import histories
 NOTHING = Note("No run of this profile logged the shares of its losses.")
 
 
-def share_chart(study: Study) -> Figure | Note:
-    """Shares of the auxiliary losses in the gradient on the shared encoder, of FULL_LENGTH and its variants.
+def share_chart(study: Study, arms: Collection[str] = FULL_LENGTH) -> Figure | Note:
+    """Shares of the auxiliary losses in the gradient on the shared encoder, of these arms and their variants.
 
     An arm is drawn through all its stages.
     """
-    shown = [arm for arm in _logging(study) if arm.partition("@")[0] in FULL_LENGTH]
+    shown = [arm for arm in _logging(study) if arm.partition("@")[0] in arms]
     return share_curves({arm: histories(study, arm) for arm in shown}) if shown else NOTHING
 
 
-def share_table(study: Study) -> Note:
+def share_table(study: Study, arms: Collection[str] | None = None) -> Note:
     """One row per arm: the shares after the first and after the last epoch of its last stage, means over seeds.
 
-    Below it, the arms with an auxiliary loss whose runs did not log them.
+    Below it, the arms with an auxiliary loss whose runs did not log them. arms: those alone; all unless given.
     """
-    rows, logging = [], _logging(study)
+    rows: list[dict[str, object]] = []
+    logging = [arm for arm in _logging(study) if arms is None or arm in arms]
     for arm in logging:
         own = [logged_shares(run.history) for run in study.select(arm)]
         row: dict[str, object] = {"arm": arm, "seeds": sum(map(bool, own))}
@@ -39,7 +42,8 @@ def share_table(study: Study) -> Note:
                 row[f"{loss_name(term)}, first epoch"] = f"{first:.1f} %"
                 row[f"{loss_name(term)}, last epoch"] = f"{last:.1f} %"
         rows.append(row)
-    silent = [arm for arm in _with_auxiliary_losses(study) if arm not in logging]
+    losses = [arm for arm in _with_auxiliary_losses(study) if arms is None or arm in arms]
+    silent = [arm for arm in losses if arm not in logging]
     parts: list[str] = [Note.table(pd.DataFrame(rows).fillna(""))] if rows else [NOTHING]
     if silent:
         parts.append(f"Trained before the shares were logged: {', '.join(silent)}.")

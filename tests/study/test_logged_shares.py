@@ -51,6 +51,19 @@ def test_controls_are_in_the_table_and_not_in_the_figure():
     assert "| sisr_frozen_share " in share_table(study) and len(share_chart(study).axes) == 1
 
 
+def test_arms_that_are_asked_for_have_a_figure_and_a_table_of_their_own():
+    stage = logging_run("sssr_sisr_frozen_share", 0, mse=[0.1] * 3)
+    control = logging_run("sisr_frozen_share", 0, stage.run_id, mse=[0.1] * 3, fa=[0.2, 0.1, 0.03])
+    study = Study("idd", [*study_of_two_seeds().runs, stage, control])
+    asked = ("sisr_frozen_share", "sisr_noise_share", "sssr_sisr_long")
+    (axes,) = share_chart(study, asked).axes
+    assert axes.get_title(loc="left") == "sisr_frozen_share"
+    text = share_table(study, asked)
+    assert "| sisr_frozen_share " in text and "3.0 %" in text and "| dsrl " not in text
+    assert text.endswith("Trained before the shares were logged: sssr_sisr_long.")
+    assert isinstance(share_chart(study, ["sisr_noise_share"]), Note)
+
+
 def test_a_profile_without_such_losses_says_so():
     study = Study("idd", [logging_run("lr", 0)])
     assert isinstance(share_chart(study), Note) and share_table(study) == share_chart(study)
