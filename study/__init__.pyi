@@ -38,6 +38,7 @@ from .figures.showcase import examples as examples
 from .figures.showcase import settings as settings
 from .figures.showcase import trained_run as trained_run
 from .other_locations import other_locations_table as other_locations_table
+from .other_locations import predicted_grid as predicted_grid
 from .presets import MAC_MATCHED_SCALE as MAC_MATCHED_SCALE
 from .presets import override_list as override_list
 from .presets import preset as preset

@@ -1,25 +1,58 @@
-"""What trained networks of adaptive downsampling lose at other locations than those of the frame (notebook 33)."""
+"""Where trained networks of adaptive downsampling sample, and what they lose at other locations (notebook 33)."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import nn
 
 from dsrl_lib import runs
 from dsrl_lib.config import Config
+from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import Split, load_split
-from dsrl_lib.deploy.pretrained import from_pretrained
+from dsrl_lib.deploy.pretrained import from_pretrained, released
 from dsrl_lib.evaluation.evaluate import evaluate
+from dsrl_lib.evaluation.forward import network_input
+from dsrl_lib.evaluation.given_locations import location_errors
 from dsrl_lib.models.downsampling.downsampler import Downsampler
-from dsrl_lib.models.downsampling.from_labels import mean_locations
+from dsrl_lib.models.downsampling.from_labels import mean_locations, solved_locations
+from dsrl_lib.models.downsampling.locations import unfolded
+from dsrl_lib.models.downsampling.targets import boundary_pixels
 from dsrl_lib.overrides import override
 from dsrl_lib.records import write_atomically
 from study.catalogue import Run
+from study.figures.location_charts import location_grids
 from study.figures.notes import Note, signed
+from study.figures.photo import Photo, withheld
 
 OTHER_FRAME, MEAN_GRID = "another frame", "mean grid"
 Changes = dict[tuple[str, str], float]  # of test mIoU, in points, by run and locations
+
+
+@torch.no_grad()
+def predicted_grid(profile: str, split: Split, index: int) -> Photo | Note:
+    """The grid that the released network of arm `adaptive` predicts for a frame, beside the one solved from its labels.
+
+    A note instead if there are no such weights, or if the frame may not be shown.
+    """
+    name = f"adaptive-{profile}"
+    if name not in released():
+        return Note(f"**Not drawn:** no weights named `{name}` are released.")
+    model, config = from_pretrained(name)
+    if hidden := withheld(config.data.dataset):
+        return hidden
+    image, labels = split.images[index], split.labels[index]
+    frame = network_input(image, config)  # (3, H, W)
+    predicted = unfolded(_predicted(model, frame))[0]  # (n, m, 2)
+    error, of_uniform = location_errors(model, frame, labels, config)
+    title = f"predicted by {name}: error {100 * error:.1f} % (uniform: {100 * of_uniform:.1f} %)"
+    grids = {"solved from the labels": solved_locations(labels, config.downsampling), title: predicted}
+    return location_grids(image, boundary_pixels(labels), {title: grid.numpy() for title, grid in grids.items()})
+
+
+def _predicted(model: nn.Module, frame: torch.Tensor) -> torch.Tensor:
+    return model.downsampling.predicted(normalise(frame[None]))  # (1, n, m, 2)
 
 
 def other_locations_table(found: Sequence[Run], test: Split, mean_grid: bool = False) -> Note:

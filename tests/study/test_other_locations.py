@@ -9,9 +9,10 @@ import torch
 
 from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.downsampling.from_labels import solved_locations
+from dsrl_lib.models.downsampling.locations import uniform_locations
 from dsrl_lib.paths import root
 from study import other_locations
-from study.other_locations import MEAN_GRID, OTHER_FRAME, other_locations_table
+from study.other_locations import MEAN_GRID, OTHER_FRAME, other_locations_table, predicted_grid
 from study.presets import preset
 
 LABELS = [np.repeat(np.array([0, 1], np.uint8), (step, 32 - step))[:, None].repeat(48, 1) for step in (8, 20)]
@@ -46,6 +47,26 @@ def runs(tmp_path, monkeypatch):
     monkeypatch.setattr(other_locations, "evaluate", evaluate)
     monkeypatch.setattr(other_locations, "load_split", lambda dataset, split: SimpleNamespace(labels=LABELS))
     return made
+
+
+def test_the_grid_of_the_released_network_is_drawn_beside_the_solved_one(monkeypatch):
+    """An untrained auxiliary network predicts the uniform grid."""
+    config = preset("smoke", "adaptive")
+    model = SimpleNamespace(downsampling=Downsampler(config.downsampling, 0.5))
+    monkeypatch.setattr(other_locations, "released", lambda: ["adaptive-smoke", "adaptive-idd"])
+    monkeypatch.setattr(other_locations, "from_pretrained", lambda name: (model, config))
+    image = np.zeros((32, 48, 3), np.uint8)
+    split = SimpleNamespace(images=[image], labels=LABELS[:1])
+    drawn = [axes.lines[0].get_xydata() for axes in predicted_grid("smoke", split, 0).figure.axes]
+    solved, uniform = (
+        grid.flip(-1).reshape(-1, 2).numpy() * (47, 31)
+        for grid in (solved_locations(LABELS[0], config.downsampling), uniform_locations((8, 8)))
+    )
+    np.testing.assert_allclose(drawn[0], solved, atol=1e-4)
+    np.testing.assert_allclose(drawn[1], uniform, atol=1e-4)
+    monkeypatch.setattr(other_locations, "from_pretrained", lambda name: (model, preset("idd", "adaptive")))
+    assert "terms of idd_lite" in predicted_grid("idd", split, 0)
+    assert "no weights named `adaptive-camvid`" in predicted_grid("camvid", split, 0)
 
 
 def cells(table):
