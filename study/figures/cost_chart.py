@@ -16,6 +16,10 @@ NEAR = 0.05
 """Points that are closer than this share of the axis have their names in one column."""
 BESIDE, CHARACTER = 0.02, 0.0085
 """The gap between points and their names, and the width of a character of these, as shares of the axis."""
+WIDTH, NARROWER = 7.6, 3
+"""The width of the panel of the first host in inches, and how many times narrower those of the others are."""
+ROOM = 1.6
+"""Of the axis of such a panel, beyond its points, as a ratio of costs."""
 
 
 class _Point(NamedTuple):
@@ -33,32 +37,48 @@ class _Point(NamedTuple):
 def accuracy_cost(table: pd.DataFrame, x: str, xlabel: str, *, unit: float = 1.0) -> Figure:
     """Test mIoU against cost; small points are seeds, and each arm's name stands beside its mean.
 
-    table: one row per run (`results_frame`); arms of another host than the first are named with it. Columns low and
-    high, if it has them, are quartiles of the cost of the arm, drawn as a bar. x: a cost column, shown divided by
-    `unit` (1e9 for GMACs), on a logarithmic axis.
+    table: one row per run (`results_frame`); each other host than the first has a narrow panel, with its own costs at
+    the same mIoU. Columns low and high, if it has them, are quartiles of the cost of the arm, drawn as a bar. x: a cost
+    column, shown divided by `unit` (1e9 for GMACs), on a logarithmic axis.
     """
-    figure = chart(7.6, 4.6)
-    axes = figure.subplots()
-    means: list[_Point] = []
-    first = table["host"].iloc[0]
-    for (host, arm), runs in table.groupby(["host", "arm"], sort=False):
-        at, mean = runs[x].median() / unit, runs["test_miou"].mean()
-        axes.plot(runs[x] / unit, runs["test_miou"], ".", color=colour(arm), markersize=4, alpha=0.6)
-        low, high = (runs[end].iloc[0] / unit for end in ("low", "high")) if "low" in runs else (at, at)
-        axes.hlines(mean, low, high, color=colour(arm), linewidth=1.4, alpha=0.7)
-        axes.plot(at, mean, "o", color=colour(arm), markersize=8, markeredgecolor="white")
-        means.append(_Point(at, mean, arm if host == first else f"{arm}, {host}", colour(arm), low, high))
-    axes.margins(x=0.2, y=0.08)
-    axes.set(xscale="log", xlabel=f"{xlabel}, logarithmic", ylabel="test mIoU (points)")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_locator(NullLocator())
-    _name(axes, sorted(means))
+    hosts = list(dict.fromkeys(table["host"]))
+    others = len(hosts) - 1
+    figure = chart(WIDTH + others * WIDTH / NARROWER, 4.6)
+    ratios = [NARROWER] + [1] * others
+    panels = figure.subplots(1, len(hosts), sharey=True, squeeze=False, width_ratios=ratios)[0]
+    named = [_points(axes, table[table["host"] == host], x, unit) for axes, host in zip(panels, hosts, strict=True)]
+    for axes, host, means in zip(panels, hosts, named, strict=True):
+        axes.margins(x=0.22, y=0.08)
+        axes.set_xscale("log")
+        if axes is not panels[0]:  # its few points cost nearly the same: room for names, and for a label of the axis
+            axes.set_xlim(means[0].low / ROOM, means[-1].high * ROOM)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        if others:
+            axes.set_title(host.replace("_", "_\n", axes is not panels[0]), fontsize=8.5)
+    panels[0].set(xlabel=f"{xlabel}, logarithmic", ylabel="test mIoU (points)")
+    for axes, means in zip(panels, named, strict=True):
+        _name(axes, means, 1 if axes is panels[0] else NARROWER)
     return figure
 
 
-def _name(axes: Axes, means: Sequence[_Point]) -> None:
-    """The names of points that are sorted by x, in the colours of their arms.
+def _points(axes: Axes, table: pd.DataFrame, x: str, unit: float) -> list[_Point]:
+    """Draw the arms of one host; their means, from the cheapest."""
+    means = []
+    for arm, runs in table.groupby("arm", sort=False):
+        hue = colour(arm)
+        at, mean = runs[x].median() / unit, runs["test_miou"].mean()
+        axes.plot(runs[x] / unit, runs["test_miou"], ".", color=hue, markersize=4, alpha=0.6)
+        low, high = (runs[end].iloc[0] / unit for end in ("low", "high")) if "low" in runs else (at, at)
+        axes.hlines(mean, low, high, color=hue, linewidth=1.4, alpha=0.7)
+        axes.plot(at, mean, "o", color=hue, markersize=8, markeredgecolor="white")
+        means.append(_Point(at, mean, arm, hue, low, high))
+    return sorted(means)
+
+
+def _name(axes: Axes, means: Sequence[_Point], narrower: float) -> None:
+    """The names of points that are sorted by x, in the colours of their arms. narrower: than WIDTH, the axis is.
 
     Points at almost the same x, and those whose bars overlap, have their names in one column. It is to their right, or
     to their left if the next points leave it too little room and there is more.
@@ -81,9 +101,10 @@ def _name(axes: Axes, means: Sequence[_Point]) -> None:
     line = np.ptp(axes.get_ylim()) / 24  # of text
     taken = 0.0
     for column, start, end, following in zip(columns, starts, ends, [*starts[1:], 1.0], strict=True):
-        width = BESIDE + CHARACTER * max(len(point.name) for point in column)
+        gap = narrower * BESIDE
+        width = gap + narrower * CHARACTER * max(len(point.name) for point in column)
         after = following - end > min(width, start - taken)
-        place = np.exp(left + (end + BESIDE if after else start - BESIDE) * (right - left))
+        place = np.exp(left + (end + gap if after else start - gap) * (right - left))
         taken = end + width * after
         column.sort(key=lambda point: point.y)
         steps = line * np.arange(len(column))

@@ -14,6 +14,7 @@ from study.claims.verdict_table import measured, verdict_table
 from study.evidence import Pair, Study
 from study.figures import cost_chart, interval_charts, plots
 from study.figures.notes import Answer, Note, seeds_of, some, words
+from study.profiles import PROFILES
 from study.report import tables
 from study.report.latencies import comparable_latencies
 from study.report.readable import readable
@@ -180,11 +181,13 @@ def head_share(cost: pd.DataFrame) -> Note:
 def accuracy_cost_chart(study: Study, arms: Sequence[str], x: str, xlabel: str, unit: float = 1.0) -> Figure | Note:
     """Test mIoU against a column of results.csv such as macs_pruned, in `unit`.
 
-    arms: may be of variants, each a point of its own. Against a latency, with the quartiles of its turns, and without
-    the arms whose latency cannot be compared with that of the others.
+    arms: may be of variants, each a point of its own; those of another host have a panel that names it. Against a
+    latency, with the quartiles of its turns, and without the arms whose latency cannot be compared with that of the
+    others.
     """
     names = [arm for arm in arms for _ in study.select(arm)]  # of the rows, with their variants
-    table = results_frame([run for arm in arms for run in study.select(arm)]).assign(arm=names)
+    within = [_within_host(study.profile, name) for name in names]
+    table = results_frame([run for arm in arms for run in study.select(arm)]).assign(arm=within)
     form = x.removeprefix("latency_ms_")
     if len(table) and form != x:
         timed = comparable_latencies(study, list(dict.fromkeys(names)))
@@ -196,6 +199,13 @@ def accuracy_cost_chart(study: Study, arms: Sequence[str], x: str, xlabel: str, 
             )
         table = table.dropna(subset=x)
     return cost_chart.accuracy_cost(table, x, xlabel, unit=unit) if len(table) else Note("No runs.")
+
+
+def _within_host(profile: str, name: str) -> str:
+    """The name of an arm in the panel of its host: without a variant that is this host."""
+    arm, _, variant = name.partition("@")
+    how = PROFILES[profile].variants.get(variant)
+    return arm if how and how.host else name
 
 
 def class_answers(study: Study, pairs: Sequence[Pair]) -> Answer:

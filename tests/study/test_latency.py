@@ -203,9 +203,9 @@ def test_a_chart_has_the_latency_of_each_host_and_its_quartiles(results, monkeyp
     chart = accuracy_cost_chart(
         Study("camvid", [*runs["lr"], *runs["lr@second_host"]]), list(runs), "latency_ms_pruned", ""
     )
-    axes = chart.axes[0]
-    assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"] == [12.0, 44.0]
-    bars = [bar.get_segments()[0][:, 0].tolist() for bar in axes.collections]
+    assert [line.get_xdata()[0] for axes in chart.axes for line in axes.lines if line.get_marker() == "o"] == [12, 44]
+    bars = [bar.get_segments()[0][:, 0].tolist() for axes in chart.axes for bar in axes.collections]
+    assert [[text.get_text() for text in axes.texts] for axes in chart.axes] == [["lr"], ["lr"]]
     assert bars == [[11.0, 13.0], [42.0, 46.0]]
     assert isinstance(accuracy_cost_chart(Study("camvid", []), ["lr"], "latency_ms_pruned", ""), str)
 
