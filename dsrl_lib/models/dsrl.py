@@ -124,9 +124,8 @@ class DSRL(nn.Module):
 
     def _outputs(self, x: Tensor) -> dict[str, Tensor]:
         features = self.host.features(x)
-        size = (2 * x.shape[2], 2 * x.shape[3]) if self.sssr else tuple(x.shape[2:])
         class_map = self.host.classify(features.last)  # (B, K, h, w)
-        out = {"logits": self._upsample(class_map, size)}
+        out = {"logits": self._upsample(class_map, self._size(x))}
         if features.aux is not None:
             out["aux"] = features.aux
         if self.sisr:
@@ -137,19 +136,25 @@ class DSRL(nn.Module):
         return out
 
     def reconstruct(self, x: Tensor, features: Features) -> tuple[Tensor, Tensor]:
-        """The image of the SISR branch, (B, 3, 2H, 2W), and its last feature map, (B, 32, H/4, W/4).
+        """The image of the SISR branch, of the size of the logits, and its last feature map, (B, 32, H/4, W/4).
 
-        x: (B, 3, H, W). features: the host's maps of x, or of another input of this size.
+        x: (B, 3, H, W). features: the host's maps of x, or of another input of this size. ValueError without SISR.
         """
+        if self.sisr is None:
+            raise ValueError("sisr = False: this network has no SISR branch")
         maps = [features.low, features.deep, {"deep": None, "stride2": features.early, "input": x}[self.sisr_taps]]
         if self.sisr_alone:
             maps = [None if m is None else m.detach() for m in maps]
         sr_features = self.sisr.features(*maps)
-        size = (2 * x.shape[2], 2 * x.shape[3])
+        size = self._size(x)
         image = resized(self.sisr(sr_features), size)
         if self.sisr.residual:
             image = F.interpolate(x, size, mode="bicubic", align_corners=False) + image
         return image, sr_features
+
+    def _size(self, x: Tensor) -> tuple[int, int]:
+        """Of the outputs for an input x."""
+        return (2 * x.shape[2], 2 * x.shape[3]) if self.sssr else (x.shape[2], x.shape[3])
 
     def _upsample(self, class_map: Tensor, size: tuple[int, int]) -> Tensor:
         if self.sssr is None:

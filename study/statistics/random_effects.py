@@ -74,7 +74,9 @@ class Variances:
         return float(enough[0]) if enough.size else float("inf")
 
 
-def satterthwaite(ms_seed: np.ndarray, free_seed: np.ndarray, excess: np.ndarray, free_block: float) -> np.ndarray:
+def satterthwaite(
+    ms_seed: np.ndarray, free_seed: float | np.ndarray, excess: np.ndarray, free_block: float
+) -> np.ndarray:
     """Degrees of freedom of the sum of two mean squares, that of seeds and what blocks add; NaN where both are zero."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return (ms_seed + excess) ** 2 / (ms_seed**2 / free_seed + excess**2 / free_block)
