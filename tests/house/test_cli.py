@@ -50,7 +50,7 @@ def test_every_command_of_the_study_takes_the_same_profile_if_none_is_named():
     taken = {name: signature(functions[name]).parameters.get("profile") for name in COMMANDS["study"]}
     found = {name: profile.default for name, profile in taken.items() if profile}
     assert found.pop("runs") is None  # it also looks for a run in all of them
-    assert len(found) == 10 and set(found.values()) == {"smoke"}
+    assert len(found) == 11 and set(found.values()) == {"smoke"}
 
 
 @pytest.mark.parametrize("package", COMMANDS)
