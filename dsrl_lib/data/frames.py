@@ -97,8 +97,10 @@ def read_pair(frame: Frame, size: tuple[int, int] | None = None) -> tuple[np.nda
 
 def _read_ids(path: Path) -> np.ndarray:
     with opened(path, "label map") as image:
-        if image.format in LOSSY or image.info.get("compression") in LOSSY_TIFF:
-            raise DataError(f"label map {path} is a {image.format}, which changes ids; allowed: PNG")
+        compression = image.info.get("compression")
+        if image.format in LOSSY or compression in LOSSY_TIFF:
+            kind = f"{image.format} compressed as {compression}" if compression in LOSSY_TIFF else image.format
+            raise DataError(f"label map {path} is a {kind}, which changes ids; allowed: PNG")
         if any(tile.args in ("L;2", "L;4") for tile in image.tile):  # Pillow stretches it: 1 of 4 bits becomes 17
             raise DataError(f"label map {path} is grey of less than 8 bits; allowed: 8 bits, or a palette")
         ImageOps.exif_transpose(image, in_place=True)

@@ -101,7 +101,7 @@ def test_ids_that_pillow_stretches_are_refused(orchard: Path, bits: int, row: by
                                            ("JPEG2000", {"irreversible": True, "quality_layers": [9]})])  # fmt: skip
 def test_a_label_map_whose_ids_were_compressed_away_is_refused(orchard: Path, kind: str, how: dict) -> None:
     Image.fromarray(cycle(0, 1, 2)).save(orchard / "val/labels/1.png", kind, **how)  # most of them are still 0 to 2
-    with pytest.raises(DataError, match=rf"val/labels/1.png is a {kind}, which changes ids; allowed: PNG"):
+    with pytest.raises(DataError, match=rf"val/labels/1.png is a {kind}( compressed as jpeg)?, which changes ids"):
         load_split("orchard", "val")
 
 
