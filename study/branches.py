@@ -5,7 +5,7 @@ without them. So each branch restores val twice: with the maps of the frame, and
 input, and its bicubic upsampling, stay those of the frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dsrl_lib.data.frames import Arrays
 from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import load_split
 from dsrl_lib.deploy.pretrained import open_weights, weights_of
@@ -27,18 +28,21 @@ from study.report.taps import BICUBIC, BRANCHES, OTHER, OWN, RUN
 
 
 @torch.inference_mode()
-def restored(model: DSRL, inputs: Sequence[Tensor], images: Sequence[np.ndarray]) -> dict[str, float]:
+def restored(model: DSRL, images: Arrays, to_input: Callable[[np.ndarray], Tensor]) -> dict[str, float]:
     """Mean PSNR (dB) of what a branch restores with the maps of each frame, and with those of the frame half the list
     away; and of bicubic upsampling.
 
-    inputs: normalised, (1, 3, h, w), all of one size. images: uint8 (H, W, 3).
+    images: uint8 (H, W, 3) by index. to_input: from an image to the normalised input, (1, 3, h, w). ValueError for
+    inputs of several sizes.
     """
-    features = [model.host.features(x) for x in inputs]
-    away = len(inputs) // 2
     found: dict[str, list[float]] = {OWN: [], OTHER: [], BICUBIC: []}
-    for k, (x, image) in enumerate(zip(inputs, images, strict=True)):
-        for name, maps in ((OWN, features[k]), (OTHER, features[(k + away) % len(inputs)])):
-            found[name].append(reconstruction_quality(model.reconstruct(x, maps)[0], image)[0])
+    for k in range(len(images)):
+        image, x = images[k], to_input(images[k])
+        other = to_input(images[(k + len(images) // 2) % len(images)])
+        if x.shape != other.shape:
+            raise ValueError(f"inputs of {tuple(x.shape)} and {tuple(other.shape)}; allowed: frames of one size")
+        for name, source in ((OWN, x), (OTHER, other)):
+            found[name].append(reconstruction_quality(model.reconstruct(x, model.host.features(source))[0], image)[0])
         found[BICUBIC].append(reconstruction_quality(upsample(x, "bicubic"), image)[0])
     return {name: float(np.mean(values)) for name, values in found.items()}
 
@@ -57,8 +61,8 @@ def write_branch(profile: str, arm: str = "dsrl", seed: int = 0) -> Path:
         raise FileNotFoundError(f"the SISR branch of {config.run_id} is not here: train that run first")
     check_folder(results_dir() / profile, "DSRL_RESULTS")  # before all is measured
     val = load_split(config.data.dataset, "val")
-    inputs = [normalise(network_input(image, config)[None]) for image in val.images]
-    row = pd.DataFrame(restored(model.eval(), inputs, list(val.images)), index=[config.run_id])
+    scores = restored(model.eval(), val.images, lambda image: normalise(network_input(image, config)[None]))
+    row = pd.DataFrame(scores, index=[config.run_id])
     path = results_dir() / profile / BRANCHES
     known = pd.read_csv(path, index_col=RUN) if path.exists() else row
     table = pd.concat([known.drop(config.run_id, errors="ignore"), row]).sort_index().rename_axis(RUN)

@@ -21,7 +21,7 @@ class Encoder(torch.nn.Module):
         self.inputs, self.images = inputs, images
 
     def features(self, x):
-        return next(image for known, image in zip(self.inputs, self.images, strict=True) if known is x)
+        return next(image for known, image in zip(self.inputs, self.images, strict=True) if torch.equal(known, x))
 
 
 class Network(torch.nn.Module):
@@ -37,21 +37,26 @@ class Network(torch.nn.Module):
 def frames():
     images = list(np.random.default_rng(0).integers(0, 256, (4, *SIZE, 3), np.uint8))
     exact = [branches.normalise(torch.from_numpy(image).permute(2, 0, 1)[None]) for image in images]
-    return [F.avg_pool2d(image, 2) for image in exact], images, exact
+    inputs = [F.avg_pool2d(image, 2) for image in exact]
+    by_frame = {image.tobytes(): x for image, x in zip(images, inputs, strict=True)}
+    return inputs, images, exact, lambda image: by_frame[image.tobytes()]
 
 
 def test_a_branch_that_only_copies_maps_restores_another_frame(frames):
-    inputs, images, exact = frames
-    found = restored(Network(Encoder(inputs, exact), True), inputs, images)
+    inputs, images, exact, to_input = frames
+    found = restored(Network(Encoder(inputs, exact), True), images, to_input)
     error = [np.mean((images[k] / 255 - images[(k + 2) % 4] / 255) ** 2) for k in range(4)]
     assert found[OTHER] == pytest.approx(np.mean(-10 * np.log10(error)), abs=1e-3)
     assert found[OWN] > 60 > found[BICUBIC] > found[OTHER]
 
 
 def test_a_branch_that_ignores_maps_restores_the_same_with_any(frames):
-    inputs, images, exact = frames
-    found = restored(Network(Encoder(inputs, exact), False), inputs, images)
+    inputs, images, exact, to_input = frames
+    found = restored(Network(Encoder(inputs, exact), False), images, to_input)
     assert found[OWN] == found[OTHER] == found[BICUBIC]
+    sizes = iter([inputs[0], F.avg_pool2d(inputs[1], 2)])
+    with pytest.raises(ValueError, match=r"inputs of \(1, 3, 8, 16\) and \(1, 3, 4, 8\); allowed: frames of one size"):
+        restored(Network(Encoder(inputs, exact), False), images, lambda _: next(sizes))
 
 
 def test_a_row_is_written_beside_the_others_and_arms_without_a_branch_are_refused(trained, results, monkeypatch):
