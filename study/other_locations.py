@@ -5,16 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import nn
 
 from dsrl_lib import runs
 from dsrl_lib.config import Config
-from dsrl_lib.data.normalise import normalise
 from dsrl_lib.data.split import Split, load_split
 from dsrl_lib.deploy.pretrained import from_pretrained, released
 from dsrl_lib.evaluation.evaluate import evaluate
 from dsrl_lib.evaluation.forward import network_input
-from dsrl_lib.evaluation.given_locations import location_errors
+from dsrl_lib.evaluation.given_locations import location_errors, predicted_locations
 from dsrl_lib.models.downsampling.downsampler import Downsampler
 from dsrl_lib.models.downsampling.from_labels import mean_locations, solved_locations
 from dsrl_lib.models.downsampling.locations import unfolded
@@ -44,15 +42,11 @@ def predicted_grid(profile: str, split: Split, index: int) -> Photo | Note:
         return hidden
     image, labels = split.images[index], split.labels[index]
     frame = network_input(image, config)  # (3, H, W)
-    predicted = unfolded(_predicted(model, frame))[0]  # (n, m, 2)
+    predicted = unfolded(predicted_locations(model, frame))[0]  # (n, m, 2)
     error, of_uniform = location_errors(model, frame, labels, config)
     title = f"predicted by {name}: error {100 * error:.1f} % (uniform: {100 * of_uniform:.1f} %)"
     grids = {"solved from the labels": solved_locations(labels, config.downsampling), title: predicted}
     return location_grids(image, boundary_pixels(labels), {title: grid.numpy() for title, grid in grids.items()})
-
-
-def _predicted(model: nn.Module, frame: torch.Tensor) -> torch.Tensor:
-    return model.downsampling.predicted(normalise(frame[None]))  # (1, n, m, 2)
 
 
 def other_locations_table(found: Sequence[Run], test: Split, mean_grid: bool = False) -> Note:

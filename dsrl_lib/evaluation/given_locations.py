@@ -43,7 +43,12 @@ def given_locations(model: nn.Module, split: Split, index: int, config: Config) 
         rng = np.random.default_rng([config.seed, index])
         return label_locations(split.labels[index], config.downsampling, rng)[None]
     frame = network_input(split.images[index], config).to(next(model.parameters()).device)
-    return unfolded(_predicted(model, frame))
+    return unfolded(predicted_locations(model, frame))
+
+
+def predicted_locations(model: nn.Module, frame: Tensor) -> Tensor:
+    """What the auxiliary network says about a frame, (1, n, m, 2). frame: the plain input, uint8 (3, h, w)."""
+    return model.downsampling.predicted(normalise(frame[None]))
 
 
 @torch.no_grad()
@@ -54,7 +59,7 @@ def location_errors(model: nn.Module, frame: Tensor, label: np.ndarray, config: 
     Root mean square over nodes and coordinates, in shares of the frame's sides.
     """
     solved = solved_locations(label, config.downsampling)  # (n, m, 2)
-    predicted = _predicted(model, frame)[0].cpu()
+    predicted = predicted_locations(model, frame)[0].cpu()
     uniform = uniform_locations(tuple(solved.shape[:2]))
     return _distance(predicted, solved), _distance(uniform, solved)
 
@@ -74,8 +79,3 @@ def mean_grid_errors(dataset: str, settings: Downsampling) -> dict[str, float]:
 
 def _distance(locations: Tensor, solved: Tensor) -> float:
     return (locations - solved).square().mean().sqrt().item()
-
-
-def _predicted(model: nn.Module, frame: Tensor) -> Tensor:
-    """What the auxiliary network says about a frame, (1, n, m, 2)."""
-    return model.downsampling.predicted(normalise(frame[None]))
